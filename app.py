@@ -1,0 +1,24 @@
+"""The service: a Flask app with the extension on it, its own tasks and a page."""
+
+from __future__ import annotations
+
+from flask import Flask, render_template
+from streaming.tasks.report import report
+
+from streaming import Settings, Streaming
+from streaming.extension import answer_with_problems
+from streaming.tasks.generate import generate
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The app, not yet started: that happens in the process that serves it."""
+    app = Flask(__name__)
+    Streaming(app, settings=settings, tasks=[generate, report])
+    answer_with_problems(app)
+
+    @app.get("/")
+    def page() -> str:
+        """The page: start a job and watch it."""
+        return render_template("index.html")
+
+    return app

@@ -1,0 +1,49 @@
+"""How gunicorn serves this: read by the Procfile's command. See ARCHITECTURE.md, "Shutdown"."""
+
+import os
+import sys
+
+# Before anything else is imported: locks made before the patching would hang the worker.
+if os.environ.get("GUNICORN_WORKER_CLASS", "gevent") == "gevent":
+    from gevent import monkey
+
+    monkey.patch_all()
+
+from streaming.config import Settings
+from streaming.errors import InvalidSettings
+from streaming.hooks import (  # noqa: E402, F401
+    on_starting,
+    post_worker_init,
+    raise_descriptor_limit,
+    worker_exit,
+)
+
+try:
+    settings = Settings.load()
+    settings.check_exposure()
+except InvalidSettings as error:
+    sys.exit(f"cannot start: {error}")
+
+raise_descriptor_limit()
+
+wsgi_app = "wsgi:app"
+bind = (
+    f"[{settings.host}]:{settings.port}"
+    if ":" in settings.host
+    else f"{settings.host}:{settings.port}"
+)
+worker_class = settings.worker_class
+# The log in SQLite has one writing process; more need a shared log.
+workers = 1
+# Above our own limit of streams, so that health checks and POSTs always find a place.
+worker_connections = (settings.max_streams or 0) + 1000
+threads = settings.threads
+timeout = 60
+# Our own drain is over by then; what is left is cut.
+graceful_timeout = int(settings.drain_s) + 5
+# An idle keep-alive connection holds up the end of a gevent worker for so long.
+keepalive = 2
+control_socket_disable = True
+if os.path.isdir("/dev/shm"):
+    worker_tmp_dir = "/dev/shm"
+accesslog = os.environ.get("GUNICORN_ACCESS_LOG")

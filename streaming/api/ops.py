@@ -1,0 +1,118 @@
+"""For operators: health, readiness, metrics, and the API's own description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Blueprint, Response, current_app, render_template, request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from streaming.api.jobs import as_json
+from streaming.config import durable_disk
+from streaming.events import Json
+from streaming.web.operations import openapi
+from streaming.web.services import EXTENSION, Services, services
+
+TITLE, VERSION = "Streaming jobs", "0.1.0"
+
+ops = Blueprint("streaming_ops", __name__, template_folder="../../templates")
+
+
+@ops.get("/healthz")
+def healthz() -> Response:
+    """The process is alive."""
+    return as_json({"status": "ok"})
+
+
+@ops.get("/readyz")
+def readyz() -> Response:
+    """Whether jobs and streams are served; what is missing otherwise, and what is worth knowing."""
+    server = current_app.extensions[EXTENSION]
+    if not server.started:
+        return as_json({"ready": False, "missing": ["storage is not open yet"], "notes": []}, 503)
+    found = services()
+    missing, notes = _missing(found), _notes(found)
+    load = found.runner.load()
+    body = {
+        "ready": not missing,
+        "missing": missing,
+        "notes": notes,
+        "jobs": {"running": load.running, "queued": load.queued, "stuck_threads": load.stuck},
+        "streams": found.streams.count(),
+    }
+    return as_json(body, 200 if not missing else 503)
+
+
+@ops.get("/metrics")
+def metrics() -> Response:
+    """For Prometheus."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(services()))
+    ProcessCollector(registry=registry)
+    return Response(generate_latest(registry), content_type="text/plain; version=0.0.4")
+
+
+@ops.get("/openapi.json")
+def openapi_json() -> Response:
+    return as_json(_document())
+
+
+@ops.get("/docs")
+def docs() -> str:
+    """The document for people."""
+    return render_template("docs.html", document=_document(), root=request.script_root)
+
+
+def _document() -> Json:
+    return openapi(current_app._get_current_object(), title=TITLE, version=VERSION)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _missing(found: Services) -> list[str]:
+    load, fault = found.runner.load(), found.storage.fault()
+    checks = {
+        "draining": found.streams.draining,
+        f"storage: {fault}": fault is not None,
+        f"all {load.threads} job threads are stuck": load.stuck >= load.threads,
+    }
+    return [text for text, holds in checks.items() if holds]
+
+
+def _notes(found: Services) -> list[str]:
+    load = found.runner.load()
+    checks = {
+        f"{load.stuck} job threads are stuck": load.stuck > 0,
+        "jobs are lost at every restart: this platform's disk does not last": not durable_disk(),
+        "jobs are lost at every restart: the log is in memory": not found.storage.durable,
+    }
+    return [text for text, holds in checks.items() if holds]
+
+
+class _Figures(Collector):
+    """The present figures of one process."""
+
+    def __init__(self, found: Services) -> None:
+        self._found = found
+
+    def collect(self) -> Iterable[Metric]:
+        load = self._found.runner.load()
+        streams = GaugeMetricFamily("streaming_open_streams", "Open streams", labels=["transport"])
+        for transport, count in self._found.streams.count().items():
+            streams.add_metric([transport], count)
+        yield streams
+        figures: dict[str, tuple[str, Any]] = {
+            "streaming_jobs_running": ("Jobs that run", load.running),
+            "streaming_jobs_queued": ("Jobs that wait", load.queued),
+            "streaming_stuck_threads": ("Threads whose code did not stop with its job", load.stuck),
+            "streaming_log_bytes": ("Bytes kept of all jobs", self._found.storage.size()),
+            "streaming_storage_fault": (
+                "1 while the log cannot be written",
+                int(self._found.storage.fault() is not None),
+            ),
+            "streaming_draining": ("1 while shutting down", int(self._found.streams.draining)),
+        }
+        for name, (meaning, value) in figures.items():
+            yield GaugeMetricFamily(name, meaning, value=value)

@@ -1,0 +1,129 @@
+"""The command line: `python -m streaming.cli --help`. A client like any other."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from streaming.client import Client, ProblemError
+from streaming.errors import StreamingError
+
+#: What is shown of each type besides text.
+_LINES = {
+    "step.updated": "[{index}/{total}] {title}: {status}",
+    "text.reset": "-- {item} starts over --",
+    "artifact": "artifact {name}: {href}",
+    "alert": "{severity}: {message} ({state})",
+    "input.requested": "asks: {prompt}",
+    "job.completed": "completed",
+    "job.failed": "failed: {error[detail]}",
+    "job.cancelled": "cancelled: {reason}",
+    "stream.gap": "-- events {from} to {to} are gone --",
+    "stream.degraded": "-- degraded: {why} --",
+}
+
+
+class _Json(click.ParamType[Any]):
+    name = "JSON"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is not JSON: {error}", param, ctx)
+
+
+@click.group()
+@click.option("--url", envvar="STREAMING_URL", default="http://127.0.0.1:8000", show_default=True)
+@click.option("--api-key", envvar="STREAMING_API_KEY", help="a key, where the server asks for one")
+@click.pass_context
+def cli(context: click.Context, url: str, api_key: str | None) -> None:
+    """Start jobs on a streaming server, watch them, steer them."""
+    context.obj = Client(url, api_key=api_key)
+
+
+@cli.command()
+@click.pass_obj
+def tasks(client: Client) -> None:
+    """List the tasks."""
+    for task in client.tasks():
+        click.echo(f"{task['name']:20} {task['title']}: {task['description']}")
+
+
+@cli.command()
+@click.argument("task")
+@click.argument("input", type=_Json(), default="{}")
+@click.option("--detach", is_flag=True, help="print the job's id and do not watch it")
+@click.pass_context
+def run(context: click.Context, task: str, input: Mapping[str, Any], detach: bool) -> None:
+    """Start a job of TASK with INPUT (JSON) and watch it."""
+    job = context.obj.submit(task, input)["id"]
+    if detach:
+        click.echo(job)
+        return
+    click.echo(f"job {job}", err=True)
+    context.invoke(watch, job=job)
+
+
+@cli.command()
+@click.argument("job")
+@click.option("--after", default=0, show_default=True, help="the last event seen")
+@click.option("--raw", is_flag=True, help="print the events as JSON")
+@click.pass_obj
+def watch(client: Client, job: str, after: int, raw: bool) -> None:
+    """Watch JOB until its end: text on standard output, all else on standard error."""
+    last: dict[str, Any] = {}
+    for last in client.watch(job, after):
+        if raw:
+            click.echo(json.dumps(last, ensure_ascii=False))
+        else:
+            _show(last)
+    if last.get("type") in ("job.failed", "job.cancelled"):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("job")
+@click.option("--reason", help="why")
+@click.pass_obj
+def cancel(client: Client, job: str, reason: str | None) -> None:
+    """Cancel JOB."""
+    click.echo(client.cancel(job, reason)["status"])
+
+
+@cli.command("list")
+@click.option("--status", help="only jobs of this status")
+@click.option("--limit", default=20, show_default=True, help="jobs to list at the most")
+@click.pass_obj
+def list_jobs(client: Client, status: str | None, limit: int) -> None:
+    """List jobs, the newest first."""
+    query = {} if status is None else {"status": status}
+    for _, job in zip(range(limit), client.jobs(**query), strict=False):
+        percent = job["progress"]["percent"]
+        click.echo(f"{job['id']}  {job['status']:10} {percent:5.0f} %  {job['task']}")
+
+
+def _show(event: Mapping[str, Any]) -> None:
+    data = event["data"]
+    if event["type"] == "text.delta":
+        click.echo(data["text"], nl=False)
+        return
+    line = _LINES.get(event["type"])
+    if line is not None and data.get("status") != "pending":
+        click.echo("\n" + line.format_map(data), err=True)
+
+
+def main() -> None:
+    """The command; what the server refuses is told in one line."""
+    try:
+        cli()
+    except (ProblemError, StreamingError, ConnectionError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Settings: from the environment or `app.config`, frozen, checked at start."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streaming.errors import InvalidSettings
+
+CommaList = Annotated[tuple[str, ...], NoDecode]
+
+#: Threads that gthread keeps for requests that are not streams.
+THREAD_RESERVE = 16
+
+
+def _setting(default: Any, name: str, description: str, **limits: Any) -> Any:
+    return Field(default, validation_alias=name, description=description, **limits)
+
+
+class Settings(BaseSettings):
+    """All settings. `Settings.load(app.config)` reads them; `InvalidSettings` for a bad value."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, allow_inf_nan=False
+    )
+
+    port: int = _setting(8000, "PORT", "port that gunicorn listens on", ge=0, le=65535)
+    host: str = _setting(
+        "", "HOST", "address that gunicorn listens on (127.0.0.1; 0.0.0.0 when PORT is given)"
+    )
+    web_concurrency: int = _setting(
+        1, "WEB_CONCURRENCY", "web processes; more than one needs a shared log", ge=1, le=256
+    )
+    worker_class: Literal["gevent", "gthread"] = _setting(
+        "gevent", "GUNICORN_WORKER_CLASS", "gunicorn's worker class: gevent or gthread"
+    )
+    threads: int = _setting(
+        128, "GUNICORN_THREADS", "threads of a gthread worker; each open stream holds one", ge=24
+    )
+    redis_url: str | None = _setting(None, "REDIS_URL", "Redis for log, queue and shared state")
+    var_dir: Path = _setting(
+        Path("var"), "STREAMING_VAR_DIR", "folder of the SQLite file, uploads and artifacts"
+    )
+    log_url: str = _setting(
+        "", "STREAMING_LOG_URL", "where the log is: memory:// or sqlite:///file"
+    )
+    api_keys: CommaList = _setting(
+        (), "STREAMING_API_KEYS", "bearer keys, comma-separated; none: loopback only"
+    )
+    allow_anonymous: bool = _setting(
+        False, "STREAMING_ALLOW_ANONYMOUS", "serve other machines without keys"
+    )
+    allowed_origins: CommaList = _setting(
+        (), "STREAMING_ALLOWED_ORIGINS", "origins for CORS and WebSocket besides the server's own"
+    )
+    max_streams: int | None = _setting(
+        None, "STREAMING_MAX_STREAMS", "open streams per process (10000; gthread: fewer)", ge=1
+    )
+    jobs: int = _setting(64, "STREAMING_JOBS", "jobs at once in threads, per process", ge=1)
+    jobs_cooperative: int = _setting(
+        2000, "STREAMING_JOBS_COOPERATIVE", "jobs at once as greenlets, per process", ge=1
+    )
+    queue: int = _setting(1000, "STREAMING_QUEUE", "jobs waiting, per process", ge=0)
+    heartbeat_s: float = _setting(
+        15.0, "STREAMING_HEARTBEAT_S", "seconds of quiet before a heartbeat", gt=0, le=3600
+    )
+    rotate_s: float = _setting(
+        600.0, "STREAMING_ROTATE_S", "seconds that a stream lives at the longest, ± 10 %", gt=0
+    )
+    drain_s: float = _setting(
+        10.0, "STREAMING_DRAIN_S", "seconds to leave at shutdown", gt=0, le=300
+    )
+    retention_s: float = _setting(
+        86400.0, "STREAMING_RETENTION_S", "seconds that a job is kept after its end", gt=0
+    )
+    retention_events: int = _setting(
+        100_000, "STREAMING_RETENTION_EVENTS", "events kept per job", ge=10
+    )
+    retention_bytes: int = _setting(
+        1 << 30, "STREAMING_RETENTION_BYTES", "bytes kept of all jobs", ge=1 << 16
+    )
+    max_body_bytes: int = _setting(
+        1 << 20, "STREAMING_MAX_BODY_BYTES", "bytes of a request body or message", ge=1024
+    )
+    max_upload_bytes: int = _setting(
+        256 << 20, "STREAMING_MAX_UPLOAD_BYTES", "bytes of an upload", ge=1024
+    )
+    max_event_bytes: int = _setting(
+        1 << 20, "STREAMING_MAX_EVENT_BYTES", "bytes of an event", ge=4096
+    )
+    tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any] | None = None) -> Settings:
+        """Read the environment and, over it, the same names in `config` (a Flask app's)."""
+        names = [str(f.validation_alias) for f in cls.model_fields.values()]
+        given = {
+            name: (config or {})[name] for name in names if (config or {}).get(name) is not None
+        }
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise InvalidSettings(_explain(error)) from None
+
+    @field_validator("api_keys", "allowed_origins", "tasks", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _strong(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
+            raise ValueError("keys are printable ASCII without spaces")
+        return keys
+
+    @field_validator("redis_url")
+    @classmethod
+    def _no_redis_yet(cls, url: str | None) -> str | None:
+        if url is not None:
+            raise ValueError("this version keeps its log in SQLite only; unset it")
+        return url
+
+    @field_validator("log_url")
+    @classmethod
+    def _known_log(cls, url: str) -> str:
+        if url and url != "memory://" and not (url.startswith("sqlite:///") and len(url) > 10):
+            raise ValueError("memory://, sqlite:///relative/path or sqlite:////absolute/path")
+        return url
+
+    @model_validator(mode="after")
+    def _derive(self) -> Self:
+        derived: dict[str, Any] = {}
+        if not self.host:
+            given = "port" in self.model_fields_set
+            derived["host"] = "0.0.0.0" if given else "127.0.0.1"
+        if not self.log_url:
+            derived["log_url"] = f"sqlite:///{self.var_dir / 'streaming.db'}"
+        if self.max_streams is None:
+            threads = self.threads - THREAD_RESERVE
+            derived["max_streams"] = 10_000 if self.worker_class == "gevent" else threads
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    def check_exposure(self) -> None:
+        """Refuse to serve other machines without keys, unless that is said to be meant."""
+        if self.api_keys or self.allow_anonymous or is_loopback(self.host):
+            return
+        raise InvalidSettings(
+            f"HOST is {self.host!r}, which other machines reach, and there are no API keys. Set "
+            "STREAMING_API_KEYS to one or more keys, or HOST=127.0.0.1, or, to let anyone in, "
+            "STREAMING_ALLOW_ANONYMOUS=1."
+        )
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The SQLite file, or None with another log."""
+        if not self.log_url.startswith("sqlite:///"):
+            return None
+        return Path(self.log_url.removeprefix("sqlite:///"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _explain(error: ValidationError) -> str:
+    """Each bad setting with its name, its value (secrets left out) and what is allowed."""
+    lines = []
+    for item in error.errors(include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else "settings"
+        secret = "KEY" in name or "URL" in name
+        value = "" if secret else f"={item['input']!r}"
+        lines.append(f"{name}{value}: {item['msg']}")
+    return "; ".join(lines)
+
+
+def durable_disk() -> bool:
+    """Whether the disk outlasts a restart; platforms that set DYNO throw it away."""
+    return "DYNO" not in os.environ

@@ -1,0 +1,132 @@
+"""The one read loop: catch up, live, end. A reader is a position in each log it follows.
+
+All transports read through it: SSE, NDJSON, WebSocket, long poll and the feed. It writes
+nothing and knows no transport.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from streaming.concurrency import Waker
+from streaming.errors import NotFound
+from streaming.events import Event, Json
+from streaming.storage.base import EventLog
+from streaming.wire import control_json, event_json
+
+#: Events of one job in one go, so that a feed of many jobs serves each of them.
+PAGE_EVENTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a reader is given: an event, or a control event (`kind` and `data`)."""
+
+    job: str
+    #: The reader's position in the job's log after this.
+    position: int
+    event: Event | None = None
+    kind: str = ""
+    data: Mapping[str, Json] | None = None
+
+    @property
+    def type(self) -> str:
+        return self.kind if self.event is None else self.event.type
+
+    @property
+    def json(self) -> bytes:
+        """Its envelope."""
+        if self.event is not None:
+            return event_json(self.event)
+        return control_json(self.kind, self.job or None, self.data or {})
+
+
+class Cursor:
+    """Positions in one or more logs. Every seq behind a position is given once, or in a gap."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        positions: Mapping[str, int],
+        *,
+        snapshot: Callable[[str], Mapping[str, Json]],
+        types: Collection[str] = (),
+    ) -> None:
+        self._log = log
+        self._snapshot = snapshot
+        self._types = {job: frozenset(types) for job in positions}
+        self._open = dict(positions)
+        #: Where the reader is, in every log, closed ones too.
+        self.positions = dict(positions)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every log is closed (or gone) and read to its end."""
+        return not self._open
+
+    def follow(self, job: str, after: int, types: Collection[str] = ()) -> None:
+        """Read a log as well, or from another position."""
+        self._types[job] = frozenset(types)
+        self._open[job] = self.positions[job] = after
+
+    def unfollow(self, job: str) -> None:
+        """Read a log no more."""
+        for members in (self._open, self.positions, self._types):
+            members.pop(job, None)
+
+    def snapshot(self, job: str) -> Delivery:
+        """The job's present state; the reader goes on behind it."""
+        data = self._snapshot(job)
+        seq = int(data["seq"])
+        self._open[job] = self.positions[job] = seq
+        return Delivery(job, seq, kind="stream.snapshot", data={"seq": seq, "job": data})
+
+    def read(
+        self, timeout: float, waker: Waker | None = None, limit: int = PAGE_EVENTS
+    ) -> list[Delivery]:
+        """What comes next; waits `timeout` seconds for it. Empty when nothing has come.
+
+        Returns early when `waker` is woken, and when all that came was filtered out.
+        """
+        found = self._take_all(limit)
+        if found or not self._open or timeout <= 0:
+            return found
+        with contextlib.suppress(NotFound):  # deleted while it was read: taking notices which
+            self._log.wait(self._open, timeout, waker)
+        return self._take_all(limit)
+
+    def _take_all(self, limit: int) -> list[Delivery]:
+        found: list[Delivery] = []
+        for job in list(self._open):
+            found += self._take(job, limit)
+        return found
+
+    def _take(self, job: str, limit: int) -> list[Delivery]:
+        after = self._open[job]
+        try:
+            page = self._log.page(job, after, limit)
+            if after > page.last:
+                return self._gap(job, page.last + 1, after)
+            if after < page.base:
+                return self._gap(job, after + 1, page.base)
+        except NotFound:
+            self._open.pop(job)
+            return []
+
+        if page.events:
+            after = self._open[job] = self.positions[job] = page.events[-1].seq
+        if page.closed and after >= page.last:
+            self._open.pop(job)
+        return [Delivery(job, event.seq, event) for event in page.events if self._passes(event)]
+
+    def _gap(self, job: str, first: int, last: int) -> list[Delivery]:
+        """What cannot be given is named; the snapshot stands for it."""
+        snapshot = self.snapshot(job)
+        gap = {"from": first, "to": last}
+        return [Delivery(job, snapshot.position, kind="stream.gap", data=gap), snapshot]
+
+    def _passes(self, event: Event) -> bool:
+        types = self._types[event.job]
+        return not types or event.type in types or event.terminal

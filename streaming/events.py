@@ -1,0 +1,130 @@
+"""The event, the vocabulary, and what each type does to a job's status. No I/O."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from streaming.concurrency import native_lock
+
+Json = Any
+
+#: Terminal events and the status that they give; after one of them nothing can follow.
+TERMINAL: Mapping[str, str] = {
+    "job.completed": "completed",
+    "job.failed": "failed",
+    "job.cancelled": "cancelled",
+}
+
+#: Status after each type that changes it. `job.cancel_requested` outlasts the others: see summary.
+STATUS_AFTER: Mapping[str, str] = {
+    "job.queued": "queued",
+    "job.started": "running",
+    "input.requested": "waiting_for_input",
+    "input.received": "running",
+    "job.cancel_requested": "cancelling",
+    **TERMINAL,
+}
+
+STATUSES = ("queued", "running", "waiting_for_input", "cancelling", *TERMINAL.values())
+
+#: The vocabulary of stored events.
+TYPES = frozenset(
+    {
+        *STATUS_AFTER,
+        "job.progress",
+        "step.updated",
+        "text.delta",
+        "text.reset",
+        "reasoning.delta",
+        "tool.call",
+        "tool.result",
+        "metric",
+        "alert",
+        "artifact",
+        "log",
+    }
+)
+
+#: Control events of a stream: never stored, without a seq.
+CONTROL = frozenset({"stream.snapshot", "stream.gap", "stream.degraded", "stream.closing"})
+
+
+def dumps(value: Json) -> bytes:
+    """Compact JSON in UTF-8, not escaped. `ValueError` for NaN, infinities, lone surrogates."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode()
+
+
+def now_rfc3339() -> str:
+    """The present time, RFC 3339 in UTC with milliseconds."""
+    return rfc3339(time.time())
+
+
+def rfc3339(epoch_s: float) -> str:
+    """`epoch_s` as RFC 3339 in UTC with milliseconds."""
+    stamp = datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+    return stamp.removesuffix("+00:00") + "Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event before it has a seq. Encoded when built: bad data fails at its author."""
+
+    type: str
+    data: Mapping[str, Json]
+    at: str = field(default_factory=now_rfc3339)
+    encoded: bytes = b""
+
+    def __post_init__(self) -> None:
+        if self.type not in TYPES:
+            raise ValueError(f"unknown event type {self.type!r}")
+        object.__setattr__(self, "encoded", dumps(self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event of a log. `json` is its envelope, made once and shared by all readers."""
+
+    job: str
+    seq: int
+    type: str
+    json: bytes
+
+    @classmethod
+    def of(cls, job: str, seq: int, draft: Draft) -> Event:
+        head = f'{{"seq":{seq},"type":"{draft.type}","job":"{job}","at":"{draft.at}","data":'
+        return cls(job, seq, draft.type, b"%b%b}" % (head.encode(), draft.encoded))
+
+    @property
+    def envelope(self) -> dict[str, Json]:
+        """The envelope as an object, parsed at each call."""
+        return json.loads(self.json)  # type: ignore[no-any-return]
+
+    @property
+    def data(self) -> dict[str, Json]:
+        return self.envelope["data"]  # type: ignore[no-any-return]
+
+    @property
+    def terminal(self) -> bool:
+        return self.type in TERMINAL
+
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_last_ulid = 0
+_ulid_lock = native_lock()
+
+
+def new_id(prefix: str) -> str:
+    """`prefix` and a ULID (26 characters): sorted by time, rising within this process."""
+    global _last_ulid
+    fresh = (int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
+    with _ulid_lock:
+        _last_ulid = number = max(fresh, _last_ulid + 1)
+    digits = [_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5)]
+    return prefix + "".join(digits)

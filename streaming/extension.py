@@ -1,0 +1,135 @@
+"""The Flask extension: `Streaming(app)` mounts everything; `streaming.submit(…)` starts a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from flask import Blueprint, Flask
+from pydantic import BaseModel
+from werkzeug.exceptions import HTTPException
+
+from streaming.api.files import files
+from streaming.api.jobs import jobs
+from streaming.api.ops import ops
+from streaming.config import Settings
+from streaming.errors import StreamingError
+from streaming.llm.base import Model
+from streaming.llm.simulated import SimulatedModel
+from streaming.registry import Request
+from streaming.server import Server
+from streaming.tasks.registry import Task, task as make_task
+from streaming.transports.longpoll import longpoll
+from streaming.transports.sse import sse
+from streaming.transports.websocket import websocket
+from streaming.web.auth import owner
+from streaming.web.problems import http_problem, problem_response, unexpected_problem
+from streaming.web.services import EXTENSION, services
+
+
+class Streaming:
+    """Background jobs with live streams, in a Flask app that exists.
+
+    ::
+
+        streaming = Streaming(app)            # or Streaming() and init_app(app) in a factory
+
+        @streaming.task("answer")
+        def answer(ctx, input):
+            for token in model(input["question"]):
+                yield token
+
+        @app.post("/ask")
+        def ask():
+            return streaming.submit(answer, {"question": request.json["question"]}), 202
+
+    Routes are mounted under `url_prefix`: `/v1/jobs`, `/healthz` and the others. Settings come
+    from the environment and, before it, from `app.config`.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        url_prefix: str = "",
+        tasks: Iterable[Task] = (),
+        settings: Settings | None = None,
+        model: Model | None = None,
+    ) -> None:
+        self._url_prefix = url_prefix.rstrip("/")
+        self._tasks = list(tasks)
+        self._settings = settings
+        self._model = model
+        self._servers: list[Server] = []
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Mount on an app; for application factories."""
+        settings = self._settings or Settings.load(app.config)
+        base_url = f"{self._url_prefix}/v1"
+        server = Server(
+            settings,
+            tasks=self._tasks,
+            model=self._model or SimulatedModel(),
+            base_url=base_url,
+        )
+        app.extensions[EXTENSION] = server
+        self._servers.append(server)
+        for blueprint in (jobs, files, sse, longpoll, websocket):
+            answer_with_problems(blueprint)
+            app.register_blueprint(blueprint, url_prefix=base_url)
+        answer_with_problems(ops)
+        app.register_blueprint(ops, url_prefix=self._url_prefix or None)
+
+    def task(
+        self,
+        name: str,
+        title: str = "",
+        *,
+        steps: Iterable[str | tuple[str, str]] = (),
+        input: type[BaseModel] | None = None,
+        cooperative: bool = False,
+        retry: bool = True,
+        takes_input: bool = False,
+    ) -> Callable[[Callable[..., Any]], Task]:
+        """`@task`, registered with this extension's apps."""
+
+        def decorate(function: Callable[..., Any]) -> Task:
+            made = make_task(
+                name,
+                title,
+                steps=list(steps),
+                input=input,
+                cooperative=cooperative,
+                retry=retry,
+                takes_input=takes_input,
+            )(function)
+            self._tasks.append(made)
+            for server in self._servers:
+                server.tasks.add(made)
+            return made
+
+        return decorate
+
+    def submit(self, task: Task | str, input: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        """Start a job of the present request's user; its snapshot, with links to watch it.
+
+        Options are those of `POST /v1/jobs`: metadata, on_disconnect, timeout_s, …
+        """
+        name = task.name if isinstance(task, Task) else task
+        row, _ = services().registry.submit(owner(), Request(task=name, input=input, **options))
+        return services().snapshot(row.id)
+
+
+def server_of(app: Flask) -> Server:
+    """The server behind an app, for server hooks: start, drain."""
+    server: Server = app.extensions[EXTENSION]
+    return server
+
+
+def answer_with_problems(place: Flask | Blueprint) -> None:
+    """Answer the errors of an app or blueprint as problem+json."""
+    place.register_error_handler(StreamingError, problem_response)
+    place.register_error_handler(HTTPException, http_problem)
+    place.register_error_handler(Exception, unexpected_problem)

@@ -1,0 +1,66 @@
+"""gunicorn's hooks: start in the worker, drain when it is told to leave.
+
+An app of your own takes them into its `gunicorn.conf.py`:
+`from streaming.hooks import post_worker_init, worker_exit`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from streaming.concurrency import Thread, make_waker
+from streaming.errors import InvalidSettings
+from streaming.extension import server_of
+from streaming.server import Server, warn_of_lone_process
+
+#: Seconds between looks whether the worker was told to leave.
+LOOK_S = 0.1
+#: Seconds that a computing thread keeps the interpreter from the others. With Python's 5 ms one
+#: task that computes makes each answer take ten times as long as with this.
+SWITCH_S = 0.0005
+#: The exit code of a worker that cannot boot: the master gives up and says so.
+BOOT_ERROR = 113
+
+
+def on_starting(arbiter: Any) -> None:
+    """Keep gunicorn's "cannot boot" codes apart from what a task's `os._exit` may say."""
+    arbiter.WORKER_BOOT_ERROR, arbiter.APP_LOAD_ERROR = BOOT_ERROR, BOOT_ERROR + 1
+
+
+def post_worker_init(worker: Any) -> None:
+    """Open the storage; while a predecessor drains, requests wait for it and /healthz answers."""
+    sys.setswitchinterval(SWITCH_S)
+    server = server_of(worker.wsgi)
+    warn_of_lone_process(server.settings)
+    try:
+        server.start_or_wait()
+    except InvalidSettings as error:
+        worker.log.error("cannot start: %s", error)
+        sys.exit(BOOT_ERROR)
+    Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
+
+
+def worker_exit(_arbiter: Any, worker: Any) -> None:
+    """Leave only when everything is put away."""
+    if worker.booted:
+        server_of(worker.wsgi).wait_until_ended()
+
+
+def raise_descriptor_limit() -> None:
+    """As many open descriptors as the system allows: each stream is one."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:  # macOS allows no more than this by default
+        hard = max(soft, 10240)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _drain_after(worker: Any, server: Server) -> None:
+    # Watched from a thread: a signal handler under gevent must do no work.
+    waker = make_waker()
+    while worker.alive:
+        waker.wait(LOOK_S)
+    server.drain()

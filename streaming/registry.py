@@ -1,0 +1,354 @@
+"""JobRegistry: submit, find, list, cancel, answer, recover, drain."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jsonschema
+
+from streaming.concurrency import Thread, make_waker, native_lock, offload
+from streaming.errors import (
+    Cancelled,
+    Conflict,
+    Expired,
+    InvalidInput,
+    LogRefusal,
+    NotFound,
+    StreamingError,
+    TooMany,
+    Unavailable,
+)
+from streaming.events import Draft, Json, new_id
+from streaming.runners.base import Runner
+from streaming.snapshot import Snapshots
+from streaming.storage.base import JobRow, Storage, Submission
+from streaming.tasks.registry import TaskRegistry
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between looks for viewers of jobs that end without them.
+TICK_S = 0.25
+#: Seconds between looks for jobs that nobody runs.
+ORPHANS_S = 5.0
+#: Attempts lost in a row that make a job suspicious of having killed its worker.
+SUSPICIOUS = 2
+#: Seconds that a suspicious job must run alone to be cleared.
+TRIAL_S = 1.0
+#: States of jobs that go on.
+UNFINISHED = ("queued", "running", "waiting_for_input", "cancelling")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked with a new job. Times in seconds."""
+
+    task: str
+    input: Mapping[str, Json]
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    on_disconnect: str = "continue"
+    disconnect_grace_s: float = 30.0
+    timeout_s: float = 3600.0
+    ttl_s: float | None = None
+
+
+class JobRegistry:
+    """All that happens to jobs from outside. Owns the thread that looks after them."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        snapshots: Snapshots,
+        tasks: TaskRegistry,
+        runner: Runner,
+        retention_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._storage = storage
+        self._snapshots = snapshots
+        self._tasks = tasks
+        self._runner = runner
+        self._retention_s = retention_s
+        self._clock = clock
+        self._lock = native_lock()
+        #: Jobs that end without viewers: their grace, and when one was last seen.
+        self._watched: dict[str, tuple[float, float]] = {}
+        #: Jobs that nobody ran at the last look.
+        self._orphans: set[str] = set()
+        #: Jobs whose attempts were lost twice in a row: they run one after the other.
+        self._suspects: list[JobRow] = []
+        #: The one of them that runs, and since when.
+        self._on_trial: tuple[JobRow, float] | None = None
+        self._keeper = Thread(self._keep, name="job-keeper")
+
+    def start(self) -> None:
+        """Take up the jobs that an earlier process left, and look after all from now on."""
+        self.recover(self._unfinished())
+        self._keeper.start()
+
+    def submit(
+        self, owner: str, request: Request, *, key: str | None = None, digest: str = ""
+    ) -> tuple[JobRow, bool]:
+        """Store a job and have it run; or find the one that has `key`: `(row, whether it is new)`.
+
+        Raises `InvalidInput`, `TooMany` (the queue is full), `Conflict` (the key belongs to
+        another request), `Unavailable`. Once it has returned, the job outlasts a crash.
+        """
+        task = self._tasks.get(request.task)
+        offload(lambda: task.validate(request.input))  # a large table takes its time
+
+        def submission(position: int) -> Submission:
+            queued = Draft("job.queued", self._asked(request, position))
+            return Submission(new_id("job_"), owner, task.name, queued, key, digest)
+
+        try:
+            position = self._runner.reserve(cooperative=task.cooperative)
+        except (TooMany, Unavailable) as refusal:
+            return self._known(submission(0), refusal)
+        try:
+            row, new = self._storage.index.submit(submission(position))
+        except BaseException:
+            self._runner.release(cooperative=task.cooperative)
+            raise
+        if not new:
+            self._runner.release(cooperative=task.cooperative)
+            return row, False
+        self._watch_viewers(row)
+        self._runner.enqueue(row.id, cooperative=task.cooperative, reserved=True)
+        return row, True
+
+    def find(self, job: str, owner: str) -> JobRow:
+        """The job's row. `NotFound` when unknown or another owner's, `Expired` when removed."""
+        row = self._storage.index.get(job)
+        if row is None or row.owner != owner:
+            raise NotFound(f"there is no job {job[:40]!r}", code="job_not_found")
+        if row.expired:
+            raise Expired(f"job {job} was removed after its retention time")
+        return row
+
+    def list(
+        self,
+        owner: str,
+        *,
+        statuses: Collection[str] = (),
+        task: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[JobRow]:
+        """The owner's jobs, newest first, ids below `before`."""
+        return self._storage.index.list(
+            owner=owner, statuses=statuses, task=task, before=before, limit=limit
+        )
+
+    def cancel(self, row: JobRow, reason: str | None = None) -> JobRow:
+        """Cancel a job; again or at its end nothing happens. The row afterwards."""
+        requested = Draft("job.cancel_requested", {"reason": reason})
+        expect = {"status": ("queued", "running", "waiting_for_input")}
+        try:
+            self._storage.log.append(row.id, [requested], expect=expect, patient=False)
+        except (LogRefusal, NotFound):
+            return self._storage.index.get(row.id) or row
+        if self._runner.stop(row.id, Cancelled(reason or "")):
+            self._end_queued(row.id, reason)
+        return self._storage.index.get(row.id) or row
+
+    def answer(self, row: JobRow, request: str | None, data: Json) -> JobRow:
+        """Give a job the input that it asked for, or feed one that takes input while it runs.
+
+        The same answer again is taken; `Conflict` for another one and when nothing is asked,
+        `InvalidInput` when the data do not fit what was asked.
+        """
+        asked = row.summary["input_request"]
+        if asked is not None and request in (None, asked["request"]):
+            _check_answer(asked["schema"], data)
+            return self._answer(row, asked["request"], data)
+        if request is not None:
+            return self._answered_before(row, request, data)
+        task = self._tasks.find(row.task)
+        if task is None or not task.takes_input or row.closed or row.status == "cancelling":
+            raise _nothing_asked(row)
+        received = Draft("input.received", {"request": None, "data": data})
+        return self._storage.log.append(row.id, [received], patient=False)
+
+    def delete(self, row: JobRow) -> None:
+        """Remove a job that has ended; `Conflict` before."""
+        if not row.closed:
+            raise Conflict(
+                f"job {row.id} is {row.status}; cancel it first", code="job_not_terminal"
+            )
+        self.forget(row.id, tombstone=False)
+
+    def forget(self, job: str, *, tombstone: bool) -> None:
+        """Remove a job with all that belongs to it."""
+        self._storage.index.remove(job, tombstone=tombstone)
+        self._storage.blobs.delete(job)
+        self._snapshots.drop(job)
+
+    def recover(self, rows: Collection[JobRow]) -> None:
+        """Run jobs that nobody runs, from their last checkpoints; end those that were cancelled."""
+        if rows:
+            logger.warning("taking up %d jobs that were under way", len(rows))
+        for row in rows:
+            self._watch_viewers(row)
+            lost = self._snapshots.state(row.id).lost_attempts if row.attempt else 0
+            if lost >= SUSPICIOUS:
+                self._suspects.append(row)
+            else:
+                self._runner.enqueue(row.id, cooperative=self._is_cooperative(row))
+
+    def drain(self, *, finish_s: float, unwind_s: float) -> None:
+        """Take no more jobs, and finish or hand over those that run."""
+        self._runner.drain(finish_s=finish_s, unwind_s=unwind_s)
+
+    def _known(self, submission: Submission, refusal: StreamingError) -> tuple[JobRow, bool]:
+        """The job that has the submission's key: there is no room for a new one."""
+        if submission.key is None:
+            raise refusal
+        try:
+            return self._storage.index.submit(submission, only_known=True)
+        except NotFound:
+            raise refusal from None
+
+    def _asked(self, request: Request, position: int) -> dict[str, Json]:
+        ttl_s = self._retention_s if request.ttl_s is None else request.ttl_s
+        return {
+            "position": position,
+            "task": request.task,
+            "input": request.input,
+            "metadata": request.metadata,
+            "on_disconnect": request.on_disconnect,
+            "disconnect_grace_s": request.disconnect_grace_s,
+            "timeout_s": request.timeout_s,
+            "ttl_s": min(ttl_s, self._retention_s),
+        }
+
+    def _end_queued(self, job: str, reason: str | None) -> None:
+        """The end of a job that was taken out of the queue before it began."""
+        ended = Draft("job.cancelled", {"reason": reason, "usage": None, "partial": None})
+        self._storage.log.append(job, [ended])
+
+    def _answer(self, row: JobRow, request: str, data: Json) -> JobRow:
+        received = Draft("input.received", {"request": request, "data": data})
+        try:
+            expect = {"input_request.request": (request,)}
+            return self._storage.log.append(row.id, [received], expect=expect, patient=False)
+        except LogRefusal:
+            return self._answered_before(row, request, data)
+
+    def _answered_before(self, row: JobRow, request: str, data: Json) -> JobRow:
+        answers = self._snapshots.state(row.id).answers
+        if request not in answers:
+            raise _nothing_asked(row)
+        if answers[request] != data:
+            raise Conflict(
+                f"request {request!r} has another answer already", code="already_answered"
+            )
+        return row
+
+    # -- looking after jobs
+
+    def _keep(self) -> None:
+        waker = make_waker()
+        next_look = self._clock() + ORPHANS_S
+        while True:
+            waker.wait(TICK_S)
+            try:
+                self._cancel_unwatched()
+                self._try_suspects()
+                if self._clock() >= next_look:
+                    next_look = self._clock() + ORPHANS_S
+                    self._adopt_orphans()
+            except Unavailable as error:
+                logger.warning("looking after jobs has to wait: %s", error.detail)
+            except Exception:  # whatever it was, the next look must come
+                logger.exception("looking after jobs failed")
+
+    def _watch_viewers(self, row: JobRow) -> None:
+        if row.options.get("on_disconnect") == "cancel":
+            with self._lock:
+                self._watched[row.id] = (row.options["disconnect_grace_s"], self._clock())
+
+    def _cancel_unwatched(self) -> None:
+        with self._lock:
+            watched = dict(self._watched)
+        for job, (grace_s, seen) in watched.items():
+            row = self._storage.index.get(job)
+            if row is None or row.closed:
+                with self._lock:
+                    self._watched.pop(job, None)
+            elif self._storage.viewers.of(job):
+                with self._lock:
+                    self._watched[job] = (grace_s, self._clock())
+            elif self._clock() - seen > grace_s and row.status != "cancelling":
+                self.cancel(row, "nobody watches it any more")
+
+    def _try_suspects(self) -> None:
+        """Jobs that may have killed their worker run one after the other: so it shows which."""
+        if self._on_trial is not None:
+            row, since = self._on_trial
+            running = self._runner.knows(row.id)
+            if running and self._clock() - since < TRIAL_S:
+                return
+            self._on_trial = None
+            if running:
+                message = "it is not this job that its worker died of"
+                acquitted = {"level": "debug", "message": message, "acquitted": True}
+                with contextlib.suppress(LogRefusal, NotFound):  # it has just ended
+                    self._storage.log.append(row.id, [Draft("log", acquitted)])
+        if self._suspects:
+            row = self._suspects.pop(0)
+            self._on_trial = (row, self._clock())
+            self._runner.enqueue(row.id, cooperative=self._is_cooperative(row), on_trial=True)
+
+    def _is_cooperative(self, row: JobRow) -> bool:
+        task = self._tasks.find(row.task)
+        return task is not None and task.cooperative
+
+    def _adopt_orphans(self) -> None:
+        """Jobs that nobody runs at two looks in a row, as after a time without storage."""
+        waiting = {row.id for row in self._suspects}
+        orphans = [
+            row
+            for row in self._unfinished()
+            if row.id not in waiting and not self._runner.knows(row.id)
+        ]
+        self.recover([row for row in orphans if row.id in self._orphans])
+        self._orphans = {row.id for row in orphans}
+
+    def _unfinished(self) -> Collection[JobRow]:
+        """All jobs that go on, the oldest first."""
+        rows: list[JobRow] = []
+        before = None
+        while page := self._storage.index.list(statuses=UNFINISHED, before=before, limit=1000):
+            rows += page
+            before = page[-1].id
+        return rows[::-1]
+
+
+def digest_of(body: Any) -> str:
+    """A digest of a parsed request body: equal for equal JSON, whatever the order of members."""
+    canonical = json.dumps(body, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _check_answer(schema: Mapping[str, Json] | None, data: Json) -> None:
+    if schema is None:
+        return
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = [
+        (".".join(["data", *map(str, error.absolute_path)]), error.message)
+        for error in validator.iter_errors(data)
+    ]
+    if errors:
+        raise InvalidInput.of(errors)
+
+
+def _nothing_asked(row: JobRow) -> Conflict:
+    return Conflict(f"job {row.id} ({row.status}) asks for no input", code="input_not_requested")

@@ -1,0 +1,1 @@
+"""Runners: where and when jobs run."""

@@ -1,0 +1,64 @@
+"""The interface of a runner."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from streaming.errors import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a runner has to do at present."""
+
+    running: int
+    queued: int
+    #: Threads whose job was ended over their heads and whose code has not returned.
+    stuck: int
+    #: Jobs at once in threads.
+    threads: int
+
+
+class Runner(ABC):
+    """Runs jobs, each attempt once, within limits."""
+
+    @abstractmethod
+    def reserve(self, *, cooperative: bool) -> int:
+        """A place for a new job: 0 = it starts at once, else its position. `TooMany` when full.
+
+        Every place is taken by `enqueue` or given back by `release`.
+        """
+
+    @abstractmethod
+    def release(self, *, cooperative: bool) -> None:
+        """Give a reserved place back."""
+
+    @abstractmethod
+    def enqueue(
+        self, job: str, *, cooperative: bool, reserved: bool = False, on_trial: bool = False
+    ) -> None:
+        """Run a stored job when its turn comes; returns at once.
+
+        `on_trial`: it is suspected of having killed its worker, which job.started then says.
+        """
+
+    @abstractmethod
+    def stop(self, job: str, reason: Stop) -> bool:
+        """Stop a job: out of the queue, or unwound where it runs. Whether it was queued."""
+
+    @abstractmethod
+    def knows(self, job: str) -> bool:
+        """Whether the job runs or waits."""
+
+    @abstractmethod
+    def position(self, job: str) -> int | None:
+        """Its place in the queue, from 1; None when it does not wait."""
+
+    @abstractmethod
+    def load(self) -> Load:
+        """What it has to do at present."""
+
+    @abstractmethod
+    def drain(self, *, finish_s: float, unwind_s: float) -> None:
+        """Start nothing more; let jobs finish for `finish_s`, then unwind them for `unwind_s`."""

@@ -1,0 +1,201 @@
+"""One server: its parts, how they start, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterable
+
+from streaming.concurrency import (
+    Latch,
+    Mutex,
+    Thread,
+    adopt_event_loop,
+    make_waker,
+    spawn_greenlet,
+)
+from streaming.config import Settings, durable_disk
+from streaming.errors import InUse, InvalidSettings, Unavailable
+from streaming.llm.base import Model
+from streaming.registry import JobRegistry
+from streaming.retention import Retention
+from streaming.runners.attempt import Attempt, Shop
+from streaming.runners.threads import ThreadRunner
+from streaming.snapshot import Snapshots
+from streaming.storage import make_storage
+from streaming.storage.base import Storage
+from streaming.tasks.registry import Task, TaskRegistry
+from streaming.web.services import Services
+from streaming.web.streams import Streams
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a request waits for the storage that a predecessor still holds.
+START_S = 30.0
+#: Of the time to leave: how much of it jobs may use to finish, and to be unwound.
+FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
+#: Seconds between looks whether storage has gone or come back.
+LOOK_S = 0.5
+
+
+class Server:
+    """Built when the app is made; started in the process that serves, once."""
+
+    def __init__(
+        self, settings: Settings, *, tasks: Iterable[Task], model: Model, base_url: str
+    ) -> None:
+        self.settings = settings
+        self.tasks = TaskRegistry(tasks)
+        self.tasks.load(settings.tasks)
+        self._model = model
+        self._base_url = base_url
+        self._starting = Mutex()
+        self._started = Latch()
+        self._ended = Latch()
+        self._services: Services | None = None
+
+    @property
+    def started(self) -> bool:
+        return self._started.is_open
+
+    def services(self) -> Services:
+        """The parts, started; by the first who asks, where no server hook has done it."""
+        if self._services is None:
+            self.start(timeout=START_S)
+        assert self._services is not None
+        return self._services
+
+    def start(self, *, timeout: float) -> None:
+        """Open the storage, waiting for a predecessor's drain, and take up the jobs it left.
+
+        `InvalidSettings` when another server holds the storage.
+        """
+        with self._starting:
+            if self._services is not None:
+                return
+            if self._ended.is_open:
+                raise Unavailable("the server has been stopped", code="draining")
+            adopt_event_loop()
+            storage = make_storage(self.settings)
+            storage.open(timeout=timeout)
+            self._services = self._assemble(storage)
+            self._started.open()
+        if self.settings.sqlite_path is not None and not durable_disk():
+            logger.warning(
+                "this platform's disk does not outlast a restart: jobs are lost then; "
+                "set STREAMING_VAR_DIR to a disk that lasts"
+            )
+
+    def start_or_wait(self) -> None:
+        """Start now; or, when a predecessor in the same server still drains, as soon as it is gone.
+
+        Requests wait meanwhile. `InUse` when another server holds the storage.
+        """
+        try:
+            self.start(timeout=0)
+        except InUse as error:
+            if not error.by_predecessor:
+                raise
+            logger.info("waiting for the worker before this one to leave")
+            if not spawn_greenlet(self._start_later):
+                Thread(self._start_later, name="start").start()
+
+    def drain(self) -> None:
+        """End everything within STREAMING_DRAIN_S; returns when it is done. Once."""
+        found = self._services
+        if found is None or self._ended.is_open:
+            self._ended.open()
+            return
+        total_s = self.settings.drain_s
+        # 1. Streams are told first, so that their clients are on their way to another process.
+        found.streams.drain()
+        # 2. Jobs finish, or are handed over to their next attempt: they still need the log.
+        found.registry.drain(finish_s=total_s * FINISH_SHARE, unwind_s=total_s * UNWIND_SHARE)
+        # 3. What streams have still to send.
+        found.streams.wait_until_closed(total_s * UNWIND_SHARE)
+        # 4. The log last: a successor may open it now.
+        found.storage.close()
+        self._ended.open()
+
+    def wait_until_ended(self) -> None:
+        """Wait for `drain`, which another thread runs."""
+        self._ended.wait(self.settings.drain_s)
+
+    def _start_later(self) -> None:
+        try:
+            self.start(timeout=START_S)
+        except InvalidSettings as error:
+            logger.critical("cannot start: %s", error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _assemble(self, storage: Storage) -> Services:
+        settings = self.settings
+        snapshots = Snapshots(storage.log, storage.index)
+        shop = Shop(
+            storage=storage,
+            snapshots=snapshots,
+            tasks=self.tasks,
+            model=self._model,
+            max_event_bytes=settings.max_event_bytes,
+            base_url=self._base_url,
+        )
+        runner = ThreadRunner(
+            lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
+            threads=settings.jobs,
+            greenlets=settings.jobs_cooperative,
+            queue=settings.queue,
+        )
+        registry = JobRegistry(
+            storage=storage,
+            snapshots=snapshots,
+            tasks=self.tasks,
+            runner=runner,
+            retention_s=settings.retention_s,
+        )
+        streams = Streams(
+            storage,
+            limit=settings.max_streams or 1,
+            heartbeat_s=settings.heartbeat_s,
+            rotate_s=settings.rotate_s,
+        )
+        retention = Retention(
+            storage,
+            snapshots,
+            forget=lambda job: registry.forget(job, tombstone=True),
+            retention_s=settings.retention_s,
+            events=settings.retention_events,
+            size=settings.retention_bytes,
+        )
+        for part in (runner, registry, streams, retention):
+            part.start()
+        Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
+        return Services(
+            settings=settings,
+            storage=storage,
+            snapshots=snapshots,
+            tasks=self.tasks,
+            runner=runner,
+            registry=registry,
+            streams=streams,
+            base_url=self._base_url,
+        )
+
+    def _watch_storage(self, storage: Storage, streams: Streams) -> None:
+        """Have the streams tell their clients when storage goes away and when it is back."""
+        waker, was_away = make_waker(), False
+        while not self._ended.is_open:
+            away = storage.fault() is not None
+            if away != was_away:
+                was_away = away
+                streams.wake()
+            waker.wait(LOOK_S)
+
+
+def warn_of_lone_process(settings: Settings) -> None:
+    """Without a shared log there is one web process, whatever the platform asks for."""
+    if settings.web_concurrency > 1:
+        logger.warning(
+            "WEB_CONCURRENCY=%d is ignored: several processes need a shared log (REDIS_URL)",
+            settings.web_concurrency,
+        )

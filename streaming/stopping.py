@@ -1,0 +1,70 @@
+"""The signal that stops a running task: cancel, time-out, shutdown, or a refusal by the log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from streaming.concurrency import Latch, native_lock, pause
+from streaming.errors import Stop
+
+logger = logging.getLogger(__name__)
+
+
+class StopSignal:
+    """Set once, from any thread; the task's own thread checks it, sleeps on it, and is unwound."""
+
+    def __init__(self) -> None:
+        self._lock = native_lock()
+        self._latch = Latch()
+        self._callbacks: list[Callable[[], object]] = []
+        self.reason: Stop | None = None
+
+    def set(self, reason: Stop) -> bool:
+        """Stop the task; whether this was the first reason. Runs the `closing` calls."""
+        with self._lock:
+            if self.reason is not None:
+                return False
+            self.reason = reason
+            callbacks, self._callbacks = self._callbacks, []
+        self._latch.open()
+        for call in callbacks:
+            _run(call)
+        return True
+
+    def check(self) -> None:
+        """Raise the reason, when there is one."""
+        if self.reason is not None:
+            raise self.reason.with_traceback(None)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep; a stop ends it at once."""
+        if seconds > 0:
+            self._latch.wait(seconds)
+        else:
+            pause()
+        self.check()
+
+    @contextlib.contextmanager
+    def closing(self, call: Callable[[], object]) -> Iterator[None]:
+        """Within the block, a stop runs `call`, which closes what the task waits for."""
+        with self._lock:
+            stopped = self.reason is not None
+            if not stopped:
+                self._callbacks.append(call)
+        if stopped:
+            _run(call)
+        try:
+            yield
+        finally:
+            with self._lock:
+                if call in self._callbacks:
+                    self._callbacks.remove(call)
+
+
+def _run(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:  # the next call must run as well
+        logger.exception("closing after a stop failed")

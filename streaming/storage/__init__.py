@@ -1,0 +1,19 @@
+"""Where logs, jobs and files are kept; `make_storage` picks the implementation by URL."""
+
+from __future__ import annotations
+
+from streaming.config import Settings
+from streaming.storage.base import Storage
+from streaming.storage.memory import MemoryStorage
+from streaming.storage.sqlite import SqliteStorage
+
+
+def make_storage(settings: Settings) -> Storage:
+    """The storage that `STREAMING_LOG_URL` names, not yet open."""
+    if settings.sqlite_path is None:
+        return MemoryStorage(tombstone_s=settings.retention_s)
+    return SqliteStorage(
+        settings.sqlite_path,
+        blobs=settings.var_dir / "blobs",
+        tombstone_s=settings.retention_s,
+    )

@@ -1,0 +1,337 @@
+"""The interfaces of storage: event log, job index, blobs, viewers; and what they share.
+
+One contract suite (tests/storage) proves each promise for every implementation.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+from streaming.concurrency import Waker
+from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
+from streaming.events import TERMINAL, Draft, Event, Json
+from streaming.summary import Summary, advance, blank
+
+#: Bytes of events in one page at the most, besides its first event: bounds what a reader costs.
+PAGE_BYTES = 1 << 20
+
+#: For each field of a job's summary (dotted for members), the values that an append accepts.
+Expect = Mapping[str, Collection[Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as the index has it: always as new as its log."""
+
+    id: str
+    owner: str
+    summary: Summary
+    #: The last event's number; 0 before the first.
+    seq: int = 0
+    #: Events up to here were trimmed; 0 when the log is whole.
+    base: int = 0
+    #: Bytes of its events and artifacts.
+    size: int = 0
+    #: Epoch seconds after which retention removes it; None while it is not terminal.
+    expires_at: float | None = None
+    #: Retention has removed it; only this row is left, for 410.
+    expired: bool = False
+
+    @property
+    def status(self) -> str:
+        return str(self.summary["status"])
+
+    @property
+    def attempt(self) -> int:
+        return int(self.summary["attempt"])
+
+    @property
+    def task(self) -> str:
+        return str(self.summary["task"])
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        options: Mapping[str, Json] = self.summary["options"]
+        return options
+
+    @property
+    def closed(self) -> bool:
+        return self.status in TERMINAL.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a read gives: events in order without holes, from the position or from `base` on."""
+
+    events: Sequence[Event]
+    base: int
+    last: int
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A new job: its row and `job.queued` are committed together with its idempotency key."""
+
+    id: str
+    owner: str
+    task: str
+    queued: Draft
+    key: str | None = None
+    #: A digest of the request; the same key with another digest is a conflict.
+    digest: str = ""
+
+
+def first_row(submission: Submission) -> JobRow:
+    """The row of a job before its first event."""
+    summary = blank(submission.task, submission.queued.at)
+    return JobRow(submission.id, submission.owner, summary)
+
+
+def check_digest(known: str, submission: Submission) -> None:
+    """`Conflict` when an idempotency key comes again with another request."""
+    if known != submission.digest:
+        raise Conflict(
+            f"Idempotency-Key {submission.key!r} belongs to a different request; use a new key",
+            code="idempotency_conflict",
+        )
+
+
+def extend(
+    row: JobRow,
+    drafts: Sequence[Draft],
+    *,
+    attempt: int | None = None,
+    expect: Expect | None = None,
+) -> tuple[JobRow, list[Event]]:
+    """The row and the events after an append; raises a `LogRefusal` where it is not allowed."""
+    if row.closed:
+        raise LogClosed(f"job {row.id} has ended as {row.status}")
+    if attempt is not None and attempt < row.attempt:
+        raise Fenced(f"attempt {attempt} of job {row.id} was followed by attempt {row.attempt}")
+    for path, allowed in (expect or {}).items():
+        value = _member(row.summary, path)
+        if value not in allowed:
+            raise Unexpected(f"{path} of job {row.id} is {value!r}")
+
+    summary, seq, size = row.summary, row.seq, row.size
+    events: list[Event] = []
+    for draft in drafts:
+        if events and events[-1].terminal:
+            raise LogClosed(f"job {row.id} would go on after {events[-1].type}")
+        seq += 1
+        event = Event.of(row.id, seq, draft)
+        events.append(event)
+        size += len(event.json)
+        if draft.type == "artifact":
+            size += int(draft.data["size"])
+        summary = advance(summary, draft.type, draft.data, draft.at)
+
+    changed = replace(row, summary=summary, seq=seq, size=size)
+    if changed.closed:
+        kept_s = float(summary["options"].get("ttl_s", 0))
+        changed = replace(changed, expires_at=time.time() + kept_s)
+    return changed, events
+
+
+def _member(summary: Mapping[str, Any], path: str) -> Json:
+    value: Any = summary
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def cut_page(events: Sequence[Event], limit: int) -> Sequence[Event]:
+    """The first events: `limit` at most, `PAGE_BYTES` at most, one at least."""
+    size = 0
+    for count, event in enumerate(events[:limit]):
+        size += len(event.json)
+        if size > PAGE_BYTES and count:
+            return events[:count]
+    return events[:limit]
+
+
+class EventLog(ABC):
+    """The logs of all jobs: numbered 1, 2, 3… without holes, immutable, closed by their end."""
+
+    @abstractmethod
+    def append(
+        self,
+        job: str,
+        drafts: Sequence[Draft],
+        *,
+        attempt: int | None = None,
+        expect: Expect | None = None,
+        records: Mapping[str, bytes] | None = None,
+        patient: bool = True,
+    ) -> JobRow:
+        """Add events, all or none, with private records beside them; returns after the commit.
+
+        Raises `LogClosed`, `Fenced` (`attempt` is older than the log's), `Unexpected` (`expect`),
+        `NotFound`, and `Unavailable` when storage is away: at once, or if `patient` when it has
+        stayed away for the time that appends wait.
+        """
+
+    def read(
+        self,
+        job: str,
+        after: int,
+        *,
+        limit: int = 500,
+        timeout: float = 0,
+        waker: Waker | None = None,
+    ) -> Page:
+        """Events behind `after`; when there are none yet, waits `timeout` seconds for the first.
+
+        Replay and wait in one, so a missed wake-up cannot be written at a call site. Returns at
+        once when the log is closed, when `after` is ahead of it or behind its base, and when
+        `waker` (made by the caller's thread) is woken. `NotFound` when there is no such log.
+        """
+        page = self.page(job, after, limit)
+        if page.events or page.closed or page.last < after or timeout <= 0:
+            return page
+        self.wait({job: after}, timeout, waker)
+        return self.page(job, after, limit)
+
+    @abstractmethod
+    def page(self, job: str, after: int, limit: int) -> Page:
+        """What `read` gives without waiting."""
+
+    @abstractmethod
+    def wait(
+        self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
+    ) -> None:
+        """Until a log has moved away from its position, is closed or gone, `timeout`, or a wake."""
+
+    @abstractmethod
+    def trim(self, job: str, before: int, base: bytes) -> None:
+        """Drop the events up to `before`; `base` is the fold of them, kept for `base()`."""
+
+    @abstractmethod
+    def base(self, job: str) -> bytes | None:
+        """The fold of what was trimmed, or None while the log is whole."""
+
+    @abstractmethod
+    def records(self, job: str) -> Mapping[str, bytes]:
+        """The private records of a job."""
+
+
+class JobIndex(ABC):
+    """One row per job, written in the transactions of its log."""
+
+    @abstractmethod
+    def submit(self, submission: Submission, *, only_known: bool = False) -> tuple[JobRow, bool]:
+        """Store a new job; or find the one that has its key: `(row, whether it is new)`.
+
+        `Conflict` when the key belongs to another request. `Unavailable` at once when storage
+        does not take it. With `only_known`, `NotFound` instead of a new job.
+        """
+
+    @abstractmethod
+    def get(self, job: str) -> JobRow | None:
+        """The row, also that of an expired job; None when there is none."""
+
+    @abstractmethod
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        statuses: Collection[str] = (),
+        task: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[JobRow]:
+        """Newest first, ids below `before`, expired ones left out; one indexed query."""
+
+    @abstractmethod
+    def remove(self, job: str, *, tombstone: bool) -> None:
+        """Drop a job with its log and records; with `tombstone`, the row stays as expired."""
+
+    @abstractmethod
+    def due(self, now: float) -> Iterable[str]:
+        """Ended jobs and tombstones whose `expires_at` is over, the earliest first."""
+
+    @abstractmethod
+    def long(self, events: int) -> Iterable[JobRow]:
+        """Jobs that keep more than so many events."""
+
+
+class Blobs(ABC):
+    """Files by key (`owner/name`): artifacts and uploads. Whole or not there."""
+
+    @abstractmethod
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Store the bytes, replacing what was there; their count. `Unavailable` when it cannot."""
+
+    @abstractmethod
+    def open(self, key: str) -> IO[bytes]:
+        """The bytes, for reading and seeking. `NotFound` when there are none."""
+
+    @abstractmethod
+    def delete(self, folder: str) -> None:
+        """Drop all keys of a folder; nothing happens where there is none."""
+
+    @abstractmethod
+    def folders(self, prefix: str) -> Iterable[tuple[str, float]]:
+        """Folders whose name starts with `prefix`, each with the epoch seconds of its making."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Somebody who watches a job."""
+
+    id: str
+    transport: str
+    since: str
+    position: int
+
+
+class Viewers(ABC):
+    """Who watches which job, over all processes."""
+
+    @abstractmethod
+    def enter(self, job: str, transport: str, position: int) -> str:
+        """A viewer has come; the id is for `move` and `leave`."""
+
+    @abstractmethod
+    def move(self, job: str, viewer: str, position: int) -> None:
+        """A viewer has been given the log up to `position`."""
+
+    @abstractmethod
+    def leave(self, job: str, viewer: str) -> None:
+        """A viewer has gone; known or not."""
+
+    @abstractmethod
+    def of(self, job: str) -> list[Viewer]:
+        """Who watches now."""
+
+
+class Storage(ABC):
+    """All that a server keeps, opened and closed together."""
+
+    log: EventLog
+    index: JobIndex
+    blobs: Blobs
+    viewers: Viewers
+    #: Whether what is acknowledged outlasts the process.
+    durable: bool
+
+    @abstractmethod
+    def open(self, *, timeout: float) -> None:
+        """Make it ready; `InvalidSettings` when another server holds it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish what is under way and let go of it."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes of all jobs, as their rows count them."""
+
+    @abstractmethod
+    def fault(self) -> str | None:
+        """What keeps it from storing events at present, or None."""

@@ -1,0 +1,70 @@
+"""Blobs as files in a folder: written beside their place, synced, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from streaming.concurrency import offload
+from streaming.errors import NotFound, Unavailable
+from streaming.storage.base import Blobs
+
+
+class FolderBlobs(Blobs):
+    """Each key `folder/name` is a file of that path under the root."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        path = self._path(key)
+        part: str | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Beside the folders, so that no listing and no delete meets a half-written file.
+            handle, part = tempfile.mkstemp(dir=self._root, prefix=".part-")
+            with os.fdopen(handle, "wb") as file:
+                size = sum(file.write(chunk) for chunk in chunks)
+                file.flush()
+                offload(lambda: os.fsync(file.fileno()))
+            os.replace(part, path)
+        except OSError as error:
+            _discard(part)
+            raise Unavailable(
+                f"cannot store {key}: {error.strerror}", code="storage_away"
+            ) from error
+        except BaseException:  # a stop of the task that gives the chunks, too
+            _discard(part)
+            raise
+        return size
+
+    def open(self, key: str) -> IO[bytes]:
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise NotFound(f"there is no {key.rpartition('/')[2]}") from None
+
+    def delete(self, folder: str) -> None:
+        shutil.rmtree(self._path(folder), ignore_errors=True)
+
+    def folders(self, prefix: str) -> Iterable[tuple[str, float]]:
+        if not self._root.is_dir():
+            return
+        for path in self._root.iterdir():
+            if path.name.startswith(prefix) and path.is_dir():
+                yield path.name, path.stat().st_mtime
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if not all(parts) or any(part.startswith(".") for part in parts):
+            raise NotFound(f"{key!r} is not a name")
+        return self._root.joinpath(*parts)
+
+
+def _discard(part: str | None) -> None:
+    if part is not None:
+        Path(part).unlink(missing_ok=True)

@@ -1,0 +1,226 @@
+"""Storage in memory: everything is gone with the process. For tests and for trying things."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import IO
+
+from streaming.concurrency import Waker, native_lock
+from streaming.errors import NotFound
+from streaming.events import Draft
+from streaming.storage.base import (
+    Blobs,
+    EventLog,
+    Expect,
+    JobIndex,
+    JobRow,
+    Page,
+    Storage,
+    Submission,
+    check_digest,
+    extend,
+    first_row,
+)
+from streaming.storage.tail import Tails
+from streaming.storage.viewers import LocalViewers
+
+
+class MemoryStorage(Storage):
+    """Log, index and blobs in dictionaries; the tails keep every event."""
+
+    durable = False
+
+    def __init__(self, *, tombstone_s: float = 86400.0) -> None:
+        self._jobs = jobs = _Jobs()
+        self.index = MemoryIndex(jobs, tombstone_s=tombstone_s)
+        self.log = MemoryLog(jobs)
+        self.blobs = MemoryBlobs()
+        self.viewers = LocalViewers()
+
+    def open(self, *, timeout: float) -> None:  # noqa: ARG002
+        return None
+
+    def close(self) -> None:
+        return None
+
+    def size(self) -> int:
+        with self._jobs.lock:
+            return sum(row.size for row in self._jobs.rows.values())
+
+    def fault(self) -> str | None:
+        return None
+
+
+class _Jobs:
+    """What log and index share. The lock orders the commits of all jobs."""
+
+    def __init__(self) -> None:
+        self.lock = native_lock()
+        self.rows: dict[str, JobRow] = {}
+        self.keys: dict[tuple[str, str], Submission] = {}
+        self.records: dict[str, dict[str, bytes]] = {}
+        self.bases: dict[str, bytes] = {}
+        self.tails = Tails(self.rows.get, keep=True)
+
+
+class MemoryLog(EventLog):
+    """The log in the tails."""
+
+    def __init__(self, jobs: _Jobs) -> None:
+        self._jobs = jobs
+
+    def append(
+        self,
+        job: str,
+        drafts: Sequence[Draft],
+        *,
+        attempt: int | None = None,
+        expect: Expect | None = None,
+        records: Mapping[str, bytes] | None = None,
+        patient: bool = True,  # noqa: ARG002 - it is never away
+    ) -> JobRow:
+        with self._jobs.lock:
+            row = self._jobs.rows.get(job)
+            if row is None or row.expired:
+                raise NotFound(f"there is no job {job}", code="job_not_found")
+            row, events = extend(row, drafts, attempt=attempt, expect=expect)
+            self._jobs.rows[job] = row
+            self._jobs.records.setdefault(job, {}).update(records or {})
+            self._jobs.tails.publish(row, events)
+        return row
+
+    def page(self, job: str, after: int, limit: int) -> Page:
+        page = self._jobs.tails.get(job).page(after, limit)
+        if page is None:
+            raise NotFound(f"there is no job {job}", code="job_not_found")
+        return page
+
+    def wait(
+        self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
+    ) -> None:
+        self._jobs.tails.wait(positions, timeout, waker)
+
+    def trim(self, job: str, before: int, base: bytes) -> None:
+        with self._jobs.lock:
+            row = self._jobs.rows.get(job)
+            if row is None or row.expired or not row.base < before <= row.seq:
+                return
+            tail = self._jobs.tails.get(job)
+            trimmed = tail.page(row.base, before - row.base)
+            size = sum(len(event.json) for event in trimmed.events) if trimmed else 0
+            self._jobs.rows[job] = row = replace(row, base=before, size=row.size - size)
+            self._jobs.bases[job] = base
+            tail.publish(row, ())
+            tail.trim(before)
+
+    def base(self, job: str) -> bytes | None:
+        return self._jobs.bases.get(job)
+
+    def records(self, job: str) -> Mapping[str, bytes]:
+        with self._jobs.lock:
+            return dict(self._jobs.records.get(job, {}))
+
+
+class MemoryIndex(JobIndex):
+    """The rows in a dictionary."""
+
+    def __init__(self, jobs: _Jobs, *, tombstone_s: float) -> None:
+        self._jobs = jobs
+        self._tombstone_s = tombstone_s
+
+    def submit(self, submission: Submission, *, only_known: bool = False) -> tuple[JobRow, bool]:
+        key = (submission.owner, submission.key or "")
+        with self._jobs.lock:
+            if submission.key is not None and key in self._jobs.keys:
+                known = self._jobs.keys[key]
+                check_digest(known.digest, submission)
+                return self._jobs.rows[known.id], False
+            if only_known:
+                raise NotFound("no job has this key")
+            row, events = extend(first_row(submission), [submission.queued])
+            self._jobs.rows[row.id] = row
+            if submission.key is not None:
+                self._jobs.keys[key] = submission
+            self._jobs.tails.publish(row, events)
+        return row, True
+
+    def get(self, job: str) -> JobRow | None:
+        return self._jobs.rows.get(job)
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        statuses: Collection[str] = (),
+        task: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[JobRow]:
+        with self._jobs.lock:
+            rows = list(self._jobs.rows.values())
+        found = [
+            row
+            for row in sorted(rows, key=lambda row: row.id, reverse=True)
+            if (owner is None or row.owner == owner)
+            and (not statuses or row.status in statuses)
+            and (task is None or row.task == task)
+            and (before is None or row.id < before)
+            and not row.expired
+        ]
+        return found[:limit]
+
+    def remove(self, job: str, *, tombstone: bool) -> None:
+        with self._jobs.lock:
+            row = self._jobs.rows.pop(job, None)
+            self._jobs.records.pop(job, None)
+            self._jobs.bases.pop(job, None)
+            for key in [key for key, known in self._jobs.keys.items() if known.id == job]:
+                del self._jobs.keys[key]
+            if row is not None and tombstone:
+                lasts = time.time() + self._tombstone_s
+                self._jobs.rows[job] = replace(row, expired=True, size=0, expires_at=lasts)
+        self._jobs.tails.drop(job)
+
+    def due(self, now: float) -> Iterable[str]:
+        with self._jobs.lock:
+            rows = list(self._jobs.rows.values())
+        ends = [(row.expires_at, row.id) for row in rows if row.expires_at is not None]
+        return [job for expires_at, job in sorted(ends) if expires_at <= now]
+
+    def long(self, events: int) -> Iterable[JobRow]:
+        with self._jobs.lock:
+            rows = list(self._jobs.rows.values())
+        return [row for row in rows if row.seq - row.base > events and not row.expired]
+
+
+class MemoryBlobs(Blobs):
+    """The bytes in a dictionary."""
+
+    def __init__(self) -> None:
+        self._lock = native_lock()
+        self._blobs: dict[str, tuple[bytes, float]] = {}
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        data = b"".join(chunks)
+        with self._lock:
+            self._blobs[key] = (data, time.time())
+        return len(data)
+
+    def open(self, key: str) -> IO[bytes]:
+        with self._lock:
+            if key not in self._blobs:
+                raise NotFound(f"there is no {key.rpartition('/')[2]}")
+            return io.BytesIO(self._blobs[key][0])
+
+    def delete(self, folder: str) -> None:
+        with self._lock:
+            for key in [key for key in self._blobs if key.startswith(folder + "/")]:
+                del self._blobs[key]
+
+    def folders(self, prefix: str) -> Iterable[tuple[str, float]]:
+        with self._lock:
+            times = {key.partition("/")[0]: made for key, (_, made) in self._blobs.items()}
+        return [(name, made) for name, made in times.items() if name.startswith(prefix)]

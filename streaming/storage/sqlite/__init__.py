@@ -1,0 +1,55 @@
+"""The default storage: one SQLite file (write-ahead log) and a folder of blobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streaming.errors import InvalidSettings, StreamingError
+from streaming.storage.base import Storage
+from streaming.storage.folder import FolderBlobs
+from streaming.storage.sqlite.database import Database
+from streaming.storage.sqlite.index import SqliteIndex
+from streaming.storage.sqlite.lock import FileLock
+from streaming.storage.sqlite.log import SqliteLog
+from streaming.storage.sqlite.schema import prepare
+from streaming.storage.viewers import LocalViewers
+
+
+class SqliteStorage(Storage):
+    """Durable over kill -9 and power cuts; used by one serving process at a time."""
+
+    durable = True
+
+    def __init__(
+        self, path: Path, *, blobs: Path, patience_s: float = 300.0, tombstone_s: float = 86400.0
+    ) -> None:
+        self._path = path
+        self._lock = FileLock(path)
+        self._database = Database(path)
+        self.index = SqliteIndex(self._database, tombstone_s=tombstone_s)
+        self.log = SqliteLog(self._database, patience_s=patience_s)
+        self.blobs = FolderBlobs(blobs)
+        self.viewers = LocalViewers()
+
+    def open(self, *, timeout: float) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=timeout)
+            prepare(self._path)
+            self._database.open()
+        except OSError as error:
+            self._lock.release()
+            raise InvalidSettings(f"cannot use {self._path} as the event log: {error}") from error
+        except StreamingError:
+            self._lock.release()
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+        self._lock.release()
+
+    def size(self) -> int:
+        return int(self._database.size)
+
+    def fault(self) -> str | None:
+        return self._database.writer.fault

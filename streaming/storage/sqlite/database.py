@@ -1,0 +1,104 @@
+"""The file as log and index share it: the writer, the tails, and connections for readers."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from streaming.concurrency import native_lock, offload
+from streaming.errors import NotFound, Unavailable
+from streaming.events import Event
+from streaming.storage.base import JobRow
+from streaming.storage.sqlite.schema import connect
+from streaming.storage.sqlite.writer import Transaction, Writer
+from streaming.storage.tail import Tails
+
+T = TypeVar("T")
+
+ROW = "id, owner, summary, seq, base, size, expires_at, expired"
+
+
+class Database:
+    """Writes go through the writer's transactions; reads through a few connections of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = native_lock()
+        self._idle: list[sqlite3.Connection] = []
+        self.tails = Tails(self.row)
+        self.writer = Writer(path, publish=self._publish)
+        #: Numbers of the jobs that go on; the writer's thread alone uses it.
+        self._numbers: dict[str, int] = {}
+        #: Bytes of all jobs; changed by the writer's thread alone.
+        self.size = 0
+
+    def open(self) -> None:
+        self.size = self.query(lambda c: c.execute("SELECT total(size) FROM jobs").fetchone()[0])
+        self.writer.start()
+
+    def close(self) -> None:
+        self.writer.stop()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def query(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `read` with a connection of its own, off the event loop."""
+        try:
+            return offload(lambda: self._read(read))
+        except sqlite3.OperationalError as error:
+            raise Unavailable(
+                f"the event log cannot be read: {error}", code="storage_away"
+            ) from error
+
+    def row(self, job: str) -> JobRow | None:
+        """The row as the file has it."""
+        found = self.query(
+            lambda c: c.execute(f"SELECT {ROW} FROM jobs WHERE id = ?", (job,)).fetchone()
+        )
+        return None if found is None else row_of(found)
+
+    def locked_row(self, transaction: Transaction, job: str) -> tuple[int, JobRow]:
+        """The row and its number within a transaction; `NotFound` when there is none."""
+        if job in transaction.rows:
+            return transaction.numbers[job], transaction.rows[job]
+        tail = self.tails.find(job)
+        if tail is not None and job in self._numbers:
+            return self._numbers[job], tail.row
+        found = transaction.connection.execute(
+            f"SELECT number, {ROW} FROM jobs WHERE id = ? AND NOT expired", (job,)
+        ).fetchone()
+        if found is None:
+            raise NotFound(f"there is no job {job}", code="job_not_found")
+        self._numbers[job] = found[0]
+        return found[0], row_of(found[1:])
+
+    def grow(self, by: int) -> None:
+        self.size += by
+
+    def _publish(self, row: JobRow, events: Sequence[Event]) -> None:
+        if row.closed:
+            self._numbers.pop(row.id, None)
+        self.tails.publish(row, events)
+
+    def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or connect(self._path)
+        try:
+            return read(connection)
+        finally:
+            with self._lock:
+                self._idle.append(connection)
+
+
+def row_of(found: Sequence[Any]) -> JobRow:
+    """A row of the table, selected as `ROW`."""
+    job, owner, summary, seq, base, size, expires_at, expired = found
+    return JobRow(
+        job, owner, json.loads(summary), seq, base, size, expires_at, expired=bool(expired)
+    )

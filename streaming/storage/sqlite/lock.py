@@ -1,0 +1,61 @@
+"""The lock on the file: one serving process at a time writes it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import IO
+
+from streaming.concurrency import make_waker
+from streaming.errors import InUse
+
+#: Seconds between two tries to get the lock from a predecessor.
+RETRY_S = 0.05
+
+
+class FileLock:
+    """Held by the serving process, freed by its end however it ends.
+
+    The file says which server (the parent of the serving process) holds it. A successor in
+    the same server waits; another server is told.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        self._database = path
+        self._file: IO[str] | None = None
+
+    def acquire(self, *, timeout: float) -> None:
+        """Take it. `InUse` when another server has it, or the predecessor stays on."""
+        file = self._path.open("a+")
+        server, until, waker = str(os.getppid()), time.monotonic() + timeout, make_waker()
+        while not _try_lock(file):
+            holder = self._path.read_text().strip()
+            ours = holder in ("", server)
+            if not ours or time.monotonic() > until:
+                file.close()
+                raise InUse(
+                    f"{self._database} is in use by another server (process {holder or '?'}). "
+                    "Stop it, or set STREAMING_LOG_URL or STREAMING_VAR_DIR to another place.",
+                    by_predecessor=ours,
+                )
+            waker.wait(RETRY_S)
+        file.truncate(0)
+        file.write(server)
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,129 @@
+"""The event log in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from streaming.concurrency import Waker
+from streaming.events import Draft, Event
+from streaming.storage.base import PAGE_BYTES, EventLog, Expect, JobRow, Page, extend
+from streaming.storage.sqlite.database import Database
+from streaming.storage.sqlite.writer import Transaction
+
+
+class SqliteLog(EventLog):
+    """Appends are group-committed by the writer; reads come from the tails, then from the file."""
+
+    def __init__(self, database: Database, *, patience_s: float) -> None:
+        self._database = database
+        self._patience_s = patience_s
+
+    def append(
+        self,
+        job: str,
+        drafts: Sequence[Draft],
+        *,
+        attempt: int | None = None,
+        expect: Expect | None = None,
+        records: Mapping[str, bytes] | None = None,
+        patient: bool = True,
+    ) -> JobRow:
+        def run(transaction: Transaction) -> JobRow:
+            number, before = self._database.locked_row(transaction, job)
+            row, events = extend(before, drafts, attempt=attempt, expect=expect)
+            if records:
+                transaction.connection.executemany(
+                    "INSERT OR REPLACE INTO records (job, name, value) VALUES (?, ?, ?)",
+                    [(number, name, value) for name, value in records.items()],
+                )
+            transaction.put(number, row, events, before=before)
+            transaction.after_commit.append(lambda: self._database.grow(row.size - before.size))
+            return row
+
+        patience_s = self._patience_s if patient else 0.0
+        return self._database.writer.call(run, patience_s=patience_s)
+
+    def page(self, job: str, after: int, limit: int) -> Page:
+        tail = self._database.tails.get(job)
+        page = tail.page(after, limit)
+        if page is not None:
+            return page
+        # The row is taken first: what is committed meanwhile may only make the page longer.
+        row = tail.row
+        start = max(after, row.base)
+        events = self._database.query(lambda c: _select(c, job, start, limit))
+        if events and events[0].seq != start + 1:  # trimmed meanwhile: the tail knows
+            return self.page(job, after, limit)
+        last = max(row.seq, events[-1].seq) if events else row.seq
+        return Page(events, row.base, last, row.closed)
+
+    def wait(
+        self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
+    ) -> None:
+        self._database.tails.wait(positions, timeout, waker)
+
+    def trim(self, job: str, before: int, base: bytes) -> None:
+        def run(transaction: Transaction) -> None:
+            number, row = self._database.locked_row(transaction, job)
+            if not row.base < before <= row.seq:
+                return
+            size = transaction.connection.execute(
+                "SELECT total(length(json)) FROM events WHERE job = ? AND seq <= ?",
+                (number, before),
+            ).fetchone()[0]
+            trimmed = replace(row, base=before, size=int(row.size - size))
+            transaction.connection.execute(
+                "DELETE FROM events WHERE job = ? AND seq <= ?", (number, before)
+            )
+            transaction.connection.execute(
+                "INSERT OR REPLACE INTO bases (job, state) VALUES (?, ?)", (number, base)
+            )
+            transaction.connection.execute(
+                "UPDATE jobs SET base = ? WHERE number = ?", (before, number)
+            )
+            transaction.put(number, trimmed, ())
+            transaction.after_commit.append(lambda: self._trimmed(job, before, int(size)))
+
+        self._database.writer.call(run)
+
+    def base(self, job: str) -> bytes | None:
+        found = self._database.query(
+            lambda c: c.execute(
+                "SELECT state FROM bases WHERE job = (SELECT number FROM jobs WHERE id = ?)", (job,)
+            ).fetchone()
+        )
+        return None if found is None else bytes(found[0])
+
+    def records(self, job: str) -> Mapping[str, bytes]:
+        found = self._database.query(
+            lambda c: c.execute(
+                "SELECT name, value FROM records"
+                " WHERE job = (SELECT number FROM jobs WHERE id = ?)",
+                (job,),
+            ).fetchall()
+        )
+        return dict(found)
+
+    def _trimmed(self, job: str, before: int, size: int) -> None:
+        self._database.grow(-size)
+        tail = self._database.tails.find(job)
+        if tail is not None:
+            tail.trim(before)
+
+
+def _select(connection: sqlite3.Connection, job: str, after: int, limit: int) -> Sequence[Event]:
+    rows = connection.execute(
+        "SELECT seq, type, json FROM events WHERE job = (SELECT number FROM jobs WHERE id = ?)"
+        " AND seq > ? ORDER BY seq LIMIT ?",
+        (job, after, limit),
+    )
+    events: list[Event] = []
+    size = 0
+    for seq, kind, body in rows:
+        size += len(body)
+        if size > PAGE_BYTES and events:
+            break
+        events.append(Event(job, seq, kind, body))
+    return events

@@ -1,0 +1,94 @@
+"""The tables, their version, and how to open the file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from streaming.errors import InvalidSettings
+
+#: Marks the file as ours ("SSEL"), so that no other program's database is written into.
+APPLICATION_ID = 0x5353454C
+
+#: One script per version; a file of version N is brought up by the scripts behind N.
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        task TEXT NOT NULL,
+        status TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        base INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        expires_at REAL,
+        expired INTEGER NOT NULL DEFAULT 0,
+        key TEXT,
+        digest TEXT NOT NULL,
+        summary TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX jobs_by_key ON jobs (owner, key) WHERE key IS NOT NULL;
+    CREATE INDEX jobs_by_owner ON jobs (owner, id) WHERE NOT expired;
+    CREATE INDEX jobs_by_status ON jobs (owner, status, id) WHERE NOT expired;
+    CREATE INDEX jobs_by_task ON jobs (owner, task, id) WHERE NOT expired;
+    CREATE INDEX jobs_unfinished ON jobs (status, id) WHERE expires_at IS NULL;
+    CREATE INDEX jobs_by_expiry ON jobs (expires_at) WHERE expires_at IS NOT NULL;
+    CREATE INDEX jobs_by_length ON jobs (seq - base) WHERE NOT expired;
+    CREATE TABLE events (
+        job INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        json BLOB NOT NULL,
+        PRIMARY KEY (job, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE bases (job INTEGER PRIMARY KEY, state BLOB NOT NULL) STRICT;
+    CREATE TABLE records (
+        job INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        value BLOB NOT NULL,
+        PRIMARY KEY (job, name)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode, usable from any one thread at a time."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    # FULL: what was acknowledged outlasts a power cut; group commit shares the cost.
+    connection.executescript("PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;")
+    return connection
+
+
+def prepare(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Make or bring up the file; `InvalidSettings` names it when it is not usable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = connect(path)
+    try:
+        _migrate(connection, path, migrations)
+    except sqlite3.DatabaseError as error:
+        raise InvalidSettings(f"cannot use {path} as the event log: {error}") from error
+    finally:
+        connection.close()
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if tables and owner != APPLICATION_ID:
+        raise InvalidSettings(f"{path} is another program's database; set STREAMING_LOG_URL")
+    if version > len(migrations):
+        raise InvalidSettings(
+            f"{path} has schema version {version}; this program knows {len(migrations)}. "
+            "Run the newer version, or set STREAMING_LOG_URL to another file."
+        )
+
+    if not tables:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")

@@ -1,0 +1,180 @@
+"""The newest events of each log in memory, and those who wait for more.
+
+Every reader of a process shares one copy. A storage publishes what it has committed; it
+must not know who reads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from streaming.concurrency import Waker, make_waker, native_lock, wake_all
+from streaming.errors import NotFound
+from streaming.events import Event
+from streaming.storage.base import JobRow, Page, cut_page
+
+#: Events that a tail keeps for readers who are a little behind; older ones come from storage.
+TAIL_EVENTS = 128
+#: Bytes that a tail keeps, besides its newest event.
+TAIL_BYTES = 1 << 16
+#: Tails of closed logs that stay in memory for the next reader.
+CLOSED_TAILS = 500
+
+
+class Tail:
+    """One log's newest events. Its row and events change together, under its lock."""
+
+    __slots__ = ("_events", "_keep", "_lock", "_size", "_wakers", "row")
+
+    def __init__(self, row: JobRow, *, keep: bool) -> None:
+        self.row = row
+        self._keep = keep
+        self._lock = native_lock()
+        self._events: list[Event] = []
+        self._size = 0
+        self._wakers: set[Waker] = set()
+
+    def publish(self, row: JobRow, events: Sequence[Event]) -> None:
+        """Show what was committed to readers, and wake those who wait."""
+        with self._lock:
+            self.row = row
+            self._events.extend(events)
+            self._size += sum(len(event.json) for event in events)
+            if not self._keep and (len(self._events) > 2 * TAIL_EVENTS or self._size > TAIL_BYTES):
+                self._shrink()
+            moved = bool(events) or row.closed or row.expired
+            wakers = self._wakers if moved else set()
+            self._wakers = set() if moved else self._wakers
+        wake_all(wakers)
+
+    def trim(self, base: int) -> None:
+        """Forget the events up to `base`."""
+        with self._lock:
+            self.row = replace(self.row, base=base)
+            self._events = [event for event in self._events if event.seq > base]
+            self._size = sum(len(event.json) for event in self._events)
+
+    def page(self, after: int, limit: int) -> Page | None:
+        """The page behind `after`, or None when storage has to be asked for it."""
+        with self._lock:
+            row, events = self.row, self._events
+            after = max(after, row.base)
+            if after >= row.seq:
+                found: Sequence[Event] = ()
+            elif events and events[0].seq <= after + 1:
+                start = after + 1 - events[0].seq
+                found = events[start : start + limit]
+            else:
+                return None
+        return Page(cut_page(found, limit), row.base, row.seq, row.closed)
+
+    def watch(self, after: int, waker: Waker) -> bool:
+        """Have `waker` woken by the next change; False when the log is not at `after` any more."""
+        with self._lock:
+            if self.row.seq != after or self.row.closed or self.row.expired:
+                return False
+            self._wakers.add(waker)
+            return True
+
+    def unwatch(self, waker: Waker) -> None:
+        with self._lock:
+            self._wakers.discard(waker)
+
+    def _shrink(self) -> None:
+        size, start = 0, len(self._events)
+        while start and len(self._events) - start < TAIL_EVENTS and size < TAIL_BYTES // 2:
+            start -= 1
+            size += len(self._events[start].json)
+        # A new list: pages that were handed out keep theirs.
+        self._events, self._size = self._events[start:], size
+
+
+class Tails:
+    """The tails of a process: all of the jobs that go on, and the last used of the others."""
+
+    def __init__(self, load: Callable[[str], JobRow | None], *, keep: bool = False) -> None:
+        self._load = load
+        self._keep = keep
+        self._lock = native_lock()
+        self._live: dict[str, Tail] = {}
+        self._closed: OrderedDict[str, Tail] = OrderedDict()
+        #: Removals so far.
+        self._drops = 0
+
+    def find(self, job: str) -> Tail | None:
+        """The tail when it is in memory."""
+        with self._lock:
+            tail = self._live.get(job)
+            if tail is None and job in self._closed:
+                tail = self._closed[job]
+                self._closed.move_to_end(job)
+            return tail
+
+    def get(self, job: str) -> Tail:
+        """The tail, loaded when needed; `NotFound` without such a job."""
+        while True:
+            tail, drops = self.find(job), self._drops
+            if tail is not None:
+                return tail
+            row = self._load(job)
+            if row is None or row.expired:
+                raise NotFound(f"there is no job {job}", code="job_not_found")
+            with self._lock:
+                if drops == self._drops:  # else it may have been removed while it was loaded
+                    return self._add(row)
+
+    def add(self, row: JobRow) -> Tail:
+        """The tail of a row that storage has; one that is there already stays."""
+        with self._lock:
+            return self._add(row)
+
+    def publish(self, row: JobRow, events: Sequence[Event]) -> None:
+        """Show a commit to readers."""
+        tail = self.add(row)
+        tail.publish(row, events)
+        if row.closed:
+            with self._lock:
+                self._live.pop(row.id, None)
+                self._place(row, tail)
+
+    def drop(self, job: str) -> None:
+        """Forget a removed job; who waits for it is woken."""
+        with self._lock:
+            self._drops += 1
+            tail = self._live.pop(job, None) or self._closed.pop(job, None)
+        if tail is not None:
+            tail.publish(replace(tail.row, expired=True), ())
+
+    def wait(self, positions: Mapping[str, int], timeout: float, waker: Waker | None) -> None:
+        """`EventLog.wait`: watch, then look, then sleep, so that no wake-up is lost."""
+        waker = waker or make_waker()
+        until = time.monotonic() + timeout
+        watched: list[Tail] = []
+        try:
+            for job, after in positions.items():
+                tail = self.get(job)
+                if not tail.watch(after, waker):
+                    return
+                watched.append(tail)
+            waker.wait(until - time.monotonic())
+        finally:
+            for tail in watched:
+                tail.unwatch(waker)
+
+    def _add(self, row: JobRow) -> Tail:
+        tail = self._live.get(row.id) or self._closed.get(row.id)
+        if tail is None:
+            tail = Tail(row, keep=self._keep)
+            self._place(row, tail)
+        return tail
+
+    def _place(self, row: JobRow, tail: Tail) -> None:
+        if not row.closed:
+            self._live[row.id] = tail
+            return
+        self._closed[row.id] = tail
+        while len(self._closed) > CLOSED_TAILS and not self._keep:
+            self._closed.popitem(last=False)

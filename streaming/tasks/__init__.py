@@ -1,0 +1,1 @@
+"""Tasks: the registry, and one file per task that comes with the service."""

@@ -1,0 +1,60 @@
+"""The task `generate`: text from the model, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streaming.context import JobContext
+from streaming.tasks.registry import task
+
+
+class GenerateInput(BaseModel):
+    """What to write, and how fast the simulated model does it."""
+
+    model_config = ConfigDict(extra="forbid", title="Generate text")
+
+    prompt: str = Field(title="Prompt", description="What the text is to be about", min_length=1)
+    max_tokens: int = Field(
+        120, title="Tokens", description="Length of the text, at the most", ge=1, le=50_000
+    )
+    tokens_per_s: float = Field(
+        20,
+        title="Tokens per second",
+        description="Speed of the simulated model; 0 is as fast as possible",
+        ge=0,
+        le=10_000,
+    )
+    seed: int = Field(
+        0, title="Seed", description="The same prompt, seed and length give the same text"
+    )
+    fail_after: int | None = Field(
+        None,
+        title="Fail after",
+        description="Tokens after which the simulated model fails; none: it does not",
+        ge=0,
+    )
+
+
+@task(
+    "generate",
+    "Generate text",
+    steps=[("generate", "Generate text")],
+    input=GenerateInput,
+    cooperative=True,  # it only waits for the model
+)
+def generate(ctx: JobContext, input: GenerateInput) -> dict[str, str]:
+    """Write a text, token by token, as the model gives it."""
+    return {"text": ctx.step("generate", write, ctx, input)}
+
+
+def write(ctx: JobContext, input: GenerateInput) -> Generator[str, None, str]:
+    """Yield the text, return it whole."""
+    text = ""
+    options = input.model_dump(exclude={"prompt"})
+    for number, token in enumerate(ctx.llm.stream(input.prompt, **options), start=1):
+        yield token
+        text += token
+        ctx.progress(number, input.max_tokens)
+    return text

@@ -1,0 +1,132 @@
+"""The task `report`: a financial report on a CSV file, each figure computed from the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from streaming.analysis.anomalies import find_anomalies
+from streaming.analysis.chart import draw
+from streaming.analysis.narrative import narrate
+from streaming.analysis.table import BadCsv, Table, parse
+from streaming.analysis.trends import find_trends
+from streaming.context import JobContext
+from streaming.errors import TaskError
+from streaming.tasks.registry import task
+
+#: Bytes of an uploaded CSV file: more than the largest table takes.
+MAX_FILE_BYTES = 8 << 20
+
+#: What a real model is asked for; the simulated one gives the findings as they are.
+PROMPT = """\
+Write a summary of this financial report for its readers, a paragraph to a column.
+Quote every figure as it stands, and add none.
+
+"""
+
+
+class ReportInput(BaseModel):
+    """The figures, as text or as an uploaded file."""
+
+    model_config = ConfigDict(extra="forbid", title="Financial report")
+
+    csv: str | None = Field(
+        None,
+        title="CSV",
+        description="A header, then a row for each period: the period first, figures after it",
+    )
+    file: str | None = Field(
+        None, title="File", description="The id of an uploaded CSV file, in place of the text"
+    )
+    title: str = Field(
+        "Financial report",
+        title="Title",
+        description="Heads the chart and the summary",
+        min_length=1,
+        max_length=200,
+    )
+    tokens_per_s: float = Field(
+        20,
+        title="Tokens per second",
+        description="Speed of the simulated model's summary; 0 is as fast as possible",
+        ge=0,
+        le=10_000,
+    )
+
+    @field_validator("csv")
+    @classmethod
+    def _readable(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse(text)
+        return text
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.csv is None) == (self.file is None):
+            raise ValueError("exactly one of csv and file is needed")
+        return self
+
+
+@task(
+    "report",
+    "Financial report",
+    steps=[
+        ("read", "Read the figures"),
+        ("trends", "Find the trends"),
+        ("anomalies", "Look for anomalies"),
+        ("chart", "Draw the chart"),
+        ("summary", "Write the summary"),
+    ],
+    input=ReportInput,
+)
+def report(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
+    """Report on the figures of a CSV file: trends, anomalies, a chart and a summary."""
+    table = Table(**ctx.step("read", read, ctx, input))
+    trends = ctx.step("trends", find_trends, table)
+    anomalies = ctx.step("anomalies", find_anomalies, table)
+    ctx.step("chart", chart, ctx, input.title, table, anomalies)
+    findings = narrate(input.title, table, trends, anomalies)
+    summary = ctx.step("summary", write, ctx, findings, input.tokens_per_s)
+    return {"trends": trends, "anomalies": anomalies, "summary": summary}
+
+
+def read(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
+    """The table, as JSON; a file that is none fails the job with `bad_csv`."""
+    text = _file(ctx, input.file) if input.csv is None else input.csv
+    try:
+        return asdict(parse(text))
+    except BadCsv as error:
+        raise TaskError(str(error), code="bad_csv", **error.extra) from error
+
+
+def chart(ctx: JobContext, title: str, table: Table, anomalies: list[dict[str, Any]]) -> None:
+    """Store `chart.svg`, and `series.json` with what it shows."""
+    ctx.artifact("chart.svg", draw(title, table, anomalies), media_type="image/svg+xml")
+    ctx.progress(1, 2)
+    series = [{"column": name, "values": values} for name, values in table.columns.items()]
+    shown = {"title": title, "period": table.period, "periods": table.periods}
+    text = json.dumps({**shown, "series": series, "anomalies": anomalies}, ensure_ascii=False)
+    ctx.artifact("series.json", text, media_type="application/json")
+
+
+def write(ctx: JobContext, findings: str, tokens_per_s: float) -> Generator[str, None, str]:
+    """Yield the summary, return it whole."""
+    text = ""
+    for token in ctx.llm.stream(PROMPT + findings, script=findings, tokens_per_s=tokens_per_s):
+        yield token
+        text += token
+        ctx.progress(len(text), len(findings))
+    return text
+
+
+def _file(ctx: JobContext, file: str | None) -> str:
+    """An upload as text; bytes that are not UTF-8 are left as `parse` finds and names them."""
+    with ctx.open_file(file or "") as upload:
+        data = upload.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise TaskError(f"the file is larger than {MAX_FILE_BYTES} bytes", code="file_too_large")
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,1 @@
+"""Flask glue: services, problems, rights, operations, open streams."""

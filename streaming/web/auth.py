@@ -1,0 +1,57 @@
+"""Who asks: the owner behind a request, checked in one place for every route."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from urllib.parse import urlsplit
+
+from flask import g, request
+
+from streaming.config import Settings, is_loopback
+from streaming.errors import Forbidden, Unauthorized
+from streaming.storage.base import JobRow
+from streaming.web.services import services
+
+ANONYMOUS = "anonymous"
+
+
+def owner() -> str:
+    """The owner of what the request makes, and of all that it may see."""
+    if "streaming_owner" not in g:
+        g.streaming_owner = _identify(services().settings)
+    found: str = g.streaming_owner
+    return found
+
+
+def find_job(job: str) -> JobRow:
+    """The job's row, if the asker may see it: `NotFound` and `Expired` otherwise."""
+    return services().registry.find(job, owner())
+
+
+def check_origin() -> None:
+    """Browsers let any page open a WebSocket: only this server's own pages and allowed ones may."""
+    origin = request.headers.get("Origin")
+    if origin is None or origin in services().settings.allowed_origins:
+        return
+    if urlsplit(origin).netloc != request.host:
+        raise Forbidden(
+            f"origin {origin[:100]!r} is not allowed; see STREAMING_ALLOWED_ORIGINS",
+            code="origin_not_allowed",
+        )
+
+
+def _identify(settings: Settings) -> str:
+    if not settings.api_keys:
+        if not settings.allow_anonymous and not is_loopback(request.remote_addr or ""):
+            raise Forbidden(
+                "without API keys only this machine is served; set STREAMING_API_KEYS, or "
+                "STREAMING_ALLOW_ANONYMOUS=1 to let anyone in",
+                code="anonymous_not_allowed",
+            )
+        return ANONYMOUS
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    known = [each for each in settings.api_keys if hmac.compare_digest(each, key.strip())]
+    if scheme.lower() != "bearer" or not known:
+        raise Unauthorized("send a valid API key: Authorization: Bearer KEY")
+    return "key:" + hashlib.sha256(known[0].encode()).hexdigest()[:24]

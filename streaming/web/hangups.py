@@ -1,0 +1,85 @@
+"""Which clients have hung up: one thread that watches the sockets of all open streams."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any
+
+from streaming.concurrency import Thread, Waker, native_lock, original
+
+#: Seconds that one look lasts at the most.
+LOOK_S = 1.0
+
+
+def client_socket(environ: dict[str, Any]) -> socket.socket | None:
+    """The connection behind a request, where the server gives it away."""
+    found = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    return getattr(found, "_sock", found)
+
+
+def has_hung_up(sock: socket.socket | None) -> bool:
+    """Whether the peer has closed its side, as far as the kernel knows."""
+    if sock is None:
+        return False
+    try:
+        return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except (BlockingIOError, InterruptedError):
+        return False
+    except (OSError, ValueError):
+        return True
+
+
+class Hangups:
+    """Wakes a stream whose client goes away. On Linux; elsewhere a heartbeat finds out."""
+
+    def __init__(self) -> None:
+        self._lock = native_lock()
+        self._wakers: dict[int, Waker] = {}
+        # gevent takes epoll out of `select`; this thread is a real one and may block in it.
+        self._epoll = original("select", "epoll")() if _has_epoll() else None
+        self._thread = Thread(self._work, name="hangups")
+
+    def start(self) -> None:
+        if self._epoll is not None:
+            self._thread.start()
+
+    def watch(self, sock: socket.socket | None, waker: Waker) -> None:
+        """Wake `waker` when the peer of `sock` hangs up."""
+        if self._epoll is None or sock is None or sock.fileno() < 0:
+            return
+        flags = select_flag("EPOLLRDHUP") | select_flag("EPOLLONESHOT")
+        with self._lock:
+            self._wakers[sock.fileno()] = waker
+        self._epoll.register(sock.fileno(), flags)
+
+    def unwatch(self, sock: socket.socket | None) -> None:
+        """Call it before the socket is closed."""
+        if self._epoll is None or sock is None:
+            return
+        with self._lock:
+            known = self._wakers.pop(sock.fileno(), None)
+        if known is not None:
+            self._epoll.unregister(sock.fileno())
+
+    def _work(self) -> None:
+        assert self._epoll is not None
+        while True:
+            for descriptor, _ in self._epoll.poll(LOOK_S):
+                with self._lock:
+                    waker = self._wakers.get(descriptor)
+                if waker is not None:
+                    waker.wake()
+
+
+def _has_epoll() -> bool:
+    try:
+        original("select", "epoll")
+    except AttributeError:
+        return False
+    return True
+
+
+def select_flag(name: str) -> int:
+    """A constant of epoll; gevent leaves these in place."""
+    return int(getattr(select, name))

@@ -1,0 +1,168 @@
+"""What each route takes and answers, said once: for validation and for the OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from apispec import APISpec
+from flask import Flask, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.json_schema import models_json_schema
+
+from streaming.tasks.registry import invalid_input
+
+M = TypeVar("M", bound=BaseModel)
+View = TypeVar("View", bound=Callable[..., Any])
+
+#: What every route may answer besides its success.
+_PROBLEMS = {400: "Malformed request or position", 401: "No valid API key", 403: "Not allowed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route as the document has it."""
+
+    summary: str
+    tag: str
+    status: int
+    answers: type[BaseModel] | None
+    media_type: str
+    query: tuple[type[BaseModel], ...]
+    headers: type[BaseModel] | None
+    body: type[BaseModel] | None
+    #: More statuses that it may answer, with what they mean.
+    more: Mapping[int, str]
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None
+    code: str
+    retryable: bool
+    error: dict[str, Any] = Field(
+        description="message, type, code, param: as OpenAI clients read it"
+    )
+    errors: list[dict[str, Any]] = Field(default=[], description="field and message of each")
+
+
+def operation(
+    summary: str,
+    *,
+    tag: str,
+    status: int = 200,
+    answers: type[BaseModel] | None = None,
+    media_type: str = "application/json",
+    query: Iterable[type[BaseModel]] = (),
+    headers: type[BaseModel] | None = None,
+    body: type[BaseModel] | None = None,
+    more: Mapping[int, str] | None = None,
+) -> Callable[[View], View]:
+    """Describe a view; its docstring is the description."""
+    described = Operation(
+        summary, tag, status, answers, media_type, tuple(query), headers, body, more or {}
+    )
+
+    def decorate(view: View) -> View:
+        view.__dict__["streaming_operation"] = described
+        return view
+
+    return decorate
+
+
+def parse_query(model: type[M]) -> M:
+    """The query as the model has it; `InvalidInput` names each bad parameter."""
+    given = {name: request.args[name] for name in model.model_fields if name in request.args}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid_input(error) from None
+
+
+def openapi(app: Flask, *, title: str, version: str) -> dict[str, Any]:
+    """The OpenAPI document of all described routes of an app."""
+    spec = APISpec(title=title, version=version, openapi_version="3.1.0")
+    spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    found = _operations(app)
+    models = {model for _, _, each in found for model in _models(each)} | {Problem}
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        ref_template="#/components/schemas/{model}",
+    )
+    for name, schema in schemas.get("$defs", {}).items():
+        spec.components.schema(name, schema)
+    for path, method, each in found:
+        spec.path(path, operations={method: _document(path, method, each)})
+    document: dict[str, Any] = spec.to_dict()
+    return {**document, "security": [{"key": []}, {}]}
+
+
+def _operations(app: Flask) -> list[tuple[str, str, Operation]]:
+    found = []
+    for rule in app.url_map.iter_rules():
+        described = getattr(app.view_functions[rule.endpoint], "streaming_operation", None)
+        if described is not None:
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            (method,) = (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}
+            found.append((path, method.lower(), described))
+    return sorted(found, key=lambda each: each[:2])
+
+
+def _models(each: Operation) -> Iterable[type[BaseModel]]:
+    return filter(None, (each.answers, each.body, each.headers, *each.query))
+
+
+def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": each.summary}
+    if each.answers is not None:
+        answer["content"] = {each.media_type: {"schema": _ref(each.answers)}}
+    elif each.status not in (204, 101):
+        answer["content"] = {each.media_type: {}}
+    problems = {**_PROBLEMS, **each.more}
+    if "{job}" in path:
+        problems |= {404: "No such job", 410: "The job was removed by retention"}
+    document: dict[str, Any] = {
+        "summary": each.summary,
+        "operationId": f"{method}_{re.sub(r'[^a-z0-9]+', '_', path.lower()).strip('_')}",
+        "tags": [each.tag],
+        "parameters": list(_parameters(path, each)),
+        "responses": {
+            str(each.status): answer,
+            **{str(status): _problem(status, meaning) for status, meaning in problems.items()},
+        },
+    }
+    if each.body is not None:
+        content = {"application/json": {"schema": _ref(each.body)}}
+        document["requestBody"] = {"content": content}
+    return document
+
+
+def _parameters(path: str, each: Operation) -> Iterable[dict[str, Any]]:
+    for name in re.findall(r"{(\w+)}", path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    places = [("query", model) for model in each.query]
+    if each.headers is not None:
+        places.append(("header", each.headers))
+    for place, model in places:
+        for name, schema in model.model_json_schema()["properties"].items():
+            yield {"name": name, "in": place, "schema": schema}
+
+
+def _problem(status: int, meaning: str) -> dict[str, Any]:
+    if status < 400:
+        return {"description": meaning}
+    content = {"application/problem+json": {"schema": _ref(Problem)}}
+    return {"description": meaning, "content": content}
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

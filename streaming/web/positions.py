@@ -1,0 +1,58 @@
+"""Where a reader starts, and what it wants: the query and headers that all transports share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import request
+
+from streaming.errors import BadRequest, InvalidInput
+from streaming.events import CONTROL, TYPES
+from streaming.storage.base import JobRow
+from streaming.wire import parse_position, parse_positions
+
+#: What `from` may be.
+STARTS = ("start", "snapshot", "latest")
+
+
+def start_position(row: JobRow) -> tuple[int, bool]:
+    """The position that the request asks for, and whether a snapshot comes first.
+
+    `Last-Event-ID` beats `after` beats `from`.
+    """
+    last_id = request.headers.get("Last-Event-ID")
+    if last_id:
+        return parse_position(last_id.strip(), name="Last-Event-ID"), False
+    after = request.args.get("after")
+    if after is not None:
+        return parse_position(after, name="after"), False
+    start = request.args.get("from", "start")
+    if start not in STARTS:
+        raise BadRequest(
+            f"from is {start[:40]!r}; it is one of {', '.join(STARTS)}",
+            code="bad_position",
+            errors=[{"field": "from", "message": f"one of {', '.join(STARTS)}"}],
+        )
+    return (row.seq if start == "latest" else 0), start == "snapshot"
+
+
+def start_positions(jobs: Sequence[str]) -> dict[str, int]:
+    """The composite position of a feed; jobs that it does not name start at 0."""
+    last_id = request.headers.get("Last-Event-ID")
+    name = "Last-Event-ID" if last_id else "after"
+    given = parse_positions(last_id or request.args.get("after", ""), name=name)
+    return {job: given.get(job, 0) for job in jobs}
+
+
+def wanted_types() -> tuple[str, ...]:
+    """`?types=a,b`; `InvalidInput` for a type that does not exist."""
+    return check_types(request.args.get("types", "").split(","))
+
+
+def check_types(types: Sequence[str]) -> tuple[str, ...]:
+    """The types without blanks; `InvalidInput` names one that does not exist."""
+    wanted = tuple(kind.strip() for kind in types if kind.strip())
+    for kind in wanted:
+        if kind not in TYPES and kind not in CONTROL:
+            raise InvalidInput.of([("types", f"there is no event type {kind[:40]!r}")])
+    return wanted

@@ -1,0 +1,62 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
+
+from streaming.errors import StreamingError, TooMany, Unavailable, problem
+from streaming.events import dumps
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+#: Codes of the statuses that come from Flask itself.
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+def problem_response(error: StreamingError) -> Response:
+    """An error as the client gets it; 429 and 503 say when to come again."""
+    retry_after_s = error.extra.pop("retry_after_s", random.uniform(1, 5))
+    body = problem(error, instance=request.path)
+    response = Response(dumps(body), status=error.status, content_type=MEDIA_TYPE)
+    if isinstance(error, TooMany | Unavailable):
+        response.headers["Retry-After"] = str(math.ceil(retry_after_s))
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def http_problem(error: HTTPException) -> Response:
+    """An error of Flask's own (no route, wrong method, body too large) in the same form."""
+    status = error.code or 500
+    kind = type(
+        "HttpError",
+        (StreamingError,),
+        {"status": status, "title": error.name, "code": _CODES.get(status, f"http_{status}")},
+    )
+    response = problem_response(kind(error.description or error.name))
+    if error.response is not None:
+        return error.response  # type: ignore[return-value]
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "location", "retry-after"):
+            response.headers[name] = value
+    return response
+
+
+def unexpected_problem(error: Exception) -> Response:
+    """A bug of ours: logged, and told without its details."""
+    logger.error("request failed: %s %s", request.method, request.path, exc_info=error)
+    return problem_response(StreamingError("the server failed to answer; see its log"))

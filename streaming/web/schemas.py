@@ -1,0 +1,203 @@
+"""The shapes of answers and queries, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal[
+    "queued", "running", "waiting_for_input", "cancelling", "completed", "failed", "cancelled"
+]
+
+
+class PositionQuery(BaseModel):
+    """Where to start, and what to leave out."""
+
+    after: int | None = Field(default=None, ge=0, description="seq of the last event seen; 0: all")
+    start: Literal["start", "snapshot", "latest"] = Field(
+        default="start", alias="from", description="where to start without `after`"
+    )
+    types: str | None = Field(default=None, description="event types to give, comma-separated")
+
+
+class SseQuery(PositionQuery):
+    """The same for SSE."""
+
+    named: Literal["1"] | None = Field(default=None, description="1: with `event:` lines")
+
+
+class FeedQuery(BaseModel):
+    """Which jobs, from where."""
+
+    job: list[str] = Field(description="a job's id; 1 to 100 times")
+    after: str | None = Field(default=None, description="composite position, JOB:SEQ,JOB:SEQ")
+    types: str | None = Field(default=None, description="event types to give, comma-separated")
+
+
+class ListQuery(BaseModel):
+    """Which jobs to list."""
+
+    status: Status | None = Field(default=None, description="only jobs of this status")
+    task: str | None = Field(default=None, max_length=64, description="only jobs of this task")
+    limit: int = Field(default=50, ge=1, le=500, description="jobs in a page")
+    page_token: str | None = Field(
+        default=None, pattern=r"^job_[0-9A-HJKMNP-TV-Z]{26}$", description="of the page before"
+    )
+
+
+class SubmitHeaders(BaseModel):
+    """How to submit."""
+
+    idempotency_key: str | None = Field(
+        default=None, alias="Idempotency-Key", description="the same key and body: the same job"
+    )
+    prefer: str | None = Field(
+        default=None, alias="Prefer", description="wait=N: hold the answer up to N seconds"
+    )
+
+
+class Event(BaseModel):
+    """An event's envelope; control events have no seq."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    job: str | None = None
+    seq: int | None = None
+    at: str | None = None
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """A page of a long poll."""
+
+    events: list[Event]
+    next: int = Field(description="`after` of the next poll")
+    status: Status
+    closed: bool = Field(description="the log is closed and `next` is its last seq")
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    percent: float
+    eta_s: float | None
+    basis: Literal["measured", "estimated"]
+
+
+class Links(BaseModel):
+    """Where a job's resources are."""
+
+    self: str
+    events: str
+    poll: str
+    ws: str
+    cancel: str
+
+
+class JobItem(BaseModel):
+    """A job as lists show it."""
+
+    id: str
+    task: str
+    status: Status
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    attempt: int
+    queue_position: int | None
+    progress: Progress
+    metrics: list[dict[str, Any]]
+    alerts: list[dict[str, Any]]
+    leases: list[Any]
+    input_request: dict[str, Any] | None
+    error: dict[str, Any] | None
+    usage: dict[str, Any] | None
+    artifacts: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    seq: int
+    degraded: bool
+    links: Links
+
+
+class StepState(BaseModel):
+    """A step of the checklist."""
+
+    id: str
+    index: int
+    total: int
+    title: str
+    status: Literal["pending", "running", "completed", "failed", "skipped"]
+    duration_s: float | None
+
+
+class ItemText(BaseModel):
+    """One text that grows."""
+
+    item: str
+    text: str
+
+
+class Snapshot(JobItem):
+    """A job's present state."""
+
+    steps: list[StepState]
+    texts: list[ItemText]
+    text: str
+    output: Any
+
+
+class JobList(BaseModel):
+    """A page of jobs, the newest first."""
+
+    jobs: list[JobItem]
+    next_page_token: str | None
+
+
+class TaskInfo(BaseModel):
+    """A task."""
+
+    name: str
+    title: str
+    description: str
+    input_schema: dict[str, Any]
+    steps: list[dict[str, str]]
+
+
+class TaskList(BaseModel):
+    """The tasks."""
+
+    tasks: list[TaskInfo]
+
+
+class ViewerInfo(BaseModel):
+    """Somebody who watches."""
+
+    transport: str
+    since: str
+    position: int
+    lag: int = Field(description="events that they have not been given yet")
+
+
+class ViewerList(BaseModel):
+    """Who watches a job."""
+
+    count: int
+    by_transport: dict[str, int]
+    viewers: list[ViewerInfo]
+
+
+class FileInfo(BaseModel):
+    """An uploaded file."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+
+
+class FileList(BaseModel):
+    """The files of one upload."""
+
+    files: list[FileInfo]

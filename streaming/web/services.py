@@ -1,0 +1,77 @@
+"""What a request works with, found through the Flask app that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app
+
+from streaming.config import Settings
+from streaming.cursor import Cursor
+from streaming.registry import JobRegistry
+from streaming.runners.base import Runner
+from streaming.snapshot import Snapshots, public_summary
+from streaming.storage.base import JobRow, Storage
+from streaming.tasks.registry import TaskRegistry
+
+if TYPE_CHECKING:
+    from streaming.web.streams import Streams
+
+EXTENSION = "streaming"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one server, built by the extension."""
+
+    settings: Settings
+    storage: Storage
+    snapshots: Snapshots
+    tasks: TaskRegistry
+    runner: Runner
+    registry: JobRegistry
+    streams: Streams
+    #: The path in front of every route: the extension's url_prefix and /v1.
+    base_url: str
+
+    def links(self, job: str) -> dict[str, str]:
+        """Where a job's resources are."""
+        path = f"{self.base_url}/jobs/{job}"
+        return {
+            "self": path,
+            "events": f"{path}/events",
+            "poll": f"{path}/poll",
+            "ws": f"{path}/ws",
+            "cancel": f"{path}/cancel",
+        }
+
+    def cursor(self, positions: Mapping[str, int], types: Collection[str] = ()) -> Cursor:
+        """A reader of logs at these positions."""
+        return Cursor(self.storage.log, positions, snapshot=self.snapshot, types=types)
+
+    def snapshot(self, job: str) -> dict[str, Any]:
+        """A job's present state as clients get it."""
+        return {
+            **self.snapshots.public(job),
+            "queue_position": self.runner.position(job),
+            "links": self.links(job),
+        }
+
+    def listed(self, row: JobRow) -> Mapping[str, Any]:
+        """A job as lists show it: without text, texts, steps and output."""
+        return {
+            "id": row.id,
+            **public_summary(row.summary),
+            "queue_position": self.runner.position(row.id),
+            "seq": row.seq,
+            "links": self.links(row.id),
+        }
+
+
+def services() -> Services:
+    """The services of the present app, started."""
+    extension = current_app.extensions[EXTENSION]
+    found: Services = extension.services()
+    return found

@@ -1,0 +1,78 @@
+"""Sockets under WebSocket connections: each frame is sent whole, in order, in bounded time."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from streaming.concurrency import Mutex
+
+#: Seconds that one frame may take: a peer that reads nothing for so long is gone.
+SEND_S = 45.0
+#: Messages that wait to be handled; more of them stay in the kernel, and so at the peer.
+WAITING_MESSAGES = 64
+
+
+class WholeSocket:
+    """A socket whose `send` sends all of a frame before the next one begins, whoever sends it.
+
+    simple-websocket calls `send` once from two threads and ignores its result; frames would tear
+    as soon as the kernel's buffer is full (its issues 34 and 45).
+    """
+
+    def __init__(self, real: Any, *, send_s: float = SEND_S) -> None:
+        self._real = real
+        self._sock: socket.socket = getattr(real, "_sock", real)
+        self._send_s = send_s
+        self._sending = Mutex()
+        #: When the peer was heard last, on the monotonic clock.
+        self.heard_at = time.monotonic()
+        #: How many messages wait to be handled.
+        self.waiting: Callable[[], int] = lambda: 0
+
+    def send(self, data: bytes) -> int:
+        """All of `data`; `TimeoutError` (an `OSError`) when the peer does not take it in time."""
+        with self._sending:
+            _send_all(self._sock, data, time.monotonic() + self._send_s)
+        return len(data)
+
+    sendall = send
+
+    def recv(self, size: int) -> bytes:
+        """What the peer sends; waits while too many messages wait to be handled."""
+        while self.waiting() > WAITING_MESSAGES and self._real.fileno() >= 0:
+            time.sleep(0.01)
+        data: bytes = self._real.recv(size)
+        self.heard_at = time.monotonic()
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def _send_all(sock: socket.socket, data: bytes, until: float) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[sock.send(rest, socket.MSG_DONTWAIT) :]
+        except (BlockingIOError, InterruptedError):
+            _wait_writable(sock, until - time.monotonic())
+
+
+def _wait_writable(sock: socket.socket, timeout_s: float) -> None:
+    poll = select.poll()  # gevent's, where it has patched select: other greenlets go on
+    poll.register(sock, select.POLLOUT)
+    if timeout_s <= 0 or not poll.poll(timeout_s * 1000):
+        raise TimeoutError("the peer takes no data")
+
+
+def wrap_socket(environ: dict[str, Any]) -> WholeSocket | None:
+    """Put a `WholeSocket` where flask-sock looks for the connection's socket."""
+    for name in ("werkzeug.socket", "gunicorn.socket"):
+        if name in environ:
+            environ[name] = whole = WholeSocket(environ[name])
+            return whole
+    return None

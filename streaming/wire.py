@@ -1,0 +1,86 @@
+"""Events as bytes: SSE frames, JSON, NDJSON, and positions as text. No I/O, no state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from streaming.errors import BadRequest
+from streaming.events import Event, Json, dumps
+
+SSE = "text/event-stream"
+NDJSON = "application/x-ndjson"
+
+#: A comment: keeps proxies and clients from giving up on a quiet stream.
+SSE_HEARTBEAT = b": heartbeat\n\n"
+NDJSON_HEARTBEAT = b"\n"
+
+#: More digits than any log has events; int() of very long digits is slow.
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+def event_json(event: Event, *, since: int | None = None) -> bytes:
+    """The envelope; `since` is its `from`, when events before it were left out for this reader."""
+    if since is None:
+        return event.json
+    return b'{"from":%d,%b' % (since, event.json[1:])
+
+
+def control_json(kind: str, job: str | None, data: Mapping[str, Json]) -> bytes:
+    """The envelope of a control event: no seq, never stored."""
+    head: dict[str, Json] = {"type": kind}
+    if job is not None:
+        head["job"] = job
+    return dumps({**head, "data": data})
+
+
+def sse_frame(body: bytes, *, position: str | None = None, name: str | None = None) -> bytes:
+    """One SSE event (WHATWG HTML, 9.2.6). `body` is JSON, so it is one line."""
+    lines = []
+    if position is not None:
+        lines.append(b"id: " + position.encode())
+    if name is not None:
+        lines.append(b"event: " + name.encode())
+    lines.append(b"data: " + body)
+    return b"\n".join(lines) + b"\n\n"
+
+
+def sse_position(position: str) -> bytes:
+    """An `id:` without data: it moves the client's last event id and dispatches nothing."""
+    return b"id: %b\n\n" % position.encode()
+
+
+def sse_opening(retry_s: float, position: str) -> bytes:
+    """The first block of a stream: how long to wait before a reconnect, and where it starts."""
+    return b"retry: %d\nid: %b\n\n" % (round(retry_s * 1000), position.encode())
+
+
+def parse_position(text: str, *, name: str) -> int:
+    """A position as a seq. `BadRequest` names `name` for what is no whole number, 0 or more."""
+    if not _NUMBER.fullmatch(text):
+        raise BadRequest(
+            f"{name} is {text[:40]!r}; it is the seq of the last event seen, 0 or more",
+            code="bad_position",
+            errors=[{"field": name, "message": "a whole number, 0 or more"}],
+        )
+    return int(text)
+
+
+def parse_positions(text: str, *, name: str) -> dict[str, int]:
+    """A feed's composite position, `job_a:12,job_b:7`, as the position of each job."""
+    positions = {}
+    for part in filter(None, text.split(",")):
+        job, colon, seq = part.partition(":")
+        if not colon:
+            raise BadRequest(
+                f"{name} has {part[:60]!r}; each part is JOB:SEQ",
+                code="bad_position",
+                errors=[{"field": name, "message": "JOB:SEQ,JOB:SEQ,…"}],
+            )
+        positions[job] = parse_position(seq, name=name)
+    return positions
+
+
+def format_positions(positions: Mapping[str, int]) -> str:
+    """A feed's composite position."""
+    return ",".join(f"{job}:{seq}" for job, seq in positions.items())

@@ -1,0 +1,117 @@
+"""Servers for the end-to-end tests: all of them once under each of gunicorn's worker classes.
+
+A server of a kind lives as long as the tests of its worker class; `new_server` makes others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.e2e.clients import READERS, Api, Reader
+from tests.e2e.server import Server
+
+#: Makes a server, not yet started, from its settings.
+NewServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="session", params=["gevent", "gthread"])
+def worker_class(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def lasting_server(
+    worker_class: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewServer]:
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Server:
+            folder = tmp_path_factory.mktemp("server")
+            return stack.enter_context(Server(folder, worker_class, **settings))
+
+        yield make
+
+
+@pytest.fixture
+def new_server(
+    worker_class: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewServer]:
+    """For tests that start, end or break a server, or need settings of their own."""
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Server:
+            folder = tmp_path_factory.mktemp("server")
+            return stack.enter_context(Server(folder, worker_class, **settings))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def server(lasting_server: NewServer) -> Server:
+    """The settings as they come."""
+    return lasting_server().start()
+
+
+@pytest.fixture
+def api(server: Server) -> Api:
+    return server.api
+
+
+@pytest.fixture(scope="session")
+def brisk(lasting_server: NewServer) -> Server:
+    """Heartbeats and pings follow fast upon each other."""
+    return lasting_server(STREAMING_HEARTBEAT_S=0.3).start()
+
+
+@pytest.fixture(scope="session")
+def rotating(lasting_server: NewServer) -> Server:
+    """A stream does not live long."""
+    return lasting_server(STREAMING_ROTATE_S=0.5).start()
+
+
+@pytest.fixture(scope="session")
+def narrow(lasting_server: NewServer) -> Server:
+    """Two streams, one job, one in the queue, small bodies."""
+    return lasting_server(
+        STREAMING_MAX_STREAMS=2,
+        STREAMING_JOBS=1,
+        STREAMING_QUEUE=1,
+        STREAMING_MAX_BODY_BYTES=4096,
+        STREAMING_MAX_UPLOAD_BYTES=8192,
+    ).start()
+
+
+@pytest.fixture(scope="session")
+def forgetful(lasting_server: NewServer) -> Server:
+    """Keeps the last few events of a job, and a job for a moment after its end."""
+    return lasting_server(STREAMING_RETENTION_EVENTS=20, STREAMING_RETENTION_S=2).start()
+
+
+@pytest.fixture(scope="session")
+def keyed(lasting_server: NewServer) -> Server:
+    """Asks for a key; trusts one foreign origin."""
+    return lasting_server(
+        STREAMING_API_KEYS="alice-key, bob-key",
+        STREAMING_ALLOWED_ORIGINS="https://friend.example",
+    ).start()
+
+
+@pytest.fixture(params=READERS.values(), ids=READERS.keys())
+def read(request: pytest.FixtureRequest) -> Reader:
+    """Each way to read a job."""
+    return request.param
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    """A failed test shows what its servers said."""
+    report = yield
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, Server):
+                report.sections.append((f"log of {name}", value.log_text()[-4000:]))
+    return report
