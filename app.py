@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from flask import Flask, render_template
-from streaming.tasks.report import report
 
 from streaming import Settings, Streaming
-from streaming.extension import answer_with_problems
 from streaming.tasks.generate import generate
+from streaming.tasks.report import report
+from streaming.web.blueprints import answer_with_problems
 
 
 def create_app(settings: Settings | None = None) -> Flask:

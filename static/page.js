@@ -97,7 +97,8 @@ function adopt(snapshot) {
 
 // -- watching
 
-function watch() {
+/** Watch the job that the address names: from `snapshot`, or from one that the server gives. */
+function watch(snapshot = null) {
   stop();
   id = location.hash.slice(1);
   job = position = null;
@@ -106,6 +107,7 @@ function watch() {
   $("log").hidden = $("watched").hidden = true;
   $("nothing").hidden = id !== "";
   showProblem($("job-problem"), null);
+  if (snapshot) adopt(snapshot);
   if (id) connect();
 }
 
@@ -303,7 +305,9 @@ async function start(event) {
   let problem = null;
   $("start").disabled = true;
   try {
-    location.hash = (await post("/v1/jobs", { task: chosen().name, input: readInput() })).id;
+    const snapshot = await post("/v1/jobs", { task: chosen().name, input: readInput() });
+    history.pushState(null, "", `#${snapshot.id}`);
+    watch(snapshot);
     $("job-title").focus();
   } catch (error) {
     problem = error instanceof SyntaxError ? { detail: `This is not JSON: ${error.message}` } : problemOf(error);
@@ -352,6 +356,6 @@ $("key-form").onsubmit = (event) => {
   open();
 };
 document.onclick = save;
-onhashchange = watch;
+onhashchange = () => watch();
 ononline = () => { if (job && !TERMINAL.includes(job.status)) connect(); };
 open();

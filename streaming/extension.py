@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from flask import Blueprint, Flask
+from flask import Flask
+from flask_cors import CORS
 from pydantic import BaseModel
-from werkzeug.exceptions import HTTPException
 
 from streaming.api.files import files
 from streaming.api.jobs import jobs
 from streaming.api.ops import ops
 from streaming.config import Settings
-from streaming.errors import StreamingError
 from streaming.llm.base import Model
 from streaming.llm.simulated import SimulatedModel
 from streaming.registry import Request
@@ -23,8 +22,10 @@ from streaming.transports.longpoll import longpoll
 from streaming.transports.sse import sse
 from streaming.transports.websocket import websocket
 from streaming.web.auth import owner
-from streaming.web.problems import http_problem, problem_response, unexpected_problem
 from streaming.web.services import EXTENSION, services
+
+#: What pages of allowed origins may read of an answer besides its body.
+EXPOSED = ["Location", "Content-Location", "Retry-After", "Idempotency-Replayed", "ETag"]
 
 
 class Streaming:
@@ -75,11 +76,15 @@ class Streaming:
             base_url=base_url,
         )
         app.extensions[EXTENSION] = server
+        if settings.allowed_origins:
+            CORS(
+                app,
+                resources={f"{base_url}/*": {"origins": list(settings.allowed_origins)}},
+                expose_headers=EXPOSED,
+            )
         self._servers.append(server)
         for blueprint in (jobs, files, sse, longpoll, websocket):
-            answer_with_problems(blueprint)
             app.register_blueprint(blueprint, url_prefix=base_url)
-        answer_with_problems(ops)
         app.register_blueprint(ops, url_prefix=self._url_prefix or None)
 
     def task(
@@ -126,10 +131,3 @@ def server_of(app: Flask) -> Server:
     """The server behind an app, for server hooks: start, drain."""
     server: Server = app.extensions[EXTENSION]
     return server
-
-
-def answer_with_problems(place: Flask | Blueprint) -> None:
-    """Answer the errors of an app or blueprint as problem+json."""
-    place.register_error_handler(StreamingError, problem_response)
-    place.register_error_handler(HTTPException, http_problem)
-    place.register_error_handler(Exception, unexpected_problem)

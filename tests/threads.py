@@ -24,9 +24,9 @@ class Background(Generic[T]):
         self._thread = threading.Thread(target=self._run, args=(call, args), daemon=True)
         self._thread.start()
 
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
+    def ends_within(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def result(self, timeout_s: float = TIMEOUT_S) -> T:
         self._thread.join(timeout_s)

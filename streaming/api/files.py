@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 from werkzeug.datastructures import FileStorage
 
 from streaming.api.jobs import as_json
 from streaming.errors import BadRequest, TooLarge, UnsupportedMedia
 from streaming.events import Json, dumps, new_id, now_rfc3339
 from streaming.web.auth import owner
+from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation
 from streaming.web.schemas import FileList
 from streaming.web.services import services
@@ -20,7 +21,7 @@ CHUNK = 1 << 18
 #: Files in one upload.
 MAX_FILES = 100
 
-files = Blueprint("streaming_files", __name__)
+files = owned_blueprint("files")
 
 
 @files.post("/files")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from streaming.errors import NotFound
 from streaming.events import Json, dumps
 from streaming.storage.base import JobRow
 from streaming.web.auth import find_job, owner
+from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import json_body
 from streaming.web.jobs import (
     AnswerBody,
@@ -37,7 +38,7 @@ from streaming.web.streams import Stream
 #: Seconds that `Prefer: wait` holds an answer at the most.
 MAX_PREFER_S = 300.0
 
-jobs = Blueprint("streaming_jobs", __name__)
+jobs = owned_blueprint("jobs")
 
 
 def as_json(body: Json, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Response, current_app, render_template, request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
@@ -14,12 +14,13 @@ from prometheus_client.registry import Collector
 from streaming.api.jobs import as_json
 from streaming.config import durable_disk
 from streaming.events import Json
+from streaming.web.blueprints import open_blueprint
 from streaming.web.operations import openapi
 from streaming.web.services import EXTENSION, Services, services
 
 TITLE, VERSION = "Streaming jobs", "0.1.0"
 
-ops = Blueprint("streaming_ops", __name__, template_folder="../../templates")
+ops = open_blueprint("ops")
 
 
 @ops.get("/healthz")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 from pydantic import BaseModel, Field
 
 from streaming.cursor import Cursor, Delivery
 from streaming.events import dumps
 from streaming.web.auth import find_job
+from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation, parse_query
 from streaming.web.positions import start_position, wanted_types
 from streaming.web.schemas import EventPage, PositionQuery
@@ -29,7 +30,7 @@ class PollQuery(BaseModel):
     limit: int = Field(default=LIMIT, ge=1, description="events in a page, 5000 at the most")
 
 
-longpoll = Blueprint("streaming_longpoll", __name__)
+longpoll = owned_blueprint("longpoll")
 
 
 @longpoll.get("/jobs/<job>/poll")

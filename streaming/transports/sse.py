@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from streaming.errors import BadRequest
 from streaming.web.auth import find_job
+from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation
 from streaming.web.positions import start_position, start_positions, wanted_types
 from streaming.web.schemas import FeedQuery, SseQuery
@@ -15,7 +16,7 @@ from streaming.web.sse import respond_ndjson, respond_sse, wants_ndjson
 #: Jobs that one feed follows at the most.
 FEED_JOBS = 100
 
-sse = Blueprint("streaming_sse", __name__)
+sse = owned_blueprint("sse")
 
 
 @sse.get("/jobs/<job>/events")

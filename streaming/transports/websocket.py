@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from flask import Blueprint, g, request
+from flask import g, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 from wsproto.events import Ping
@@ -16,6 +16,7 @@ from streaming.cursor import Cursor
 from streaming.errors import BadRequest, StreamingError, problem
 from streaming.events import Json, dumps
 from streaming.web.auth import check_origin, find_job
+from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import parse_json
 from streaming.web.jobs import AnswerBody, CancelBody, SubmitBody, answer, cancel, submit, validate
 from streaming.web.positions import check_types, start_position, wanted_types
@@ -32,7 +33,7 @@ CLOSING_S = 1.0
 #: Close codes (RFC 6455, 7.4.1, and IANA's list).
 NORMAL, GOING_AWAY, OUR_FAULT, RESTART, TRY_LATER = 1000, 1001, 1011, 1012, 1013
 
-websocket = Blueprint("streaming_websocket", __name__)
+websocket = owned_blueprint("websocket")
 sock = Sock()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -9,6 +10,7 @@ import websocket
 
 from tests.e2e.clients import Api, Reader, Socket, read_feed, read_ndjson, read_poll, read_sse
 from tests.e2e.reading import assert_ended, assert_whole, stored, types_of, upto
+from tests.e2e.waiting import eventually
 
 BY_HTTP = pytest.mark.parametrize(
     "read",
@@ -135,22 +137,19 @@ def test_from_snapshot_and_latest_go_on_from_the_present_state(
         pytest.skip("a subscribe command has no `from`")
     job, last = waiting
 
-    with closing(read(api, job, **{"from": start})) as events:
-        if start == "snapshot":
-            (snapshot,) = upto(events, "stream.snapshot")
-            assert snapshot["data"]["seq"] == last
-            assert snapshot["data"]["job"]["id"] == job
-        else:
-            wait_until_watched(api, job, read)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(list, read(api, job, **{"from": start}))
+        eventually(lambda: api.get(f"/v1/jobs/{job}/viewers").json()["count"], "it is watched")
         api.answer(job, {"ok": True})
-        rest = list(events)
+        events = reading.result()
 
-    assert_whole(rest, after=last)
-    assert types_of(rest)[0] == "input.received"
-
-
-def wait_until_watched(api: Api, job: str, read: Reader) -> None:
-    """`from=latest` is resolved when the request arrives: here at the first event to come."""
+    if start == "snapshot":
+        snapshot = events.pop(0)
+        assert snapshot["type"] == "stream.snapshot"
+        assert snapshot["data"]["seq"] == last
+        assert snapshot["data"]["job"]["status"] == "waiting_for_input"
+    assert types_of(events)[0] == "input.received"
+    assert_whole(events, after=last)
 
 
 def test_the_snapshot_carries_the_id_to_resume_from_and_no_other_control_event_does(

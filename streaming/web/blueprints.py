@@ -1,0 +1,35 @@
+"""Blueprints whose errors are problems, and whose requests all have an owner."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask
+from werkzeug.exceptions import HTTPException
+
+from streaming.errors import StreamingError
+from streaming.web.auth import owner
+from streaming.web.problems import http_problem, problem_response, unexpected_problem
+
+
+def owned_blueprint(name: str) -> Blueprint:
+    """A blueprint that asks of every request whose it is, before its view runs."""
+    made = open_blueprint(name)
+
+    @made.before_request
+    def require_owner() -> None:
+        owner()
+
+    return made
+
+
+def open_blueprint(name: str) -> Blueprint:
+    """A blueprint for everybody."""
+    made = Blueprint(f"streaming_{name}", __name__, template_folder="../../templates")
+    answer_with_problems(made)
+    return made
+
+
+def answer_with_problems(place: Flask | Blueprint) -> None:
+    """Answer the errors of an app or blueprint as problem+json."""
+    place.register_error_handler(StreamingError, problem_response)
+    place.register_error_handler(HTTPException, http_problem)
+    place.register_error_handler(Exception, unexpected_problem)
