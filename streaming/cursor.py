@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from streaming.concurrency import Waker
 from streaming.errors import NotFound
 from streaming.events import Event, Json
-from streaming.storage.base import EventLog
+from streaming.storage.base import EventLog, Page
 from streaming.wire import control_json, event_json
 
 #: Events of one job in one go, so that a feed of many jobs serves each of them.
@@ -108,22 +108,26 @@ class Cursor:
         try:
             page = self._log.page(job, after, limit)
             if after > page.last:
-                return self._gap(job, page.last + 1, after)
+                return self._gap(job, page.last + 1, after, page)
             if after < page.base:
-                return self._gap(job, after + 1, page.base)
+                return self._gap(job, after + 1, page.base, page)
         except NotFound:
             self._open.pop(job)
             return []
 
         if page.events:
-            after = self._open[job] = self.positions[job] = page.events[-1].seq
-        if page.closed and after >= page.last:
-            self._open.pop(job)
+            self._open[job] = self.positions[job] = page.events[-1].seq
+        self._close_at_end(job, page)
         return [Delivery(job, event.seq, event) for event in page.events if self._passes(event)]
 
-    def _gap(self, job: str, first: int, last: int) -> list[Delivery]:
+    def _close_at_end(self, job: str, page: Page) -> None:
+        if page.closed and self.positions[job] >= page.last:
+            self._open.pop(job)
+
+    def _gap(self, job: str, first: int, last: int, page: Page) -> list[Delivery]:
         """What cannot be given is named; the snapshot stands for it."""
         snapshot = self.snapshot(job)
+        self._close_at_end(job, page)
         gap = {"from": first, "to": last}
         return [Delivery(job, snapshot.position, kind="stream.gap", data=gap), snapshot]
 

@@ -33,10 +33,10 @@ def events(job: str) -> Response:
     after, from_snapshot = start_position(row)
     cursor = services().cursor({row.id: after}, wanted_types())
     if wants_ndjson():
-        return respond_ndjson(cursor, snapshot_of=row.id if from_snapshot else None)
+        return respond_ndjson(cursor, snapshots=from_snapshot)
     if row.closed and after == row.seq and not from_snapshot:
         return Response(status=204)
-    return respond_sse(cursor, snapshot_of=row.id if from_snapshot else None)
+    return respond_sse(cursor, snapshots=from_snapshot)
 
 
 @sse.get("/events")
@@ -61,8 +61,8 @@ def feed() -> Response:
             errors=[{"field": "job", "message": f"1 to {FEED_JOBS} of them"}],
         )
     rows = [find_job(job) for job in jobs]
-    positions = start_positions([row.id for row in rows])
+    positions, from_snapshot = start_positions(rows)
     cursor = services().cursor(positions, wanted_types())
-    if all(row.closed and positions[row.id] == row.seq for row in rows):
+    if not from_snapshot and all(row.closed and positions[row.id] == row.seq for row in rows):
         return Response(status=204)
-    return respond_sse(cursor, composite=True)
+    return respond_sse(cursor, composite=True, snapshots=from_snapshot)

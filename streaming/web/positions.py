@@ -26,6 +26,25 @@ def start_position(row: JobRow) -> tuple[int, bool]:
     after = request.args.get("after")
     if after is not None:
         return parse_position(after, name="after"), False
+    start = _start()
+    return (row.seq if start == "latest" else 0), start == "snapshot"
+
+
+def start_positions(rows: Sequence[JobRow]) -> tuple[dict[str, int], bool]:
+    """The composite position of a feed, and whether snapshots come first.
+
+    Jobs that a given position does not name start at 0.
+    """
+    last_id, after = request.headers.get("Last-Event-ID"), request.args.get("after")
+    if last_id or after is not None:
+        name = "Last-Event-ID" if last_id else "after"
+        given = parse_positions(last_id or after or "", name=name)
+        return {row.id: given.get(row.id, 0) for row in rows}, False
+    start = _start()
+    return {row.id: row.seq if start == "latest" else 0 for row in rows}, start == "snapshot"
+
+
+def _start() -> str:
     start = request.args.get("from", "start")
     if start not in STARTS:
         raise BadRequest(
@@ -33,15 +52,7 @@ def start_position(row: JobRow) -> tuple[int, bool]:
             code="bad_position",
             errors=[{"field": "from", "message": f"one of {', '.join(STARTS)}"}],
         )
-    return (row.seq if start == "latest" else 0), start == "snapshot"
-
-
-def start_positions(jobs: Sequence[str]) -> dict[str, int]:
-    """The composite position of a feed; jobs that it does not name start at 0."""
-    last_id = request.headers.get("Last-Event-ID")
-    name = "Last-Event-ID" if last_id else "after"
-    given = parse_positions(last_id or request.args.get("after", ""), name=name)
-    return {job: given.get(job, 0) for job in jobs}
+    return start
 
 
 def wanted_types() -> tuple[str, ...]:

@@ -32,6 +32,9 @@ class FeedQuery(BaseModel):
 
     job: list[str] = Field(description="a job's id; 1 to 100 times")
     after: str | None = Field(default=None, description="composite position, JOB:SEQ,JOB:SEQ")
+    start: Literal["start", "snapshot", "latest"] = Field(
+        default="start", alias="from", description="where to start without `after`"
+    )
     types: str | None = Field(default=None, description="event types to give, comma-separated")
 
 

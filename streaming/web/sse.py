@@ -13,9 +13,7 @@ from streaming.web.services import services
 from streaming.web.streams import Beat, Closing, Stream, retry_s
 
 
-def respond_sse(
-    cursor: Cursor, *, snapshot_of: str | None = None, composite: bool = False
-) -> Response:
+def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = False) -> Response:
     """An SSE response, or the refusal that an EventSource survives. A snapshot may come first."""
     encoder = SseEncoder(
         cursor, composite=composite, named=request.args.get("named") in ("1", "true")
@@ -26,7 +24,7 @@ def respond_sse(
         refusal = encoder.opening() + encoder.closing(Closing(reason, retry_s()))
         return _response([refusal], wire.SSE)
     # Before the snapshot moves the cursor: who never gets the snapshot has not got so far.
-    opening = encoder.opening() + encoder.deliveries(_first(cursor, snapshot_of))
+    opening = encoder.opening() + encoder.deliveries(_first(cursor, snapshots))
     return _stream_response(stream, _encoded(stream, encoder, opening), wire.SSE)
 
 
@@ -96,11 +94,11 @@ class NdjsonEncoder:
         return wire.control_json("stream.closing", None, closing.data) + b"\n"
 
 
-def _first(cursor: Cursor, snapshot_of: str | None) -> list[Delivery]:
-    return [] if snapshot_of is None else [cursor.snapshot(snapshot_of)]
+def _first(cursor: Cursor, snapshots: bool) -> list[Delivery]:
+    return [cursor.snapshot(job) for job in cursor.positions] if snapshots else []
 
 
-def respond_ndjson(cursor: Cursor, *, snapshot_of: str | None) -> Response:
+def respond_ndjson(cursor: Cursor, *, snapshots: bool) -> Response:
     stream = services().streams.open("ndjson", cursor)
     if stream is None:
         raise Unavailable(
@@ -108,7 +106,7 @@ def respond_ndjson(cursor: Cursor, *, snapshot_of: str | None) -> Response:
             code="draining" if services().streams.draining else "too_many_streams",
         )
     encoder = NdjsonEncoder()
-    opening = encoder.deliveries(_first(cursor, snapshot_of))
+    opening = encoder.deliveries(_first(cursor, snapshots))
     return _stream_response(stream, _encoded(stream, encoder, opening), wire.NDJSON)
 
 

@@ -220,9 +220,12 @@ class Socket:
         *,
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
+        mute: bool = False,
         **query: Any,
     ) -> None:
         self.code: int | None = None
+        self.pings = 0
+        self._mute = mute
         address = str(httpx.URL(api.url.replace("http", "ws", 1) + path, params=query))
         self._raw = websocket.create_connection(
             address, timeout=SILENCE_S, header={**api.headers, **(headers or {})}, origin=origin
@@ -231,6 +234,9 @@ class Socket:
 
     def send(self, text: str) -> None:
         self._raw.send(text)
+
+    def send_bytes(self, data: bytes) -> None:
+        self._raw.send_binary(data)
 
     def receive(self) -> Json:
         """The next message; None at the end."""
@@ -251,13 +257,36 @@ class Socket:
             self._early.append(message)
         raise AssertionError(f"closed with {self.code} before the answer")
 
+    def await_pings(self, count: int) -> None:
+        """Take in messages until so many pings have come."""
+        while self.pings < count:
+            message = self._frame()
+            if message is not None:
+                self._early.append(json.loads(message))
+            assert self.code is None, f"closed with {self.code}"
+
     def _receive(self) -> Json:
-        opcode, data = self._raw.recv_data()
+        while self.code is None:
+            message = self._frame()
+            if message is not None:
+                return json.loads(message)
+        return None
+
+    def _frame(self) -> bytes | None:
+        """The next message, or None for a control frame."""
+        opcode, data = self._take()
+        if opcode == websocket.ABNF.OPCODE_TEXT:
+            return data
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             self.code = int.from_bytes(data[:2], "big") if data else 1005
-            return None
-        assert opcode == websocket.ABNF.OPCODE_TEXT
-        return json.loads(data)
+        self.pings += opcode == websocket.ABNF.OPCODE_PING
+        return None
+
+    def _take(self) -> tuple[int, bytes]:
+        if self._mute:
+            frame = self._raw.recv_frame()
+            return frame.opcode, frame.data
+        return self._raw.recv_data(control_frame=True)
 
     def close(self) -> None:
         self._raw.close(timeout=1)

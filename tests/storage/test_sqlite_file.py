@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,19 @@ from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.sqlite.schema import APPLICATION_ID, MIGRATIONS, prepare
 from tests.jobs import new_job
 from tests.storage.conftest import make_sqlite
+from tests.threads import Background
 
-#: Opens the storage in argv[1], waiting argv[2] seconds; holds it until its input ends.
+#: Opens the storage in argv[1] when it is told to; holds it until its input ends.
 HOLDS_THE_FILE = """
 import sys
 from pathlib import Path
 from tests.storage.conftest import make_sqlite
 
 storage = make_sqlite(Path(sys.argv[1]))
-print("starts", flush=True)
-storage.open(timeout=float(sys.argv[2]))
+sys.stdin.readline()
+storage.open(timeout=60)
 print("open", flush=True)
 sys.stdin.read()
-storage.close()
 """
 
 
@@ -45,19 +46,44 @@ def run(path: Path, script: str) -> None:
     connection.close()
 
 
-def holder(folder: Path, *, timeout: float) -> subprocess.Popen[str]:
-    """A process that opens the storage; a child of this one, as a server's workers are."""
-    return subprocess.Popen(
-        [sys.executable, "-c", HOLDS_THE_FILE, str(folder), str(timeout)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+class Holder:
+    """A process that opens the storage: a child of this one, as the workers of a server are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLDS_THE_FILE, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def tell(self) -> None:
+        """Have it open the storage; it may have to wait."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("open\n")
+        self.process.stdin.flush()
+
+    def has_opened(self) -> bool:
+        """Waits until it has; False when it has ended instead."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline() == "open\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
 
 
-def says(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
+@pytest.fixture
+def new_holder(tmp_path: Path) -> Iterator[Callable[[], Holder]]:
+    holders: list[Holder] = []
+
+    def start() -> Holder:
+        holders.append(Holder(tmp_path))
+        return holders[-1]
+
+    yield start
+    for each in holders:
+        each.kill()
 
 
 def test_a_new_file_is_marked_as_ours_and_has_the_newest_version(tmp_path: Path) -> None:
@@ -149,29 +175,32 @@ def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path: Path) -> None
         make_sqlite(tmp_path / "var").open(timeout=0)
 
 
-def test_another_server_is_told_at_once_who_has_the_file(tmp_path: Path) -> None:
-    with holder(tmp_path, timeout=0) as first:
-        assert [says(first), says(first)] == ["starts", "open"]
+def test_another_server_is_told_at_once_who_has_the_file(
+    tmp_path: Path, new_holder: Callable[[], Holder]
+) -> None:
+    holder = new_holder()
+    holder.tell()
+    assert holder.has_opened()
 
-        with pytest.raises(InUse, match=r"streaming\.db is in use") as refused:
-            make_sqlite(tmp_path).open(timeout=60)  # this process is no sibling of the holder
+    with pytest.raises(InUse, match=r"streaming\.db is in use") as refused:
+        make_sqlite(tmp_path).open(timeout=60)  # this process is no sibling of the holder
 
-        assert not refused.value.by_predecessor
-        first.kill()
+    assert not refused.value.by_predecessor
 
 
-def test_a_successor_waits_until_its_predecessor_is_gone(tmp_path: Path) -> None:
-    with holder(tmp_path, timeout=0) as first, holder(tmp_path, timeout=60) as second:
-        opened = {says(first), says(second)} and None
-        assert opened is None
-        assert says(first) == "open"
+def test_a_successor_waits_until_its_predecessor_is_gone_however_it_goes(
+    new_holder: Callable[[], Holder],
+) -> None:
+    first, second = new_holder(), new_holder()
+    first.tell()
+    assert first.has_opened()
 
-        assert first.stdin is not None
-        first.stdin.close()
+    second.tell()
+    opening = Background(second.has_opened)
+    assert not opening.ends_within(0.05)
+    first.kill()
 
-        assert says(second) == "open"
-        assert first.wait(10) == 0
-        second.kill()
+    assert opening.result()
 
 
 def test_a_successor_that_has_waited_in_vain_is_told(tmp_path: Path) -> None:

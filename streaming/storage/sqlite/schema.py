@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,13 +66,11 @@ def connect(path: Path) -> sqlite3.Connection:
 def prepare(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Make or bring up the file; `InvalidSettings` names it when it is not usable."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = connect(path)
     try:
-        _migrate(connection, path, migrations)
+        with contextlib.closing(connect(path)) as connection:
+            _migrate(connection, path, migrations)
     except sqlite3.DatabaseError as error:
         raise InvalidSettings(f"cannot use {path} as the event log: {error}") from error
-    finally:
-        connection.close()
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
