@@ -13,6 +13,7 @@ from streaming.api.files import files
 from streaming.api.jobs import jobs
 from streaming.api.ops import ops
 from streaming.config import Settings
+from streaming.errors import StreamingError
 from streaming.llm.base import Model
 from streaming.llm.simulated import SimulatedModel
 from streaming.registry import Request
@@ -22,6 +23,7 @@ from streaming.transports.longpoll import longpoll
 from streaming.transports.sse import sse
 from streaming.transports.websocket import websocket
 from streaming.web.auth import owner
+from streaming.web.problems import problem_response
 from streaming.web.services import EXTENSION, services
 
 #: What pages of allowed origins may read of an answer besides its body.
@@ -83,6 +85,8 @@ class Streaming:
                 expose_headers=EXPOSED,
             )
         self._servers.append(server)
+        # What submit() refuses in a view of the app's own.
+        app.register_error_handler(StreamingError, problem_response)
         for blueprint in (jobs, files, sse, longpoll, websocket):
             app.register_blueprint(blueprint, url_prefix=base_url)
         app.register_blueprint(ops, url_prefix=self._url_prefix or None)

@@ -14,7 +14,7 @@ def model(question):
     """Stands for a language model: it writes word by word, and takes its time."""
     answer = f"You asked: {question} That is a good question, and a good answer takes some time."
     for word in answer.split():
-        time.sleep(0.15)
+        time.sleep(0.1)
         yield word + " "
 
 

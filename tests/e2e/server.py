@@ -132,12 +132,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is None:
-            return
-        try:
-            if self._process.poll() is None:
-                self.stop()
-        finally:
+        if self._process is not None:
             self.kill()
 
 

@@ -88,14 +88,6 @@ def test_a_job_that_is_named_twice_is_given_once(api: Api) -> None:
     assert assert_whole(events) == shown["seq"]
 
 
-def test_a_position_of_a_job_that_the_feed_does_not_have_is_a_malformed_request(api: Api) -> None:
-    one, two = (api.run("plain", {"words": [word]})["id"] for word in ("a", "b"))
-
-    response = api.get("/v1/events", params={"job": one, "after": f"{two}:3"})
-
-    assert response.status_code == 400
-
-
 def test_jobs_behind_and_ahead_of_their_logs_do_not_disturb_the_others(api: Api) -> None:
     one, two = (api.run("plain", {"words": [word]}) for word in ("a", "b"))
     after = f"{one['id']}:999"

@@ -1,0 +1,1 @@
+"""Measurements and trials against a real server; `scripts/bench` runs them."""
