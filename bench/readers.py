@@ -5,6 +5,7 @@ Nothing is filtered, put in order or repaired here; `Account` judges what was gi
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
@@ -26,7 +27,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import RemoteProtocolError
 
-from bench.account import TERMINAL, Account, Envelope
+from bench.account import Account, Envelope
 
 #: Seconds without a byte after which a connection is taken for dead: more than two heartbeats.
 SILENCE_S = 40.0
@@ -55,6 +56,7 @@ class Link:
     """A TCP connection that can be cut at any byte, from any thread."""
 
     def __init__(self, address: tuple[str, int]) -> None:
+        self.address = address
         self.sock = socket.create_connection(address, timeout=SILENCE_S)
         self.was_cut = False
         self._bytes_left: int | None = None
@@ -81,7 +83,8 @@ class Link:
         """Close it in order, or so that the peer gets a reset."""
         if abruptly:
             linger = struct.pack("ii", 1, 0)
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            with contextlib.suppress(OSError):  # closed with the response
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.sock.close()
 
 
@@ -167,8 +170,8 @@ class Reader:
                 break
             except Cut:
                 self.cuts += 1
-            except Torn as torn:
-                self.account.torn.append(str(torn))
+            except (Torn, KeyError, TypeError) as torn:
+                self.account.torn.append(f"{type(torn).__name__}: {torn}")
             except (OSError, http.client.HTTPException):
                 self.breaks.append(time.monotonic())
             if self._has_left():
@@ -226,7 +229,7 @@ def read_sse(link: Link, job: str, position: str) -> Iterator[Arrival]:
 def read_websocket(link: Link, job: str, position: str) -> Iterator[Arrival]:
     """A WebSocket (RFC 6455)."""
     ws = WSConnection(ConnectionType.CLIENT)
-    host = "{}:{}".format(*link.sock.getpeername()[:2])
+    host = "{}:{}".format(*link.address)
     target = f"/v1/jobs/{job}/ws?after={position}"
     link.sock.sendall(ws.send(Request(host=host, target=target)))
     text = ""
@@ -262,8 +265,10 @@ def read_poll(link: Link, job: str, position: str) -> Iterator[Arrival]:
         response = _get(link, f"/v1/jobs/{job}/poll?after={position}&wait={POLL_S}", {})
         page = _parse(b"".join(_pieces(link, response)))
         for event in page["events"]:
+            position = _position_of(event) or position
             yield None, event
-        position = str(page["next"])
+        if position != str(page["next"]):
+            raise Torn(f"next is {page['next']} behind an event at {position}")
         yield position, None
         if page["closed"]:
             raise Ended
@@ -280,7 +285,7 @@ TRANSPORTS: dict[str, Callable[[Link, str, str], Iterator[Arrival]]] = {
 
 
 def _get(link: Link, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("server")
+    connection = http.client.HTTPConnection(*link.address)
     connection.sock = link.sock
     connection.request("GET", path, headers=headers)
     response = connection.getresponse()
@@ -332,8 +337,3 @@ def _position_of(envelope: Envelope) -> str | None:
     if envelope["type"] == "stream.snapshot":
         return str(envelope["data"]["seq"])
     return str(envelope["seq"]) if "seq" in envelope else None
-
-
-def ended(envelope: Envelope) -> bool:
-    """Whether an event is a job's last."""
-    return envelope["type"] in TERMINAL

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class _ThreadWaker:
 
 
 class _GreenletWaker:
-    __slots__ = ("_sleeper", "awake", "hub", "ident")
+    __slots__ = ("_expired", "_sleeper", "awake", "hub", "ident")
 
     def __init__(self) -> None:
         from gevent import get_hub
@@ -96,6 +96,7 @@ class _GreenletWaker:
         self.ident = _get_ident()
         self.awake = False
         self._sleeper: Any = None
+        self._expired = False
 
     def wake(self) -> None:
         if self.awake:
@@ -115,20 +116,23 @@ class _GreenletWaker:
     def _sleep(self, timeout: float | None) -> None:
         from greenlet import getcurrent
 
-        until = None if timeout is None else time.monotonic() + timeout
         timer = None if timeout is None else self.hub.loop.timer(timeout)
-        self._sleeper = getcurrent()
+        self._sleeper, self._expired = getcurrent(), False
         try:
             if timer is not None:
-                timer.start(self.fire)
-            self.hub.switch()
-            while not self.awake and (until is None or time.monotonic() < until):
+                timer.start(self._expire)
+            # The timer's word counts, not a clock's: it fires once, perhaps a little early.
+            while not self.awake and not self._expired:
                 self.hub.switch()
         finally:
             self._sleeper = None
             if timer is not None:
                 timer.stop()
                 timer.close()
+
+    def _expire(self) -> None:
+        self._expired = True
+        self.fire()
 
     def fire(self) -> None:
         if self._sleeper is not None:
@@ -293,12 +297,19 @@ def offload(call: Callable[[], T]) -> T:
         return call()
     from gevent import get_hub
 
-    return get_hub().threadpool.apply(_as_native, (call,))  # type: ignore[no-any-return]
+    value, error = get_hub().threadpool.apply(_as_native, (call,))
+    if error is not None:
+        raise error
+    return cast(T, value)
 
 
-def _as_native(call: Callable[[], T]) -> T:
+def _as_native(call: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    """The result or the error of a call: gevent would print an error that leaves its thread."""
     _native.add(_get_ident())
-    return call()
+    try:
+        return call(), None
+    except BaseException as error:  # noqa: BLE001 - the caller raises it
+        return None, error
 
 
 def spawn_greenlet(target: Callable[[], object]) -> bool:
@@ -312,6 +323,11 @@ def spawn_greenlet(target: Callable[[], object]) -> bool:
     else:
         _loop[1].loop.run_callback_threadsafe(spawn, target)
     return True
+
+
+def has_event_loop() -> bool:
+    """Whether greenlets can be spawned."""
+    return _loop is not None
 
 
 _loop: tuple[int, Any] | None = None

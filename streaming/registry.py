@@ -22,6 +22,7 @@ from streaming.errors import (
     LogRefusal,
     NotFound,
     StreamingError,
+    TooLarge,
     TooMany,
     Unavailable,
 )
@@ -69,6 +70,7 @@ class JobRegistry:
         tasks: TaskRegistry,
         runner: Runner,
         retention_s: float,
+        max_event_bytes: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
@@ -76,6 +78,7 @@ class JobRegistry:
         self._tasks = tasks
         self._runner = runner
         self._retention_s = retention_s
+        self._max_event_bytes = max_event_bytes
         self._clock = clock
         self._lock = native_lock()
         #: Jobs that end without viewers: their grace, and when one was last seen.
@@ -105,7 +108,7 @@ class JobRegistry:
         offload(lambda: task.validate(request.input))  # a large table takes its time
 
         def submission(position: int) -> Submission:
-            queued = Draft("job.queued", self._asked(request, position))
+            queued = self._draft("job.queued", self._asked(request, position))
             return Submission(new_id("job_"), owner, task.name, queued, key, digest)
 
         try:
@@ -174,7 +177,7 @@ class JobRegistry:
         task = self._tasks.find(row.task)
         if task is None or not task.takes_input or row.closed or row.status == "cancelling":
             raise _nothing_asked(row)
-        received = Draft("input.received", {"request": None, "data": data})
+        received = self._draft("input.received", {"request": None, "data": data})
         return self._storage.log.append(row.id, [received], patient=False)
 
     def delete(self, row: JobRow) -> None:
@@ -207,6 +210,16 @@ class JobRegistry:
         """Take no more jobs, and finish or hand over those that run."""
         self._runner.drain(finish_s=finish_s, unwind_s=unwind_s)
 
+    def _draft(self, kind: str, data: Mapping[str, Json]) -> Draft:
+        """What a client has sent, as an event; `TooLarge` when it would not fit."""
+        draft = Draft(kind, data)
+        if len(draft.encoded) > self._max_event_bytes:
+            raise TooLarge(
+                f"this makes an event of {len(draft.encoded)} bytes; the limit is "
+                f"{self._max_event_bytes} (STREAMING_MAX_EVENT_BYTES). Upload it as a file."
+            )
+        return draft
+
     def _known(self, submission: Submission, refusal: StreamingError) -> tuple[JobRow, bool]:
         """The job that has the submission's key: there is no room for a new one."""
         if submission.key is None:
@@ -235,7 +248,7 @@ class JobRegistry:
         self._storage.log.append(job, [ended])
 
     def _answer(self, row: JobRow, request: str, data: Json) -> JobRow:
-        received = Draft("input.received", {"request": request, "data": data})
+        received = self._draft("input.received", {"request": request, "data": data})
         try:
             expect = {"input_request.request": (request,)}
             return self._storage.log.append(row.id, [received], expect=expect, patient=False)

@@ -107,6 +107,14 @@ class Retention:
             return
 
     def _drop_old_files(self) -> None:
-        for folder, made in self._storage.blobs.folders("file_"):
-            if self._now() - made > self._retention_s:
-                self._storage.blobs.delete(folder)
+        """Uploads that are too old or, the oldest first, too much; artifacts of no job."""
+        room = self._size
+        uploads = self._storage.blobs.folders("file_")
+        for folder in sorted(uploads, key=lambda folder: -folder.made_at):
+            room -= folder.size
+            if room < 0 or self._now() - folder.made_at > self._retention_s:
+                self._storage.blobs.delete(folder.name)
+        for folder in self._storage.blobs.folders("job_"):
+            row = self._storage.index.get(folder.name)
+            if row is None or row.expired:
+                self._storage.blobs.delete(folder.name)

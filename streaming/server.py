@@ -152,6 +152,7 @@ class Server:
             tasks=self.tasks,
             runner=runner,
             retention_s=settings.retention_s,
+            max_event_bytes=settings.max_event_bytes,
         )
         streams = Streams(
             storage,

@@ -33,6 +33,10 @@ from streaming.tasks.registry import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegis
 logger = logging.getLogger(__name__)
 
 
+#: Characters of an error's detail that are kept when the whole would be too much.
+DETAIL = 400
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """What attempts work with."""
@@ -198,6 +202,9 @@ class Attempt:
 
     def _failed(self, error: StreamingError) -> Draft:
         shown = problem(error, instance=f"{self._shop.base_url}/jobs/{self.job}")
+        if len(dumps(shown)) > self._shop.max_event_bytes // 4:  # a terminal event always fits
+            brief = TaskError(error.detail[:DETAIL], code=error.code, retryable=error.retryable)
+            shown = problem(brief, instance=shown["instance"])
         return self._terminal("job.failed", error=shown)
 
     def _terminal(self, kind: str, **data: Json) -> Draft:

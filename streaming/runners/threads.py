@@ -8,7 +8,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from streaming.concurrency import Thread, make_waker, native_lock, spawn_greenlet
+from streaming.concurrency import (
+    Thread,
+    has_event_loop,
+    make_waker,
+    native_lock,
+    spawn_greenlet,
+)
 from streaming.errors import Interrupted, LogRefusal, NotFound, Stop, TimedOut, TooMany, Unavailable
 from streaming.runners.attempt import Attempt
 from streaming.runners.base import Load, Runner
@@ -146,7 +152,7 @@ class ThreadRunner(Runner):
         self._wait_for_end(unwind_s)
 
     def _lane(self, cooperative: bool) -> _Lane:
-        return self._greenlets if cooperative else self._threads
+        return self._greenlets if cooperative and has_event_loop() else self._threads
 
     def _waiting(self) -> int:
         """Jobs that wait or may come to wait: reservations beyond the free places count."""

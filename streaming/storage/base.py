@@ -260,6 +260,17 @@ class JobIndex(ABC):
         """Jobs that keep more than so many events."""
 
 
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What blobs know of a folder."""
+
+    name: str
+    #: Epoch seconds of its making.
+    made_at: float
+    #: Bytes in it.
+    size: int
+
+
 class Blobs(ABC):
     """Files by key (`owner/name`): artifacts and uploads. Whole or not there."""
 
@@ -276,8 +287,8 @@ class Blobs(ABC):
         """Drop all keys of a folder; nothing happens where there is none."""
 
     @abstractmethod
-    def folders(self, prefix: str) -> Iterable[tuple[str, float]]:
-        """Folders whose name starts with `prefix`, each with the epoch seconds of its making."""
+    def folders(self, prefix: str) -> Iterable[Folder]:
+        """Folders whose name starts with `prefix`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import IO
 
 from streaming.concurrency import offload
 from streaming.errors import NotFound, Unavailable
-from streaming.storage.base import Blobs
+from streaming.storage.base import Blobs, Folder
 
 
 class FolderBlobs(Blobs):
@@ -51,12 +51,18 @@ class FolderBlobs(Blobs):
     def delete(self, folder: str) -> None:
         shutil.rmtree(self._path(folder), ignore_errors=True)
 
-    def folders(self, prefix: str) -> Iterable[tuple[str, float]]:
+    def folders(self, prefix: str) -> Iterable[Folder]:
         if not self._root.is_dir():
             return
         for path in self._root.iterdir():
             if path.name.startswith(prefix) and path.is_dir():
-                yield path.name, path.stat().st_mtime
+                size = sum(file.stat().st_size for file in path.iterdir())
+                yield Folder(path.name, path.stat().st_mtime, size)
+
+    def clean(self) -> None:
+        """Drop what a process that died has half written."""
+        for part in self._root.glob(".part-*"):
+            part.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

@@ -15,6 +15,7 @@ from streaming.storage.base import (
     Blobs,
     EventLog,
     Expect,
+    Folder,
     JobIndex,
     JobRow,
     Page,
@@ -220,7 +221,11 @@ class MemoryBlobs(Blobs):
             for key in [key for key in self._blobs if key.startswith(folder + "/")]:
                 del self._blobs[key]
 
-    def folders(self, prefix: str) -> Iterable[tuple[str, float]]:
+    def folders(self, prefix: str) -> Iterable[Folder]:
+        found: dict[str, Folder] = {}
         with self._lock:
-            times = {key.partition("/")[0]: made for key, (_, made) in self._blobs.items()}
-        return [(name, made) for name, made in times.items() if name.startswith(prefix)]
+            for key, (data, made_at) in self._blobs.items():
+                name = key.partition("/")[0]
+                known = found.get(name, Folder(name, made_at, 0))
+                found[name] = replace(known, size=known.size + len(data))
+        return [folder for name, folder in found.items() if name.startswith(prefix)]

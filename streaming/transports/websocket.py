@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 
@@ -9,6 +10,7 @@ from flask import g, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 from wsproto.events import Ping
+from wsproto.utilities import LocalProtocolError
 
 from streaming import wire
 from streaming.concurrency import Waker
@@ -24,12 +26,14 @@ from streaming.web.services import services
 from streaming.web.sockets import WholeSocket, wrap_socket
 from streaming.web.streams import Closing, Stream
 
+logger = logging.getLogger(__name__)
+
 #: Quiet times (heartbeats) of silence after which a peer is gone.
 SILENT_BEATS = 3
 #: Jobs that one socket follows at the most.
 SUBSCRIPTIONS = 100
 #: Seconds to wait for the peer's part of the closing handshake.
-CLOSING_S = 1.0
+CLOSING_S = 1.5
 #: Close codes (RFC 6455, 7.4.1, and IANA's list).
 NORMAL, GOING_AWAY, OUR_FAULT, RESTART, TRY_LATER = 1000, 1001, 1011, 1012, 1013
 
@@ -70,13 +74,14 @@ def _serve(ws: Server, cursor: Cursor, job: str | None) -> None:
         return
     try:
         code, message = Session(ws, g.socket, stream, job).run()
-    except ConnectionClosed:
+    except (ConnectionClosed, LocalProtocolError):  # it has been closed, from either side
+        ws.thread.join(CLOSING_S)
         return
     except OSError:  # the peer is gone, or takes no data
         code, message = GOING_AWAY, "the peer takes no data"
-    except Exception:
-        _close(ws, OUR_FAULT, "the server failed")
-        raise
+    except Exception:  # the top of a connection: there is no response that could tell
+        logger.exception("the socket of %s failed", request.path)
+        code, message = OUR_FAULT, "the server failed"
     finally:
         stream.close()
     _close(ws, code, message)
@@ -87,7 +92,7 @@ def _close(ws: Server, code: int, message: str) -> None:
     try:
         ws.close(code, message)
         ws.thread.join(CLOSING_S)
-    except (OSError, ConnectionClosed):
+    except (OSError, ConnectionClosed, LocalProtocolError):
         return  # it is closed already, which is what was wanted
 
 

@@ -12,6 +12,8 @@ from streaming.concurrency import Mutex
 
 #: Seconds that one frame may take: a peer that reads nothing for so long is gone.
 SEND_S = 45.0
+#: Seconds and bytes for which a closed connection is read on, so that the peer sees its end.
+LINGER_S, LINGER_BYTES = 1.0, 16 << 20
 #: Messages that wait to be handled; more of them stay in the kernel, and so at the peer.
 WAITING_MESSAGES = 64
 
@@ -48,6 +50,25 @@ class WholeSocket:
         data: bytes = self._real.recv(size)
         self.heard_at = time.monotonic()
         return data
+
+    def close(self) -> None:
+        """Close without a reset, which would destroy what the peer has not read yet."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            self._read_away()
+        except OSError:  # the peer was first
+            return
+        finally:
+            self._real.close()
+
+    def _read_away(self) -> None:
+        until, left = time.monotonic() + LINGER_S, LINGER_BYTES
+        self._real.settimeout(LINGER_S)
+        while left > 0 and time.monotonic() < until:
+            size = len(self._real.recv(1 << 16))
+            if not size:
+                return
+            left -= size
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

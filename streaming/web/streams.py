@@ -173,6 +173,7 @@ class Streams:
         self._clock = clock
         self._lock = native_lock()
         self._open: set[Stream] = set()
+        self._slots = 0
 
     def start(self) -> None:
         self.hangups.start()
@@ -180,8 +181,9 @@ class Streams:
     def open(self, transport: str, cursor: Cursor) -> Stream | None:
         """A stream of the present request, closed by its owner; None when there is no room."""
         with self._lock:
-            if self.draining or len(self._open) >= self._limit:
+            if self.draining or self._slots >= self._limit:
                 return None
+            self._slots += 1
         stream = Stream(self, transport, cursor, clock=self._clock)
         with self._lock:
             self._open.add(stream)
@@ -190,6 +192,7 @@ class Streams:
     def closed(self, stream: Stream) -> None:
         with self._lock:
             self._open.discard(stream)
+            self._slots -= 1
 
     def count(self) -> dict[str, int]:
         """Open streams by transport."""

@@ -28,7 +28,7 @@ class SqliteStorage(Storage):
         self._database = Database(path)
         self.index = SqliteIndex(self._database, tombstone_s=tombstone_s)
         self.log = SqliteLog(self._database, patience_s=patience_s)
-        self.blobs = FolderBlobs(blobs)
+        self.blobs = self._folder = FolderBlobs(blobs)
         self.viewers = LocalViewers()
 
     def open(self, *, timeout: float) -> None:
@@ -37,6 +37,7 @@ class SqliteStorage(Storage):
             self._lock.acquire(timeout=timeout)
             prepare(self._path)
             self._database.open()
+            self._folder.clean()
         except OSError as error:
             self._lock.release()
             raise InvalidSettings(f"cannot use {self._path} as the event log: {error}") from error
