@@ -31,8 +31,8 @@ from bench.account import Account, Envelope
 
 #: Seconds without a byte after which a connection is taken for dead: more than two heartbeats.
 SILENCE_S = 40.0
-#: Seconds before a reader comes back.
-RETURN_S = (0.01, 0.2)
+#: Seconds before a reader comes back after a cut, and after the server has gone away.
+RETURN_S, RETRY_S = (0.0, 0.2), (0.3, 1.2)
 #: Seconds that a poll waits.
 POLL_S = 10.0
 
@@ -104,9 +104,9 @@ class Reader:
         self.account = Account(job)
         self.transport = transport
         self.job = job
-        #: How often it was cut, and when it lost its connection otherwise.
+        #: How often it was cut, and when and how it lost its connection otherwise.
         self.cuts = 0
-        self.breaks: list[float] = []
+        self.breaks: list[tuple[float, str]] = []
         self.finished = threading.Event()
         self._address = address
         self._random = random.Random(seed)
@@ -164,6 +164,7 @@ class Reader:
 
     def _run(self) -> None:
         while not self._stopping:
+            pause_s = RETURN_S
             try:
                 self._read()
             except Ended:
@@ -172,11 +173,12 @@ class Reader:
                 self.cuts += 1
             except (Torn, KeyError, TypeError) as torn:
                 self.account.torn.append(f"{type(torn).__name__}: {torn}")
-            except (OSError, http.client.HTTPException):
-                self.breaks.append(time.monotonic())
+            except (OSError, http.client.HTTPException) as error:
+                self.breaks.append((time.monotonic(), f"{self.transport}: {error!r}"))
+                pause_s = RETRY_S
             if self._has_left():
                 break
-            time.sleep(self._random.uniform(*RETURN_S))
+            time.sleep(self._random.uniform(*pause_s))
         self.finished.set()
 
     def _read(self) -> None:

@@ -86,6 +86,8 @@ class Soak:
         )
         self.readers: list[Reader] = []
         self.jobs: list[str] = []
+        #: What is worth knowing about what went wrong.
+        self.remarks: list[str] = []
         self._random = random.Random(plan.seed)
         self._lock = threading.Lock()
         #: From the kill to the restart: connections break then.
@@ -120,7 +122,10 @@ class Soak:
                 show()
                 time.sleep(0.1)
             show()
-            return self.judge() + Counter(seconds=round(time.monotonic() - began))
+            figures = self.judge() + Counter(seconds=round(time.monotonic() - began))
+            for remark in self.remarks:
+                progress.log(remark)
+            return figures
 
     def submit(self, number: int) -> None:
         """Start a job and its three readers, however often the server goes away meanwhile."""
@@ -191,7 +196,10 @@ class Soak:
         for reader in self.readers:
             reader.stop()
             figures["events delivered"] += len(reader.account.ranges)
-            figures["streams dropped"] += sum(not self._while_down(at) for at in reader.breaks)
+            for at, error in reader.breaks:
+                if not self._while_down(at):
+                    figures["streams dropped"] += 1
+                    self.remarks.append(f"dropped {at - self._down[1]:+.1f} s from ready: {error}")
         return figures
 
     def _judge_job(self, job: str) -> Counter[str]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+import requests
 
 from streaming.client import Client, ProblemError
-from streaming.errors import StreamingError
 
 #: What is shown of each type besides text.
 _LINES = {
@@ -57,10 +57,23 @@ def tasks(client: Client) -> None:
 @cli.command()
 @click.argument("task")
 @click.argument("input", type=_Json(), default="{}")
+@click.option(
+    "--file", "files", multiple=True, metavar="NAME=PATH", help="upload PATH, its id is input NAME"
+)
 @click.option("--detach", is_flag=True, help="print the job's id and do not watch it")
 @click.pass_context
-def run(context: click.Context, task: str, input: Mapping[str, Any], detach: bool) -> None:
+def run(
+    context: click.Context,
+    task: str,
+    input: Mapping[str, Any],
+    files: tuple[str, ...],
+    detach: bool,
+) -> None:
     """Start a job of TASK with INPUT (JSON) and watch it."""
+    uploads = {}
+    for name, _, path in (each.partition("=") for each in files):
+        uploads[name] = context.obj.upload(path)
+    input = {**input, **uploads}
     job = context.obj.submit(task, input)["id"]
     if detach:
         click.echo(job)
@@ -77,11 +90,12 @@ def run(context: click.Context, task: str, input: Mapping[str, Any], detach: boo
 def watch(client: Client, job: str, after: int, raw: bool) -> None:
     """Watch JOB until its end: text on standard output, all else on standard error."""
     last: dict[str, Any] = {}
+    in_text = False
     for last in client.watch(job, after):
         if raw:
             click.echo(json.dumps(last, ensure_ascii=False))
         else:
-            _show(last)
+            in_text = _show(last, in_text=in_text)
     if last.get("type") in ("job.failed", "job.cancelled"):
         sys.exit(1)
 
@@ -107,21 +121,29 @@ def list_jobs(client: Client, status: str | None, limit: int) -> None:
         click.echo(f"{job['id']}  {job['status']:10} {percent:5.0f} %  {job['task']}")
 
 
-def _show(event: Mapping[str, Any]) -> None:
+def _show(event: Mapping[str, Any], *, in_text: bool) -> bool:
+    """Show an event; whether text is on the present line of standard output."""
     data = event["data"]
     if event["type"] == "text.delta":
         click.echo(data["text"], nl=False)
-        return
+        return not data["text"].endswith("\n")
     line = _LINES.get(event["type"])
-    if line is not None and data.get("status") != "pending":
-        click.echo("\n" + line.format_map(data), err=True)
+    if line is None or data.get("status") == "pending":
+        return in_text
+    if in_text:
+        click.echo()
+    click.echo(line.format_map(data), err=True)
+    return False
 
 
 def main() -> None:
     """The command; what the server refuses is told in one line."""
     try:
         cli()
-    except (ProblemError, StreamingError, ConnectionError, OSError) as error:
+    except requests.ConnectionError as error:
+        url = error.request.url if error.request is not None else "the server"
+        sys.exit(f"error: nothing answers at {url}; is the server running? (--url, STREAMING_URL)")
+    except (ProblemError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

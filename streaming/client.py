@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -48,6 +50,8 @@ class Client:
         api_key: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if "://" not in base_url:
+            base_url = f"http://{base_url}"
         self._base_url = base_url.rstrip("/") + "/v1"
         self._session = requests.Session()
         if api_key is not None:
@@ -82,6 +86,12 @@ class Client:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         body = {"task": task, "input": dict(input or {}), **options}
         return self._call("POST", "/jobs", json=body, headers=headers)
+
+    def upload(self, path: str | os.PathLike[str]) -> str:
+        """Upload a file; its id, for inputs that take one."""
+        with Path(path).open("rb") as file:
+            found = self._call("POST", "/files", files={"file": (Path(path).name, file)})
+        return str(found["files"][0]["id"])
 
     def job(self, job: str) -> dict[str, Any]:
         """The job's snapshot."""

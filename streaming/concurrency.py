@@ -120,7 +120,7 @@ class _GreenletWaker:
         self._sleeper, self._expired = getcurrent(), False
         try:
             if timer is not None:
-                timer.start(self._expire)
+                timer.start(self._expire, update=True)
             # The timer's word counts, not a clock's: it fires once, perhaps a little early.
             while not self.awake and not self._expired:
                 self.hub.switch()

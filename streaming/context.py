@@ -138,6 +138,8 @@ class JobContext:
         self.raise_if_cancelled()
         if isinstance(data, str):
             data = data.encode()
+            if media_type.startswith("text/") and "charset" not in media_type:
+                media_type += "; charset=utf-8"
         chunks = [data] if isinstance(data, bytes) else data
         size = self._work.blobs.put(f"{self.job}/{name}", chunks)
         href = f"{self._work.base_url}/jobs/{self.job}/artifacts/{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from flask import Flask
@@ -16,7 +17,7 @@ from streaming.config import Settings
 from streaming.errors import StreamingError
 from streaming.llm.base import Model
 from streaming.llm.simulated import SimulatedModel
-from streaming.registry import Request
+from streaming.registry import Request, digest_of
 from streaming.server import Server
 from streaming.tasks.registry import Task, task as make_task
 from streaming.transports.longpoll import longpoll
@@ -121,13 +122,23 @@ class Streaming:
 
         return decorate
 
-    def submit(self, task: Task | str, input: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    def submit(
+        self,
+        task: Task | str,
+        input: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
         """Start a job of the present request's user; its snapshot, with links to watch it.
 
-        Options are those of `POST /v1/jobs`: metadata, on_disconnect, timeout_s, …
+        Options are those of `POST /v1/jobs`: metadata, on_disconnect, timeout_s, … With a key,
+        the same call gives the same job again.
         """
         name = task.name if isinstance(task, Task) else task
-        row, _ = services().registry.submit(owner(), Request(task=name, input=input, **options))
+        asked = Request(task=name, input=input, **options)
+        digest = digest_of(asdict(asked))
+        row, _ = services().registry.submit(owner(), asked, key=idempotency_key, digest=digest)
         return services().snapshot(row.id)
 
 

@@ -11,6 +11,8 @@ from streaming.events import Json
 #: Seconds between two progress events at the least, and the percent that is worth one sooner.
 INTERVAL_S = 0.25
 WORTH_PERCENT = 5.0
+#: Seconds after which steps say something about the time that is left; before, they are too quick.
+ESTIMATE_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Progress:
         part = min(1.0, (self._done + self._fraction) / self._steps)
         percent = max(self._shown.percent, round(part * 100, 1))
         gained, elapsed = part - self._head_start, now - self._began
-        eta_s = round(elapsed / gained * (1 - part), 1) if gained > 0 else None
+        known = gained > 0 and (basis == "measured" or elapsed >= ESTIMATE_AFTER_S)
+        eta_s = round(elapsed / gained * (1 - part), 1) if known else None
         reading = Reading(percent, eta_s, basis, message)
         if not self._due(reading, now):
             return None

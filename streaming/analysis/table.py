@@ -59,7 +59,7 @@ def parse(text: str) -> Table:
     rows = _rows(records, names)
     if len(rows) < 2:
         last = rows[-1][0] if rows else line
-        raise BadCsv(f"{len(rows)} rows of figures; at least 2 are needed", last, names[0])
+        raise BadCsv(f"at least 2 rows of figures are needed; here are {len(rows)}", last, names[0])
 
     figures = _figures(rows, names, ("," if delimiter == ";" else "."))
     order = _order([cells[0] for _, cells in rows])

@@ -32,7 +32,7 @@ from streaming.web.schemas import (
     ViewerList,
 )
 from streaming.web.services import services
-from streaming.web.sse import respond_sse, wants_sse
+from streaming.web.sse import no_content, respond_sse, wants_sse
 from streaming.web.streams import Stream
 
 #: Seconds that `Prefer: wait` holds an answer at the most.
@@ -125,7 +125,7 @@ def get_job(job: str) -> Response:
     """The polling endpoint; with If-None-Match it costs next to nothing while nothing changes."""
     row = find_job(job)
     etag = _etag(row)
-    if request.if_none_match.contains(etag):
+    if request.if_none_match.contains_weak(etag):
         return Response(status=304, headers={"ETag": f'"{etag}"', "Cache-Control": "no-cache"})
     snapshot = services().snapshot(job)
     response = as_json(snapshot, headers={"Cache-Control": "no-cache"})
@@ -197,7 +197,7 @@ def give_input(job: str) -> Response:
 @operation("Remove a job that has ended", tag="jobs", status=204, more={409: "It goes on"})
 def delete_job(job: str) -> Response:
     services().registry.delete(find_job(job))
-    return Response(status=204)
+    return no_content()
 
 
 @jobs.get("/jobs/<job>/artifacts/<name>")

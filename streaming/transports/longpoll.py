@@ -49,7 +49,7 @@ def poll(job: str) -> Response:
     wait_s, limit = min(MAX_WAIT_S, query.wait), min(MAX_LIMIT, query.limit)
     cursor = services().cursor({row.id: after}, wanted_types())
     etag = f"{row.seq}-{row.base}"
-    if wait_s == 0 and request.if_none_match.contains(etag):
+    if wait_s == 0 and request.if_none_match.contains_weak(etag):
         return Response(status=304, headers={"ETag": f'"{etag}"'})
 
     if from_snapshot:

@@ -11,7 +11,7 @@ from streaming.web.operations import operation
 from streaming.web.positions import start_position, start_positions, wanted_types
 from streaming.web.schemas import FeedQuery, SseQuery
 from streaming.web.services import services
-from streaming.web.sse import respond_ndjson, respond_sse, wants_ndjson
+from streaming.web.sse import no_content, respond_ndjson, respond_sse, wants_ndjson
 
 #: Jobs that one feed follows at the most.
 FEED_JOBS = 100
@@ -35,7 +35,7 @@ def events(job: str) -> Response:
     if wants_ndjson():
         return respond_ndjson(cursor, snapshots=from_snapshot)
     if row.closed and after == row.seq and not from_snapshot:
-        return Response(status=204)
+        return no_content()
     return respond_sse(cursor, snapshots=from_snapshot)
 
 
@@ -64,5 +64,5 @@ def feed() -> Response:
     positions, from_snapshot = start_positions(rows)
     cursor = services().cursor(positions, wanted_types())
     if not from_snapshot and all(row.closed and positions[row.id] == row.seq for row in rows):
-        return Response(status=204)
+        return no_content()
     return respond_sse(cursor, composite=True, snapshots=from_snapshot)

@@ -21,7 +21,9 @@ from streaming.web.auth import check_origin, find_job
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import parse_json
 from streaming.web.jobs import AnswerBody, CancelBody, SubmitBody, answer, cancel, submit, validate
+from streaming.web.operations import operation
 from streaming.web.positions import check_types, start_position, wanted_types
+from streaming.web.schemas import PositionQuery
 from streaming.web.services import services
 from streaming.web.sockets import WholeSocket, wrap_socket
 from streaming.web.streams import Closing, Stream
@@ -56,14 +58,24 @@ def before_upgrade() -> None:
 
 
 @sock.route("/jobs/<job>/ws", bp=websocket)  # type: ignore[untyped-decorator]
+@operation("Watch a job over WebSocket", tag="watch", status=101, query=(PositionQuery,))
 def job_socket(ws: Server, job: str) -> None:
-    """Watch one job; closes with 1000 after the terminal event."""
+    """Each event is one JSON text frame; it closes with 1000 after the terminal event.
+
+    Messages to the server: {"type": "cancel", "reason"?}, {"type": "input", "data", "request"?},
+    {"type": "ping"}. Each may carry a "ref" and is answered by an "ack" or an "error" with it.
+    """
     _serve(ws, g.cursor, job)
 
 
 @sock.route("/ws", bp=websocket)  # type: ignore[untyped-decorator]
+@operation("Watch and steer any number of jobs over one WebSocket", tag="watch", status=101)
 def any_socket(ws: Server) -> None:
-    """Watch and steer any number of jobs; stays open."""
+    """Stays open. Messages to the server, besides those of the socket of one job (with "job"):
+
+    {"type": "subscribe", "job", "after"?, "types"?}, {"type": "unsubscribe", "job"},
+    {"type": "submit", …the fields of POST /v1/jobs, "idempotency_key"?}.
+    """
     _serve(ws, g.cursor, None)
 
 

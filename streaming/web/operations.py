@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Operation:
     """One route as the document has it."""
 
     summary: str
+    description: str
     tag: str
     status: int
     answers: type[BaseModel] | None
@@ -68,12 +70,20 @@ def operation(
     more: Mapping[int, str] | None = None,
 ) -> Callable[[View], View]:
     """Describe a view; its docstring is the description."""
-    described = Operation(
-        summary, tag, status, answers, media_type, tuple(query), headers, body, more or {}
-    )
 
     def decorate(view: View) -> View:
-        view.__dict__["streaming_operation"] = described
+        view.__dict__["streaming_operation"] = Operation(
+            summary=summary,
+            description=inspect.getdoc(view) or "",
+            tag=tag,
+            status=status,
+            answers=answers,
+            media_type=media_type,
+            query=tuple(query),
+            headers=headers,
+            body=body,
+            more=more or {},
+        )
         return view
 
     return decorate
@@ -132,6 +142,7 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
         problems |= {404: "No such job", 410: "The job was removed by retention"}
     document: dict[str, Any] = {
         "summary": each.summary,
+        "description": each.description,
         "operationId": f"{method}_{re.sub(r'[^a-z0-9]+', '_', path.lower()).strip('_')}",
         "tags": [each.tag],
         "parameters": list(_parameters(path, each)),

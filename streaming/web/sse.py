@@ -28,6 +28,14 @@ def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = Fa
     return _stream_response(stream, _encoded(stream, encoder, opening), wire.SSE)
 
 
+def no_content() -> Response:
+    """204: nothing more will come. It stops an EventSource from coming back."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def wants_sse() -> bool:
     """Whether the client names SSE among what it accepts."""
     return any(kind == wire.SSE for kind, _ in request.accept_mimetypes)

@@ -107,15 +107,15 @@ def test_deleting_a_folder_that_is_not_there_does_nothing(storage: Storage) -> N
     storage.blobs.delete("job_a")
 
 
-def test_folders_are_listed_by_prefix_with_the_time_of_their_making(storage: Storage) -> None:
+def test_folders_are_listed_by_prefix_with_their_size_and_time(storage: Storage) -> None:
     began = time.time()
     for key in ("file_a/meta", "file_a/content", "file_b/meta", "job_a/one"):
-        storage.blobs.put(key, [b"x"])
+        storage.blobs.put(key, [b"1234"])
 
-    found = dict(storage.blobs.folders("file_"))
+    found = {folder.name: folder for folder in storage.blobs.folders("file_")}
 
-    assert sorted(found) == ["file_a", "file_b"]
-    assert all(began - 2 <= made <= time.time() + 2 for made in found.values())
+    assert {name: folder.size for name, folder in found.items()} == {"file_a": 8, "file_b": 4}
+    assert all(began - 2 <= folder.made_at <= time.time() + 2 for folder in found.values())
 
 
 def test_an_empty_storage_has_no_folders(storage: Storage) -> None:

@@ -68,6 +68,17 @@ def test_jobs_without_a_key_are_all_new(storage: Storage) -> None:
     assert all(storage.index.submit(submission(digest="d"))[1] for _ in range(3))
 
 
+def test_a_submission_may_ask_for_known_jobs_only(storage: Storage) -> None:
+    with pytest.raises(NotFound):
+        storage.index.submit(submission(key="k", digest="d"), only_known=True)
+    assert storage.index.list() == []
+
+    first, _ = storage.index.submit(submission(key="k", digest="d"))
+
+    again, new = storage.index.submit(submission(key="k", digest="d"), only_known=True)
+    assert (again.id, new) == (first.id, False)
+
+
 @pytest.mark.parametrize("tombstone", [True, False], ids=["expired", "deleted"])
 def test_a_key_lasts_as_long_as_its_job(storage: Storage, tombstone: bool) -> None:
     first, _ = storage.index.submit(submission(key="k", digest="d"))

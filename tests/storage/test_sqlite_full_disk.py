@@ -98,6 +98,18 @@ def test_an_append_gives_up_when_its_patience_is_over(tmp_path: Path) -> None:
     disk.storage.close()
 
 
+def test_an_append_that_is_not_patient_is_refused_at_once(
+    disk: Disk, storage: SqliteStorage
+) -> None:
+    job = new_job(storage)
+    disk.fill()
+
+    with pytest.raises(Unavailable):
+        storage.log.append(job, [delta(LARGE)], patient=False)
+
+    assert seqs(events_of(storage, job)) == [1]
+
+
 def test_nothing_acknowledged_is_lost_and_nothing_is_written_twice(
     disk: Disk, storage: SqliteStorage
 ) -> None:
