@@ -186,7 +186,7 @@ function element(tag, properties, ...children) {
 }
 
 function duration(s) {
-  if (s < 0.1) return `${Math.round(s * 1000)} ms`;
+  if (s < 0.1) return `${Math.max(1, Math.round(s * 1000))} ms`;
   return s < 10 ? `${s.toFixed(1)} s` : s < 90 ? `${Math.round(s)} s` : `${Math.round(s / 60)} min`;
 }
 
@@ -195,9 +195,10 @@ const tell = (text) => { $("connection").textContent = text; };
 /** A refusal or failure in its place, with the fields that it names; null takes it away. */
 function showProblem(place, problem) {
   place.hidden = problem === null;
-  const fields = (problem?.errors ?? []).map(({ field, message }) => `${field.replace(/^input\./, "")}: ${message}`);
+  const shown = ({ field, message }) => element("li", {}, `${field.replace(/^input\./, "")}: ${message}`);
+  const fields = (problem?.errors ?? []).map(shown);
   const head = fields.length ? problem.title : problem?.detail;
-  place.replaceChildren(element("p", {}, head ?? ""), element("ul", {}, ...fields.map((text) => element("li", {}, text))));
+  place.replaceChildren(element("p", {}, head ?? ""), element("ul", {}, ...fields));
 }
 
 function draw() {
@@ -264,7 +265,8 @@ function textNode(item) {
   if (known) return known.lastChild.firstChild;
   const title = job.steps.find((step) => step.id === item)?.title ?? item;
   const text = document.createTextNode("");
-  const made = element("article", {}, element("h3", {}, title), element("div", { className: "text", dir: "auto" }, text));
+  const box = element("div", { className: "text", dir: "auto" }, text);
+  const made = element("article", {}, element("h3", {}, title), box);
   made.dataset.item = item;
   $("texts").append(made);
   return text;
@@ -297,7 +299,8 @@ function example({ properties = {}, required = [] }) {
 function readInput() {
   if (fieldset() === $("other")) return JSON.parse($("input").value);
   const filled = [...fieldset().elements].filter((each) => each.name && each.value !== "");
-  return Object.fromEntries(filled.map((each) => [each.name, each.type === "number" ? Number(each.value) : each.value]));
+  const valueOf = ({ type, value }) => (type === "number" ? Number(value) : value);
+  return Object.fromEntries(filled.map((each) => [each.name, valueOf(each)]));
 }
 
 async function start(event) {
@@ -319,6 +322,16 @@ async function start(event) {
   fieldset().querySelector("[aria-invalid]")?.focus();
 }
 
+async function cancel() {
+  $("cancel").disabled = true;
+  try {
+    await post(job.links.cancel, {});
+  } catch (error) {
+    $("cancel").disabled = false;
+    showProblem($("job-problem"), problemOf(error));
+  }
+}
+
 /** The link of a file sends no key: with one, the file is fetched and saved. */
 async function save(event) {
   const link = event.target.closest("a[data-file]");
@@ -329,7 +342,8 @@ async function save(event) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-async function open() {
+/** Learn the tasks, and with that whether a key is needed. */
+async function begin() {
   try {
     ({ tasks } = await callJson("/v1/tasks"));
     $("task").replaceChildren(...tasks.map((task) => element("option", { value: task.name }, task.title)));
@@ -345,17 +359,14 @@ async function open() {
 
 $("task").onchange = chooseTask;
 $("form").onsubmit = start;
-$("cancel").onclick = () => {
-  $("cancel").disabled = true;
-  post(job.links.cancel, {}).catch((error) => { $("cancel").disabled = false; showProblem($("job-problem"), problemOf(error)); });
-};
+$("cancel").onclick = cancel;
 $("key-form").onsubmit = (event) => {
   event.preventDefault();
   key = $("key").value.trim();
   sessionStorage.setItem("api_key", key);
-  open();
+  begin();
 };
 document.onclick = save;
 onhashchange = () => watch();
 ononline = () => { if (job && !TERMINAL.includes(job.status)) connect(); };
-open();
+begin();

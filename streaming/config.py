@@ -18,6 +18,13 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 #: Threads that gthread keeps for requests that are not streams.
 THREAD_RESERVE = 16
 
+#: Settings of what is to come: better refused than silently without effect.
+NOT_YET: Mapping[str, str] = {
+    "REDIS_URL": "keeps its log in SQLite only",
+    "STREAMING_LLM_BASE_URL": "has the simulated model only",
+    "STREAMING_RESOURCES": "has no leases",
+}
+
 
 def _setting(default: Any, name: str, description: str, **limits: Any) -> Any:
     return Field(default, validation_alias=name, description=description, **limits)
@@ -43,7 +50,6 @@ class Settings(BaseSettings):
     threads: int = _setting(
         128, "GUNICORN_THREADS", "threads of a gthread worker; each open stream holds one", ge=24
     )
-    redis_url: str | None = _setting(None, "REDIS_URL", "Redis for log, queue and shared state")
     var_dir: Path = _setting(
         Path("var"), "STREAMING_VAR_DIR", "folder of the SQLite file, uploads and artifacts"
     )
@@ -99,6 +105,9 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, config: Mapping[str, Any] | None = None) -> Settings:
         """Read the environment and, over it, the same names in `config` (a Flask app's)."""
+        for name, instead in NOT_YET.items():
+            if (config or {}).get(name) or os.environ.get(name):
+                raise InvalidSettings(f"{name} is set, but this version {instead}; unset it")
         names = [str(f.validation_alias) for f in cls.model_fields.values()]
         given = {
             name: (config or {})[name] for name in names if (config or {}).get(name) is not None
@@ -121,13 +130,6 @@ class Settings(BaseSettings):
         if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
             raise ValueError("keys are printable ASCII without spaces")
         return keys
-
-    @field_validator("redis_url")
-    @classmethod
-    def _no_redis_yet(cls, url: str | None) -> str | None:
-        if url is not None:
-            raise ValueError("this version keeps its log in SQLite only; unset it")
-        return url
 
     @field_validator("log_url")
     @classmethod

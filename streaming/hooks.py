@@ -6,6 +6,7 @@ An app of your own takes them into its `gunicorn.conf.py`:
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -30,6 +31,7 @@ def on_starting(arbiter: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Open the storage; while a predecessor drains, requests wait for it and /healthz answers."""
+    _log_to_stderr()
     sys.setswitchinterval(SWITCH_S)
     server = server_of(worker.wsgi)
     warn_of_lone_process(server.settings)
@@ -56,6 +58,18 @@ def raise_descriptor_limit() -> None:
         hard = max(soft, 10240)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _log_to_stderr() -> None:
+    """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
+    log = logging.getLogger("streaming")
+    if log.hasHandlers():
+        return
+    handler = logging.StreamHandler()
+    form = "[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"
+    handler.setFormatter(logging.Formatter(form, "%Y-%m-%d %H:%M:%S %z"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
 
 
 def _drain_after(worker: Any, server: Server) -> None:

@@ -175,7 +175,9 @@ class JobRegistry:
         if request is not None:
             return self._answered_before(row, request, data)
         task = self._tasks.find(row.task)
-        if task is None or not task.takes_input or row.closed or row.status == "cancelling":
+        if task is None or not task.takes_input:
+            return self._answered_before(row, None, data)
+        if row.closed or row.status == "cancelling":
             raise _nothing_asked(row)
         received = self._draft("input.received", {"request": None, "data": data})
         return self._storage.log.append(row.id, [received], patient=False)
@@ -255,9 +257,11 @@ class JobRegistry:
         except LogRefusal:
             return self._answered_before(row, request, data)
 
-    def _answered_before(self, row: JobRow, request: str, data: Json) -> JobRow:
+    def _answered_before(self, row: JobRow, request: str | None, data: Json) -> JobRow:
+        """The same answer again, to `request` or to the last one that was answered."""
         answers = self._snapshots.state(row.id).answers
-        if request not in answers:
+        request = request or next(reversed(answers), None)
+        if request is None or request not in answers:
             raise _nothing_asked(row)
         if answers[request] != data:
             raise Conflict(

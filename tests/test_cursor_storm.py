@@ -18,7 +18,7 @@ from tests.threads import TIMEOUT_S, Background
 from tests.transports import TRANSPORTS, Client
 
 #: Appends to each job, and readers of them all.
-APPENDS, READERS = 150, 8
+APPENDS, READERS = 80, 6
 
 
 @pytest.fixture(params=STORAGES.values(), ids=STORAGES.keys())

@@ -32,10 +32,10 @@ def events(job: str) -> Response:
     row = find_job(job)
     after, from_snapshot = start_position(row)
     cursor = services().cursor({row.id: after}, wanted_types())
-    if wants_ndjson():
-        return respond_ndjson(cursor, snapshots=from_snapshot)
     if row.closed and after == row.seq and not from_snapshot:
         return no_content()
+    if wants_ndjson():
+        return respond_ndjson(cursor, snapshots=from_snapshot)
     return respond_sse(cursor, snapshots=from_snapshot)
 
 

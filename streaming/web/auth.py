@@ -15,6 +15,11 @@ from streaming.web.services import services
 
 ANONYMOUS = "anonymous"
 
+#: What proxies add: somebody else asks through them.
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+#: Methods that change nothing; any page may have a browser send them.
+SAFE = ("GET", "HEAD", "OPTIONS")
+
 
 def owner() -> str:
     """The owner of what the request makes, and of all that it may see."""
@@ -30,7 +35,7 @@ def find_job(job: str) -> JobRow:
 
 
 def check_origin() -> None:
-    """Browsers let any page open a WebSocket: only this server's own pages and allowed ones may."""
+    """Browsers let any page open a WebSocket and post a form: only our own and allowed ones may."""
     origin = request.headers.get("Origin")
     if origin is None or origin in services().settings.allowed_origins:
         return
@@ -41,9 +46,16 @@ def check_origin() -> None:
         )
 
 
+def _from_this_machine() -> bool:
+    """Whether nobody else asks: no proxy in between, and no foreign name that leads here."""
+    forwarded = any(name in request.headers for name in FORWARDED)
+    host = urlsplit(f"//{request.host}").hostname or ""
+    return is_loopback(request.remote_addr or "") and is_loopback(host) and not forwarded
+
+
 def _identify(settings: Settings) -> str:
     if not settings.api_keys:
-        if not settings.allow_anonymous and not is_loopback(request.remote_addr or ""):
+        if not settings.allow_anonymous and not _from_this_machine():
             raise Forbidden(
                 "without API keys only this machine is served; set STREAMING_API_KEYS, or "
                 "STREAMING_ALLOW_ANONYMOUS=1 to let anyone in",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request
 from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError
-from streaming.web.auth import owner
+from streaming.web.auth import SAFE, check_origin, owner
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
 
 
@@ -17,6 +17,8 @@ def owned_blueprint(name: str) -> Blueprint:
     @made.before_request
     def require_owner() -> None:
         owner()
+        if request.method not in SAFE:
+            check_origin()
 
     return made
 

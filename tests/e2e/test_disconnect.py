@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from tests.e2e.clients import Api, Reader, read_poll, read_sse
+from tests.e2e.clients import Api, Json, Reader, read_poll, read_sse
 from tests.e2e.reading import upto
 
-#: The grace of these jobs: longer than any pause of a reader that comes back at once.
-GRACE = {"on_disconnect": "cancel", "disconnect_grace_s": 0.5}
+
+def watched(grace_s: float) -> dict[str, Json]:
+    return {"on_disconnect": "cancel", "disconnect_grace_s": grace_s}
 
 
 def test_a_job_ends_when_its_last_viewer_has_left(api: Api, read: Reader) -> None:
-    job = api.submit("counting", **GRACE)
+    job = api.submit("counting", **watched(1))
 
     with closing(read(api, job)) as events:
         upto(events, "text.delta")
 
-    shown = api.finish(job)
-    assert shown["status"] == "cancelled"
+    assert api.finish(job)["status"] == "cancelled"
     assert api.log_of(job)[-1]["data"]["reason"]
 
 
 def test_a_job_that_nobody_ever_watched_ends(api: Api) -> None:
-    job = api.submit("counting", **GRACE)
+    job = api.submit("counting", **watched(0.3))
 
     assert api.reach(job, "cancelled")["seq"] > 2
 
@@ -32,7 +33,7 @@ def test_a_job_that_nobody_watches_goes_on_when_it_is_told_to(api: Api) -> None:
     lasting = api.submit("asking", on_disconnect="continue", disconnect_grace_s=0.1)
     with closing(read_sse(api, lasting)) as events:
         upto(events, "input.requested")
-    other = api.submit("counting", **GRACE)
+    other = api.submit("counting", **watched(0.3))
     api.reach(other, "cancelled")
 
     assert api.snapshot(lasting)["status"] == "waiting_for_input"
@@ -40,41 +41,54 @@ def test_a_job_that_nobody_watches_goes_on_when_it_is_told_to(api: Api) -> None:
 
 
 def test_a_job_that_is_watched_outlasts_its_grace(api: Api, read: Reader) -> None:
-    job = api.submit("counting", **GRACE)
-    other = api.submit("counting", **GRACE)
+    with ThreadPoolExecutor(1) as pool:
+        job = api.submit("asking", **watched(1))
+        reading = pool.submit(list, read(api, job))
+        other = api.submit("counting", **watched(1.5))
+        api.reach(other, "cancelled")
+        api.answer(job, {"ok": True})
 
-    with closing(read(api, job)) as events:
-        upto(events, "text.delta")
-        while api.snapshot(other)["status"] != "cancelled":
-            next(events)
-        assert api.snapshot(job)["status"] == "running"
+        assert reading.result()[-1]["type"] == "job.completed"
 
 
 def test_a_reader_that_comes_back_within_the_grace_keeps_the_job(api: Api) -> None:
-    job = api.submit("counting", **GRACE)
-    other = api.submit("counting", on_disconnect="cancel", disconnect_grace_s=1.5)
+    job, other = (api.submit("counting", **watched(grace_s)) for grace_s in (1.5, 3))
 
     seen = 0
     while api.snapshot(other)["status"] != "cancelled":
         with closing(read_sse(api, job, after=seen)) as events:
-            seen = [next(events) for _ in range(3)][-1]["seq"]
+            seen = next(events)["seq"]
 
     assert api.snapshot(job)["status"] == "running"
     api.cancel(job)
 
 
 def test_polls_with_pauses_within_the_grace_keep_the_job(api: Api) -> None:
-    job = api.submit("asking", **GRACE)
-    other = api.submit("counting", on_disconnect="cancel", disconnect_grace_s=1.5)
+    job = api.submit("asking", **watched(1.5))
+    last = api.reach(job, "waiting_for_input")["seq"]
+    other = api.submit("counting", **watched(3))
 
     while api.snapshot(other)["status"] != "cancelled":
-        api.get(f"/v1/jobs/{job}/poll", params={"after": 0, "wait": 0})
+        api.get(f"/v1/jobs/{job}/poll", params={"after": last, "wait": 0.1})
 
     assert api.snapshot(job)["status"] == "waiting_for_input"
     assert api.reach(job, "cancelled")
 
 
-def test_a_job_that_has_ended_by_itself_is_left_alone(api: Api) -> None:
-    job = api.submit("plain", {"words": ["a"]}, on_disconnect="cancel", disconnect_grace_s=0)
+def test_one_that_stays_keeps_the_job_when_another_leaves(api: Api) -> None:
+    job = api.submit("counting", **watched(0.5))
+
+    with closing(read_sse(api, job)) as staying:
+        next(staying)
+        with closing(read_sse(api, job)) as leaving:
+            next(leaving)
+        other = api.submit("counting", **watched(1))
+        api.reach(other, "cancelled")
+        assert api.snapshot(job)["status"] == "running"
+    assert api.reach(job, "cancelled")
+
+
+def test_a_job_without_grace_is_ended_or_has_ended_by_itself(api: Api) -> None:
+    job = api.submit("plain", {"words": ["a"]}, **watched(0))
 
     assert list(read_poll(api, job))[-1]["type"] in ("job.completed", "job.cancelled")

@@ -145,8 +145,8 @@ def test_pages_have_no_holes_while_the_log_grows_and_is_trimmed(storage: Storage
                 assert seqs(page.events) == list(range(first, first + len(page.events)))
             after = page.events[-1].seq if page.events else max(after, page.base)
 
-    readers = [Background(read) for _ in range(3)]
-    for number in range(300):
+    readers = [Background(read) for _ in range(2)]
+    for number in range(120):
         row = storage.log.append(job, [delta("x" * 300) for _ in range(3)])
         if number % 3 == 0:
             storage.log.trim(job, row.seq - 5, b"{}")

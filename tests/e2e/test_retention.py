@@ -1,0 +1,117 @@
+"""Retention: long logs lose their head, old jobs go, and readers are told so."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from tests.e2e.clients import Api, Reader, read_poll
+from tests.e2e.reading import assert_ended, assert_whole, stored, texts, types_of, upto
+from tests.e2e.server import Server
+from tests.e2e.waiting import eventually
+
+TEXT = "".join(f"{number} " for number in range(60))
+
+
+@pytest.fixture(scope="module")
+def trimmed(forgetful: Server) -> str:
+    """A job that still runs and whose log has lost its head."""
+    api = forgetful.api
+    job = api.submit("talkative", {"events": 60})
+    api.reach(job, "waiting_for_input")
+    eventually(lambda: types_of(api.log_of(job))[0] == "stream.gap", "the log is trimmed")
+    return job
+
+
+def test_behind_what_is_kept_there_is_a_gap_and_a_snapshot(
+    forgetful: Server, trimmed: str, read: Reader
+) -> None:
+    with closing(read(forgetful.api, trimmed)) as events:
+        seen = upto(events, "input.requested")
+
+    gap, snapshot, *rest = seen
+    assert (gap["type"], snapshot["type"]) == ("stream.gap", "stream.snapshot")
+    assert gap["data"]["from"] == 1
+    assert gap["data"]["to"] >= 40
+    assert snapshot["data"]["seq"] >= gap["data"]["to"]
+    assert_whole(rest, after=snapshot["data"]["seq"])
+    assert "".join(texts(seen).values()) == TEXT
+
+
+def test_the_snapshot_is_whole_though_the_log_is_not(forgetful: Server, trimmed: str) -> None:
+    shown = forgetful.api.snapshot(trimmed)
+
+    assert shown["text"] == TEXT
+    assert shown["task"] == "talkative"
+    assert shown["started_at"] is not None
+
+
+def test_a_reader_within_what_is_kept_notices_nothing(
+    forgetful: Server, trimmed: str, read: Reader
+) -> None:
+    last = forgetful.api.snapshot(trimmed)["seq"]
+
+    with closing(read(forgetful.api, trimmed, after=last - 5)) as events:
+        seen = upto(events, "input.requested")
+
+    assert [event["seq"] for event in seen] == list(range(last - 4, last + 1))
+
+
+def test_a_trimmed_job_goes_on_and_ends(forgetful: Server) -> None:
+    api = forgetful.api
+    job = api.submit("talkative", {"events": 60})
+    api.reach(job, "waiting_for_input")
+    eventually(lambda: types_of(api.log_of(job))[0] == "stream.gap", "the log is trimmed")
+
+    api.answer(job, None)
+    events = list(read_poll(api, job))
+
+    assert_ended(stored(events))
+    assert "".join(texts(events).values()) == TEXT
+
+
+def test_an_expired_job_is_410_on_every_route_and_then_404(forgetful: Server) -> None:
+    api = forgetful.api
+    job = api.run("making", {"name": "a.txt", "versions": ["a"]}, ttl_s=0.1)["id"]
+    eventually(lambda: api.get(f"/v1/jobs/{job}").status_code == 410, "it has expired")
+
+    paths = ["", "/events", "/poll", "/viewers", "/artifacts/a.txt"]
+    responses = [api.get(f"/v1/jobs/{job}{path}") for path in paths]
+    responses += [api.cancel(job), api.answer(job, 1), api.delete(f"/v1/jobs/{job}")]
+    responses.append(api.get("/v1/events", params={"job": job}))
+
+    assert [response.status_code for response in responses] == [410] * len(responses)
+    assert {response.json()["status"] for response in responses} == {410}
+    assert job not in [each["id"] for each in api.get("/v1/jobs").json()["jobs"]]
+    eventually(lambda: api.get(f"/v1/jobs/{job}").status_code == 404, "its tombstone has gone")
+
+
+def test_a_job_is_kept_at_most_as_long_as_the_retention(forgetful: Server) -> None:
+    job = forgetful.api.run("plain", {"words": ["a"]}, ttl_s=1000)["id"]
+
+    eventually(lambda: forgetful.api.get(f"/v1/jobs/{job}").status_code == 410, "it has expired")
+
+
+def test_a_job_that_lives_less_than_the_retention_goes_earlier(api: Api) -> None:
+    short = api.run("plain", {"words": ["a"]}, ttl_s=0.1)["id"]
+    long = api.run("plain", {"words": ["a"]})["id"]
+
+    eventually(lambda: api.get(f"/v1/jobs/{short}").status_code == 410, "it has expired")
+    assert api.get(f"/v1/jobs/{long}").status_code == 200
+
+
+def test_a_running_job_does_not_expire(forgetful: Server, trimmed: str) -> None:
+    other = forgetful.api.run("plain", {"words": ["a"]})["id"]
+    eventually(lambda: forgetful.api.get(f"/v1/jobs/{other}").status_code == 410, "it has expired")
+
+    assert forgetful.api.snapshot(trimmed)["status"] == "waiting_for_input"
+
+
+def test_a_reader_of_a_job_that_expires_is_not_left_alone(forgetful: Server) -> None:
+    api = forgetful.api
+    shown = api.run("plain", {"words": ["a"]}, ttl_s=0.5)
+
+    with_gone = api.get(f"/v1/jobs/{shown['id']}/poll", params={"after": shown["seq"], "wait": 5})
+
+    assert with_gone.status_code in (200, 410)

@@ -1,0 +1,229 @@
+"""Settings: read, checked, explained."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from streaming.config import Settings, durable_disk, is_loopback
+from streaming.errors import InvalidSettings
+
+NAMES = [str(field.validation_alias) for field in Settings.model_fields.values()]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*NAMES, "DYNO"]:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = Settings.load()
+
+    assert (settings.port, settings.host, settings.web_concurrency) == (8000, "127.0.0.1", 1)
+    assert (settings.worker_class, settings.redis_url) == ("gevent", None)
+    assert settings.log_url == "sqlite:///var/streaming.db"
+    assert settings.sqlite_path == Path("var/streaming.db")
+    assert (settings.api_keys, settings.allowed_origins, settings.tasks) == ((), (), ())
+    assert settings.max_streams == 10_000
+    assert (settings.jobs, settings.jobs_cooperative, settings.queue) == (64, 2000, 1000)
+    assert (settings.heartbeat_s, settings.rotate_s, settings.drain_s) == (15, 600, 10)
+    assert (settings.retention_s, settings.retention_events) == (86400, 100_000)
+    assert settings.retention_bytes == 1 << 30
+    assert (settings.max_body_bytes, settings.max_upload_bytes) == (1 << 20, 256 << 20)
+    assert settings.max_event_bytes == 1 << 20
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_JOBS", "3")
+    monkeypatch.setenv("STREAMING_HEARTBEAT_S", "0.5")
+
+    settings = Settings.load()
+
+    assert (settings.jobs, settings.heartbeat_s) == (3, 0.5)
+
+
+def test_the_apps_config_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_JOBS", "3")
+
+    assert Settings.load({"STREAMING_JOBS": 4, "SECRET_KEY": "of Flask"}).jobs == 4
+
+
+def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_JOBS", "")
+    monkeypatch.setenv("REDIS_URL", "")
+
+    assert (Settings.load().jobs, Settings.load().redis_url) == (64, None)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings.load().jobs = 3  # type: ignore[misc]
+
+
+BAD = {
+    "PORT": ["-1", "65536", "web", "80.5"],
+    "WEB_CONCURRENCY": ["0", "many"],
+    "GUNICORN_WORKER_CLASS": ["sync", "eventlet"],
+    "GUNICORN_THREADS": ["1"],
+    "STREAMING_ALLOW_ANONYMOUS": ["perhaps"],
+    "STREAMING_MAX_STREAMS": ["0"],
+    "STREAMING_JOBS": ["0", "-5", "1.5"],
+    "STREAMING_JOBS_COOPERATIVE": ["0"],
+    "STREAMING_QUEUE": ["-1"],
+    "STREAMING_HEARTBEAT_S": ["0", "-1", "nan", "inf", "soon"],
+    "STREAMING_ROTATE_S": ["0", "nan"],
+    "STREAMING_DRAIN_S": ["0", "301", "nan"],
+    "STREAMING_RETENTION_S": ["0", "-1", "nan", "inf"],
+    "STREAMING_RETENTION_EVENTS": ["9"],
+    "STREAMING_RETENTION_BYTES": ["1000"],
+    "STREAMING_MAX_BODY_BYTES": ["10"],
+    "STREAMING_MAX_UPLOAD_BYTES": ["10"],
+    "STREAMING_MAX_EVENT_BYTES": ["10", "1 MB"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in BAD.items() for value in values]
+)
+def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, value: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        Settings.load({name: value})
+
+    message = str(refused.value)
+    assert name in message
+    assert value in message
+    assert len(message) > len(f"{name}={value!r}: ")
+
+
+def test_every_setting_that_has_limits_is_tried_above() -> None:
+    without = {"HOST", "REDIS_URL", "STREAMING_VAR_DIR", "STREAMING_LOG_URL", "STREAMING_API_KEYS"}
+    without |= {"STREAMING_ALLOWED_ORIGINS", "STREAMING_TASKS"}
+
+    assert set(NAMES) - without == set(BAD)
+
+
+def test_all_bad_values_are_named_at_once() -> None:
+    with pytest.raises(InvalidSettings, match=r"STREAMING_JOBS.*STREAMING_QUEUE"):
+        Settings.load({"STREAMING_JOBS": 0, "STREAMING_QUEUE": -1})
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("STREAMING_API_KEYS", "hush hush,other"),
+        ("STREAMING_API_KEYS", "geheim\x07"),
+        ("STREAMING_API_KEYS", "schlüssel"),
+        ("REDIS_URL", "redis://:pass@host"),
+        ("STREAMING_LOG_URL", "mysql://root:pass@host/db"),
+    ],
+)
+def test_a_secret_is_not_shown_when_it_is_refused(name: str, secret: str) -> None:
+    with pytest.raises(InvalidSettings, match=name) as refused:
+        Settings.load({name: secret})
+
+    assert secret not in str(refused.value)
+    assert "pass" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///", "sqlite://x", "memory:///x", "file.db", "x"])
+def test_a_log_of_an_unknown_kind_is_refused(url: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"STREAMING_LOG_URL.*memory://.*sqlite:///"):
+        Settings.load({"STREAMING_LOG_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("memory://", None),
+        ("sqlite:///a/b.db", Path("a/b.db")),
+        ("sqlite:////a/b.db", Path("/a/b.db")),
+    ],
+)
+def test_the_log_is_where_its_url_says(url: str, path: Path | None) -> None:
+    assert Settings.load({"STREAMING_LOG_URL": url}).sqlite_path == path
+
+
+def test_the_log_is_in_the_folder_for_what_is_kept() -> None:
+    settings = Settings.load({"STREAMING_VAR_DIR": "/data/s"})
+
+    assert settings.sqlite_path == Path("/data/s/streaming.db")
+
+
+def test_lists_are_split_at_commas_and_stripped() -> None:
+    settings = Settings.load({"STREAMING_API_KEYS": " a1 ,b2,, ", "STREAMING_TASKS": "one.two"})
+
+    assert (settings.api_keys, settings.tasks) == (("a1", "b2"), ("one.two",))
+
+
+def test_gthread_has_fewer_streams_than_threads() -> None:
+    config = {"GUNICORN_WORKER_CLASS": "gthread", "GUNICORN_THREADS": 100}
+
+    assert 1 <= (Settings.load(config).max_streams or 0) < 100
+    assert Settings.load({**config, "STREAMING_MAX_STREAMS": 7}).max_streams == 7
+
+
+@pytest.mark.parametrize(
+    ("config", "host"),
+    [
+        ({}, "127.0.0.1"),
+        ({"PORT": 5000}, "0.0.0.0"),
+        ({"PORT": 5000, "HOST": "127.0.0.1"}, "127.0.0.1"),
+        ({"HOST": "::"}, "::"),
+    ],
+    ids=str,
+)
+def test_a_port_that_a_platform_gives_is_served_to_all(config: dict[str, str], host: str) -> None:
+    assert Settings.load(config).host == host
+
+
+def test_serving_others_without_keys_must_be_meant() -> None:
+    with pytest.raises(InvalidSettings, match="STREAMING_API_KEYS"):
+        Settings.load({"PORT": 5000}).check_exposure()
+
+    Settings.load().check_exposure()
+    Settings.load({"PORT": 5000, "STREAMING_API_KEYS": "k"}).check_exposure()
+    Settings.load({"PORT": 5000, "STREAMING_ALLOW_ANONYMOUS": "1"}).check_exposure()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("[::1]", True),
+        ("localhost", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False),
+        ("example.org", False), ("", False),
+    ],
+)  # fmt: skip
+def test_only_this_machine_is_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) == loopback
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("DYNO", "web.1")
+    yield
+    assert os.environ["DYNO"]
+
+
+def test_a_disk_lasts_unless_the_platform_throws_it_away() -> None:
+    assert durable_disk()
+
+
+@pytest.mark.usefixtures("platform")
+def test_a_platforms_disk_does_not_last() -> None:
+    assert not durable_disk()
+
+
+def test_the_platforms_description_asks_for_known_settings_only() -> None:
+    described = json.loads((Path(__file__).parent.parent / "app.json").read_text())
+
+    assert set(described.get("env", {})) <= {*NAMES, "GUNICORN_CMD_ARGS"}
