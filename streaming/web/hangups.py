@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from typing import Any
@@ -44,23 +45,25 @@ class Hangups:
         if self._epoll is not None:
             self._thread.start()
 
-    def watch(self, sock: socket.socket | None, waker: Waker) -> None:
-        """Wake `waker` when the peer of `sock` hangs up."""
+    def watch(self, sock: socket.socket | None, waker: Waker) -> int | None:
+        """Wake `waker` when the peer of `sock` hangs up; what `unwatch` wants back."""
         if self._epoll is None or sock is None or sock.fileno() < 0:
-            return
+            return None
+        descriptor = sock.fileno()
         flags = select_flag("EPOLLRDHUP") | select_flag("EPOLLONESHOT")
         with self._lock:
-            self._wakers[sock.fileno()] = waker
-        self._epoll.register(sock.fileno(), flags)
+            self._wakers[descriptor] = waker
+        self._epoll.register(descriptor, flags)
+        return descriptor
 
-    def unwatch(self, sock: socket.socket | None) -> None:
-        """Call it before the socket is closed."""
-        if self._epoll is None or sock is None:
-            return
+    def unwatch(self, descriptor: int | None, waker: Waker) -> None:
+        """Watch no more. A socket that was closed meanwhile is forgotten by epoll itself."""
         with self._lock:
-            known = self._wakers.pop(sock.fileno(), None)
-        if known is not None:
-            self._epoll.unregister(sock.fileno())
+            if descriptor is None or self._wakers.get(descriptor) is not waker:
+                return  # the number belongs to another stream's socket by now
+            del self._wakers[descriptor]
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(descriptor)
 
     def _work(self) -> None:
         assert self._epoll is not None

@@ -58,5 +58,8 @@ def http_problem(error: HTTPException) -> Response:
 
 def unexpected_problem(error: Exception) -> Response:
     """A bug of ours: logged, and told without its details."""
+    if isinstance(error, ConnectionError):  # the client has gone before it had its answer
+        logger.info("%s %s: %s", request.method, request.path, error)
+        return Response(status=400)
     logger.error("request failed: %s %s", request.method, request.path, exc_info=error)
     return problem_response(StreamingError("the server failed to answer; see its log"))

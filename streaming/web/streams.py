@@ -54,6 +54,7 @@ class Stream:
         self.waker: Waker = make_waker()
         self._socket = client_socket(request.environ)
         self._rotates_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
+        self._watched: int | None = None
         self._viewers: dict[str, str] = {}
         self._fault_told = False
         self._closed = False
@@ -103,7 +104,7 @@ class Stream:
 
     def watch(self) -> None:
         """Wake when the client hangs up."""
-        self._streams.hangups.watch(self._socket, self.waker)
+        self._watched = self._streams.hangups.watch(self._socket, self.waker)
 
     def _read(self, timeout: float) -> list[Delivery]:
         if self.cursor.ended:
@@ -146,7 +147,7 @@ class Stream:
         if self._closed:
             return
         self._closed = True
-        self._streams.hangups.unwatch(self._socket)
+        self._streams.hangups.unwatch(self._watched, self.waker)
         for job in list(self._viewers):
             self.leave(job)
         self._streams.closed(self)
