@@ -81,7 +81,7 @@ class JobRegistry:
         self._max_event_bytes = max_event_bytes
         self._clock = clock
         self._lock = native_lock()
-        #: Jobs that end without viewers: their grace, and when one was last seen.
+        #: Jobs that end without viewers: their grace, and when they were accepted here.
         self._watched: dict[str, tuple[float, float]] = {}
         #: Jobs that nobody ran at the last look.
         self._orphans: set[str] = set()
@@ -295,15 +295,14 @@ class JobRegistry:
     def _cancel_unwatched(self) -> None:
         with self._lock:
             watched = dict(self._watched)
-        for job, (grace_s, seen) in watched.items():
+        for job, (grace_s, accepted_at) in watched.items():
             row = self._storage.index.get(job)
             if row is None or row.closed:
                 with self._lock:
                     self._watched.pop(job, None)
-            elif self._storage.viewers.of(job):
-                with self._lock:
-                    self._watched[job] = (grace_s, self._clock())
-            elif self._clock() - seen > grace_s and row.status != "cancelling":
+                continue
+            absent_s = min(self._clock() - accepted_at, self._storage.viewers.absent_s(job))
+            if absent_s > grace_s and row.status != "cancelling":
                 self.cancel(row, "nobody watches it any more")
 
     def _try_suspects(self) -> None:

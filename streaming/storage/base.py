@@ -320,6 +320,10 @@ class Viewers(ABC):
     def of(self, job: str) -> list[Viewer]:
         """Who watches now."""
 
+    @abstractmethod
+    def absent_s(self, job: str) -> float:
+        """Seconds since the last viewer left: 0 while there is one, infinite when none ever came."""
+
 
 class Storage(ABC):
     """All that a server keeps, opened and closed together."""

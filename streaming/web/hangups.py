@@ -58,8 +58,10 @@ class Hangups:
 
     def unwatch(self, descriptor: int | None, waker: Waker) -> None:
         """Watch no more. A socket that was closed meanwhile is forgotten by epoll itself."""
+        if self._epoll is None or descriptor is None:
+            return
         with self._lock:
-            if descriptor is None or self._wakers.get(descriptor) is not waker:
+            if self._wakers.get(descriptor) is not waker:
                 return  # the number belongs to another stream's socket by now
             del self._wakers[descriptor]
         with contextlib.suppress(OSError):
