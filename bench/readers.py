@@ -40,15 +40,15 @@ POLL_S = 10.0
 Arrival = tuple[str | None, Envelope | None]
 
 
-class Cut(Exception):  # noqa: N818 - no error: it was wanted
+class Cut(Exception):
     """The connection was cut on purpose."""
 
 
-class Ended(Exception):  # noqa: N818
+class Ended(Exception):
     """The server says that there is nothing more to come."""
 
 
-class Torn(Exception):  # noqa: N818
+class Torn(Exception):
     """What came cannot be read."""
 
 
@@ -68,16 +68,18 @@ class Link:
             self.was_cut = True
             self.sock.shutdown(socket.SHUT_RD)  # wakes the reader; the peer hears nothing yet
 
-    def allow(self, data: bytes) -> bytes:
-        """What may still be read of `data`; `Cut` when that is nothing."""
-        if self._bytes_left is None:
-            return data
-        allowed = data[: self._bytes_left]
-        self._bytes_left -= len(allowed)
-        if not allowed:
-            self.was_cut = True
+    def pieces(self, read: Callable[[int], bytes]) -> Iterator[bytes]:
+        """What `read` gives until the end, or until it is cut."""
+        while data := read(65536):
+            allowed = data[: self._bytes_left]
+            yield allowed
+            if self._bytes_left is not None:
+                self._bytes_left = max(0, self._bytes_left - len(data))
+                self.was_cut = self._bytes_left == 0
+            if self.was_cut:
+                break
+        if self.was_cut:
             raise Cut
-        return allowed
 
     def close(self, *, abruptly: bool) -> None:
         """Close it in order, or so that the peer gets a reset."""
@@ -235,9 +237,9 @@ def read_websocket(link: Link, job: str, position: str) -> Iterator[Arrival]:
     target = f"/v1/jobs/{job}/ws?after={position}"
     link.sock.sendall(ws.send(Request(host=host, target=target)))
     text = ""
-    while data := link.sock.recv(65536):
+    for data in link.pieces(link.sock.recv):
         try:
-            ws.receive_data(link.allow(data))
+            ws.receive_data(data)
             events = list(ws.events())
         except RemoteProtocolError as error:
             raise Torn(f"broken frames: {error}") from error
@@ -298,13 +300,7 @@ def _get(link: Link, path: str, headers: dict[str, str]) -> http.client.HTTPResp
 
 def _pieces(link: Link, response: http.client.HTTPResponse) -> Iterator[bytes]:
     """The body as it comes. A connection that breaks within it raises."""
-    while data := response.read1(65536):
-        allowed = link.allow(data)
-        yield allowed
-        if len(allowed) < len(data):
-            link.allow(data)
-    if link.was_cut:
-        raise Cut
+    yield from link.pieces(response.read1)
     if response.length:  # read1 does not raise where a body with a length breaks off
         raise http.client.IncompleteRead(b"", response.length)
 

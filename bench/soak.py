@@ -52,6 +52,8 @@ FAULTS = (
     "texts differing",
     "steps run again",
     "streams dropped",
+    "slots kept",
+    "errors logged",
 )
 
 
@@ -90,6 +92,7 @@ class Soak:
         self.remarks: list[str] = []
         self._random = random.Random(plan.seed)
         self._lock = threading.Lock()
+        self.kills = 0
         #: From the kill to the restart: connections break then.
         self._down = (0.0, 0.0)
         self._until = time.monotonic() + PATIENCE_S
@@ -179,6 +182,7 @@ class Soak:
         progress.log("kill -9 of master and worker")
         began = time.monotonic()
         self.server.kill()
+        self.kills += 1
         self.server.start()
         self._down = (began, time.monotonic())
         progress.log(f"ready again after {self._down[1] - began:.1f} s")
@@ -191,10 +195,16 @@ class Soak:
         figures["readers"] = len(self.readers)
         figures["readers unfinished"] = len(self.unfinished())
         figures["cuts"] = self.cuts()
-        for job in self.jobs:
-            figures += self._judge_job(job)
+        figures["kills"] = self.kills
         for reader in self.readers:
             reader.stop()
+        for job in self.jobs:
+            figures += self._judge_job(job)
+        figures["slots kept"] = self._slots_kept()
+        errors = [line for line in self.server.log_text().splitlines() if "[ERROR]" in line]
+        figures["errors logged"] = len(errors)
+        self.remarks += errors[:5]
+        for reader in self.readers:
             figures["events delivered"] += len(reader.account.ranges)
             for at, error in reader.breaks:
                 if not self._while_down(at):
@@ -232,6 +242,17 @@ class Soak:
             if token is None:
                 return count
 
+    def _slots_kept(self) -> int:
+        """Streams that the server still counts when all readers are gone for a while."""
+        streams: dict[str, int] = {}
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            streams = self.server.api.get("/readyz").json()["streams"]
+            if not streams:
+                break
+            time.sleep(0.1)
+        return sum(streams.values())
+
     def _while_down(self, at: float) -> bool:
         began, ended = self._down
         return began <= at <= ended
@@ -251,7 +272,7 @@ def _steps_run_again(log: list[dict[str, Any]]) -> int:
 
 def failures(plan: Plan, figures: Counter[str]) -> list[str]:
     """What is not as it must be."""
-    wanted = {"jobs accepted": plan.jobs, "jobs ended": plan.jobs, "cuts": plan.cuts}
+    wanted = {"jobs accepted": plan.jobs, "jobs ended": plan.jobs, "cuts": plan.cuts, "kills": 1}
     found = [f"{name}: {figures[name]}" for name in FAULTS if figures[name]]
     return found + [
         f"{name}: {figures[name]}, not {count}"
@@ -278,7 +299,7 @@ def main() -> int:
     figures = soak(plan)
     console = Console()
     table = Table("figure", "value", title=f"Soak, {plan.worker_class}, seed {plan.seed}")
-    names = ["jobs accepted", "jobs ended", "readers", "cuts", "events delivered", *FAULTS]
+    names = ["jobs accepted", "jobs ended", "readers", "cuts", "kills", "events delivered", *FAULTS]
     for name in [*names, "seconds"]:
         table.add_row(name, f"{figures[name]:,}")
     console.print(table)

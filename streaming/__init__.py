@@ -1,22 +1,36 @@
 """Streams long-running AI work: one job, one log, many readers."""
 
-from streaming.config import Settings
-from streaming.context import JobContext
-from streaming.errors import (
-    Cancelled,
-    Conflict,
-    InvalidInput,
-    InvalidSettings,
-    NotFound,
-    Stop,
-    StreamingError,
-    TaskError,
-    TimedOut,
-    TooMany,
-    Unavailable,
-)
-from streaming.extension import Streaming, server_of
-from streaming.tasks.registry import Task, task
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streaming.config import Settings
+    from streaming.context import JobContext
+    from streaming.errors import (
+        Cancelled,
+        Conflict,
+        InvalidInput,
+        InvalidSettings,
+        NotFound,
+        Stop,
+        StreamingError,
+        TaskError,
+        TimedOut,
+        TooMany,
+        Unavailable,
+    )
+    from streaming.extension import Streaming, server_of
+    from streaming.tasks.registry import Task, task
+
+#: Loaded when they are used: a client, and the child process of a computation, need no server.
+_HOMES = {
+    "Settings": "config",
+    "JobContext": "context",
+    "Streaming": "extension",
+    "server_of": "extension",
+    "Task": "tasks.registry",
+    "task": "tasks.registry",
+}
 
 __all__ = [
     "Cancelled",
@@ -37,3 +51,9 @@ __all__ = [
     "server_of",
     "task",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)

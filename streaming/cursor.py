@@ -52,10 +52,13 @@ class Cursor:
         positions: Mapping[str, int],
         *,
         snapshot: Callable[[str], Mapping[str, Json]],
+        base: Callable[[str], Mapping[str, Json]],
         types: Collection[str] = (),
     ) -> None:
+        """`snapshot` gives a job's present state, `base` its state after what was trimmed."""
         self._log = log
         self._snapshot = snapshot
+        self._base = base
         self._types = {job: frozenset(types) for job in positions}
         self._open = dict(positions)
         #: Where the reader is, in every log, closed ones too.
@@ -78,7 +81,9 @@ class Cursor:
 
     def snapshot(self, job: str) -> Delivery:
         """The job's present state; the reader goes on behind it."""
-        data = self._snapshot(job)
+        return self._moved_to(job, self._snapshot(job))
+
+    def _moved_to(self, job: str, data: Mapping[str, Json]) -> Delivery:
         seq = int(data["seq"])
         self._open[job] = self.positions[job] = seq
         return Delivery(job, seq, kind="stream.snapshot", data={"seq": seq, "job": data})
@@ -108,9 +113,9 @@ class Cursor:
         try:
             page = self._log.page(job, after, limit)
             if after > page.last:
-                return self._gap(job, page.last + 1, after, page)
+                return self._ahead(job, after, page)
             if after < page.base:
-                return self._gap(job, after + 1, page.base, page)
+                return self._behind(job, after, page)
         except NotFound:
             self._open.pop(job)
             return []
@@ -124,9 +129,18 @@ class Cursor:
         if page.closed and self.positions[job] >= page.last:
             self._open.pop(job)
 
-    def _gap(self, job: str, first: int, last: int, page: Page) -> list[Delivery]:
-        """What cannot be given is named; the snapshot stands for it."""
-        snapshot = self.snapshot(job)
+    def _ahead(self, job: str, after: int, page: Page) -> list[Delivery]:
+        """The reader has seen what the log does not have: it goes on with what is there."""
+        return self._gap(job, page, page.last + 1, after, self.snapshot(job))
+
+    def _behind(self, job: str, after: int, page: Page) -> list[Delivery]:
+        """What was trimmed is named; the state after it stands for it, then every event comes."""
+        snapshot = self._moved_to(job, self._base(job))
+        return self._gap(job, page, after + 1, snapshot.position, snapshot)
+
+    def _gap(
+        self, job: str, page: Page, first: int, last: int, snapshot: Delivery
+    ) -> list[Delivery]:
         self._close_at_end(job, page)
         gap = {"from": first, "to": last}
         return [Delivery(job, snapshot.position, kind="stream.gap", data=gap), snapshot]

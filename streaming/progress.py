@@ -37,19 +37,19 @@ class Progress:
     """Counts what is done. Steps count alike; within a step the task counts its own units.
 
     `measured`: units of a task of one step were counted, so that the rate is known.
-    `estimated`: it rests on the steps taking equally long.
+    `estimated`: it rests on the steps to come taking as long as those before.
     """
 
     def __init__(
         self, steps: int, done: int, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock = clock
-        self._began = clock()
+        self._began = self._step_began = clock()
         self._steps = max(1, steps)
         self._done = done
         self._fraction = 0.0
-        #: What earlier attempts had done counts in the percentage, not in the rate.
-        self._head_start = done / self._steps
+        #: Seconds that each step of this attempt took.
+        self._durations: list[float] = []
         self._shown = Reading(0.0, None, "estimated", None)
         self._shown_at: float | None = None
 
@@ -60,6 +60,9 @@ class Progress:
 
     def step_completed(self) -> Reading | None:
         """The present step is done."""
+        now = self._clock()
+        self._durations.append(now - self._step_began)
+        self._step_began = now
         self._done = min(self._steps, self._done + 1)
         self._fraction = 0.0
         return self._read("estimated" if self._done < self._steps else "measured", None)
@@ -68,14 +71,27 @@ class Progress:
         now = self._clock()
         part = min(1.0, (self._done + self._fraction) / self._steps)
         percent = max(self._shown.percent, round(part * 100, 1))
-        gained, elapsed = part - self._head_start, now - self._began
-        known = gained > 0 and (basis == "measured" or elapsed >= ESTIMATE_AFTER_S)
-        eta_s = round(elapsed / gained * (1 - part), 1) if known else None
-        reading = Reading(percent, eta_s, basis, message)
+        reading = Reading(percent, self._eta_s(now, basis), basis, message)
         if not self._due(reading, now):
             return None
         self._shown, self._shown_at = reading, now
         return reading
+
+    def _eta_s(self, now: float, basis: str) -> float | None:
+        """The rest of the present step at its own rate, and the steps behind it at the mean."""
+        if self._done >= self._steps:
+            return 0.0
+        if basis == "estimated" and now - self._began < ESTIMATE_AFTER_S:
+            return None
+        rest_s, known = 0.0, list(self._durations)
+        if self._fraction > 0:
+            spent_s = now - self._step_began
+            rest_s = spent_s / self._fraction * (1 - self._fraction)
+            known.append(spent_s + rest_s)
+        if not known:
+            return None
+        whole_steps = self._steps - self._done - (1 if self._fraction > 0 else 0)
+        return round(rest_s + whole_steps * sum(known) / len(known), 1)
 
     def _due(self, reading: Reading, now: float) -> bool:
         if self._shown_at is None:

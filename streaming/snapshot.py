@@ -210,6 +210,10 @@ class Snapshots:
         with self._stripes[hash(job) % STRIPES]:
             return self._fold(job).public()
 
+    def public_base(self, job: str) -> dict[str, Json]:
+        """The job's state after what retention has trimmed, as clients get it."""
+        return self._start(job).public()
+
     def state(self, job: str) -> Snapshot:
         """The job's present state, the caller's own."""
         with self._stripes[hash(job) % STRIPES]:

@@ -69,6 +69,10 @@ def delta(text: str = "word ", item: str = "answer") -> Draft:
     return Draft("text.delta", {"item": item, "text": text})
 
 
+def thought(text: str = "hm", item: str = "answer") -> Draft:
+    return Draft("reasoning.delta", {"item": item, "text": text})
+
+
 def reset(item: str = "answer") -> Draft:
     return Draft("text.reset", {"item": item})
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from streaming.config import Settings, durable_disk, is_loopback
+from streaming.config import NOT_YET, Settings, durable_disk, is_loopback
 from streaming.errors import InvalidSettings
 
 NAMES = [str(field.validation_alias) for field in Settings.model_fields.values()]
@@ -18,7 +18,7 @@ NAMES = [str(field.validation_alias) for field in Settings.model_fields.values()
 
 @pytest.fixture(autouse=True)
 def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*NAMES, "DYNO"]:
+    for name in [*NAMES, *NOT_YET, "DYNO"]:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -26,7 +26,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     settings = Settings.load()
 
     assert (settings.port, settings.host, settings.web_concurrency) == (8000, "127.0.0.1", 1)
-    assert (settings.worker_class, settings.redis_url) == ("gevent", None)
+    assert settings.worker_class == "gevent"
     assert settings.log_url == "sqlite:///var/streaming.db"
     assert settings.sqlite_path == Path("var/streaming.db")
     assert (settings.api_keys, settings.allowed_origins, settings.tasks) == ((), (), ())
@@ -56,9 +56,23 @@ def test_the_apps_config_comes_before_the_environment(monkeypatch: pytest.Monkey
 
 def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMING_JOBS", "")
-    monkeypatch.setenv("REDIS_URL", "")
+    for name in NOT_YET:
+        monkeypatch.setenv(name, "")
 
-    assert (Settings.load().jobs, Settings.load().redis_url) == (64, None)
+    assert Settings.load().jobs == 64
+
+
+@pytest.mark.parametrize("name", NOT_YET)
+def test_a_setting_of_what_is_to_come_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(InvalidSettings, match=name):
+        Settings.load({name: "redis://:pass@host"})
+
+    monkeypatch.setenv(name, "redis://:pass@host")
+    with pytest.raises(InvalidSettings, match=name) as refused:
+        Settings.load()
+    assert "pass" not in str(refused.value)
 
 
 def test_settings_do_not_change() -> None:
@@ -102,7 +116,7 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, val
 
 
 def test_every_setting_that_has_limits_is_tried_above() -> None:
-    without = {"HOST", "REDIS_URL", "STREAMING_VAR_DIR", "STREAMING_LOG_URL", "STREAMING_API_KEYS"}
+    without = {"HOST", "STREAMING_VAR_DIR", "STREAMING_LOG_URL", "STREAMING_API_KEYS"}
     without |= {"STREAMING_ALLOWED_ORIGINS", "STREAMING_TASKS"}
 
     assert set(NAMES) - without == set(BAD)
@@ -123,7 +137,6 @@ def test_every_setting_says_what_it_means() -> None:
         ("STREAMING_API_KEYS", "hush hush,other"),
         ("STREAMING_API_KEYS", "geheim\x07"),
         ("STREAMING_API_KEYS", "schlüssel"),
-        ("REDIS_URL", "redis://:pass@host"),
         ("STREAMING_LOG_URL", "mysql://root:pass@host/db"),
     ],
 )

@@ -28,7 +28,18 @@ from streaming.snapshot import Snapshots
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.sqlite import SqliteStorage
-from tests.jobs import cancelled, completed, delta, failed, new_job, progress, reset, said, started
+from tests.jobs import (
+    cancelled,
+    completed,
+    delta,
+    failed,
+    new_job,
+    progress,
+    reset,
+    said,
+    started,
+    thought,
+)
 from tests.transports import TRANSPORTS, Client
 
 ITEMS = st.sampled_from(["answer", "turn 2", "b"])
@@ -40,8 +51,8 @@ DRAFTS: st.SearchStrategy[Draft] = st.one_of(
     st.builds(reset, ITEMS),
     st.builds(said, TEXTS),
     st.builds(progress, st.integers(0, 100)),
-    st.builds(lambda item, text: Draft("reasoning.delta", {"item": item, "text": text}), ITEMS, TEXTS),
-)  # fmt: skip
+    st.builds(thought, TEXTS, ITEMS),
+)
 ENDS = st.sampled_from([completed(), failed(), cancelled()])
 LIMITS = st.integers(1, 6)
 
@@ -103,7 +114,10 @@ class Readers(RuleBasedStateMachine):
         client.disconnect()
         client.send, client.receive = transport
         client.cursor = Cursor(
-            self.storage.log, client.positions, snapshot=self.snapshots.public
+            self.storage.log,
+            client.positions,
+            snapshot=self.snapshots.public,
+            base=self.snapshots.public_base,
         )
 
     @rule(client=clients, limit=LIMITS)

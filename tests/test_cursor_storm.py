@@ -65,7 +65,10 @@ class Storm:
             client.disconnect()
             client.send, client.receive = dice.choice(TRANSPORTS)
             client.cursor = Cursor(
-                self.storage.log, client.positions, snapshot=self.snapshots.public
+                self.storage.log,
+                client.positions,
+                snapshot=self.snapshots.public,
+                base=self.snapshots.public_base,
             )
             while client.cursor is not None and not client.cursor.ended:
                 deliveries = client.cursor.read(TIMEOUT_S, limit=dice.randint(1, 40))

@@ -14,7 +14,9 @@ from streaming.events import Draft, Event
 from tests.sse_parser import parse_sse
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-HOSTILE = "CR\r LF\n CRLF\r\n NUL\0 LS\u2028 PS\u2029 NEL\x85 BOM\ufeff data: x\n\nid: 9\n\n 漢 👩‍💻"
+HOSTILE = (
+    "CR\r LF\n CRLF\r\n NUL\0 LS\u2028 PS\u2029 NEL\x85 BOM\ufeff data: x\n\nid: 9\n\n 漢 👩‍💻"
+)
 
 
 def event(text: str, seq: int = 7) -> Event:

@@ -13,7 +13,7 @@ from streaming.events import Json, dumps, new_id, now_rfc3339
 from streaming.web.auth import owner
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation
-from streaming.web.schemas import FileList
+from streaming.web.schemas import FileList, UploadForm
 from streaming.web.services import services
 
 #: Bytes that are copied at once.
@@ -30,6 +30,8 @@ files = owned_blueprint("files")
     tag="files",
     status=201,
     answers=FileList,
+    body=UploadForm,
+    body_type="multipart/form-data",
     more={413: "Too large", 415: "Not multipart/form-data", 503: "Storage is away"},
 )
 def upload() -> Response:

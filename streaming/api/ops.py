@@ -20,7 +20,7 @@ from streaming.web.services import EXTENSION, Services, services
 
 TITLE, VERSION = "Streaming jobs", "0.1.0"
 
-ops = open_blueprint("ops")
+ops = open_blueprint("ops", static_folder="static", static_url_path="/docs/static")
 
 
 @ops.get("/healthz")
@@ -65,7 +65,7 @@ def openapi_json() -> Response:
 @ops.get("/docs")
 def docs() -> str:
     """The document for people."""
-    return render_template("docs.html", document=_document(), root=request.script_root)
+    return render_template("streaming_docs.html", document=_document(), root=request.script_root)
 
 
 def _document() -> Json:

@@ -322,7 +322,7 @@ class Viewers(ABC):
 
     @abstractmethod
     def absent_s(self, job: str) -> float:
-        """Seconds since the last viewer left: 0 while there is one, infinite when none ever came."""
+        """Seconds since the last viewer left: 0 while there is one, infinite when none came."""
 
 
 class Storage(ABC):

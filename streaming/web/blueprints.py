@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Flask, request
 from werkzeug.exceptions import HTTPException
 
@@ -23,9 +25,9 @@ def owned_blueprint(name: str) -> Blueprint:
     return made
 
 
-def open_blueprint(name: str) -> Blueprint:
-    """A blueprint for everybody."""
-    made = Blueprint(f"streaming_{name}", __name__, template_folder="../../templates")
+def open_blueprint(name: str, **options: Any) -> Blueprint:
+    """A blueprint for everybody; options are Flask's."""
+    made = Blueprint(f"streaming_{name}", __name__, template_folder="templates", **options)
     answer_with_problems(made)
     return made
 

@@ -28,6 +28,14 @@ class _Body(BaseModel):
 class SubmitBody(_Body):
     """A new job."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"task": "generate", "input": {"prompt": "Why do logs help?"}}]
+        },
+    )
+
     task: str = Field(description="a task's name, see /v1/tasks", max_length=64)
     input: dict[str, Any] = Field(default={}, description="what its input_schema says")
     metadata: dict[str, Any] = Field(default={}, description="yours; given back with the job")

@@ -35,6 +35,7 @@ class Operation:
     query: tuple[type[BaseModel], ...]
     headers: type[BaseModel] | None
     body: type[BaseModel] | None
+    body_type: str
     #: More statuses that it may answer, with what they mean.
     more: Mapping[int, str]
 
@@ -67,6 +68,7 @@ def operation(
     query: Iterable[type[BaseModel]] = (),
     headers: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
+    body_type: str = "application/json",
     more: Mapping[int, str] | None = None,
 ) -> Callable[[View], View]:
     """Describe a view; its docstring is the description."""
@@ -82,6 +84,7 @@ def operation(
             query=tuple(query),
             headers=headers,
             body=body,
+            body_type=body_type,
             more=more or {},
         )
         return view
@@ -152,7 +155,7 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
         },
     }
     if each.body is not None:
-        content = {"application/json": {"schema": _ref(each.body)}}
+        content = {each.body_type: {"schema": _ref(each.body)}}
         document["requestBody"] = {"content": content}
     return document
 
@@ -164,8 +167,10 @@ def _parameters(path: str, each: Operation) -> Iterable[dict[str, Any]]:
     if each.headers is not None:
         places.append(("header", each.headers))
     for place, model in places:
-        for name, schema in model.model_json_schema()["properties"].items():
-            yield {"name": name, "in": place, "schema": schema}
+        described = model.model_json_schema()
+        for name, schema in described["properties"].items():
+            required = name in described.get("required", ())
+            yield {"name": name, "in": place, "required": required, "schema": schema}
 
 
 def _problem(status: int, meaning: str) -> dict[str, Any]:

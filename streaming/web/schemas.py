@@ -191,6 +191,12 @@ class ViewerList(BaseModel):
     viewers: list[ViewerInfo]
 
 
+class UploadForm(BaseModel):
+    """The files to upload; any field names."""
+
+    file: bytes = Field(description="a file", json_schema_extra={"format": "binary"})
+
+
 class FileInfo(BaseModel):
     """An uploaded file."""
 

@@ -49,12 +49,22 @@ class Services:
 
     def cursor(self, positions: Mapping[str, int], types: Collection[str] = ()) -> Cursor:
         """A reader of logs at these positions."""
-        return Cursor(self.storage.log, positions, snapshot=self.snapshot, types=types)
+        return Cursor(
+            self.storage.log,
+            positions,
+            snapshot=self.snapshot,
+            base=lambda job: self._linked(self.snapshots.public_base(job)),
+            types=types,
+        )
 
     def snapshot(self, job: str) -> dict[str, Any]:
         """A job's present state as clients get it."""
+        return self._linked(self.snapshots.public(job))
+
+    def _linked(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        job = state["id"]
         return {
-            **self.snapshots.public(job),
+            **state,
             "queue_position": self.runner.position(job),
             "links": self.links(job),
         }

@@ -7,7 +7,8 @@ arguments are the query of the request: `after`, `types`, `from`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, Self
 
 import httpx
@@ -87,10 +88,16 @@ class Api:
         return self.post(f"/v1/jobs/{job}/cancel", **options)
 
     def log_of(self, job: str) -> list[Envelope]:
-        """The events so far, from one page of a poll."""
-        response = self.get(f"/v1/jobs/{job}/poll", params={"wait": 0, "limit": 10_000})
-        assert response.status_code == 200, response.text
-        return response.json()["events"]
+        """The events so far, page by page."""
+        events: list[Envelope] = []
+        page: Json = {"next": 0}
+        while page["next"] == 0 or page["events"]:
+            asked = {"wait": 0, "after": page["next"]}
+            response = self.get(f"/v1/jobs/{job}/poll", params=asked)
+            assert response.status_code == 200, response.text
+            page = response.json()
+            events += page["events"]
+        return events
 
 
 class Reader(Protocol):
@@ -114,9 +121,20 @@ def read_ndjson(
     options = {"params": query, "headers": asked, "stream": True, "timeout": SILENCE_S}
     with requests.get(f"{api.url}/v1/jobs/{job}/events", **options) as response:
         response.raise_for_status()
-        for line in response.iter_lines(delimiter=b"\n"):
+        for line in lines_of(response.iter_content(chunk_size=None)):
             if line:
                 yield json.loads(line)
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a stream as they come, the empty ones too; only LF ends one."""
+    rest: list[bytes] = []
+    for chunk in chunks:
+        *ended, last = chunk.split(b"\n")
+        for line in ended:
+            yield b"".join([*rest, line]).decode()
+            rest = []
+        rest.append(last)
 
 
 def read_poll(
@@ -190,7 +208,7 @@ def sse_frames(
             yield from EventSource(response).iter_sse()
 
 
-class sse_response:  # noqa: N801 - a context manager
+class sse_response:
     """An open SSE response, for tests that look at its bytes."""
 
     def __init__(
@@ -211,7 +229,10 @@ class sse_response:  # noqa: N801 - a context manager
 
 
 class Socket:
-    """A WebSocket: commands out, messages in, and the code that it was closed with."""
+    """A WebSocket: commands out, messages in, and the code that it was closed with.
+
+    `mute` leaves pings unanswered; `over` is a connected socket to use.
+    """
 
     def __init__(
         self,
@@ -221,6 +242,7 @@ class Socket:
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
         mute: bool = False,
+        over: socket.socket | None = None,
         **query: Any,
     ) -> None:
         self.code: int | None = None
@@ -228,7 +250,12 @@ class Socket:
         self._mute = mute
         address = str(httpx.URL(api.url.replace("http", "ws", 1) + path, params=query))
         self._raw = websocket.create_connection(
-            address, timeout=SILENCE_S, header={**api.headers, **(headers or {})}, origin=origin
+            address,
+            timeout=SILENCE_S,
+            header={**api.headers, **(headers or {})},
+            origin=origin,
+            skip_utf8_validation=True,  # it is slow, and the JSON parser decodes strictly
+            **({} if over is None else {"socket": over}),
         )
         self._early: list[Json] = []
 

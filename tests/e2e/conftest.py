@@ -37,9 +37,7 @@ def lasting_server(
 
 
 @pytest.fixture
-def new_server(
-    worker_class: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[NewServer]:
+def new_server(worker_class: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewServer]:
     """For tests that start, end or break a server, or need settings of their own."""
     with ExitStack() as stack:
 
@@ -63,8 +61,8 @@ def api(server: Server) -> Api:
 
 @pytest.fixture(scope="session")
 def brisk(lasting_server: NewServer) -> Server:
-    """Heartbeats and pings follow fast upon each other."""
-    return lasting_server(STREAMING_HEARTBEAT_S=0.3).start()
+    """Heartbeats and pings follow fast upon each other; events may be large."""
+    return lasting_server(STREAMING_HEARTBEAT_S=0.3, STREAMING_MAX_EVENT_BYTES=8 << 20).start()
 
 
 @pytest.fixture(scope="session")

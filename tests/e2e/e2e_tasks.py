@@ -160,7 +160,7 @@ def listening(ctx: JobContext, input: dict[str, Any]) -> dict[str, Any]:
 def failing(ctx: JobContext, input: dict[str, Any]) -> None:
     """Say a word, then raise."""
     ctx.text("so far ")
-    raise RuntimeError("the secret of the inside")
+    raise RuntimeError("that is all")
 
 
 class Size(BaseModel):
@@ -239,3 +239,23 @@ def once_only(ctx: JobContext, input: dict[str, Any]) -> None:
     """Must not be tried again when its worker is lost."""
     ctx.text("begun ")
     ctx.sleep(600)
+
+
+class Chorus(BaseModel):
+    word: str
+    times: int
+
+
+@task("talking-then-failing", input=Chorus)
+def talking_then_failing(ctx: JobContext, input: Chorus) -> None:
+    """Say the word so many times, then raise."""
+    for _ in range(input.times):
+        ctx.text(input.word)
+    raise RuntimeError("that is all")
+
+
+@task("pausing-before-large-text", input=Size)
+def pausing_before_large_text(ctx: JobContext, input: Size) -> None:
+    """Wait for a word, then emit one text of so many bytes."""
+    ctx.ask("Ready?")
+    ctx.text("0123456789abcdef" * (input.bytes // 16))

@@ -136,7 +136,7 @@ def test_slots_of_every_transport_come_back(api: Api, ended: str) -> None:
             assert connection.ask("ping")["type"] == "ack"
         with closing(read_sse(api, ended)) as cut:
             next(cut)
-        eventually(lambda: "streams\":{}" in api.get("/readyz").text, "all slots are free")
+        eventually(lambda: 'streams":{}' in api.get("/readyz").text, "all slots are free")
 
 
 def test_a_full_queue_is_429_with_retry_after_and_nothing_is_stored(api: Api) -> None:
@@ -158,9 +158,7 @@ def test_a_full_queue_is_429_with_retry_after_and_nothing_is_stored(api: Api) ->
 def test_the_full_queue_refuses_streams_and_websockets_too(api: Api) -> None:
     for _ in range(2):
         api.reach(api.submit("sleeping"), "running", "queued")
-        eventually(
-            lambda: api.get("/readyz").json()["jobs"]["running"] == 1, "the first one runs"
-        )
+        eventually(lambda: api.get("/readyz").json()["jobs"]["running"] == 1, "the first one runs")
 
     asked = {"Accept": "text/event-stream"}
     streamed = api.post("/v1/jobs", json={"task": "sleeping", "input": {}}, headers=asked)
@@ -189,7 +187,9 @@ def test_too_large_a_body_is_413(api: Api) -> None:
 
     responses = [
         api.post("/v1/jobs", json=body),
-        api.post("/v1/jobs", data=iter([b"x" * 5000]), headers={"Content-Type": "application/json"}),
+        api.post(
+            "/v1/jobs", data=iter([b"x" * 5000]), headers={"Content-Type": "application/json"}
+        ),
         api.post("/v1/files", files=big),
     ]
 

@@ -145,7 +145,9 @@ def test_readers_of_all_kinds_that_watch_it_live_are_given_the_whole_log(api: Ap
         assert_ended(events)
         assert assert_whole(events) == len(log), name
         assert "".join(texts(events).values()) == TEXT, name
-        assert [e for e in events if "from" not in e] == [log[e["seq"] - 1] for e in events if "from" not in e]
+        assert [e for e in events if "from" not in e] == [
+            log[e["seq"] - 1] for e in events if "from" not in e
+        ]
 
 
 def test_a_reader_that_changes_transport_at_every_event_gets_each_event_once(api: Api) -> None:

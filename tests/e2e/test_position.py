@@ -47,9 +47,7 @@ def test_a_reader_starts_at_the_beginning_unless_it_says_otherwise(
 
 
 @BY_HTTP
-def test_last_event_id_beats_after_and_after_beats_from(
-    api: Api, ended: str, read: Reader
-) -> None:
+def test_last_event_id_beats_after_and_after_beats_from(api: Api, ended: str, read: Reader) -> None:
     last = {"Last-Event-ID": f"{ended}:4" if read is read_feed else "4"}
 
     by_header = next(read(api, ended, headers=last, after=2, **{"from": "latest"}))

@@ -6,37 +6,45 @@ from contextlib import closing
 
 import pytest
 
-from tests.e2e.clients import Api, Reader, read_poll
-from tests.e2e.reading import assert_ended, assert_whole, stored, texts, types_of, upto
+from tests.e2e.clients import Api, Reader
+from tests.e2e.reading import assert_ended, assert_whole, texts, types_of, upto
 from tests.e2e.server import Server
 from tests.e2e.waiting import eventually
 
 TEXT = "".join(f"{number} " for number in range(60))
 
 
-@pytest.fixture(scope="module")
-def trimmed(forgetful: Server) -> str:
-    """A job that still runs and whose log has lost its head."""
-    api = forgetful.api
+def trim(api: Api) -> str:
+    """A job that waits for input and whose log has lost its head."""
     job = api.submit("talkative", {"events": 60})
     api.reach(job, "waiting_for_input")
     eventually(lambda: types_of(api.log_of(job))[0] == "stream.gap", "the log is trimmed")
     return job
 
 
-def test_behind_what_is_kept_there_is_a_gap_and_a_snapshot(
-    forgetful: Server, trimmed: str, read: Reader
-) -> None:
-    with closing(read(forgetful.api, trimmed)) as events:
-        seen = upto(events, "input.requested")
+@pytest.fixture(scope="module")
+def trimmed(forgetful: Server) -> str:
+    return trim(forgetful.api)
 
-    gap, snapshot, *rest = seen
-    assert (gap["type"], snapshot["type"]) == ("stream.gap", "stream.snapshot")
+
+def test_behind_what_is_kept_there_is_a_gap_and_a_snapshot_and_then_it_goes_on(
+    forgetful: Server, read: Reader
+) -> None:
+    api = forgetful.api
+    job = trim(api)
+
+    with closing(read(api, job)) as events:
+        gap, snapshot = seen = upto(events, "stream.snapshot")
+        api.answer(job, "go on")
+        rest = list(events)
+
+    assert gap["type"] == "stream.gap"
     assert gap["data"]["from"] == 1
     assert gap["data"]["to"] >= 40
     assert snapshot["data"]["seq"] >= gap["data"]["to"]
     assert_whole(rest, after=snapshot["data"]["seq"])
-    assert "".join(texts(seen).values()) == TEXT
+    assert_ended(rest)
+    assert "".join(texts(seen + rest).values()) == TEXT
 
 
 def test_the_snapshot_is_whole_though_the_log_is_not(forgetful: Server, trimmed: str) -> None:
@@ -56,19 +64,6 @@ def test_a_reader_within_what_is_kept_notices_nothing(
         seen = upto(events, "input.requested")
 
     assert [event["seq"] for event in seen] == list(range(last - 4, last + 1))
-
-
-def test_a_trimmed_job_goes_on_and_ends(forgetful: Server) -> None:
-    api = forgetful.api
-    job = api.submit("talkative", {"events": 60})
-    api.reach(job, "waiting_for_input")
-    eventually(lambda: types_of(api.log_of(job))[0] == "stream.gap", "the log is trimmed")
-
-    api.answer(job, None)
-    events = list(read_poll(api, job))
-
-    assert_ended(stored(events))
-    assert "".join(texts(events).values()) == TEXT
 
 
 def test_an_expired_job_is_410_on_every_route_and_then_404(forgetful: Server) -> None:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
-import httpx
 import requests
 
-from tests.e2e.clients import TERMINAL, Api, read_sse, sse_frames, sse_response
+from tests.e2e.clients import TERMINAL, Api, lines_of, read_sse, sse_frames, sse_response
 from tests.e2e.reading import types_of, upto
 from tests.e2e.server import Server
-
-
-def lines_of(response: httpx.Response) -> Iterator[str]:
-    """The lines of a stream as they come; the blank ones too."""
-    rest = b""
-    for chunk in response.iter_raw():
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode() for line in lines)
 
 
 def test_a_stream_opens_with_retry_and_the_starting_position(api: Api) -> None:
     job = api.run("plain", {"words": ["a"]})["id"]
 
     with sse_response(api, f"/v1/jobs/{job}/events", after=2) as response:
-        lines = list(lines_of(response))
+        lines = list(lines_of(response.iter_raw()))
 
     assert lines[0].startswith("retry: ")
     assert int(lines[0].removeprefix("retry: ")) > 0
@@ -84,7 +74,7 @@ def test_a_quiet_stream_beats_with_comments(brisk: Server) -> None:
     brisk.api.reach(job, "waiting_for_input")
 
     with sse_response(brisk.api, f"/v1/jobs/{job}/events") as response:
-        comments = (line for line in lines_of(response) if line.startswith(":"))
+        comments = (line for line in lines_of(response.iter_raw()) if line.startswith(":"))
         beats = [next(comments) for _ in range(3)]
 
     assert len(beats) == 3
@@ -94,7 +84,7 @@ def test_a_heartbeat_reaches_a_reader_whose_filter_drops_everything(brisk: Serve
     job = brisk.api.submit("counting")
 
     with sse_response(brisk.api, f"/v1/jobs/{job}/events", types="metric") as response:
-        lines = lines_of(response)
+        lines = lines_of(response.iter_raw())
         next(line for line in lines if line.startswith(":"))
         position = next(line for line in lines if line.startswith("id: "))
 
@@ -143,7 +133,7 @@ def test_the_first_bytes_come_at_once_also_when_nothing_happens(api: Api) -> Non
     shown = api.reach(job, "waiting_for_input")
 
     with sse_response(api, f"/v1/jobs/{job}/events", after=shown["seq"]) as response:
-        assert next(lines_of(response)).startswith("retry: ")
+        assert next(lines_of(response.iter_raw())).startswith("retry: ")
 
 
 def test_ndjson_is_a_line_per_event_with_its_own_media_type(api: Api) -> None:

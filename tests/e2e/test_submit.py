@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import uuid4
 
+import httpx
 import pytest
 import requests
 from httpx_sse import connect_sse
-import httpx
 
 from tests.e2e.clients import Api, Json
 from tests.e2e.reading import assert_ended, assert_whole, stored
@@ -145,9 +145,7 @@ def test_an_invalid_body_does_not_use_up_its_key(api: Api, key: dict[str, str]) 
     assert (invalid.status_code, valid.status_code) == (422, 202)
 
 
-def test_of_concurrent_posts_with_one_key_one_makes_the_job(
-    api: Api, key: dict[str, str]
-) -> None:
+def test_of_concurrent_posts_with_one_key_one_makes_the_job(api: Api, key: dict[str, str]) -> None:
     def post(_: int) -> requests.Response:
         return api.post("/v1/jobs", json={"task": "sleeping", "input": {}}, headers=key)
 

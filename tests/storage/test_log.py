@@ -237,7 +237,9 @@ def test_drafts_of_one_append_stay_together_among_many_threads(storage: Storage)
 def test_jobs_are_numbered_each_for_itself(storage: Storage) -> None:
     jobs = [new_job(storage) for _ in range(6)]
 
-    together([lambda job=job: [storage.log.append(job, [delta()]) for _ in range(30)] for job in jobs])
+    together(
+        [lambda job=job: [storage.log.append(job, [delta()]) for _ in range(30)] for job in jobs]
+    )
 
     assert all(seqs(events_of(storage, job)) == list(range(1, 32)) for job in jobs)
 

@@ -1,0 +1,1 @@
+"""Modules for STREAMING_TASKS, good and bad."""

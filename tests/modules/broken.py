@@ -1,0 +1,3 @@
+"""Does not import."""
+
+raise NameError("a mistake in the module")

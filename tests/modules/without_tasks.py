@@ -1,0 +1,1 @@
+"""No task here."""

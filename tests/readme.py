@@ -1,0 +1,75 @@
+"""What the README says, for the tests that hold it to it: its blocks, its tables, its links."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block."""
+
+    language: str
+    text: str
+    #: Of its first line, in the README.
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Shell lines, and what the README says that they show; None: it does not say."""
+
+    shell: Block
+    shown: str | None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it starts a server, which stays."""
+        return "scripts/serve" in self.shell.text
+
+
+def blocks() -> list[Block]:
+    """All fenced blocks, in order."""
+    return [
+        Block(match[1], match[2], TEXT.count("\n", 0, match.start(2)) + 1)
+        for match in _BLOCK.finditer(TEXT)
+    ]
+
+
+def examples() -> list[Example]:
+    """The blocks of shell lines, each with the block of text that follows it."""
+    found = []
+    all_blocks = blocks()
+    for block, following in zip(all_blocks, [*all_blocks[1:], None], strict=True):
+        if block.language == "sh":
+            shows = following is not None and following.language == "text"
+            found.append(Example(block, following.text if following and shows else None))
+    return found
+
+
+def files() -> dict[str, str]:
+    """The files that the README has its reader write: their first line is their name."""
+    python = [block.text for block in blocks() if block.language == "python"]
+    return {text.partition("\n")[0].removeprefix("# "): text for text in python}
+
+
+def section(title: str) -> str:
+    """The text below a heading, as far as the next one."""
+    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", TEXT, re.MULTILINE | re.DOTALL)
+    assert found, f"the README has no heading {title!r}"
+    return found[1]
+
+
+def rows(title: str) -> list[list[str]]:
+    """The rows of the tables below a heading, without their heads."""
+    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    heads = [index - 1 for index, row in enumerate(cells) if set(row[0]) <= set("-|")]
+    return [row for index, row in enumerate(cells) if index not in heads and index - 1 not in heads]

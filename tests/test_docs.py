@@ -1,0 +1,87 @@
+"""The README's tables are whole: settings, event types, endpoints, links."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from app import create_app
+from streaming.config import Settings
+from streaming.events import CONTROL, TYPES
+from tests.readme import ROOT, TEXT, blocks, rows
+
+#: Settings whose default is worked out from others, or is a switch that is off.
+SAID_IN_WORDS = {
+    "HOST": "127.0.0.1",
+    "STREAMING_LOG_URL": "in `STREAMING_VAR_DIR`",
+    "STREAMING_ALLOW_ANONYMOUS": "0",
+    "STREAMING_MAX_STREAMS": "10000",
+}
+
+
+def test_the_table_of_settings_has_each_with_its_default() -> None:
+    shown = {row[0].strip("`"): row[1] for row in rows("Settings")}
+
+    expected = {}
+    for field in Settings.model_fields.values():
+        name = str(field.validation_alias)
+        expected[name] = SAID_IN_WORDS.get(name) or as_shown(field.default)
+    assert shown == expected
+
+
+def test_the_tables_of_events_have_each_type() -> None:
+    shown = [row[0].strip("`") for row in rows("Events")]
+
+    assert sorted(shown) == sorted(TYPES | CONTROL)
+
+
+def test_the_table_of_endpoints_has_each_route() -> None:
+    cells = " ".join(row[0] for row in rows("Endpoints"))
+    shown = set(re.findall(r"`([A-Z]+) ([^`]+)`", cells))
+
+    assert shown == routes()
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", TEXT)
+
+    for link in links:
+        path, _, heading = link.partition("#")
+        if not path.startswith("http"):
+            assert (ROOT / path).exists(), link
+            assert not heading or heading in headings(), link
+
+
+def test_the_change_to_an_app_is_that_of_the_example() -> None:
+    before, after = [
+        (ROOT / "examples/existing_app" / name).read_text().splitlines()
+        for name in ("before.py", "after.py")
+    ]
+    (shown,) = [block.text.splitlines() for block in blocks() if block.language == "diff"]
+
+    made = [line for line in difflib.unified_diff(before, after, n=0) if line[0] in "+-"]
+    assert [line for line in shown if line[:1] in ("+", "-")] == made[2:]
+    assert all(line[1:] in before for line in shown if line.startswith(" "))
+
+
+def as_shown(default: object) -> str:
+    if default is None or default == ():
+        return "none"
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default)
+
+
+def routes() -> set[tuple[str, str]]:
+    """Verb and path of each route of the service, as the README writes them."""
+    return {
+        (verb, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
+        for rule in create_app(Settings(STREAMING_LOG_URL="memory://")).url_map.iter_rules()
+        for verb in (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}
+        if not rule.endpoint.endswith("static")
+    }
+
+
+def headings() -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -1,0 +1,278 @@
+"""Every line of the README's console examples, run in order against a real server."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+import requests
+
+from tests.e2e.server import PATIENCE_S, free_port, procfile_command
+from tests.e2e.waiting import eventually
+from tests.readme import ROOT, Example, blocks, examples, files
+
+#: Seconds that an example may take.
+EXAMPLE_S = 25.0
+#: Stands alone for lines, within a line for characters, that differ from run to run.
+ANYTHING = "…"
+#: What the tests' environment must not pass on.
+FOREIGN = ("STREAMING_", "GUNICORN_", "WEB_CONCURRENCY", "REDIS_URL", "DYNO", "PORT", "HOST")
+#: Ends the output of an example.
+MARK = "-- the example has ended --"
+
+#: All but the one that runs these very tests.
+EXAMPLES = [each for each in examples() if each.shell.text != "scripts/test\n"]
+
+
+pytestmark = pytest.mark.timeout(240)
+
+
+class Machine:
+    """A user's machine: a server and a terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.server = Server(folder)
+        self.terminal = Terminal(folder)
+        #: What the examples have shown, by the line at which they begin.
+        self.shown: dict[int, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.terminal.close()
+        self.server.stop()
+
+
+class Server:
+    """What `scripts/serve` starts, on a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, command: str) -> None:
+        """Run the README's command, in place of the server before it."""
+        self.stop()
+        if Path(sys.prefix) != ROOT / ".venv":  # which the script would make and fill
+            command = command.replace("scripts/serve", shlex.join(procfile_command()))
+        settings = {
+            "HOST": "127.0.0.1",
+            "PORT": self.url.rpartition(":")[2],
+            "STREAMING_VAR_DIR": str(self._folder / "var"),
+        }
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["sh", "-c", f"exec env {command}"],
+                cwd=ROOT,
+                env=environment(self._folder) | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        eventually(self._ready, "the server is ready", timeout_s=PATIENCE_S)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(PATIENCE_S)
+            finally:
+                if self._process.poll() is None:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    def log_text(self) -> str:
+        return (self._folder / "server.log").read_text(errors="replace")[-3000:]
+
+    def _ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"the server has ended:\n{self.log_text()}"
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+
+class Terminal:
+    """A shell that stays from example to example, and ends when a command fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shell = subprocess.Popen(
+            ["sh", "-e"],
+            cwd=folder,
+            env=environment(folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, text: str) -> tuple[bool, str]:
+        """Whether all commands went well, and what they have shown."""
+        assert self._shell.stdin is not None
+        assert self._shell.stdout is not None
+        (self._folder / "example.sh").write_text(text)
+        clock = threading.Timer(EXAMPLE_S, self._kill)
+        clock.start()
+        try:
+            self._shell.stdin.write(f". ./example.sh </dev/null; printf '\\n{MARK}\\n'\n")
+            self._shell.stdin.flush()
+            shown: list[str] = []
+            for line in self._shell.stdout:
+                if line.rstrip("\n") == MARK:
+                    return True, "".join(shown)
+                shown.append(line)
+            return False, "".join(shown)
+        except BrokenPipeError:
+            return False, "the shell has ended\n"
+        finally:
+            clock.cancel()
+
+    def close(self) -> None:
+        self._kill()
+        self._shell.communicate()
+
+    def _kill(self) -> None:
+        if self._shell.poll() is None:
+            os.killpg(self._shell.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """All examples, run one after the other as far as they go."""
+    for program in ("curl", "jq"):
+        if shutil.which(program) is None:
+            pytest.skip(f"the README's examples need {program}; scripts/test says how to get it")
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    for name, text in files().items():
+        (folder / name).write_text(text)
+
+    with Machine(folder) as machine:
+        run_all(machine)
+        yield machine
+
+
+def run_all(machine: Machine) -> None:
+    for example in EXAMPLES:
+        text = example.shell.text.replace("http://127.0.0.1:8000", machine.server.url)
+        text = text.replace(".venv/bin/python", shlex.quote(sys.executable))
+        if example.serves:
+            machine.server.start(text)
+            machine.shown[example.shell.line] = ""
+            continue
+        went_well, shown = machine.terminal.run(text)
+        machine.shown[example.shell.line] = shown
+        if not went_well:
+            machine.shown[example.shell.line] = f"{shown}\nA COMMAND HAS FAILED, OR TOOK TOO LONG"
+            return
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The tests' own, with this Python in front and no settings in it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    return {**kept, "PATH": path, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=[f"README.md:{each.shell.line}" for each in EXAMPLES]
+)
+def test_an_example_does_what_it_says(machine: Machine, example: Example) -> None:
+    shown = machine.shown.get(example.shell.line)
+
+    assert shown is not None, "it was not reached: one before it has failed"
+    assert "A COMMAND HAS FAILED" not in shown, f"{shown}\n{machine.server.log_text()}"
+    if example.shown is not None:
+        assert is_shown(example.shown, shown), f"it shows something else:\n{shown}"
+
+
+def test_every_block_is_an_example_or_no_console_at_all() -> None:
+    languages = {block.language for block in blocks()}
+
+    assert languages == {"sh", "text", "python", "diff", "js", "ini", "nginx"}
+
+
+@pytest.mark.slow
+def test_the_configuration_for_gunicorn_serves_an_app_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text(files()["gunicorn.conf.py"])
+    shutil.copy(ROOT / "examples/existing_app/after.py", tmp_path)
+    server = Server(tmp_path)
+    address = server.url.removeprefix("http://")
+
+    server.start(f"HOME={tmp_path} gunicorn -c {tmp_path}/gunicorn.conf.py -b {address} after:app")
+    try:
+        body = {"question": "Why?"}
+        job = requests.post(f"{server.url}/ask", json=body, timeout=PATIENCE_S).json()
+        stream = f"{server.url}{job['links']['events']}"
+        assert '"type":"job.completed"' in requests.get(stream, timeout=PATIENCE_S).text
+    finally:
+        server.stop()
+    assert server.exit_code == 0
+
+
+def test_what_is_shown_may_leave_out_lines_and_parts_of_lines() -> None:
+    said = "first\n…\nid: …\ndata: {…}\n"
+
+    assert is_shown(said, "first\n\nid: 1\ndata: {}\nid: 2\ndata: {2}\n\n")
+    assert not is_shown(said, "first\nid: 1\nid: 2\n")
+    assert not is_shown(said, "before\nfirst\nid: 1\ndata: {}\n")
+    assert not is_shown(said, "first\nid: 1\ndata: {}\nafter\n")
+
+
+def is_shown(said: str, shown: str) -> bool:
+    """Whether the output is what the README says."""
+    pieces = [piece.splitlines() for piece in f"\n{said}".split(f"\n{ANYTHING}\n")]
+    lines = ["", *shown.rstrip("\n").split("\n")]
+    head, *middle, tail = [pieces[0], *pieces[1:-1], pieces[-1]] if pieces[1:] else [[], pieces[0]]
+    if not pieces[1:]:
+        return len(lines) == len(tail) and matches(tail, lines)
+    if not matches(head, lines):
+        return False
+    at = len(head)
+    for piece in middle:
+        while at <= len(lines) and not matches(piece, lines[at:]):
+            at += 1
+        at += len(piece)
+    return len(lines) - at >= len(tail) and matches(tail, lines[len(lines) - len(tail) :])
+
+
+def matches(said: list[str], lines: list[str]) -> bool:
+    """Whether the lines begin with what is said."""
+    return len(said) <= len(lines) and all(
+        line_matches(*pair) for pair in zip(said, lines, strict=False)
+    )
+
+
+def line_matches(said: str, line: str) -> bool:
+    head, *middle = said.split(ANYTHING)
+    if not middle:
+        return line == said
+    if not line.startswith(head):
+        return False
+    at = len(head)
+    for part in middle[:-1]:
+        found = line.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return len(line) - at >= len(middle[-1]) and line.endswith(middle[-1])

@@ -1,0 +1,103 @@
+"""The signal that stops a task."""
+
+from __future__ import annotations
+
+import pytest
+
+from streaming.errors import Cancelled, TimedOut
+from streaming.stopping import StopSignal
+from tests.threads import TIMEOUT_S, Background, together
+
+
+def test_a_task_that_is_not_stopped_goes_on() -> None:
+    stop = StopSignal()
+
+    stop.check()
+    stop.sleep(0.001)
+
+    assert stop.reason is None
+
+
+def test_a_stopped_task_is_unwound_by_its_reason() -> None:
+    stop, reason = StopSignal(), Cancelled("enough")
+
+    assert stop.set(reason)
+
+    with pytest.raises(Cancelled, match="enough") as raised:
+        stop.check()
+    assert raised.value is reason
+
+
+def test_the_first_reason_counts() -> None:
+    stop = StopSignal()
+    stop.set(TimedOut("first"))
+
+    assert not stop.set(Cancelled("second"))
+
+    with pytest.raises(TimedOut):
+        stop.check()
+
+
+def test_of_many_reasons_at_once_one_is_the_first() -> None:
+    stop, called = StopSignal(), []
+
+    with stop.closing(lambda: called.append(1)):
+        firsts = together([lambda: stop.set(Cancelled())] * 8)
+
+    assert firsts.count(True) == 1
+    assert called == [1]
+
+
+def test_a_stop_ends_a_sleep() -> None:
+    stop = StopSignal()
+    sleeper = Background(stop.sleep, 10 * TIMEOUT_S)
+
+    stop.set(Cancelled())
+
+    with pytest.raises(Cancelled):
+        sleeper.result()
+
+
+def test_a_sleep_of_a_stopped_task_does_not_begin() -> None:
+    stop = StopSignal()
+    stop.set(Cancelled())
+
+    with pytest.raises(Cancelled):
+        stop.sleep(10 * TIMEOUT_S)
+
+
+def test_a_stop_closes_what_the_task_waits_for_once() -> None:
+    stop, closed = StopSignal(), []
+
+    with stop.closing(lambda: closed.append("outer")), stop.closing(lambda: closed.append("inner")):
+        stop.set(Cancelled())
+        stop.set(Cancelled())
+
+    assert sorted(closed) == ["inner", "outer"]
+
+
+def test_what_is_closed_already_is_left_alone() -> None:
+    stop, closed = StopSignal(), []
+    with stop.closing(lambda: closed.append(1)):
+        pass
+
+    stop.set(Cancelled())
+
+    assert closed == []
+
+
+def test_what_is_opened_after_the_stop_is_closed_at_once() -> None:
+    stop, closed = StopSignal(), []
+    stop.set(Cancelled())
+
+    with stop.closing(lambda: closed.append(1)):
+        assert closed == [1]
+
+
+def test_a_closing_that_fails_does_not_keep_the_others_from_it() -> None:
+    stop, closed = StopSignal(), []
+
+    with stop.closing(lambda: 1 / 0), stop.closing(lambda: closed.append(1)):
+        assert stop.set(Cancelled())
+
+    assert closed == [1]
