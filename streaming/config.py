@@ -157,8 +157,9 @@ class Settings(BaseSettings):
         """Refuse to serve other machines without keys, unless that is said to be meant."""
         if self.api_keys or self.allow_anonymous or is_loopback(self.host):
             return
+        why = " because PORT is given" if "host" not in self.model_fields_set else ""
         raise InvalidSettings(
-            f"HOST is {self.host!r}, which other machines reach, and there are no API keys. Set "
+            f"HOST is {self.host}{why}: other machines reach it, and there are no API keys. Set "
             "STREAMING_API_KEYS to one or more keys, or HOST=127.0.0.1, or, to let anyone in, "
             "STREAMING_ALLOW_ANONYMOUS=1."
         )

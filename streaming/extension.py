@@ -59,7 +59,13 @@ class Streaming:
         tasks: Iterable[Task] = (),
         settings: Settings | None = None,
         model: Model | None = None,
+        authorize: Callable[[], str | None] | None = None,
     ) -> None:
+        """`authorize` says who makes the present request, for apps with a login of their own.
+
+        It returns the user's id, or None for nobody (401); API keys do not count then.
+        """
+        self._authorize = authorize
         self._url_prefix = url_prefix.rstrip("/")
         self._tasks = list(tasks)
         self._settings = settings
@@ -77,6 +83,7 @@ class Streaming:
             tasks=self._tasks,
             model=self._model or SimulatedModel(),
             base_url=base_url,
+            authorize=self._authorize,
         )
         app.extensions[EXTENSION] = server
         if settings.allowed_origins:

@@ -35,11 +35,12 @@ def post_worker_init(worker: Any) -> None:
     sys.setswitchinterval(SWITCH_S)
     server = server_of(worker.wsgi)
     warn_of_lone_process(server.settings)
-    try:
-        server.start_or_wait()
-    except InvalidSettings as error:
-        worker.log.error("cannot start: %s", error)
-        sys.exit(BOOT_ERROR)
+    if worker.cfg.workers > 1:
+        raise InvalidSettings(
+            f"gunicorn has workers = {worker.cfg.workers}, but the log in SQLite has one writing "
+            "process: set workers = 1"
+        )
+    server.start_or_wait()
     Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
 
 

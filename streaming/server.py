@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from streaming.concurrency import (
     Latch,
@@ -43,13 +43,20 @@ class Server:
     """Built when the app is made; started in the process that serves, once."""
 
     def __init__(
-        self, settings: Settings, *, tasks: Iterable[Task], model: Model, base_url: str
+        self,
+        settings: Settings,
+        *,
+        tasks: Iterable[Task],
+        model: Model,
+        base_url: str,
+        authorize: Callable[[], str | None] | None = None,
     ) -> None:
         self.settings = settings
         self.tasks = TaskRegistry(tasks)
         self.tasks.load(settings.tasks)
         self._model = model
         self._base_url = base_url
+        self._authorize = authorize
         self._starting = Mutex()
         self._started = Latch()
         self._ended = Latch()
@@ -180,6 +187,7 @@ class Server:
             registry=registry,
             streams=streams,
             base_url=self._base_url,
+            authorize=self._authorize,
         )
 
     def _watch_storage(self, storage: Storage, streams: Streams) -> None:

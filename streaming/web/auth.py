@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from flask import g, request
@@ -24,7 +25,8 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 def owner() -> str:
     """The owner of what the request makes, and of all that it may see."""
     if "streaming_owner" not in g:
-        g.streaming_owner = _identify(services().settings)
+        authorize = services().authorize
+        g.streaming_owner = _identify(services().settings) if authorize is None else _ask(authorize)
     found: str = g.streaming_owner
     return found
 
@@ -44,6 +46,13 @@ def check_origin() -> None:
             f"origin {origin[:100]!r} is not allowed; see STREAMING_ALLOWED_ORIGINS",
             code="origin_not_allowed",
         )
+
+
+def _ask(authorize: Callable[[], str | None]) -> str:
+    user = authorize()
+    if user is None:
+        raise Unauthorized("log in first")
+    return f"user:{user}"
 
 
 def _from_this_machine() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class Services:
     streams: Streams
     #: The path in front of every route: the extension's url_prefix and /v1.
     base_url: str
+    #: Who asks, by the host app's own reckoning; None where API keys tell.
+    authorize: Callable[[], str | None] | None
 
     def links(self, job: str) -> dict[str, str]:
         """Where a job's resources are."""
