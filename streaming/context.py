@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+import jsonschema
 from pydantic import BaseModel
 
 from streaming import compute as child
@@ -204,6 +205,8 @@ class JobContext:
         request = str(number) if self._step is None else f"{self._step}.{number}"
         model = schema if isinstance(schema, type) else None
         shape = model.model_json_schema() if model is not None else schema
+        if shape is not None:
+            _check_schema(shape)
         if request not in self._work.state.answers:
             row = self._append(
                 [Draft("input.requested", {"request": request, "prompt": prompt, "schema": shape})]
@@ -423,6 +426,13 @@ class BoundModel:
 
 #: A step that has not come to an end.
 _OPEN = ("pending", "running")
+
+
+def _check_schema(schema: Any) -> None:
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise TaskError(f"not a JSON Schema: {error.message}", code="invalid_schema") from error
 
 
 def check_name(name: str) -> None:

@@ -158,7 +158,7 @@ class JobRegistry:
             self._storage.log.append(row.id, [requested], expect=expect, patient=False)
         except (LogRefusal, NotFound):
             return self._storage.index.get(row.id) or row
-        if self._runner.stop(row.id, Cancelled(reason or "")):
+        if self._runner.stop(row.id, Cancelled(reason or "")) or self._clear_suspect(row.id):
             self._end_queued(row.id, reason)
         return self._storage.index.get(row.id) or row
 
@@ -200,13 +200,18 @@ class JobRegistry:
         """Run jobs that nobody runs, from their last checkpoints; end those that were cancelled."""
         if rows:
             logger.warning("taking up %d jobs that were under way", len(rows))
+        suspects = []
         for row in rows:
             self._watch_viewers(row)
-            lost = self._snapshots.state(row.id).lost_attempts if row.attempt else 0
-            if lost >= SUSPICIOUS:
-                self._suspects.append(row)
+            state = self._snapshots.state(row.id) if row.attempt else None
+            if state is not None and state.lost_attempts >= SUSPICIOUS:
+                suspects.append((state.lost_trials, row))
             else:
                 self._runner.enqueue(row.id, cooperative=self._is_cooperative(row))
+        # Who died on trial before goes first, then the newest: the others went on for a while.
+        suspects.sort(key=lambda each: (each[0], each[1].id), reverse=True)
+        with self._lock:
+            self._suspects += [row for _, row in suspects]
 
     def drain(self, *, finish_s: float, unwind_s: float) -> None:
         """Take no more jobs, and finish or hand over those that run."""
@@ -308,8 +313,8 @@ class JobRegistry:
     def _try_suspects(self) -> None:
         """Jobs that may have killed their worker run one after the other: so it shows which."""
         if self._on_trial is not None:
-            row, since = self._on_trial
-            running = self._runner.knows(row.id)
+            tried, since = self._on_trial
+            running = self._runner.knows(tried.id)
             if running and self._clock() - since < TRIAL_S:
                 return
             self._on_trial = None
@@ -317,11 +322,19 @@ class JobRegistry:
                 message = "it is not this job that its worker died of"
                 acquitted = {"level": "debug", "message": message, "acquitted": True}
                 with contextlib.suppress(LogRefusal, NotFound):  # it has just ended
-                    self._storage.log.append(row.id, [Draft("log", acquitted)])
-        if self._suspects:
-            row = self._suspects.pop(0)
+                    self._storage.log.append(tried.id, [Draft("log", acquitted)])
+        with self._lock:
+            row = self._suspects.pop(0) if self._suspects else None
+        if row is not None:
             self._on_trial = (row, self._clock())
             self._runner.enqueue(row.id, cooperative=self._is_cooperative(row), on_trial=True)
+
+    def _clear_suspect(self, job: str) -> bool:
+        """Whether the job waited for its trial; it does no longer."""
+        with self._lock:
+            before = len(self._suspects)
+            self._suspects = [row for row in self._suspects if row.id != job]
+            return len(self._suspects) < before
 
     def _is_cooperative(self, row: JobRow) -> bool:
         task = self._tasks.find(row.task)

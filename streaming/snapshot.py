@@ -133,7 +133,7 @@ class Snapshot:
 
     def _log(self, data: Mapping[str, Json], _at: str) -> None:
         if data.get("handed_over"):
-            self.lost_attempts -= 1
+            self.lost_attempts = max(0, self.lost_attempts - 1)
         if data.get("acquitted"):
             self.lost_trials = 0
 

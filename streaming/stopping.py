@@ -20,6 +20,7 @@ class StopSignal:
         self._latch = Latch()
         self._callbacks: list[Callable[[], object]] = []
         self.reason: Stop | None = None
+        self._raised = False
 
     def set(self, reason: Stop) -> bool:
         """Stop the task; whether this was the first reason. Runs the `closing` calls."""
@@ -36,6 +37,9 @@ class StopSignal:
     def check(self) -> None:
         """Raise the reason, when there is one."""
         if self.reason is not None:
+            if self._raised:  # swallowed before: at least let others run
+                pause()
+            self._raised = True
             raise self.reason.with_traceback(None)
 
     def sleep(self, seconds: float) -> None:

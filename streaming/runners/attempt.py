@@ -249,4 +249,5 @@ def _checklist(task: Task, state: Snapshot) -> list[dict[str, Json]]:
 def _as_task_error(error: BaseException) -> StreamingError:
     if isinstance(error, StreamingError):
         return error
-    return TaskError(f"{type(error).__name__}: {error}", retryable=False)
+    # The text of an unexpected error may hold what is nobody's business: it goes to the log alone.
+    return TaskError(f"the task failed with {type(error).__name__}; the server's log says more")

@@ -110,6 +110,7 @@ class ThreadRunner(Runner):
             for lane in (self._threads, self._greenlets):
                 if job in lane.waiting:
                     lane.waiting.remove(job)
+                    self._trials.discard(job)
                     return True
             attempt = self._attempts.get(job)
         if attempt is not None:

@@ -76,6 +76,7 @@ def _wait(cursor: Cursor, wait_s: float, limit: int) -> list[Delivery]:
 
 def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
     stream.watch()
+    stream.take_fault_as_known()
     while not (stream.cursor.ended or stream.closing() or stream.hung_up()):
         left = until - time.monotonic()
         told = stream.fault_news()

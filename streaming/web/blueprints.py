@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError
 from streaming.web.auth import SAFE, check_origin, owner
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
+from streaming.web.services import services
 
 
 def owned_blueprint(name: str) -> Blueprint:
@@ -18,9 +19,17 @@ def owned_blueprint(name: str) -> Blueprint:
 
     @made.before_request
     def require_owner() -> None:
+        if request.method == "OPTIONS":  # a browser asks without credentials what it may send
+            return
         owner()
         if request.method not in SAFE:
             check_origin()
+
+    @made.after_request
+    def vary(response: Response) -> Response:
+        if services().settings.allowed_origins:
+            response.vary.add("Origin")
+        return response
 
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from flask import request
@@ -37,13 +38,20 @@ def read_body(limit: int) -> bytes:
 def parse_json(raw: bytes | str) -> Any:
     """JSON (RFC 8259). `BadRequest` says where it is not; `InvalidInput`: lone surrogates."""
     try:
-        value = json.loads(raw, parse_constant=_refuse_constant)
+        value = json.loads(raw, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise _too_deep() from None
     except (UnicodeDecodeError, json.JSONDecodeError, ValueError) as error:
         raise BadRequest(f"the body is not JSON in UTF-8: {error}", code="malformed_json") from None
     _check(value, "", 0)
     return value
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:40]} is beyond what a number can be")
+    return number
 
 
 def _refuse_constant(name: str) -> None:

@@ -38,7 +38,8 @@ class WholeSocket:
     def send(self, data: bytes) -> int:
         """All of `data`; `TimeoutError` (an `OSError`) when the peer does not take it in time."""
         with self._sending:
-            _send_all(self._sock, data, time.monotonic() + self._send_s)
+            if _send_all(self._sock, data, time.monotonic() + self._send_s):
+                self.heard_at = time.monotonic()
         return len(data)
 
     sendall = send
@@ -74,13 +75,16 @@ class WholeSocket:
         return getattr(self._real, name)
 
 
-def _send_all(sock: socket.socket, data: bytes, until: float) -> None:
-    rest = memoryview(data)
+def _send_all(sock: socket.socket, data: bytes, until: float) -> bool:
+    """Whether the peer had to take some of it: that is a sign of life."""
+    rest, waited = memoryview(data), False
     while rest:
         try:
             rest = rest[sock.send(rest, socket.MSG_DONTWAIT) :]
         except (BlockingIOError, InterruptedError):
             _wait_writable(sock, until - time.monotonic())
+            waited = True
+    return waited
 
 
 def _wait_writable(sock: socket.socket, timeout_s: float) -> None:

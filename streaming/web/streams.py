@@ -126,6 +126,10 @@ class Stream:
             return Closing("rotation", retry_s())
         return None
 
+    def take_fault_as_known(self) -> None:
+        """Tell only of changes from now on: for readers that come again and again."""
+        self._fault_told = self._streams.storage.fault() is not None
+
     def fault_news(self) -> Delivery | None:
         """`stream.degraded` when storage has gone away or come back since the last look."""
         fault = self._streams.storage.fault()

@@ -61,8 +61,14 @@ def api(server: Server) -> Api:
 
 @pytest.fixture(scope="session")
 def brisk(lasting_server: NewServer) -> Server:
-    """Heartbeats and pings follow fast upon each other; events may be large."""
-    return lasting_server(STREAMING_HEARTBEAT_S=0.3, STREAMING_MAX_EVENT_BYTES=8 << 20).start()
+    """Heartbeats and pings follow fast upon each other."""
+    return lasting_server(STREAMING_HEARTBEAT_S=0.3).start()
+
+
+@pytest.fixture(scope="session")
+def roomy(lasting_server: NewServer) -> Server:
+    """Events may be large; a ping each second."""
+    return lasting_server(STREAMING_HEARTBEAT_S=1, STREAMING_MAX_EVENT_BYTES=8 << 20).start()
 
 
 @pytest.fixture(scope="session")
