@@ -30,9 +30,9 @@ WORK: tuple[tuple[str, dict[str, Any]], ...] = (
     ("checking", {}),
 )
 #: Seconds after its submission within which a job is cancelled.
-WITHIN_S = 0.8
+WITHIN_S = 0.5
 #: Cancels under way at the same time.
-AT_ONCE = 4
+AT_ONCE = 6
 
 
 @dataclass(frozen=True)

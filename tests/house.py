@@ -14,6 +14,7 @@ from streaming.runners.threads import ThreadRunner
 from streaming.snapshot import Snapshot, Snapshots
 from streaming.storage.base import JobRow, Storage
 from streaming.storage.memory import MemoryStorage
+from streaming.storage.viewers import LocalViewers
 from streaming.tasks.registry import Task, TaskRegistry
 from tests.jobs import OWNER, events_of, new_job
 from tests.threads import TIMEOUT_S
@@ -35,6 +36,7 @@ class House:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = storage or MemoryStorage()
+        self.storage.viewers = LocalViewers(clock=clock)
         self.snapshots = Snapshots(self.storage.log, self.storage.index)
         self.tasks = TaskRegistry(tasks)
         self._clock = clock

@@ -45,7 +45,8 @@ class JobReader:
         assert self.gap is not None, "a snapshot without a gap"
         first, last = self.gap
         assert data["seq"] == data["job"]["seq"]
-        assert data["seq"] >= last or data["seq"] >= first - 1
+        # Behind: it stands for the gap. Ahead: it is all that there is.
+        assert data["seq"] == (last if first == self.position + 1 else first - 1)
         self.gap, self.position = None, data["seq"]
         self.texts = {each["item"]: each["text"] for each in data["job"]["texts"]}
         self.ended = data["job"]["status"] in ("completed", "failed", "cancelled")

@@ -108,6 +108,21 @@ def test_an_artifact_is_stored_and_told(content: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "given", "told"),
+    [
+        ("漢", "text/csv", "text/csv; charset=utf-8"),
+        ("漢", "text/csv; charset=utf-8", "text/csv; charset=utf-8"),
+        ("{}", "application/json", "application/json"),
+        (b"\xff", "text/csv", "text/csv"),
+    ],
+)
+def test_text_of_ours_says_how_it_is_encoded(content: Any, given: str, told: str) -> None:
+    [shown] = data(lambda ctx: ctx.artifact("a", content, media_type=given), "artifact")
+
+    assert shown["media_type"] == told
+
+
+@pytest.mark.parametrize(
     "name", ["", ".hidden", "a/b", "../a", "a b", "é", "x" * 101, "a\n", "a\0", "٣"]
 )
 def test_a_name_that_no_artifact_may_have_fails_the_job(name: str) -> None:

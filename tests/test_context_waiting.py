@@ -66,6 +66,16 @@ def test_an_answer_is_checked_and_made_into_its_model() -> None:
     assert house.data(job, "job.completed")[0]["output"] == 3
 
 
+@pytest.mark.parametrize("schema", [{"type": "strin"}, {"properties": 7}, {"pattern": "("}])
+def test_a_schema_that_is_none_fails_the_job_at_once(schema: dict[str, Any]) -> None:
+    made: Task = task("asks")(lambda ctx, input: ctx.ask("Which?", schema=schema))
+    house = House(made)
+    job = house.run(made)
+
+    assert house.data(job, "job.failed")[0]["error"]["code"] == "invalid_schema"
+    assert house.data(job, "input.requested") == []
+
+
 def test_questions_are_named_by_their_step_and_number() -> None:
     @task("asks")
     def asks(ctx: JobContext, input: Any) -> None:

@@ -144,6 +144,13 @@ class Readers(RuleBasedStateMachine):
             assert reader.ended == (job in self.closed)
         assert client.cursor.ended == (client.jobs.keys() <= self.closed)
 
+    @rule(client=clients, ahead=st.integers(1, 5), transport=TRANSPORT)
+    def come_with_a_position_ahead(self, client: Client, ahead: int, transport: Any) -> None:
+        client.disconnect()
+        for job, reader in client.jobs.items():
+            reader.position, reader.texts, reader.ended = self.last[job] + ahead, {}, False
+        self.catch_up(client, transport)
+
     @invariant()
     def snapshots_hold_what_was_written(self) -> None:
         for job in self.jobs:

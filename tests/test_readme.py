@@ -11,11 +11,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 import requests
 
+from streaming import server_of
 from tests.e2e.server import PATIENCE_S, free_port, procfile_command
 from tests.e2e.waiting import eventually
 from tests.readme import ROOT, Example, blocks, examples, files
@@ -228,6 +229,20 @@ def test_the_configuration_for_gunicorn_serves_an_app_of_ones_own(tmp_path: Path
     finally:
         server.stop()
     assert server.exit_code == 0
+
+
+def test_the_app_with_a_login_knows_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_LOG_URL", "memory://")
+    app: dict[str, Any] = {"__name__": "login_app"}
+    exec(files()["login_app.py"], app)
+    server_of(app["app"]).start(timeout=5)
+
+    with app["app"].test_client() as client:
+        assert client.get("/v1/jobs").status_code == 401
+        with client.session_transaction() as session:
+            session["user"] = "ann"
+        assert client.get("/v1/jobs").status_code == 200
+    server_of(app["app"]).drain()
 
 
 def test_what_is_shown_may_leave_out_lines_and_parts_of_lines() -> None:

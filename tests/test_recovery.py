@@ -259,13 +259,33 @@ def test_who_has_run_alone_for_a_time_is_acquitted(gate: Gate) -> None:
 def test_the_next_suspect_comes_at_once_when_one_has_ended(gate: Gate) -> None:
     house, _, jobs = suspects(gate, 2)
     gate.open()
-    house.registry._try_suspects()
-    house.end(jobs[0])
-    eventually(lambda: not house.runner.knows(jobs[0]))
+
+    for job in reversed(jobs):  # the newest goes first: the older ones went on for a while
+        house.registry._try_suspects()
+        assert house.end(job).data["output"] == "let go"
+        eventually(lambda job=job: not house.runner.knows(job))
+
+
+def test_who_died_on_trial_before_goes_first(gate: Gate) -> None:
+    made = held_at(gate)
+    house = House(made)
+    died = left_behind(house, made, lost(1), lost(2, on_trial=True))
+    left_behind(house, made, lost(1), lost(2))
+    house.take_up()
 
     house.registry._try_suspects()
 
-    assert house.end(jobs[1]).data["output"] == "let go"
+    eventually(lambda: gate.inside)
+    assert house.runner.knows(died)
+
+
+def test_a_suspect_is_cancelled_before_its_trial(gate: Gate) -> None:
+    house, _, [job] = suspects(gate, 1)
+
+    assert house.registry.cancel(house.row(job), "enough").status == "cancelled"
+
+    house.registry._try_suspects()
+    assert house.runner.load().running == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from streaming.storage.memory import MemoryStorage
 from tests.clocks import Clock
 from tests.jobs import artifact, completed, delta, ended_job, events_of, new_job, seqs
 from tests.storage.conftest import STORAGES
+from tests.threads import eventually
 
 
 class Keeper:
@@ -23,7 +26,7 @@ class Keeper:
         self.storage = storage
         self.clock = Clock(time.time())
         self.snapshots = Snapshots(storage.log, storage.index)
-        self._retention = Retention(
+        self.retention = Retention(
             storage,
             self.snapshots,
             forget=self.forget,
@@ -40,7 +43,7 @@ class Keeper:
 
     def sweep(self, after_s: float = 0) -> None:
         self.clock.advance(after_s)
-        self._retention.sweep()
+        self.retention.sweep()
 
     def kept(self) -> list[str]:
         """Jobs that are there, the oldest first."""
@@ -133,14 +136,16 @@ def test_a_reader_behind_what_is_kept_is_told(memory: MemoryStorage) -> None:
     keeper = Keeper(memory, events=10)
     job = new_job(memory)
     memory.log.append(job, [delta("x") for _ in range(30)])
-    cursor = Cursor(memory.log, {job: 5}, snapshot=keeper.snapshots.public)
+    folds = keeper.snapshots
+    cursor = Cursor(memory.log, {job: 5}, snapshot=folds.public, base=folds.public_base)
 
     keeper.sweep()
 
     gap, snapshot = cursor.read(0)
     assert gap.data == {"from": 6, "to": 21}
     assert snapshot.data is not None
-    assert snapshot.data["job"]["text"] == "x" * 30
+    assert snapshot.data["job"]["text"] == "x" * 20
+    assert len(cursor.read(0)) == 10
 
 
 def test_under_size_pressure_the_oldest_ended_jobs_go_first(memory: MemoryStorage) -> None:
@@ -230,8 +235,31 @@ def test_too_many_uploads_are_dropped_the_oldest_first(memory: MemoryStorage) ->
     assert sorted(folder.name for folder in memory.blobs.folders("file_")) == ["file_b", "file_c"]
 
 
+def test_artifacts_of_no_job_are_dropped(memory: MemoryStorage) -> None:
+    keeper = Keeper(memory)
+    job = new_job(memory)
+    for folder in (job, "job_unknown"):
+        memory.blobs.put(f"{folder}/a", [b"x"])
+
+    keeper.sweep()
+
+    assert [folder.name for folder in memory.blobs.folders("job_")] == [job]
+
+
+def test_it_sweeps_by_itself(memory: MemoryStorage) -> None:
+    keeper = Keeper(memory)
+    job = ended_job(memory, ttl_s=10)
+    keeper.clock.advance(50)
+
+    keeper.retention.start()
+
+    eventually(lambda: job not in keeper.kept())
+
+
 @pytest.mark.parametrize("make", STORAGES.values(), ids=STORAGES.keys())
-def test_every_storage_is_kept_within_its_limits(make, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_every_storage_is_kept_within_its_limits(
+    make: Callable[[Path], Storage], tmp_path: Path
+) -> None:
     storage = make(tmp_path)
     storage.open(timeout=1)
     keeper = Keeper(storage, events=8, size=60_000)

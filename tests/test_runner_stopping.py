@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streaming import Cancelled, JobContext, Task, Unavailable, task
 from streaming.errors import Interrupted
+from tests.disk import Disk
 from tests.gate import Gate, listening
 from tests.house import House
-from tests.jobs import types
+from tests.jobs import completed, types
 from tests.threads import TIMEOUT_S, Background, eventually
 
 
@@ -85,6 +88,47 @@ def test_code_that_swallows_every_exception_is_ended_over_its_head(gate: Gate) -
     assert len(house.events(job)) == events
     gate.open()
     eventually(lambda: house.runner.load().stuck == 0)
+
+
+def test_a_job_is_ended_over_the_head_of_its_code_when_the_disk_has_room_again(
+    tmp_path: Path, gate: Gate
+) -> None:
+    @task("says")
+    def says(ctx: JobContext, input: Any) -> None:
+        ctx.text("x" * 20_000)  # its end will hold a part of this
+        gate.wait()
+
+    disk = Disk(tmp_path)
+    house = House(says, storage=disk.storage, stop_grace_s=0.02)
+    house.runner.start()
+    job = house.submit(says)
+    eventually(lambda: gate.inside)
+    disk.fill()
+    house.runner.stop(job, Cancelled())
+    eventually(disk.storage.fault)
+
+    disk.make_room()
+
+    assert house.end(job).type == "job.cancelled"
+    gate.open()
+    eventually(lambda: house.runner.load().running == 0)
+    disk.storage.close()
+
+
+def test_a_zombie_that_swallows_the_refusal_of_its_log_is_counted_as_stuck(gate: Gate) -> None:
+    @task("zombie")
+    def zombie(ctx: JobContext, input: Any) -> None:
+        house.storage.log.append(ctx.job, [completed("by another")])
+        while not gate.is_open:
+            with contextlib.suppress(BaseException):
+                ctx.text("too late")
+                ctx.sleep(0.001)
+
+    house = House(zombie, stop_grace_s=0.02)
+    house.runner.start()
+    house.submit(zombie)
+
+    eventually(lambda: house.runner.load().stuck == 1)
 
 
 def test_a_stuck_thread_keeps_its_place_until_it_returns(gate: Gate, held: Task) -> None:

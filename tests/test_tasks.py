@@ -256,6 +256,19 @@ def test_whatever_a_task_raises_its_job_fails(error: BaseException) -> None:
     assert failed["partial"] == {"text": "so far", "cut": False}
 
 
+def test_a_task_that_cancels_itself_fails() -> None:
+    @task("cancels")
+    async def cancels(ctx: JobContext, input: Any) -> None:
+        current = asyncio.current_task()
+        assert current is not None
+        current.cancel()
+        await asyncio.sleep(60)
+
+    house = House(cancels)
+
+    assert "cancelled itself" in house.data(house.run(cancels), "job.failed")[0]["error"]["detail"]
+
+
 def test_a_task_fails_with_a_code_of_its_own() -> None:
     made = task("fails")(fails)
     house = House(made)

@@ -38,9 +38,14 @@ class Tail:
         self._wakers: set[Waker] = set()
 
     def publish(self, row: JobRow, events: Sequence[Event]) -> None:
-        """Show what was committed to readers, and wake those who wait."""
+        """Show what was committed to readers, and wake those who wait.
+
+        A tail that was loaded between a commit and its publishing is ahead of it: it never goes
+        back, or a reader would seem to be ahead of the log.
+        """
         with self._lock:
-            self.row = row
+            if row.seq >= self.row.seq:
+                self.row = row
             self._events.extend(events)
             self._size += sum(len(event.json) for event in events)
             if not self._keep and (len(self._events) > 2 * TAIL_EVENTS or self._size > TAIL_BYTES):

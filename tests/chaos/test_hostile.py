@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import requests
@@ -22,6 +21,8 @@ pytestmark = pytest.mark.slow
 
 #: Seconds of quiet before a heartbeat, in all tests here.
 HEARTBEAT_S = 1.0
+#: Code that nothing stops: it computes for ever, blocks in C, swallows every exception.
+DEAF = (("spinning", {}), ("blocked", {"amount": 600}), ("swallowing", {}))
 #: Seconds from a cancel or a time-out to the terminal event, for tasks that do not listen.
 CONTRACT_S = 6.0
 
@@ -81,39 +82,45 @@ def stuck(server: Server) -> tuple[int, bool, float]:
 
 
 def started(server: Server, job: str) -> float:
+    """When it was seen to run."""
     server.api.reach(job, "running")
     return time.monotonic()
 
 
-@pytest.mark.parametrize(
-    ("task", "input"),
-    [("spinning", {}), ("blocked", {"amount": 600}), ("swallowing", {})],
-    ids=["computes for ever", "blocks in C", "swallows every exception"],
-)
-def test_code_that_does_not_listen_is_ended_without_it(
-    server: Server, watch: Watch, task: str, input: dict[str, Any]
-) -> None:
+def cancel(server: Server, job: str) -> float:
+    """When its cancel was asked for."""
+    asked_at = time.monotonic()
+    server.api.cancel(job)
+    return asked_at
+
+
+def test_code_that_does_not_listen_is_ended_without_it(server: Server, watch: Watch) -> None:
     ends = Ends()
     with beating(server):
-        overdue = server.api.submit(task, input, timeout_s=1)
-        overdue_at = started(server, overdue) + 1
-        cancelled = server.api.submit(task, input)
-        started(server, cancelled)
-        readers = [watch(server, job, on_event=ends.note) for job in (overdue, cancelled)]
-        asked_at = time.monotonic()
-        server.api.cancel(cancelled)
+        overdue = [server.api.submit(*work, timeout_s=1) for work in DEAF]
+        overdue_at = [started(server, job) + 1 for job in overdue]
+        cancelled = [server.api.submit(*work) for work in DEAF]
+        for job in cancelled:
+            started(server, job)
+        readers = [watch(server, job, on_event=ends.note) for job in overdue + cancelled]
+        cancelled_at = [cancel(server, job) for job in cancelled]
         for reader in readers:
             reader.wait(20)
-        eventually(lambda: stuck(server) == (2, True, 2.0), "two threads are shown as stuck")
+        many = len(readers)
+        eventually(lambda: stuck(server) == (many, True, float(many)), "all are shown as stuck")
 
-    assert readers[0].account.types[-1] == "job.failed"
-    assert server.api.snapshot(overdue)["error"]["code"] == "timed_out"
-    assert ends.at[overdue] - overdue_at <= CONTRACT_S
-    assert readers[1].account.types[-1] == "job.cancelled"
-    assert ends.at[cancelled] - asked_at <= CONTRACT_S
+    for job, at in zip(overdue, overdue_at, strict=True):
+        assert server.api.snapshot(job)["error"]["code"] == "timed_out"
+        assert ends.at[job] - at <= CONTRACT_S
+    for job, at in zip(cancelled, cancelled_at, strict=True):
+        assert server.api.snapshot(job)["status"] == "cancelled"
+        assert ends.at[job] - at <= CONTRACT_S
 
 
-def test_a_thread_counts_as_stuck_until_its_code_returns(server: Server, watch: Watch) -> None:
+def test_a_thread_counts_as_stuck_until_its_code_returns(
+    start_server: StartServer, watch: Watch
+) -> None:
+    server = start_server("gevent")
     job = server.api.submit("blocked", {"amount": 7})
     started(server, job)
     reader = watch(server, job)
@@ -123,6 +130,20 @@ def test_a_thread_counts_as_stuck_until_its_code_returns(server: Server, watch: 
     eventually(lambda: stuck(server) == (0, False, 0.0), "it is given back")
     assert reader.account.types[-1] == "job.cancelled"
     assert server.api.snapshot(job)["status"] == "cancelled"
+
+
+def test_a_greenlet_that_swallows_every_exception_lets_the_others_run(
+    start_server: StartServer, watch: Watch
+) -> None:
+    server = start_server("gevent", STREAMING_HEARTBEAT_S=HEARTBEAT_S)
+    job = server.api.submit("swallowing-cooperative")
+    reader = watch(server, job)
+    with beating(server):
+        started(server, job)
+        asked_at = cancel(server, job)
+        reader.wait(20)
+        assert time.monotonic() - asked_at <= CONTRACT_S
+    assert reader.account.types[-1] == "job.cancelled"
 
 
 def test_twenty_event_loops_at_once_run_in_peace(server: Server, watch: Watch) -> None:
@@ -141,12 +162,13 @@ def test_a_task_that_leaves_like_a_script_fails_and_nothing_else_does(server: Se
     assert server.workers() == workers
 
 
-# 3 and 4 are what gunicorn takes for a worker that cannot boot, and gives up.
-@pytest.mark.parametrize("code", [0, 3])
+# 3 is what gunicorn takes for a worker that cannot boot, and gives up.
+@pytest.mark.parametrize(("worker_class", "code"), [("gevent", 3), ("gthread", 0)])
 def test_a_job_that_kills_its_worker_fails_and_those_beside_it_complete(
-    server: Server, watch: Watch, code: int
+    start_server: StartServer, watch: Watch, worker_class: str, code: int
 ) -> None:
-    innocents = [server.api.submit("counting", {"amount": 200}) for _ in range(5)]
+    server = start_server(worker_class)
+    innocents = [server.api.submit("counting", {"amount": 100}) for _ in range(3)]
     readers = [watch(server, job) for job in innocents]
     for job in innocents:
         started(server, job)
@@ -162,6 +184,6 @@ def assert_completed(server: Server, readers: list[Reader]) -> None:
         reader.wait(60)
         shown = server.api.snapshot(reader.job)
         assert shown["status"] == "completed", shown["error"]
-        assert shown["text"] == "".join(f"{number} " for number in range(200))
+        assert shown["text"] == "".join(f"{number} " for number in range(100))
         assert reader.account.text == shown["text"]
         assert +reader.account.judge(shown["seq"]) == {}

@@ -259,3 +259,10 @@ def pausing_before_large_text(ctx: JobContext, input: Size) -> None:
     """Wait for a word, then emit one text of so many bytes."""
     ctx.ask("Ready?")
     ctx.text("0123456789abcdef" * (input.bytes // 16))
+
+
+@task("asking-then-sleeping")
+def asking_then_sleeping(ctx: JobContext, input: dict[str, Any]) -> None:
+    """Ask for a verdict, then sleep."""
+    ctx.ask("Is it good?", schema=VERDICT)
+    ctx.sleep(600)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from streaming.storage.base import Storage, Viewer
 from tests.threads import together
 
@@ -51,6 +53,24 @@ def test_leaving_again_and_moving_afterwards_do_nothing(storage: Storage) -> Non
     storage.viewers.leave("job_unknown", "nobody")
 
     assert storage.viewers.of("job_a") == []
+
+
+def test_a_job_that_nobody_has_watched_is_absent_for_ever(storage: Storage) -> None:
+    storage.viewers.enter("job_b", "sse", 0)
+
+    assert storage.viewers.absent_s("job_a") == math.inf
+
+
+def test_absence_begins_when_the_last_viewer_leaves(storage: Storage) -> None:
+    first, second = (storage.viewers.enter("job_a", "sse", 0) for _ in range(2))
+    storage.viewers.leave("job_a", first)
+    assert storage.viewers.absent_s("job_a") == 0
+
+    storage.viewers.leave("job_a", second)
+    assert 0 <= storage.viewers.absent_s("job_a") < 60
+    storage.viewers.leave("job_a", "nobody")
+    storage.viewers.enter("job_a", "ws", 0)
+    assert storage.viewers.absent_s("job_a") == 0
 
 
 def test_many_come_and_go_at_once(storage: Storage) -> None:

@@ -1,0 +1,204 @@
+"""SIGTERM and HUP: every stream is told, the jobs go on, and nobody notices an outage."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import httpx
+import pytest
+import requests
+from httpx_sse import connect_sse
+
+from tests.e2e.clients import READERS, TERMINAL, Api, Envelope, Json, Reader, Socket
+from tests.e2e.conftest import NewServer
+from tests.e2e.reading import assert_ended, assert_whole, texts, types_of
+from tests.e2e.waiting import eventually
+
+#: Seconds in which a server has left, by default.
+LEAVES_S = 10.0
+
+
+def read_post(api: Api) -> list[Envelope]:
+    """What a POST that is answered with a stream gives."""
+    body = {"task": "asking", "input": {}}
+    with (
+        httpx.Client(timeout=20) as client,
+        connect_sse(client, "POST", f"{api.url}/v1/jobs", json=body) as source,
+    ):
+        return [frame.json() for frame in source.iter_sse() if frame.data]
+
+
+def read_socket(api: Api, path: str, job: str | None = None) -> tuple[list[Envelope], int | None]:
+    with Socket(api, path) as connection:
+        if job is not None:
+            connection.ask("subscribe", job=job)
+        return list(iter(connection.receive, None)), connection.code
+
+
+def viewers(api: Api, job: str) -> int:
+    return api.get(f"/v1/jobs/{job}/viewers").json()["count"]
+
+
+def test_sigterm_tells_every_stream_and_exits_in_time(new_server: NewServer) -> None:
+    server = new_server().start()
+    api = server.api
+    job = api.submit("asking")
+    last = api.reach(job, "waiting_for_input")["seq"]
+    one_way = {name: READERS[name] for name in ("sse", "ndjson", "feed")}
+
+    with ThreadPoolExecutor(8) as pool, requests.Session() as idle:
+        idle.get(f"{server.url}/healthz", timeout=5)
+        streams = [pool.submit(list, read(api, job)) for read in one_way.values()]
+        streams.append(pool.submit(read_post, api))
+        sockets = [pool.submit(read_socket, api, f"/v1/jobs/{job}/ws")]
+        sockets.append(pool.submit(read_socket, api, "/v1/ws", job))
+        asked = {"params": {"after": last, "wait": 25}, "timeout": 20}
+        poll = pool.submit(api.get, f"/v1/jobs/{job}/poll", **asked)
+        eventually(lambda: viewers(api, job) == 6, "all of them watch")
+        eventually(lambda: len(api.get("/v1/jobs").json()["jobs"]) == 2, "the POST is accepted")
+
+        exit_s = server.stop()
+
+        for stream in streams:
+            assert_closed(stream.result())
+        for socket in sockets:
+            messages, code = socket.result()
+            assert_closed(messages)
+            assert code == 1012
+        assert poll.result().status_code in (200, 503)
+    assert exit_s < LEAVES_S
+    assert server.process.returncode == 0
+
+
+def assert_closed(events: list[Envelope]) -> None:
+    assert types_of(events)[-1] == "stream.closing"
+    assert set(events[-1]["data"]) == {"reason", "retry_s"}
+
+
+@pytest.mark.parametrize("task", ["counting", "deaf", "sleeping-async", "sleeping-cooperative"])
+def test_a_job_that_runs_does_not_hold_up_the_exit(new_server: NewServer, task: str) -> None:
+    server = new_server().start()
+    job = server.api.submit(task)
+    server.api.reach(job, "running")
+
+    exit_s = server.stop()
+
+    assert exit_s < LEAVES_S
+    assert "Traceback" not in server.log_text()
+
+
+def test_what_was_accepted_goes_on_after_a_restart(new_server: NewServer) -> None:
+    server = new_server(STREAMING_JOBS=2).start()
+    api = server.api
+    asking, running = api.submit("asking"), api.submit("counting")
+    queued = api.submit("plain", {"words": ["late"]})
+    ended = api.post(
+        "/v1/jobs",
+        json={"task": "failing", "input": {}},
+        headers={"Prefer": "wait=0", "Idempotency-Key": "kept"},
+    ).json()["id"]
+    eventually(lambda: len(api.snapshot(running)["text"]) > 10, "it has said something")
+    before = api.snapshot(running)["text"]
+
+    server.stop()
+    server.start()
+
+    api.reach(asking, "waiting_for_input")
+    assert api.answer(asking, {"ok": True}).status_code == 200
+    assert api.finish(asking)["status"] == "completed"
+    assert api.finish(queued)["text"] == "late"
+    replayed = api.post(
+        "/v1/jobs", json={"task": "failing", "input": {}}, headers={"Idempotency-Key": "kept"}
+    )
+    assert replayed.json()["id"] == ended
+    eventually(lambda: len(api.snapshot(running)["text"]) >= len(before), "it goes on")
+    api.cancel(running)
+    log = api.log_of(running)
+    assert "".join(texts(log).values()) == api.finish(running)["text"]
+
+
+def test_readers_resume_over_a_restart(new_server: NewServer, read: Reader) -> None:
+    server = new_server().start()
+    api = server.api
+    job = api.submit("diary", {"path": "/dev/null"})
+
+    with closing(read(api, job)) as events:
+        seen = [next(events) for _ in range(4)]
+    server.stop()
+    server.start()
+    api.reach(job, "waiting_for_input")
+    api.answer(job, "go on")
+    seen += read(api, job, after=seen[-1]["seq"])
+
+    assert_ended(seen)
+    assert assert_whole(seen) == api.snapshot(job)["seq"]
+    assert "".join(texts(seen).values()) == api.snapshot(job)["output"]["text"]
+
+
+@contextmanager
+def asked_all_the_time(api: Api, job: str) -> Iterator[Json]:
+    """Requests of every kind, one after the other, each of which must be answered well."""
+    failures: list[str] = []
+    over = threading.Event()
+
+    def ask(number: int) -> None:
+        body = {"task": "plain", "input": {"words": [str(number)]}}
+        requests_made = [
+            lambda: api.get("/healthz"),
+            lambda: api.get(f"/v1/jobs/{job}"),
+            lambda: api.post("/v1/jobs", json=body),
+            lambda: api.get(f"/v1/jobs/{job}/poll", params={"wait": 0}),
+        ]
+        while not over.is_set():
+            for make in requests_made:
+                try:
+                    status = make().status_code
+                except requests.RequestException as error:
+                    failures.append(repr(error))
+                else:
+                    if status not in (200, 202):
+                        failures.append(str(status))
+
+    with ThreadPoolExecutor(2) as pool:
+        asking: list[Future[None]] = [pool.submit(ask, number) for number in range(2)]
+        try:
+            yield failures
+        finally:
+            over.set()
+        for each in asking:
+            each.result()
+
+
+def test_a_reload_is_no_outage(new_server: NewServer) -> None:
+    server = new_server().start()
+    api = server.api
+    job = api.submit("asking")
+    api.reach(job, "waiting_for_input")
+    (old,) = server.workers()
+
+    with ThreadPoolExecutor(1) as pool, asked_all_the_time(api, job) as failures:
+        reading = pool.submit(read_on, api, job)
+        eventually(lambda: viewers(api, job), "it is watched")
+        server.reload()
+        api.reach(job, "waiting_for_input")
+        api.answer(job, {"ok": True})
+        events = reading.result()
+
+    assert failures == []
+    assert old not in server.workers()
+    assert len(server.workers()) == 1
+    assert_ended(events)
+    assert assert_whole(events) == api.snapshot(job)["seq"]
+
+
+def read_on(api: Api, job: str) -> list[Envelope]:
+    """All events of the job, over as many streams as it takes."""
+    seen: list[Envelope] = []
+    while not seen or seen[-1]["type"] not in TERMINAL:
+        after = seen[-1]["seq"] if seen else 0
+        events = READERS["sse"](api, job, after=after)
+        seen += [event for event in events if event["type"] != "stream.closing"]
+    return seen

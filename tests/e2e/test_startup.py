@@ -1,0 +1,137 @@
+"""Starting: what stops it, and what it warns of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import NewServer
+from tests.e2e.server import Server
+
+
+@pytest.fixture
+def server_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewServer]:
+    """Makes a server of the default worker class: what is tested here does not depend on it."""
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Server:
+            settings = {"GUNICORN_WORKER_CLASS": "gevent", **settings}
+            folder = tmp_path_factory.mktemp("server")
+            worker_class = settings.pop("GUNICORN_WORKER_CLASS")
+            return stack.enter_context(Server(folder, worker_class, **settings))
+
+        yield make
+
+
+def refusal(server: Server) -> str:
+    """What a server that does not start says."""
+    server.launch()
+    assert server.wait_until_ended() != 0
+    return server.log_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "70000"),
+        ("GUNICORN_WORKER_CLASS", "eventlet"),
+        ("WEB_CONCURRENCY", "many"),
+        ("STREAMING_HEARTBEAT_S", "soon"),
+        ("STREAMING_ROTATE_S", "-1"),
+        ("STREAMING_JOBS", "0"),
+        ("STREAMING_QUEUE", "1.5"),
+        ("STREAMING_MAX_STREAMS", "0"),
+        ("STREAMING_MAX_BODY_BYTES", "-5"),
+        ("STREAMING_RETENTION_EVENTS", "none"),
+        ("STREAMING_ALLOW_ANONYMOUS", "perhaps"),
+        ("STREAMING_TASKS", "no.such.module"),
+    ],
+)
+def test_a_bad_value_stops_the_start_and_is_named(
+    server_with: NewServer, name: str, value: str
+) -> None:
+    said = refusal(server_with(**{name: value}))
+
+    assert name in said
+    assert value in said
+    assert "Traceback" not in said
+
+
+def test_an_unknown_kind_of_log_stops_the_start(server_with: NewServer) -> None:
+    assert "STREAMING_LOG_URL" in refusal(server_with(STREAMING_LOG_URL="mysql://host/name"))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", ""], ids=["said", "by-default-with-a-port"])
+def test_without_keys_it_does_not_serve_other_machines(server_with: NewServer, host: str) -> None:
+    said = refusal(server_with(HOST=host))
+
+    assert "STREAMING_API_KEYS" in said
+    assert "STREAMING_ALLOW_ANONYMOUS" in said
+
+
+@pytest.mark.parametrize(
+    "settings", [{"STREAMING_ALLOW_ANONYMOUS": "1"}, {"STREAMING_API_KEYS": "a-key"}], ids=str
+)
+def test_with_keys_or_when_it_is_said_it_serves_other_machines(
+    server_with: NewServer, settings: dict[str, str]
+) -> None:
+    server = server_with(HOST="0.0.0.0", **settings).start()
+
+    assert server.api.get("/healthz").status_code == 200
+
+
+def test_a_second_server_on_the_same_file_is_refused_and_the_first_goes_on(
+    server_with: NewServer,
+) -> None:
+    first = server_with().start()
+
+    said = refusal(server_with(STREAMING_VAR_DIR=first.var_dir))
+
+    assert str(first.var_dir / "streaming.db") in said
+    assert first.api.run("plain", {"words": ["a"]})["status"] == "completed"
+
+
+def test_without_a_shared_log_there_is_one_worker_and_a_warning(server_with: NewServer) -> None:
+    server = server_with(WEB_CONCURRENCY=4).start()
+
+    assert len(server.workers()) == 1
+    assert "WEB_CONCURRENCY" in server.log_text()
+    assert "REDIS_URL" in server.log_text()
+
+
+def test_where_the_disk_does_not_last_start_and_readiness_say_so(server_with: NewServer) -> None:
+    server = server_with(DYNO="web.1").start()
+
+    assert "lost" in server.log_text()
+    assert "lost" in server.api.get("/readyz").text
+
+
+def test_a_log_in_memory_serves_and_leaves_no_file(server_with: NewServer) -> None:
+    server = server_with(STREAMING_LOG_URL="memory://").start()
+
+    assert server.api.run("plain", {"words": ["a"]})["status"] == "completed"
+    assert not list(server.var_dir.rglob("*.db"))
+
+
+def test_the_path_of_the_log_may_be_given(server_with: NewServer) -> None:
+    server = server_with()
+    path = server.var_dir.parent / "other.db"
+    server = server_with(STREAMING_LOG_URL=f"sqlite:///{path}").start()
+
+    server.api.run("plain", {"words": ["a"]})
+
+    assert path.exists()
+
+
+def test_a_quiet_start_and_stop_log_no_warning_and_no_traceback(server_with: NewServer) -> None:
+    server = server_with().start()
+    server.api.run("plain", {"words": ["a"]})
+
+    server.stop()
+
+    said = server.log_text()
+    for word in ("Traceback", "WARNING", "ERROR", "Warning"):
+        assert word not in said
