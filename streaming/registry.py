@@ -322,7 +322,7 @@ class JobRegistry:
                 message = "it is not this job that its worker died of"
                 acquitted = {"level": "debug", "message": message, "acquitted": True}
                 with contextlib.suppress(LogRefusal, NotFound):  # it has just ended
-                    self._storage.log.append(tried.id, [Draft("log", acquitted)])
+                    self._storage.log.append(tried.id, [Draft("log", acquitted)], patient=False)
         with self._lock:
             row = self._suspects.pop(0) if self._suspects else None
         if row is not None:

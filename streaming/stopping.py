@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 
 from streaming.concurrency import Latch, native_lock, pause
@@ -15,11 +16,14 @@ logger = logging.getLogger(__name__)
 class StopSignal:
     """Set once, from any thread; the task's own thread checks it, sleeps on it, and is unwound."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = native_lock()
         self._latch = Latch()
         self._callbacks: list[Callable[[], object]] = []
         self.reason: Stop | None = None
+        #: On `clock`: when it was set.
+        self.set_at: float | None = None
         self._raised = False
 
     def set(self, reason: Stop) -> bool:
@@ -27,7 +31,7 @@ class StopSignal:
         with self._lock:
             if self.reason is not None:
                 return False
-            self.reason = reason
+            self.reason, self.set_at = reason, self._clock()
             callbacks, self._callbacks = self._callbacks, []
         self._latch.open()
         for call in callbacks:

@@ -61,7 +61,7 @@ class Attempt:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job = job
-        self.stop = StopSignal()
+        self.stop = StopSignal(clock=clock)
         self._shop = shop
         self._on_trial = on_trial
         self._clock = clock
@@ -70,8 +70,6 @@ class Attempt:
         self._context: JobContext | None = None
         #: On `clock`: when its running time is over, waiting for people left out.
         self._deadline: float | None = None
-        #: On `clock`: when it was told to stop.
-        self.stopped_at: float | None = None
 
     def run(self) -> None:
         """The whole attempt. A storage that stays away leaves the job to a later attempt."""
@@ -84,8 +82,7 @@ class Attempt:
 
     def ask_to_stop(self, reason: Stop) -> None:
         """Unwind the task; from any thread."""
-        if self.stop.set(reason):
-            self.stopped_at = self._clock()
+        self.stop.set(reason)
 
     def overdue(self) -> bool:
         """Whether its running time is over."""

@@ -215,11 +215,12 @@ class ThreadRunner(Runner):
                     logger.exception("looking at job %s failed", attempt.job)
 
     def _look_at(self, attempt: Attempt) -> None:
-        if attempt.stopped_at is None:
+        stopped_at = attempt.stop.set_at
+        if stopped_at is None:
             if attempt.overdue():
                 attempt.ask_to_stop(TimedOut("its running time is over (timeout_s)"))
             return
-        late = self._clock() - attempt.stopped_at > self._stop_grace_s
+        late = self._clock() - stopped_at > self._stop_grace_s
         if not late or isinstance(attempt.stop.reason, Interrupted):
             return
         with self._lock:
