@@ -25,7 +25,7 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
-from wsproto.utilities import RemoteProtocolError
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from bench.account import Account, Envelope
 
@@ -173,11 +173,11 @@ class Reader:
                 break
             except Cut:
                 self.cuts += 1
-            except (Torn, KeyError, TypeError) as torn:
-                self.account.torn.append(f"{type(torn).__name__}: {torn}")
             except (OSError, http.client.HTTPException) as error:
                 self.breaks.append((time.monotonic(), f"{self.transport}: {error!r}"))
                 pause_s = RETRY_S
+            except Exception as error:  # noqa: BLE001 - what cannot be read, in whatever way
+                self.account.torn.append(repr(error))
             if self._has_left():
                 break
             time.sleep(self._random.uniform(*pause_s))
@@ -250,7 +250,8 @@ def read_websocket(link: Link, job: str, position: str) -> Iterator[Arrival]:
                     envelope, text = _parse(text), ""
                     yield _position_of(envelope), envelope
             elif isinstance(event, Ping):
-                link.sock.sendall(ws.send(event.response()))
+                with contextlib.suppress(LocalProtocolError):  # a close came right behind it
+                    link.sock.sendall(ws.send(event.response()))
             elif isinstance(event, RejectConnection):
                 raise ConnectionError(f"refused with {event.status_code}")
             elif isinstance(event, CloseConnection):

@@ -149,6 +149,23 @@ def test_a_mutex_is_handed_over_first_come_first_served() -> None:
     assert order == list(range(10))
 
 
+def test_who_comes_again_does_not_overtake_those_who_wait() -> None:
+    mutex, order = Mutex(), []
+
+    def take() -> None:
+        with mutex:
+            order.append("who waited")
+
+    with mutex:
+        waiting = Background(take)
+        eventually(lambda: mutex._queue)
+    with mutex:
+        order.append("who came again")
+    waiting.result()
+
+    assert order == ["who waited", "who came again"]
+
+
 def test_an_error_gives_a_mutex_back() -> None:
     mutex = Mutex()
     with pytest.raises(ZeroDivisionError), mutex:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -256,38 +257,26 @@ def test_what_is_shown_may_leave_out_lines_and_parts_of_lines() -> None:
 
 def is_shown(said: str, shown: str) -> bool:
     """Whether the output is what the README says."""
-    pieces = [piece.splitlines() for piece in f"\n{said}".split(f"\n{ANYTHING}\n")]
-    lines = ["", *shown.rstrip("\n").split("\n")]
-    head, *middle, tail = [pieces[0], *pieces[1:-1], pieces[-1]] if pieces[1:] else [[], pieces[0]]
-    if not pieces[1:]:
-        return len(lines) == len(tail) and matches(tail, lines)
-    if not matches(head, lines):
-        return False
-    at = len(head)
-    for piece in middle:
-        while at <= len(lines) and not matches(piece, lines[at:]):
-            at += 1
-        at += len(piece)
-    return len(lines) - at >= len(tail) and matches(tail, lines[len(lines) - len(tail) :])
+    return re.fullmatch(pattern(said), shown.rstrip("\n") + "\n") is not None
 
 
-def matches(said: list[str], lines: list[str]) -> bool:
-    """Whether the lines begin with what is said."""
-    return len(said) <= len(lines) and all(
-        line_matches(*pair) for pair in zip(said, lines, strict=False)
-    )
+def pattern(said: str) -> str:
+    """A regular expression for it. What is found first counts, so that a failure is soon clear."""
+    first, *rest = re.split(rf"^{ANYTHING}\n", said, flags=re.MULTILINE)
+    if not rest:
+        return lines_pattern(first)
+    *middle, last = map(lines_pattern, rest)
+    found = "".join(rf"(?>(?:.*\n)*?{piece})" for piece in middle)
+    return rf"{lines_pattern(first)}{found}(?:.*\n)*{last}"
 
 
-def line_matches(said: str, line: str) -> bool:
-    head, *middle = said.split(ANYTHING)
-    if not middle:
-        return line == said
-    if not line.startswith(head):
-        return False
-    at = len(head)
-    for part in middle[:-1]:
-        found = line.find(part, at)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return len(line) - at >= len(middle[-1]) and line.endswith(middle[-1])
+def lines_pattern(said: str) -> str:
+    return "".join(map(line_pattern, said.splitlines()))
+
+
+def line_pattern(said: str) -> str:
+    first, *rest = map(re.escape, said.split(ANYTHING))
+    if not rest:
+        return rf"{first}\n"
+    *middle, last = rest
+    return first + "".join(rf"(?>.*?{part})" for part in middle) + rf".*{last}\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
@@ -33,6 +35,11 @@ def timed(*following: tuple[float, Draft]) -> list[Event]:
         at = f"2026-01-01T00:{int(second) // 60:02}:{second % 60:06.3f}Z"
         log.append(Event.of("job_a", seq, Draft(draft.type, draft.data, at=at)))
     return log
+
+
+def members(state: Snapshot) -> dict[str, Any]:
+    """All that a fold knows."""
+    return {**vars(state), "_texts": state.texts}
 
 
 def test_a_snapshot_has_the_members_of_the_contract() -> None:
@@ -89,7 +96,7 @@ def test_a_base_and_the_rest_are_the_whole(following: list[Draft], data: st.Data
 
     base = Snapshot.load(fold(log[:split]).dump())
 
-    assert fold(log[split:], onto=base).dump() == fold(log).dump()
+    assert members(fold(log[split:], onto=base)) == members(fold(log))
 
 
 @given(drafts())

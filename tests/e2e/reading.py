@@ -1,4 +1,4 @@
-"""What a reader makes of the envelopes it was given: written from the contract, not from the code."""
+"""What a reader makes of the envelopes it was given, as the contract has it."""
 
 from __future__ import annotations
 

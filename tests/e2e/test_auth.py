@@ -184,8 +184,9 @@ def test_a_preflight_of_a_trusted_origin_is_answered_without_a_key(nobody: Api) 
     assert "POST" in response.headers["Access-Control-Allow-Methods"]
 
 
-def test_every_transport_refuses_a_reader_without_a_key(nobody: Api, job: str) -> None:
-    for name, read in READERS.items():
-        with pytest.raises(Exception, match="401"):
-            next(read(nobody, job))
-            pytest.fail(name)
+@pytest.mark.parametrize("name", list(READERS))
+def test_every_transport_refuses_a_reader_without_a_key(nobody: Api, job: str, name: str) -> None:
+    reading = READERS[name](nobody, job)
+
+    with pytest.raises(Exception, match="401"):
+        next(reading)
