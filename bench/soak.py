@@ -65,7 +65,7 @@ class Plan:
     cuts: int = 1000
     worker_class: str = "gevent"
     seed: int = 0
-    bursts: int = 8
+    bursts: int = 6
     pause_s: float = 0.8
 
     @property

@@ -8,7 +8,16 @@ from contextlib import closing
 import pytest
 import websocket
 
-from tests.e2e.clients import Api, Reader, Socket, read_feed, read_ndjson, read_poll, read_sse
+from tests.e2e.clients import (
+    READERS,
+    Api,
+    Reader,
+    Socket,
+    read_feed,
+    read_ndjson,
+    read_poll,
+    read_sse,
+)
 from tests.e2e.reading import assert_ended, assert_whole, stored, types_of, upto
 from tests.e2e.waiting import eventually
 
@@ -17,6 +26,9 @@ BY_HTTP = pytest.mark.parametrize(
     [read_sse, read_ndjson, read_poll, read_feed],
     ids=["sse", "ndjson", "poll", "feed"],
 )
+
+#: Ways that take `from`: a subscribe command has none.
+WITH_FROM = [name for name in READERS if name != "shared-websocket"]
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +140,12 @@ def test_ahead_of_the_log_of_a_running_job_it_goes_on_after_gap_and_snapshot(
 
 
 @pytest.mark.parametrize("start", ["snapshot", "latest"])
+@pytest.mark.parametrize("name", WITH_FROM)
 def test_from_snapshot_and_latest_go_on_from_the_present_state(
-    api: Api, waiting: tuple[str, int], read: Reader, start: str
+    api: Api, waiting: tuple[str, int], name: str, start: str
 ) -> None:
-    if "shared" in read.__name__:
-        pytest.skip("a subscribe command has no `from`")
     job, last = waiting
+    read = READERS[name]
 
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(list, read(api, job, **{"from": start}))
