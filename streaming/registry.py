@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from streaming.concurrency import Thread, make_waker, native_lock, offload
+from streaming.concurrency import offload
 from streaming.errors import (
     Cancelled,
     Conflict,
@@ -27,23 +25,11 @@ from streaming.errors import (
     Unavailable,
 )
 from streaming.events import Draft, Json, new_id
+from streaming.keeper import JobKeeper
 from streaming.runners.base import Runner
 from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Storage, Submission
 from streaming.tasks.registry import TaskRegistry
-
-logger = logging.getLogger(__name__)
-
-#: Seconds between looks for viewers of jobs that end without them.
-TICK_S = 0.25
-#: Seconds between looks for jobs that nobody runs.
-ORPHANS_S = 5.0
-#: Attempts lost in a row that make a job suspicious of having killed its worker.
-SUSPICIOUS = 2
-#: Seconds that a suspicious job must run alone to be cleared.
-TRIAL_S = 1.0
-#: States of jobs that go on.
-UNFINISHED = ("queued", "running", "waiting_for_input", "cancelling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +46,7 @@ class Request:
 
 
 class JobRegistry:
-    """All that happens to jobs from outside. Owns the thread that looks after them."""
+    """All that happens to jobs from outside."""
 
     def __init__(
         self,
@@ -79,22 +65,20 @@ class JobRegistry:
         self._runner = runner
         self._retention_s = retention_s
         self._max_event_bytes = max_event_bytes
-        self._clock = clock
-        self._lock = native_lock()
-        #: Jobs that end without viewers: their grace, and when they were accepted here.
-        self._watched: dict[str, tuple[float, float]] = {}
-        #: Jobs that nobody ran at the last look.
-        self._orphans: set[str] = set()
-        #: Jobs whose attempts were lost twice in a row: they run one after the other.
-        self._suspects: list[JobRow] = []
-        #: The one of them that runs, and since when.
-        self._on_trial: tuple[JobRow, float] | None = None
-        self._keeper = Thread(self._keep, name="job-keeper")
+        #: Looks after jobs that go on.
+        self.keeper = JobKeeper(
+            storage=storage,
+            snapshots=snapshots,
+            tasks=tasks,
+            runner=runner,
+            cancel=self.cancel,
+            clock=clock,
+        )
 
     def start(self) -> None:
         """Take up the jobs that an earlier process left, and look after all from now on."""
-        self.recover(self._unfinished())
-        self._keeper.start()
+        self.recover()
+        self.keeper.start()
 
     def submit(
         self, owner: str, request: Request, *, key: str | None = None, digest: str = ""
@@ -123,7 +107,7 @@ class JobRegistry:
         if not new:
             self._runner.release(cooperative=task.cooperative)
             return row, False
-        self._watch_viewers(row)
+        self.keeper.watch(row)
         self._runner.enqueue(row.id, cooperative=task.cooperative, reserved=True)
         return row, True
 
@@ -158,7 +142,7 @@ class JobRegistry:
             self._storage.log.append(row.id, [requested], expect=expect, patient=False)
         except (LogRefusal, NotFound):
             return self._storage.index.get(row.id) or row
-        if self._runner.stop(row.id, Cancelled(reason or "")) or self._clear_suspect(row.id):
+        if self._runner.stop(row.id, Cancelled(reason or "")) or self.keeper.release(row.id):
             self._end_queued(row.id, reason)
         return self._storage.index.get(row.id) or row
 
@@ -196,22 +180,9 @@ class JobRegistry:
         self._storage.blobs.delete(job)
         self._snapshots.drop(job)
 
-    def recover(self, rows: Collection[JobRow]) -> None:
-        """Run jobs that nobody runs, from their last checkpoints; end those that were cancelled."""
-        if rows:
-            logger.warning("taking up %d jobs that were under way", len(rows))
-        suspects = []
-        for row in rows:
-            self._watch_viewers(row)
-            state = self._snapshots.state(row.id) if row.attempt else None
-            if state is not None and state.lost_attempts >= SUSPICIOUS:
-                suspects.append((state.lost_trials, row))
-            else:
-                self._runner.enqueue(row.id, cooperative=self._is_cooperative(row))
-        # Who died on trial before goes first, then the newest: the others went on for a while.
-        suspects.sort(key=lambda each: (each[0], each[1].id), reverse=True)
-        with self._lock:
-            self._suspects += [row for _, row in suspects]
+    def recover(self) -> None:
+        """Run the jobs that an earlier process left, from their last checkpoints."""
+        self.keeper.adopt_all()
 
     def drain(self, *, finish_s: float, unwind_s: float) -> None:
         """Take no more jobs, and finish or hand over those that run."""
@@ -273,92 +244,6 @@ class JobRegistry:
                 f"request {request!r} has another answer already", code="already_answered"
             )
         return row
-
-    # -- looking after jobs
-
-    def _keep(self) -> None:
-        waker = make_waker()
-        next_look = self._clock() + ORPHANS_S
-        while True:
-            waker.wait(TICK_S)
-            try:
-                self._cancel_unwatched()
-                self._try_suspects()
-                if self._clock() >= next_look:
-                    next_look = self._clock() + ORPHANS_S
-                    self._adopt_orphans()
-            except Unavailable as error:
-                logger.warning("looking after jobs has to wait: %s", error.detail)
-            except Exception:  # whatever it was, the next look must come
-                logger.exception("looking after jobs failed")
-
-    def _watch_viewers(self, row: JobRow) -> None:
-        if row.options.get("on_disconnect") == "cancel":
-            with self._lock:
-                self._watched[row.id] = (row.options["disconnect_grace_s"], self._clock())
-
-    def _cancel_unwatched(self) -> None:
-        with self._lock:
-            watched = dict(self._watched)
-        for job, (grace_s, accepted_at) in watched.items():
-            row = self._storage.index.get(job)
-            if row is None or row.closed:
-                with self._lock:
-                    self._watched.pop(job, None)
-                continue
-            absent_s = min(self._clock() - accepted_at, self._storage.viewers.absent_s(job))
-            if absent_s > grace_s and row.status != "cancelling":
-                self.cancel(row, "nobody watches it any more")
-
-    def _try_suspects(self) -> None:
-        """Jobs that may have killed their worker run one after the other: so it shows which."""
-        if self._on_trial is not None:
-            tried, since = self._on_trial
-            running = self._runner.knows(tried.id)
-            if running and self._clock() - since < TRIAL_S:
-                return
-            self._on_trial = None
-            if running:
-                message = "it is not this job that its worker died of"
-                acquitted = {"level": "debug", "message": message, "acquitted": True}
-                with contextlib.suppress(LogRefusal, NotFound):  # it has just ended
-                    self._storage.log.append(tried.id, [Draft("log", acquitted)], patient=False)
-        with self._lock:
-            row = self._suspects.pop(0) if self._suspects else None
-        if row is not None:
-            self._on_trial = (row, self._clock())
-            self._runner.enqueue(row.id, cooperative=self._is_cooperative(row), on_trial=True)
-
-    def _clear_suspect(self, job: str) -> bool:
-        """Whether the job waited for its trial; it does no longer."""
-        with self._lock:
-            before = len(self._suspects)
-            self._suspects = [row for row in self._suspects if row.id != job]
-            return len(self._suspects) < before
-
-    def _is_cooperative(self, row: JobRow) -> bool:
-        task = self._tasks.find(row.task)
-        return task is not None and task.cooperative
-
-    def _adopt_orphans(self) -> None:
-        """Jobs that nobody runs at two looks in a row, as after a time without storage."""
-        waiting = {row.id for row in self._suspects}
-        orphans = [
-            row
-            for row in self._unfinished()
-            if row.id not in waiting and not self._runner.knows(row.id)
-        ]
-        self.recover([row for row in orphans if row.id in self._orphans])
-        self._orphans = {row.id for row in orphans}
-
-    def _unfinished(self) -> Collection[JobRow]:
-        """All jobs that go on, the oldest first."""
-        rows: list[JobRow] = []
-        before = None
-        while page := self._storage.index.list(statuses=UNFINISHED, before=before, limit=1000):
-            rows += page
-            before = page[-1].id
-        return rows[::-1]
 
 
 def digest_of(body: Any) -> str:

@@ -83,7 +83,7 @@ class House:
 
     def take_up(self) -> None:
         """What a server does at its start with the jobs that go on."""
-        self.registry.recover(self.registry._unfinished())
+        self.registry.recover()
 
     def row(self, job: str) -> JobRow:
         row = self.storage.index.get(job)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from streaming import JobContext, Task, task
 from streaming.events import Draft
-from streaming.registry import SUSPICIOUS, TRIAL_S
+from streaming.keeper import SUSPICIOUS, TRIAL_S
 from streaming.tasks.registry import LOST_ATTEMPTS, LOST_TRIALS
 from tests.clocks import Clock
 from tests.gate import Gate, held_at
@@ -208,10 +208,10 @@ def test_jobs_without_viewers_get_their_grace_again() -> None:
     second.runner._threads.limit = 0  # it waits
     second.take_up()
     clock.advance(29)
-    second.registry._cancel_unwatched()
+    second.registry.keeper.cancel_unwatched()
     assert second.row(job).status == "queued"
     clock.advance(2)
-    second.registry._cancel_unwatched()
+    second.registry.keeper.cancel_unwatched()
 
     assert second.row(job).status == "cancelled"
 
@@ -234,8 +234,8 @@ def test_jobs_whose_attempts_were_lost_run_one_after_the_other(gate: Gate) -> No
     assert house.runner.load().running == 0
 
     for running in (1, 2, 3):
-        house.registry._try_suspects()
-        house.registry._try_suspects()  # too soon for the next one
+        house.registry.keeper.try_suspects()
+        house.registry.keeper.try_suspects()  # too soon for the next one
         eventually(lambda count=running: gate.inside == count)
         clock.advance(TRIAL_S + 0.1)
 
@@ -244,12 +244,12 @@ def test_jobs_whose_attempts_were_lost_run_one_after_the_other(gate: Gate) -> No
 
 def test_who_has_run_alone_for_a_time_is_acquitted(gate: Gate) -> None:
     house, clock, [job] = suspects(gate, 1)
-    house.registry._try_suspects()
+    house.registry.keeper.try_suspects()
     eventually(lambda: gate.inside)
     assert house.state(job).lost_trials == 1
 
     clock.advance(TRIAL_S + 0.1)
-    house.registry._try_suspects()
+    house.registry.keeper.try_suspects()
 
     assert house.state(job).lost_trials == 0
     gate.open()
@@ -261,7 +261,7 @@ def test_the_next_suspect_comes_at_once_when_one_has_ended(gate: Gate) -> None:
     gate.open()
 
     for job in reversed(jobs):  # the newest goes first: the older ones went on for a while
-        house.registry._try_suspects()
+        house.registry.keeper.try_suspects()
         assert house.end(job).data["output"] == "let go"
         eventually(lambda job=job: not house.runner.knows(job))
 
@@ -273,7 +273,7 @@ def test_who_died_on_trial_before_goes_first(gate: Gate) -> None:
     left_behind(house, made, lost(1), lost(2))
     house.take_up()
 
-    house.registry._try_suspects()
+    house.registry.keeper.try_suspects()
 
     eventually(lambda: gate.inside)
     assert house.runner.knows(died)
@@ -284,7 +284,7 @@ def test_a_suspect_is_cancelled_before_its_trial(gate: Gate) -> None:
 
     assert house.registry.cancel(house.row(job), "enough").status == "cancelled"
 
-    house.registry._try_suspects()
+    house.registry.keeper.try_suspects()
     assert house.runner.load().running == 0
 
 
@@ -303,7 +303,7 @@ def test_a_job_that_loses_its_workers_again_and_again_fails(attempts: list[Draft
     second = House(made, storage=house.storage)
     second.take_up()
 
-    second.registry._try_suspects()
+    second.registry.keeper.try_suspects()
 
     assert house.end(job).data["error"]["code"] == "worker_lost"
 
@@ -327,9 +327,9 @@ def test_a_job_that_nobody_runs_at_two_looks_is_taken_up() -> None:
     house = House(made)
     job = left_behind(house, made, started(1))
 
-    house.registry._adopt_orphans()
+    house.registry.keeper.adopt_orphans()
     assert types(house.events(job))[-1] == "job.started"
-    house.registry._adopt_orphans()
+    house.registry.keeper.adopt_orphans()
 
     assert house.end(job).data["output"] == "done"
 
@@ -341,7 +341,7 @@ def test_jobs_that_run_or_wait_are_no_orphans(gate: Gate) -> None:
     eventually(lambda: gate.inside)
 
     for _ in range(3):
-        house.registry._adopt_orphans()
+        house.registry.keeper.adopt_orphans()
     gate.open()
 
     for job in jobs:

@@ -243,11 +243,11 @@ def watched_job(grace_s: float = 30) -> tuple[House, Clock, str]:
 def test_a_job_that_nobody_ever_watched_ends_after_its_grace() -> None:
     house, clock, job = watched_job()
     clock.advance(29)
-    house.registry._cancel_unwatched()
+    house.registry.keeper.cancel_unwatched()
     assert house.row(job).status == "running"
 
     clock.advance(2)
-    house.registry._cancel_unwatched()
+    house.registry.keeper.cancel_unwatched()
 
     assert "nobody" in house.end(job).data["reason"]
 
@@ -257,14 +257,14 @@ def test_the_grace_begins_when_the_last_viewer_has_left() -> None:
     viewer = house.storage.viewers.enter(job, "sse", 0)
     for _ in range(5):
         clock.advance(29)
-        house.registry._cancel_unwatched()
+        house.registry.keeper.cancel_unwatched()
     house.storage.viewers.leave(job, viewer)
 
     clock.advance(29)
-    house.registry._cancel_unwatched()
+    house.registry.keeper.cancel_unwatched()
     assert house.row(job).status == "running"
     clock.advance(2)
-    house.registry._cancel_unwatched()
+    house.registry.keeper.cancel_unwatched()
 
     assert house.end(job).type == "job.cancelled"
 
@@ -273,10 +273,10 @@ def test_a_viewer_who_comes_back_in_time_keeps_the_job() -> None:
     house, clock, job = watched_job()
     clock.advance(20)
     house.storage.viewers.enter(job, "ws", 0)
-    house.registry._cancel_unwatched()
+    house.registry.keeper.cancel_unwatched()
 
     clock.advance(25)
-    house.registry._cancel_unwatched()
+    house.registry.keeper.cancel_unwatched()
 
     assert house.row(job).status == "running"
     house.registry.cancel(house.row(job))
@@ -289,7 +289,7 @@ def test_a_job_that_continues_needs_no_viewer() -> None:
     house.until_type(job, "job.started")
 
     clock.advance(10_000)
-    house.registry._cancel_unwatched()
+    house.registry.keeper.cancel_unwatched()
 
     assert house.row(job).status == "running"
     house.registry.cancel(house.row(job))
@@ -301,9 +301,9 @@ def test_ended_jobs_are_not_looked_after_any_more() -> None:
     house.end(job)
 
     clock.advance(100)
-    house.registry._cancel_unwatched()
+    house.registry.keeper.cancel_unwatched()
 
-    assert house.registry._watched == {}
+    assert house.registry.keeper._watched == {}
 
 
 # Answers.

@@ -155,12 +155,12 @@ def asked_all_the_time(api: Api, job: str) -> Iterator[Json]:
         while not over.is_set():
             for make in requests_made:
                 try:
-                    status = make().status_code
+                    response = make()
                 except requests.RequestException as error:
                     failures.append(repr(error))
                 else:
-                    if status not in (200, 202):
-                        failures.append(str(status))
+                    if response.status_code not in (200, 202):
+                        failures.append(f"{response.url} {response.text}")
 
     with ThreadPoolExecutor(2) as pool:
         asking: list[Future[None]] = [pool.submit(ask, number) for number in range(2)]

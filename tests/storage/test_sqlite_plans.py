@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streaming.events import dumps, new_id
-from streaming.registry import UNFINISHED
+from streaming.keeper import UNFINISHED
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.sqlite.schema import connect, prepare
 from streaming.summary import blank
