@@ -1,38 +1,115 @@
-"""The tail: what readers of a process share."""
+"""What is kept in memory of each log: bounded, shared, and never of a removed job."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from pathlib import Path
 
-from streaming.events import Draft, Event
-from streaming.storage.base import JobRow
-from streaming.storage.tail import Tail
-from streaming.summary import blank
+import pytest
 
-ROW = JobRow("job_a", "me", blank("writing", "2026-01-01T00:00:00.000Z"))
-
-
-def event(seq: int) -> Event:
-    return Event.of("job_a", seq, Draft("text.delta", {"item": "answer", "text": str(seq)}))
-
-
-def test_a_tail_that_was_loaded_after_a_commit_does_not_go_back_when_it_is_published() -> None:
-    tail = Tail(replace(ROW, seq=7), keep=False)
-
-    tail.publish(replace(ROW, seq=6), [event(6)])
-
-    assert tail.row.seq == 7
-    page = tail.page(7, 10)
-    assert page is not None
-    assert (page.events, page.last) == ((), 7)
+from streaming.concurrency import make_waker
+from streaming.errors import NotFound, Unavailable
+from streaming.storage.base import JobRow, first_row
+from streaming.storage.sqlite import SqliteStorage
+from streaming.storage.tail import CLOSED_TAILS, TAIL_BYTES, TAIL_EVENTS, Tail, Tails
+from tests.jobs import delta, ended_job, events_of, new_job, seqs, submission
+from tests.storage.conftest import make_sqlite
 
 
-def test_what_is_published_late_is_given_once_and_in_order() -> None:
-    tail = Tail(replace(ROW, seq=7), keep=False)
-    tail.publish(replace(ROW, seq=6), [event(6)])
-    tail.publish(replace(ROW, seq=7), [event(7)])
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[SqliteStorage]:
+    opened = make_sqlite(tmp_path)
+    opened.open(timeout=1)
+    yield opened
+    opened.close()
 
-    page = tail.page(5, 10)
 
-    assert page is not None
-    assert [each.seq for each in page.events] == [6, 7]
+def tail_of(storage: SqliteStorage, job: str) -> Tail:
+    return storage._database.tails.get(job)
+
+
+def test_a_bounded_number_of_events_is_kept(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+
+    for _ in range(10):
+        storage.log.append(job, [delta("x") for _ in range(100)])
+
+    assert len(tail_of(storage, job)._events) <= 2 * TAIL_EVENTS
+    assert seqs(events_of(storage, job)) == list(range(1, 1002))
+
+
+def test_a_bounded_number_of_bytes_is_kept(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+
+    for _ in range(50):
+        storage.log.append(job, [delta("x" * 10_000)])
+
+    kept = sum(len(event.json) for event in tail_of(storage, job)._events)
+    assert kept <= TAIL_BYTES + 11_000
+    assert seqs(events_of(storage, job)) == list(range(1, 52))
+
+
+def test_a_page_that_was_given_out_is_not_changed_by_what_follows(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+    storage.log.append(job, [delta(str(n)) for n in range(50)])
+    page = storage.log.page(job, 0, 500)
+    before = list(page.events)
+
+    storage.log.append(job, [delta("later") for _ in range(500)])
+
+    assert list(page.events) == before
+
+
+def test_readers_share_one_copy_of_an_event(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+
+    first, second = (storage.log.page(job, 0, 9).events[0] for _ in range(2))
+
+    assert first is second
+
+
+def test_a_bounded_number_of_ended_logs_is_kept(storage: SqliteStorage) -> None:
+    tails = storage._database.tails
+    for job in [ended_job(storage) for _ in range(CLOSED_TAILS + 5)]:
+        storage.log.page(job, 0, 9)
+
+    assert len(tails._closed) == CLOSED_TAILS
+    assert len(tails._live) == 0
+
+
+def test_who_has_gone_is_remembered_by_no_log(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+    for _ in range(5):
+        storage.log.wait({job: 1}, 0.001, make_waker())
+
+    assert len(tail_of(storage, job)._wakers) == 0
+
+
+def test_a_job_that_is_removed_while_it_is_loaded_does_not_come_back() -> None:
+    rows: dict[str, JobRow] = {}
+
+    def load(job: str) -> JobRow | None:
+        row = rows.pop(job, None)  # read by us; removed by another before we have it
+        tails.drop(job)
+        return row
+
+    row = first_row(submission())
+    rows[row.id] = row
+    tails = Tails(load)
+
+    with pytest.raises(NotFound):
+        tails.get(row.id)
+    assert tails.find(row.id) is None
+
+
+def test_a_file_that_cannot_be_read_is_told_as_storage_away(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+    storage.log.append(job, [delta("x" * 1000) for _ in range(500)])
+    size = storage._path.stat().st_size
+    storage._path.with_name("streaming.db-wal").write_bytes(b"")
+    storage._path.write_bytes(b"\0" * size)
+
+    with pytest.raises(Unavailable) as refused:
+        storage.index.list()
+
+    assert refused.value.code == "storage_away"

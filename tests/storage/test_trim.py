@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 from streaming.storage.base import Storage
 from tests.jobs import artifact, completed, delta, events_of, new_job, said, seqs
-from tests.threads import Background
+from tests.threads import TIMEOUT_S, Background
 
 
 def long_job(storage: Storage, events: int = 10) -> str:
@@ -134,23 +132,22 @@ def test_a_trim_does_not_wake_or_hurt_a_reader_who_is_live(storage: Storage) -> 
 
 
 def test_pages_have_no_holes_while_the_log_grows_and_is_trimmed(storage: Storage) -> None:
-    job, stop = new_job(storage), threading.Event()
+    job = new_job(storage)
 
     def read() -> None:
-        after = 0
-        while not stop.is_set():
-            page = storage.log.page(job, after, 5)
-            if page.events:
-                first = max(after, page.base) + 1
-                assert seqs(page.events) == list(range(first, first + len(page.events)))
+        after, page = 0, None
+        while page is None or not (page.closed and after == page.last):
+            page = storage.log.read(job, after, limit=5, timeout=TIMEOUT_S)
+            first = max(after, page.base) + 1
+            assert seqs(page.events) == list(range(first, first + len(page.events)))
             after = page.events[-1].seq if page.events else max(after, page.base)
 
-    readers = [Background(read) for _ in range(2)]
-    for number in range(120):
+    readers = [Background(read) for _ in range(3)]
+    for number in range(100):
         row = storage.log.append(job, [delta("x" * 300) for _ in range(3)])
         if number % 3 == 0:
             storage.log.trim(job, row.seq - 5, b"{}")
-    stop.set()
+    storage.log.append(job, [completed()])
 
     for reader in readers:
         reader.result()
