@@ -12,6 +12,7 @@ if os.environ.get("GUNICORN_WORKER_CLASS", "gevent") == "gevent":
 from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.hooks import (  # noqa: F401
+    on_reload,
     on_starting,
     post_worker_init,
     raise_descriptor_limit,

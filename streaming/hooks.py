@@ -7,6 +7,7 @@ An app of your own takes them into its `gunicorn.conf.py`:
 from __future__ import annotations
 
 import logging
+import mmap
 import sys
 from typing import Any
 
@@ -23,10 +24,18 @@ SWITCH_S = 0.0005
 #: The exit code of a worker that cannot boot: the master gives up and says so.
 BOOT_ERROR = 113
 
+#: How often gunicorn was told to reload (it wraps), shared by its master with all workers.
+_reloads = mmap.mmap(-1, 1)
+
 
 def on_starting(arbiter: Any) -> None:
     """Keep gunicorn's "cannot boot" codes apart from what a task's `os._exit` may say."""
     arbiter.WORKER_BOOT_ERROR, arbiter.APP_LOAD_ERROR = BOOT_ERROR, BOOT_ERROR + 1
+
+
+def on_reload(_arbiter: Any) -> None:
+    """Let the workers know that others are about to take over."""
+    _reloads[0] = (_reloads[0] + 1) % 256
 
 
 def post_worker_init(worker: Any) -> None:
@@ -34,6 +43,8 @@ def post_worker_init(worker: Any) -> None:
     _log_to_stderr()
     sys.setswitchinterval(SWITCH_S)
     server = server_of(worker.wsgi)
+    born = _reloads[0]
+    server.succeeded = lambda: _reloads[0] != born
     warn_of_lone_process(server.settings)
     if worker.cfg.workers > 1:
         raise InvalidSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 
 from streaming.concurrency import (
@@ -13,6 +14,7 @@ from streaming.concurrency import (
     Thread,
     adopt_event_loop,
     make_waker,
+    patched,
     spawn_greenlet,
 )
 from streaming.config import Settings, durable_disk
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 START_S = 30.0
 #: Of the time to leave: how much of it jobs may use to finish, and to be unwound.
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
+#: Seconds for which a worker that leaves may still be given requests.
+LISTENER_S = 1.2
 #: Seconds between looks whether storage has gone or come back.
 LOOK_S = 0.5
 
@@ -61,6 +65,8 @@ class Server:
         self._started = Latch()
         self._ended = Latch()
         self._services: Services | None = None
+        #: Whether another process is about to take over: jobs may be stored for it.
+        self.succeeded: Callable[[], bool] = lambda: False
 
     @property
     def started(self) -> bool:
@@ -114,20 +120,27 @@ class Server:
         if found is None or self._ended.is_open:
             self._ended.open()
             return
-        total_s = self.settings.drain_s
+        total_s, began = self.settings.drain_s, time.monotonic()
         # 1. Streams are told first, so that their clients are on their way to another process.
         found.streams.drain()
         # 2. Jobs finish, or are handed over to their next attempt: they still need the log.
         found.registry.drain(finish_s=total_s * FINISH_SHARE, unwind_s=total_s * UNWIND_SHARE)
         # 3. What streams have still to send.
         found.streams.wait_until_closed(total_s * UNWIND_SHARE)
-        # 4. The log last: a successor may open it now.
+        # 4. Requests that the worker still accepts: jobs that they store are the successor's.
+        self._outlast_listener(began)
+        # 5. The log last: a successor may open it now.
         found.storage.close()
         self._ended.open()
 
     def wait_until_ended(self) -> None:
         """Wait for `drain`, which another thread runs."""
         self._ended.wait(self.settings.drain_s)
+
+    def _outlast_listener(self, began: float) -> None:
+        """gunicorn's gevent worker accepts for up to a second after it is told to leave."""
+        if patched() and self.succeeded():
+            make_waker().wait(began + LISTENER_S - time.monotonic())
 
     def _start_later(self) -> None:
         try:
@@ -152,6 +165,7 @@ class Server:
             threads=settings.jobs,
             greenlets=settings.jobs_cooperative,
             queue=settings.queue,
+            succeeded=lambda: self.succeeded(),
         )
         registry = JobRegistry(
             storage=storage,

@@ -53,11 +53,14 @@ class ThreadRunner(Runner):
         threads: int,
         greenlets: int,
         queue: int,
+        succeeded: Callable[[], bool] = lambda: False,
         stop_grace_s: float = STOP_GRACE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_attempt = make_attempt
         self._queue = queue
+        #: Whether another process will take up what is stored while this one leaves.
+        self._succeeded = succeeded
         self._stop_grace_s = stop_grace_s
         self._clock = clock
         self._lock = native_lock()
@@ -74,10 +77,10 @@ class ThreadRunner(Runner):
         self._watcher.start()
 
     def reserve(self, *, cooperative: bool) -> int:
+        if self._draining and not self._succeeded():
+            raise Unavailable("the server is shutting down; try again", code="draining")
         lane = self._lane(cooperative)
         with self._lock:
-            if self._draining:
-                raise Unavailable("the server is shutting down; try again", code="draining")
             waiting = self._waiting()
             position = max(0, lane.places_taken + 1 - lane.limit)
             if position and waiting >= self._queue:
