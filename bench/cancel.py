@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 from bench.account import TERMINAL, Envelope
@@ -100,13 +100,14 @@ def table_of(latencies: list[Latency], title: str) -> Table:
 
 def main() -> int:
     options = _parse(sys.argv[1:])
-    ticks = iter(track(range(options.count), "cancels", console=Console(stderr=True)))
     with (
+        Progress(console=Console(stderr=True)) as progress,
         tempfile.TemporaryDirectory(prefix="cancel-") as folder,
         Server(Path(folder), options.worker_class, STREAMING_TASKS="bench.tasks") as server,
     ):
         server.start()
-        latencies = measure(server, options.count, options.seed, each=lambda: next(ticks, None))
+        bar = progress.add_task("cancels", total=options.count)
+        latencies = measure(server, options.count, options.seed, each=lambda: progress.advance(bar))
     title = f"Cancel to terminal event, {options.worker_class}, seed {options.seed}"
     Console().print(table_of(latencies, title))
     return 0

@@ -26,6 +26,7 @@ from rich.table import Table
 from bench.account import TERMINAL, digests_of
 from bench.readers import TRANSPORTS, Reader
 from tests.e2e.server import Server
+from tests.e2e.waiting import eventually
 
 #: Seconds over which the cuts are spread, as a share of a job's length.
 CUTTING_SHARE = 0.9
@@ -35,8 +36,6 @@ LATE_SHARE = 0.1
 THREADED = 3
 #: One cut reader in so many comes back on another transport.
 CHANGING = 4
-#: Seconds that all may take.
-PATIENCE_S = 150.0
 
 #: Figures that must be 0.
 FAULTS = (
@@ -73,6 +72,11 @@ class Plan:
         """How long a job takes when nobody disturbs it."""
         return 3 * self.bursts * self.pause_s
 
+    @property
+    def patience_s(self) -> float:
+        """How long all may take: jobs wait for threads, and begin steps again after the kill."""
+        return 60 + 6 * self.job_s
+
 
 class Soak:
     """One run against one server."""
@@ -95,7 +99,7 @@ class Soak:
         self.kills = 0
         #: From the kill to the restart: connections break then.
         self._down = (0.0, 0.0)
-        self._until = time.monotonic() + PATIENCE_S
+        self._until = 0.0
 
     def run(self, progress: Progress) -> Counter[str]:
         """All of it; the figures."""
@@ -103,7 +107,7 @@ class Soak:
         jobs = progress.add_task("jobs accepted", total=self.plan.jobs)
         cuts = progress.add_task("cuts", total=self.plan.cuts)
         ended = progress.add_task("readers at the end", total=3 * self.plan.jobs)
-        self._until = began + PATIENCE_S
+        self._until = began + self.plan.patience_s
 
         def show() -> None:
             progress.update(jobs, completed=len(self.jobs))
@@ -117,7 +121,10 @@ class Soak:
                 list(pool.map(self.submit, range(late, self.plan.jobs)))
                 show()
                 self.cut_until(self.plan.cuts // 2, show)
+                accepted = len(self.jobs)
                 submitting = pool.map(self.submit, range(late))
+                # Some answers have just come then, others are on their way.
+                eventually(lambda: len(self.jobs) > accepted or not late, "a late job")
                 self.kill_everything(progress)
                 list(submitting)
             self.cut_until(self.plan.cuts, show)
@@ -127,7 +134,7 @@ class Soak:
             show()
             figures = self.judge() + Counter(seconds=round(time.monotonic() - began))
             for remark in self.remarks:
-                progress.log(remark)
+                progress.console.print(remark)
             return figures
 
     def submit(self, number: int) -> None:
@@ -142,7 +149,7 @@ class Soak:
                 if response.status_code == 202:
                     self._watch(response.json()["id"], number)
                     return
-            except requests.ConnectionError:
+            except requests.RequestException:
                 pass
             time.sleep(0.1)
 
@@ -179,13 +186,13 @@ class Soak:
 
     def kill_everything(self, progress: Progress) -> None:
         """kill -9 of master and worker, and a restart on the same folder."""
-        progress.log("kill -9 of master and worker")
+        progress.console.print("kill -9 of master and worker")
         began = time.monotonic()
         self.server.kill()
         self.kills += 1
         self.server.start()
         self._down = (began, time.monotonic())
-        progress.log(f"ready again after {self._down[1] - began:.1f} s")
+        progress.console.print(f"ready again after {self._down[1] - began:.1f} s")
 
     def judge(self) -> Counter[str]:
         """Compare what the readers hold with each other, the log and the snapshot."""

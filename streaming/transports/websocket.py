@@ -25,7 +25,7 @@ from streaming.web.operations import operation
 from streaming.web.positions import check_types, start_position, wanted_types
 from streaming.web.schemas import PositionQuery
 from streaming.web.services import services
-from streaming.web.sockets import WholeSocket, wrap_socket
+from streaming.web.sockets import SEND_S, WholeSocket, wrap_socket
 from streaming.web.streams import Closing, Stream
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def _serve(ws: Server, cursor: Cursor, job: str | None) -> None:
     try:
         code, message = Session(ws, g.socket, stream, job).run()
     except (ConnectionClosed, LocalProtocolError):  # it has been closed, from either side
-        ws.thread.join(CLOSING_S)
+        _linger(ws, g.socket)
         return
     except OSError:  # the peer is gone, or takes no data
         code, message = GOING_AWAY, "the peer takes no data"
@@ -100,12 +100,23 @@ def _serve(ws: Server, cursor: Cursor, job: str | None) -> None:
 
 
 def _close(ws: Server, code: int, message: str) -> None:
-    """Close, and give the peer a moment to answer: an early end of TCP could lose our frames."""
+    """Close, and give the peer time to answer: an early end of TCP could lose our frames."""
     try:
         ws.close(code, message)
-        ws.thread.join(CLOSING_S)
     except (OSError, ConnectionClosed, LocalProtocolError):
         return  # it is closed already, which is what was wanted
+    _linger(ws, g.socket)
+
+
+def _linger(ws: Server, whole: WholeSocket | None) -> None:
+    """Wait until the peer has closed as well, while it still takes what was sent."""
+    until = time.monotonic() + SEND_S
+    while time.monotonic() < until:
+        ws.thread.join(CLOSING_S)
+        if not ws.thread.is_alive() or whole is None or not whole.taking():
+            return
+        if services().streams.draining:  # the server has no time
+            return
 
 
 class _Arrival:
@@ -164,7 +175,7 @@ class Session:
         if now >= self._next_ping and self._socket is not None:
             self._next_ping = now + self._beat_s
             self._socket.send(self._ws.ws.send(Ping()))
-            return now - self._socket.heard_at < SILENT_BEATS * self._beat_s
+            return self._socket.silent_s() < SILENT_BEATS * self._beat_s
         return True
 
     def _receive(self) -> None:

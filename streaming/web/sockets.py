@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
+import struct
+import termios
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +15,7 @@ from streaming.concurrency import Mutex
 
 #: Seconds that one frame may take: a peer that reads nothing for so long is gone.
 SEND_S = 45.0
-#: Seconds and bytes for which a closed connection is read on, so that the peer sees its end.
+#: Seconds of silence and bytes for which a closed connection is read on, for the peer to see it.
 LINGER_S, LINGER_BYTES = 1.0, 16 << 20
 #: Messages that wait to be handled; more of them stay in the kernel, and so at the peer.
 WAITING_MESSAGES = 64
@@ -32,6 +35,8 @@ class WholeSocket:
         self._sending = Mutex()
         #: When the peer was heard last, on the monotonic clock.
         self.heard_at = time.monotonic()
+        #: Bytes that waited in the kernel at the last look.
+        self._unsent = 0
         #: How many messages wait to be handled.
         self.waiting: Callable[[], int] = lambda: 0
 
@@ -52,6 +57,18 @@ class WholeSocket:
         self.heard_at = time.monotonic()
         return data
 
+    def silent_s(self) -> float:
+        """Seconds since the last sign of life: something received, or something taken of what
+        waits in the kernel. A peer that is busy with a large frame cannot answer pings yet."""
+        if self.taking():
+            self.heard_at = time.monotonic()
+        return time.monotonic() - self.heard_at
+
+    def taking(self) -> bool:
+        """Whether the peer has taken some of what waits for it, since the last look."""
+        before, self._unsent = self._unsent, _unsent(self._sock)
+        return self._unsent < before
+
     def close(self) -> None:
         """Close without a reset, which would destroy what the peer has not read yet."""
         try:
@@ -63,10 +80,15 @@ class WholeSocket:
             self._real.close()
 
     def _read_away(self) -> None:
-        until, left = time.monotonic() + LINGER_S, LINGER_BYTES
+        until, left = time.monotonic() + self._send_s, LINGER_BYTES
         self._real.settimeout(LINGER_S)
         while left > 0 and time.monotonic() < until:
-            size = len(self._real.recv(1 << 16))
+            try:
+                size = len(self._real.recv(1 << 16))
+            except TimeoutError:
+                if not self.taking():
+                    return
+                continue
             if not size:
                 return
             left -= size
@@ -85,6 +107,15 @@ def _send_all(sock: socket.socket, data: bytes, until: float) -> bool:
             _wait_writable(sock, until - time.monotonic())
             waited = True
     return waited
+
+
+def _unsent(sock: socket.socket) -> int:
+    """Bytes that the kernel still has to send, where it tells (SIOCOUTQ, Linux)."""
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
+    except (OSError, ValueError):
+        return 0
+    return int(count)
 
 
 def _wait_writable(sock: socket.socket, timeout_s: float) -> None:

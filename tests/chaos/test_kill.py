@@ -6,12 +6,15 @@ gevent and a few under gthread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from bench.account import Account
 from bench.readers import Reader
@@ -140,6 +143,30 @@ def test_a_job_killed_in_each_of_its_steps_runs_each_to_its_end_once(
     trial.finish()
     trial.assert_whole()
     assert server.api.snapshot(trial.job)["attempt"] == 1 + len(STEPS)
+
+
+def test_no_accepted_job_is_lost_when_everything_is_killed_amid_submissions(
+    start_server: StartServer,
+) -> None:
+    server = start_server("gevent")
+    accepted: list[str] = []
+
+    def submit_until_it_is_gone(_: int) -> None:
+        with contextlib.suppress(requests.RequestException):
+            while True:
+                accepted.append(server.api.submit("quiet"))
+
+    for _ in range(2):
+        before = len(accepted)
+        with ThreadPoolExecutor(8) as pool:
+            submitting = pool.map(submit_until_it_is_gone, range(8))
+            eventually(lambda before=before: len(accepted) > before + 50, "jobs are accepted")
+            server.kill()
+            list(submitting)
+        server.start()
+    assert {
+        job for job in accepted if server.api.get(f"/v1/jobs/{job}").status_code != 200
+    } == set()
 
 
 def _is_running(reader: Reader, step: str) -> bool:

@@ -26,7 +26,7 @@ Envelope = dict[str, Any]
 SILENCE_S = 10.0
 
 #: Made once: to make it takes longer than a request, and there is nothing encrypted here.
-_TLS = ssl.create_default_context()
+_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 TERMINAL = ("job.completed", "job.failed", "job.cancelled")
 ENDED = ("completed", "failed", "cancelled")
@@ -212,6 +212,10 @@ def sse_frames(
             yield from EventSource(response).iter_sse()
 
 
+def streaming_client() -> httpx.Client:
+    return httpx.Client(timeout=SILENCE_S, verify=_TLS)
+
+
 class sse_response:
     """An open SSE response, for tests that look at its bytes."""
 
@@ -219,7 +223,7 @@ class sse_response:
         self, api: Api, path: str, *, headers: Mapping[str, str] | None = None, **query: Any
     ) -> None:
         asked = {**api.headers, "Accept": "text/event-stream", **(headers or {})}
-        self._client = httpx.Client(timeout=SILENCE_S, verify=_TLS)
+        self._client = streaming_client()
         self._stream = self._client.stream("GET", api.url + path, params=query, headers=asked)
 
     def __enter__(self) -> httpx.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import websocket
 
-from tests.e2e.clients import READERS, Api, Reader, Socket
+from tests.e2e.clients import Api, Reader, Socket
 from tests.e2e.server import Server
 
 
@@ -184,9 +184,8 @@ def test_a_preflight_of_a_trusted_origin_is_answered_without_a_key(nobody: Api) 
     assert "POST" in response.headers["Access-Control-Allow-Methods"]
 
 
-@pytest.mark.parametrize("name", list(READERS))
-def test_every_transport_refuses_a_reader_without_a_key(nobody: Api, job: str, name: str) -> None:
-    reading = READERS[name](nobody, job)
-
+def test_every_transport_refuses_a_reader_without_a_key(
+    nobody: Api, job: str, read: Reader
+) -> None:
     with pytest.raises(Exception, match="401"):
-        next(reading)
+        next(read(nobody, job))

@@ -75,7 +75,7 @@ def test_a_queued_job_is_cancelled_at_once_and_never_starts(narrow: Server) -> N
 
 
 def test_code_that_does_not_listen_is_ended_within_six_seconds(api: Api) -> None:
-    job = api.submit("deaf", {"seconds": 7})
+    job = api.submit("deaf", {"seconds": 6})
     api.reach(job, "running")
 
     response = api.cancel(job)

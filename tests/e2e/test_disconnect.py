@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from tests.e2e.clients import Api, Json, Reader, read_poll, read_sse
+from tests.e2e.clients import READERS, Api, Json, read_poll, read_sse
 from tests.e2e.reading import upto
 
 
@@ -13,14 +13,16 @@ def watched(grace_s: float) -> dict[str, Json]:
     return {"on_disconnect": "cancel", "disconnect_grace_s": grace_s}
 
 
-def test_a_job_ends_when_its_last_viewer_has_left(api: Api, read: Reader) -> None:
-    job = api.submit("counting", **watched(1))
+def test_a_job_ends_when_its_last_viewer_has_left(api: Api) -> None:
+    jobs = {name: api.submit("counting", **watched(1)) for name in READERS}
 
-    with closing(read(api, job)) as events:
-        upto(events, "text.delta")
+    for name, read in READERS.items():
+        with closing(read(api, jobs[name])) as events:
+            upto(events, "text.delta")
 
-    assert api.finish(job)["status"] == "cancelled"
-    assert api.log_of(job)[-1]["data"]["reason"]
+    for name, job in jobs.items():
+        assert api.finish(job)["status"] == "cancelled", name
+        assert api.log_of(job)[-1]["data"]["reason"]
 
 
 def test_a_job_that_nobody_ever_watched_ends(api: Api) -> None:
@@ -40,19 +42,20 @@ def test_a_job_that_nobody_watches_goes_on_when_it_is_told_to(api: Api) -> None:
     api.cancel(lasting)
 
 
-def test_a_job_that_is_watched_outlasts_its_grace(api: Api, read: Reader) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        job = api.submit("asking", **watched(1))
-        reading = pool.submit(list, read(api, job))
-        other = api.submit("counting", **watched(1.5))
-        api.reach(other, "cancelled")
-        api.answer(job, {"ok": True})
+def test_a_job_that_is_watched_outlasts_its_grace(api: Api) -> None:
+    with ThreadPoolExecutor(len(READERS)) as pool:
+        jobs = {name: api.submit("asking", **watched(1)) for name in READERS}
+        reading = {name: pool.submit(list, READERS[name](api, job)) for name, job in jobs.items()}
+        api.reach(api.submit("counting", **watched(1.5)), "cancelled")
+        for job in jobs.values():
+            api.answer(job, {"ok": True})
 
-        assert reading.result()[-1]["type"] == "job.completed"
+        for name, future in reading.items():
+            assert future.result()[-1]["type"] == "job.completed", name
 
 
 def test_a_reader_that_comes_back_within_the_grace_keeps_the_job(api: Api) -> None:
-    job, other = (api.submit("counting", **watched(grace_s)) for grace_s in (1.5, 3))
+    job, other = (api.submit("counting", **watched(grace_s)) for grace_s in (1, 2))
 
     seen = 0
     while api.snapshot(other)["status"] != "cancelled":
@@ -64,9 +67,9 @@ def test_a_reader_that_comes_back_within_the_grace_keeps_the_job(api: Api) -> No
 
 
 def test_polls_with_pauses_within_the_grace_keep_the_job(api: Api) -> None:
-    job = api.submit("asking", **watched(1.5))
+    job = api.submit("asking", **watched(1))
     last = api.reach(job, "waiting_for_input")["seq"]
-    other = api.submit("counting", **watched(3))
+    other = api.submit("counting", **watched(2))
 
     while api.snapshot(other)["status"] != "cancelled":
         api.get(f"/v1/jobs/{job}/poll", params={"after": last, "wait": 0.1})

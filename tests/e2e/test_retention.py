@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.e2e.clients import Api, Reader
+from tests.e2e.clients import READERS, Api, Reader
 from tests.e2e.reading import assert_ended, assert_whole, texts, types_of, upto
 from tests.e2e.server import Server
 from tests.e2e.waiting import eventually
@@ -14,24 +14,30 @@ from tests.e2e.waiting import eventually
 TEXT = "".join(f"{number} " for number in range(60))
 
 
-def trim(api: Api) -> str:
-    """A job that waits for input and whose log has lost its head."""
-    job = api.submit("talkative", {"events": 60})
-    api.reach(job, "waiting_for_input")
-    eventually(lambda: types_of(api.log_of(job))[0] == "stream.gap", "the log is trimmed")
-    return job
+@pytest.fixture(scope="module")
+def trimmed_each(forgetful: Server) -> dict[Reader, str]:
+    """For each way to read, a job that waits for input and whose log has lost its head."""
+    api = forgetful.api
+    jobs = {read: api.submit("talkative", {"events": 60}) for read in READERS.values()}
+    for job in jobs.values():
+        api.reach(job, "waiting_for_input")
+        eventually(lambda job=job: types_of(api.log_of(job))[0] == "stream.gap", "it is trimmed")
+    return jobs
 
 
 @pytest.fixture(scope="module")
 def trimmed(forgetful: Server) -> str:
-    return trim(forgetful.api)
+    api = forgetful.api
+    job = api.submit("talkative", {"events": 60})
+    api.reach(job, "waiting_for_input")
+    eventually(lambda: types_of(api.log_of(job))[0] == "stream.gap", "it is trimmed")
+    return job
 
 
 def test_behind_what_is_kept_there_is_a_gap_and_a_snapshot_and_then_it_goes_on(
-    forgetful: Server, read: Reader
+    forgetful: Server, trimmed_each: dict[Reader, str], read: Reader
 ) -> None:
-    api = forgetful.api
-    job = trim(api)
+    api, job = forgetful.api, trimmed_each[read]
 
     with closing(read(api, job)) as events:
         gap, snapshot = seen = upto(events, "stream.snapshot")
@@ -82,10 +88,15 @@ def test_an_expired_job_is_410_on_every_route_and_then_404(forgetful: Server) ->
     eventually(lambda: api.get(f"/v1/jobs/{job}").status_code == 404, "its tombstone has gone")
 
 
-def test_a_job_is_kept_at_most_as_long_as_the_retention(forgetful: Server) -> None:
-    job = forgetful.api.run("plain", {"words": ["a"]}, ttl_s=1000)["id"]
+def test_a_job_is_kept_at_most_as_long_as_the_retention_but_not_while_it_runs(
+    forgetful: Server, trimmed: str
+) -> None:
+    api = forgetful.api
+    ended = api.run("plain", {"words": ["a"]}, ttl_s=1000)["id"]
 
-    eventually(lambda: forgetful.api.get(f"/v1/jobs/{job}").status_code == 410, "it has expired")
+    eventually(lambda: api.get(f"/v1/jobs/{ended}").status_code == 410, "it has expired")
+
+    assert api.snapshot(trimmed)["status"] == "waiting_for_input"
 
 
 def test_a_job_that_lives_less_than_the_retention_goes_earlier(api: Api) -> None:
@@ -94,13 +105,6 @@ def test_a_job_that_lives_less_than_the_retention_goes_earlier(api: Api) -> None
 
     eventually(lambda: api.get(f"/v1/jobs/{short}").status_code == 410, "it has expired")
     assert api.get(f"/v1/jobs/{long}").status_code == 200
-
-
-def test_a_running_job_does_not_expire(forgetful: Server, trimmed: str) -> None:
-    other = forgetful.api.run("plain", {"words": ["a"]})["id"]
-    eventually(lambda: forgetful.api.get(f"/v1/jobs/{other}").status_code == 410, "it has expired")
-
-    assert forgetful.api.snapshot(trimmed)["status"] == "waiting_for_input"
 
 
 def test_a_reader_of_a_job_that_expires_is_not_left_alone(forgetful: Server) -> None:

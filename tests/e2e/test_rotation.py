@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from tests.e2e.clients import TERMINAL, Api, Envelope, Json, Reader, Socket, read_poll
+from tests.e2e.clients import READERS, TERMINAL, Api, Envelope, Json, Reader, Socket
 from tests.e2e.reading import assert_ended, assert_whole, stored, texts, types_of
 from tests.e2e.server import Server
 
@@ -24,19 +25,20 @@ def read_in_turns(api: Api, job: str, read: Reader) -> tuple[list[Envelope], lis
     return events, closings
 
 
-def test_a_reader_whose_streams_are_rotated_gets_each_event_once(
-    rotating: Server, read: Reader
-) -> None:
+def test_a_reader_whose_streams_are_rotated_gets_each_event_once(rotating: Server) -> None:
     api = rotating.api
     job = api.submit("generate", {"prompt": "x", "max_tokens": 60, "tokens_per_s": 40})
 
-    events, closings = read_in_turns(api, job, read)
+    with ThreadPoolExecutor(len(READERS)) as pool:
+        reading = {n: pool.submit(read_in_turns, api, job, r) for n, r in READERS.items()}
 
-    assert_ended(events)
-    assert assert_whole(events) == api.snapshot(job)["seq"]
-    assert "".join(texts(events).values()) == api.snapshot(job)["output"]["text"]
-    if read is not read_poll:
-        assert len(closings) >= 2
+    shown = api.snapshot(job)
+    for name, future in reading.items():
+        events, closings = future.result()
+        assert_ended(events)
+        assert assert_whole(events) == shown["seq"], name
+        assert "".join(texts(events).values()) == shown["output"]["text"], name
+        assert len(closings) >= 2 or name == "poll"
         for each in closings:
             assert set(each) == {"reason", "retry_s"}
             assert each["retry_s"] > 0

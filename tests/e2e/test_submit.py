@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import uuid4
 
-import httpx
 import pytest
 import requests
 from httpx_sse import connect_sse
 
-from tests.e2e.clients import Api, Json
+from tests.e2e.clients import Api, Json, streaming_client
 from tests.e2e.reading import assert_ended, assert_whole, stored
 
 STREAM = {"Accept": "text/event-stream"}
@@ -25,7 +24,7 @@ def body(*words: str) -> dict[str, Json]:
 @contextmanager
 def streamed(api: Api, payload: Json, **headers: str):
     with (
-        httpx.Client(timeout=10) as client,
+        streaming_client() as client,
         connect_sse(client, "POST", f"{api.url}/v1/jobs", json=payload, headers=headers) as source,
     ):
         yield source

@@ -23,16 +23,20 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("words", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_text_arrives_intact(api: Api, read: Reader, words: str) -> None:
-    shown = api.run("plain", {"words": [words, words[:7]]}, metadata={"text": words[:1000]})
+@pytest.fixture(scope="module")
+def hostile(server) -> str:
+    words = list(HOSTILE.values())
+    return server.api.run("plain", {"words": words}, metadata={"text": HOSTILE["controls"]})["id"]
 
-    events = list(read(api, shown["id"]))
 
-    assert shown["status"] == "completed"
-    assert "".join(texts(events).values()) == words + words[:7]
-    assert shown["text"] == shown["output"]["text"] == words + words[:7]
-    assert events[0]["data"]["input"] == {"words": [words, words[:7]]}
+def test_hostile_text_arrives_intact(api: Api, hostile: str, read: Reader) -> None:
+    events, shown = list(read(api, hostile)), api.snapshot(hostile)
+
+    said = [event["data"]["text"] for event in of_type(events, "text.delta")]
+    assert dict(zip(HOSTILE, said, strict=True)) == HOSTILE
+    assert events[0]["data"]["input"] == {"words": list(HOSTILE.values())}
+    assert events[0]["data"]["metadata"] == {"text": HOSTILE["controls"]}
+    assert "".join(said) == shown["text"] == shown["output"]["text"]
     assert assert_whole(events) == shown["seq"]
     assert_ended(events)
 
