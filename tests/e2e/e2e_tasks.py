@@ -266,3 +266,11 @@ def asking_then_sleeping(ctx: JobContext, input: dict[str, Any]) -> None:
     """Ask for a verdict, then sleep."""
     ctx.ask("Is it good?", schema=VERDICT)
     ctx.sleep(600)
+
+
+@task("chorus-then-asking", input=Chorus)
+def chorus_then_asking(ctx: JobContext, input: Chorus) -> None:
+    """Say the word so many times, then ask for a verdict."""
+    for _ in range(input.times):
+        ctx.text(input.word)
+    ctx.ask("Is it good?")

@@ -39,7 +39,9 @@ def of_type(events: Iterable[Envelope], *types: str) -> list[Envelope]:
 
 
 def assert_whole(events: Iterable[Envelope], after: int = 0) -> int:
-    """Each number behind `after` is covered exactly once, in order; the last one."""
+    """Each number behind `after` is covered exactly once, in order, without a gap; the last one."""
+    events = list(events)
+    assert not of_type(events, "stream.gap"), of_type(events, "stream.gap")
     for event in stored(events):
         assert event.get("from", event["seq"]) == after + 1, (after, event)
         assert event["seq"] >= event.get("from", event["seq"])

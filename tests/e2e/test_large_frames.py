@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.clients import Api, Reader, Socket, read_sse
-from tests.e2e.reading import assert_ended, texts
+from tests.e2e.clients import READERS, Api, Envelope, Reader, Socket, read_sse
+from tests.e2e.reading import assert_ended, assert_whole, texts
 from tests.e2e.server import Server
 
 SIZE = 5 << 20
@@ -106,6 +107,46 @@ def test_readers_that_do_not_read_cost_the_others_no_time(api: Api) -> None:
         finally:
             for each in stalled:
                 each.close()
+
+
+def test_a_reader_that_stalls_gets_the_same_text_later(api: Api, read: Reader) -> None:
+    chorus = {"word": "x" * 20_000 + "\n", "times": 300}
+    job = api.submit("chorus-then-asking", chorus)
+
+    with closing(read(api, job)) as events:
+        seen = [next(events)]
+        api.reach(job, "waiting_for_input")
+        api.answer(job, "go on")
+        seen += events
+
+    shown = api.snapshot(job)
+    assert_ended(seen)
+    assert assert_whole(seen) == shown["seq"]
+    assert "".join(texts(seen).values()) == shown["text"] == chorus["word"] * 300
+
+
+def test_readers_who_fall_behind_and_catch_up_are_given_each_event_once(api: Api) -> None:
+    chorus = {"word": "x" * 20_000 + "\n", "times": 200}
+    for _ in range(3):
+        job = api.submit("chorus-then-asking", chorus)
+
+        with ThreadPoolExecutor(len(READERS)) as pool:
+            reading = {n: pool.submit(read_unevenly, api, job, r) for n, r in READERS.items()}
+            api.reach(job, "waiting_for_input", timeout_s=30)
+            api.answer(job, "go on")
+
+        for name, future in reading.items():
+            assert assert_whole(future.result()) == api.snapshot(job)["seq"], name
+
+
+def read_unevenly(api: Api, job: str, read: Reader) -> list[Envelope]:
+    """All events, with the snapshot between them now and then: a pause."""
+    seen = []
+    for event in read(api, job):
+        seen.append(event)
+        if len(seen) % 20 == 1:
+            api.snapshot(job)
+    return seen
 
 
 def stall(api: Api, job: str) -> SlowSocket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -196,3 +197,18 @@ def test_too_large_a_body_is_413(api: Api) -> None:
     for response in responses:
         assert response.status_code == 413
         assert response.json()["status"] == 413
+
+
+def test_streams_never_take_the_last_thread(server: Server) -> None:
+    job = server.api.submit("asking")
+    server.api.reach(job, "waiting_for_input")
+    asked = f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+    with ExitStack() as stack:
+        for _ in range(150):
+            raw = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            stack.enter_context(raw).sendall(asked)
+            assert raw.recv(12) == b"HTTP/1.1 200"
+        assert server.api.get("/healthz").status_code == 200
+        assert server.api.run("plain", {"words": ["a"]})["status"] == "completed"
+    server.api.cancel(job)

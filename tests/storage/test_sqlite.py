@@ -113,6 +113,22 @@ def test_a_reader_goes_on_after_a_restart(storage: SqliteStorage, tmp_path: Path
     again.close()
 
 
+def test_a_page_from_the_file_ends_where_the_log_is_published(
+    storage: SqliteStorage, tmp_path: Path
+) -> None:
+    job = new_job(storage)
+    storage.log.append(job, [delta(str(number)) for number in range(4)])
+    again = reopened(storage, tmp_path)  # with nothing in memory, as for a reader far behind
+    assert again.log.page(job, 5, 10).last == 5
+    with sqlite3.connect(tmp_path / "streaming.db") as file:  # committed, not yet published
+        file.execute("INSERT INTO events SELECT job, seq + 1, type, json FROM events WHERE seq = 5")
+
+    page = again.log.page(job, 0, 10)
+
+    assert ([each.seq for each in page.events], page.last) == ([1, 2, 3, 4, 5], 5)
+    again.close()
+
+
 def test_every_acknowledged_event_outlasts_kill_9(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITES_FOR_EVER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:

@@ -50,14 +50,15 @@ class SqliteLog(EventLog):
         page = tail.page(after, limit)
         if page is not None:
             return page
-        # The row is taken first: what is committed meanwhile may only make the page longer.
+        # Only what is published: the file may have more already, and the reader's next look, at
+        # the tail, would take its position for one ahead of the log.
         row = tail.row
         start = max(after, row.base)
+        limit = min(limit, row.seq - start)
         events = self._database.query(lambda c: _select(c, job, start, limit))
         if events and events[0].seq != start + 1:  # trimmed meanwhile: the tail knows
             return self.page(job, after, limit)
-        last = max(row.seq, events[-1].seq) if events else row.seq
-        return Page(events, row.base, last, row.closed)
+        return Page(events, row.base, row.seq, row.closed)
 
     def wait(
         self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
