@@ -120,11 +120,15 @@ async def sleeping_async(ctx: JobContext, input: Nap) -> None:
     await asyncio.sleep(input.seconds)
 
 
-@task("deaf", input=Nap)
-def deaf(ctx: JobContext, input: Nap) -> None:
-    """Neither emit nor check, whatever is asked of it."""
-    until = time.monotonic() + input.seconds
-    while time.monotonic() < until:
+class Silence(BaseModel):
+    #: A file; none: for ever.
+    until: str = ""
+
+
+@task("deaf", input=Silence)
+def deaf(ctx: JobContext, input: Silence) -> None:
+    """Neither emit nor check, whatever is asked of it, until there is a file."""
+    while not (input.until and Path(input.until).exists()):
         time.sleep(0.05)
 
 

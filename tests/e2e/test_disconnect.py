@@ -79,13 +79,13 @@ def test_polls_with_pauses_within_the_grace_keep_the_job(api: Api) -> None:
 
 
 def test_one_that_stays_keeps_the_job_when_another_leaves(api: Api) -> None:
-    job = api.submit("counting", **watched(0.5))
+    job = api.submit("counting", **watched(0.3))
 
     with closing(read_sse(api, job)) as staying:
         next(staying)
         with closing(read_sse(api, job)) as leaving:
             next(leaving)
-        other = api.submit("counting", **watched(1))
+        other = api.submit("counting", **watched(0.6))
         api.reach(other, "cancelled")
         assert api.snapshot(job)["status"] == "running"
     assert api.reach(job, "cancelled")

@@ -63,7 +63,7 @@ def survivors(
             "answered": api.submit("asking-then-sleeping"),
             "cancelling": api.submit("deaf"),
             "asking": api.submit("asking"),
-            "sleeping": api.submit("sleeping", {"seconds": 1}),
+            "sleeping": api.submit("sleeping", {"seconds": 0.5}),
         }
         for name in ("diary", "answered", "asking"):
             api.reach(jobs[name], "waiting_for_input")
