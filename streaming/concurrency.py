@@ -278,7 +278,17 @@ class Thread:
         finally:
             if native:
                 _native.discard(ident)
+                _close_event_loop()
             self._done.open()
+
+
+def _close_event_loop() -> None:
+    """End the event loop that patched sockets have given this thread: it holds descriptors."""
+    from gevent._hub_local import get_hub_if_exists
+
+    hub = get_hub_if_exists()
+    if hub is not None:
+        hub.destroy(destroy_loop=True)
 
 
 def pause() -> None:

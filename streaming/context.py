@@ -7,8 +7,8 @@ import contextlib
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import jsonschema
@@ -23,7 +23,7 @@ from streaming.errors import (
     TaskError,
 )
 from streaming.events import Draft, Json, dumps
-from streaming.llm.base import Model, Prompt
+from streaming.llm.base import Answering, Model, Piece, Prompt, Reasoning, ToolCall, Usage
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
 from streaming.stopping import StopSignal
@@ -147,6 +147,10 @@ class JobContext:
         shown = {"name": name, "media_type": media_type, "size": size, "href": href}
         self._emit("artifact", shown)
         return href
+
+    def degrade(self, why: str) -> None:
+        """Mark the job's result as less than what was asked for; the snapshot shows it."""
+        self._emit("log", {"level": "warning", "message": why, "degraded": True})
 
     # -- doing
 
@@ -413,15 +417,59 @@ class BoundModel:
         self._context = context
         self._work = work
 
-    def stream(self, prompt: str, **options: Any) -> Iterator[str]:
-        """The model's answer, piece by piece. Options are those of `llm.base.Prompt`."""
-        model, usage = self._work.model, self._context.usage
-        usage["prompt_tokens"] = usage.get("prompt_tokens", 0) + model.count(prompt)
-        usage.setdefault("completion_tokens", 0)
-        for piece in model.stream(Prompt(prompt, **options), self._work.stop):
-            self._work.stop.check()
-            usage["completion_tokens"] += 1
-            yield piece
+    def check(self) -> None:
+        """Fail with `model_unavailable` when the model is not there: before work that it ends."""
+        self._work.model.check(self._work.stop)
+
+    def stream(
+        self, prompt: str | Sequence[Mapping[str, Json]], **options: Any
+    ) -> Generator[str, None, list[ToolCall]]:
+        """The model's answer to a text or a conversation, piece by piece.
+
+        Options are those of `llm.base.Prompt`. What it thinks becomes `reasoning.delta` events.
+        The generator's return value is the tools that the model wants called.
+        """
+        asked = Prompt(prompt if isinstance(prompt, str) else "", **options)
+        if not isinstance(prompt, str):
+            asked = replace(asked, messages=tuple(prompt))
+        model, stop = self._work.model, self._work.stop
+        spent = _Spending(self._context.usage, model, asked)
+        calls: list[ToolCall] = []
+        with contextlib.closing(_generator(model.stream(asked, stop))) as pieces:
+            for piece in pieces:
+                stop.check()
+                spent.count(piece)
+                if isinstance(piece, str):
+                    yield piece
+                elif isinstance(piece, Reasoning):
+                    self._context.reasoning(piece.text)
+                elif isinstance(piece, ToolCall):
+                    calls.append(piece)
+                elif isinstance(piece, Answering) and piece.degraded:
+                    self._context.degrade(f"the model {piece.model} answers for {model.name}")
+        return calls
+
+
+class _Spending:
+    """What one answer costs: counted as it comes, until the model's server says it."""
+
+    def __init__(self, usage: dict[str, int], model: Model, prompt: Prompt) -> None:
+        self._usage = usage
+        self._before = Usage(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
+        asked = [str(message.get("content") or "") for message in prompt.conversation()]
+        self._asked = sum(model.count(text) for text in asked)
+        self._written = 0
+
+    def count(self, piece: Piece) -> None:
+        self._written += isinstance(piece, (str, Reasoning))
+        spent = piece if isinstance(piece, Usage) else Usage(self._asked, self._written)
+        self._usage["prompt_tokens"] = self._before.prompt_tokens + spent.prompt_tokens
+        self._usage["completion_tokens"] = self._before.completion_tokens + spent.completion_tokens
+
+
+def _generator(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
+    """With `close`, also where a model's `stream` returns another kind of iterator."""
+    yield from pieces
 
 
 #: A step that has not come to an end.

@@ -15,8 +15,8 @@ from streaming.api.jobs import jobs
 from streaming.api.ops import ops
 from streaming.config import Settings
 from streaming.errors import StreamingError
+from streaming.llm import make_model
 from streaming.llm.base import Model
-from streaming.llm.simulated import SimulatedModel
 from streaming.registry import Request, digest_of
 from streaming.server import Server
 from streaming.tasks.registry import Task, task as make_task
@@ -81,7 +81,7 @@ class Streaming:
         server = Server(
             settings,
             tasks=self._tasks,
-            model=self._model or SimulatedModel(),
+            model=self._model or make_model(settings),
             base_url=base_url,
             authorize=self._authorize,
         )

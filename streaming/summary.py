@@ -100,6 +100,8 @@ _SETS: Mapping[str, Callable[[Mapping[str, Json], str], Assignments]] = {
         ("progress",): {name: data.get(name) for name in ("percent", "eta_s", "basis")}
     },
     "metric": lambda data, _: {("metrics", _metric_key(data)): dict(data)},
+    # What a smaller model answered, or a basic variant of the task made.
+    "log": lambda data, _: {("degraded",): True} if data.get("degraded") else {},
     "alert": lambda data, _: {("alerts", data["rule"]): dict(data)},
     "artifact": lambda data, _: {("artifacts", data["name"]): dict(data)},
     "input.requested": lambda data, _: {("input_request",): dict(data)},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 
+from pydantic import SecretStr
+
 from app import create_app
 from streaming.config import Settings
 from streaming.events import CONTROL, TYPES
@@ -65,7 +67,7 @@ def test_the_change_to_an_app_is_that_of_the_example() -> None:
 
 
 def as_shown(default: object) -> str:
-    if default is None or default == ():
+    if default in (None, (), "", SecretStr("")):
         return "none"
     if isinstance(default, float):
         return f"{default:g}"
