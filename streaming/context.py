@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import inspect
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Any
 
 import jsonschema
@@ -66,7 +69,8 @@ class JobContext:
         self._progress = Progress(len(self._steps), done, clock=clock)
         self._step: str | None = None
         self._asked: dict[str, int] = {}
-        self._fed = 0
+        #: Up to here the log was looked through for what clients sent unasked.
+        self._fed = int(self._records.get(_FED, b"0"))
         self._waited_s = 0.0
         self._waiting_since: float | None = None
         self.usage: dict[str, int] = {}
@@ -154,6 +158,23 @@ class JobContext:
 
     # -- doing
 
+    def plan(self, steps: Iterable[tuple[str, str]]) -> None:
+        """Show more steps (id, title) as pending: for tasks that learn from their input what to do.
+
+        They count for the progress like those that the task declares.
+        """
+        fresh = {id: title for id, title in steps if id not in self._steps}
+        for id, title in fresh.items():
+            self._declare(id, title)
+        self._declared |= fresh.keys()
+        self._progress.plan(len(self._declared))
+        total = len(self._steps)
+        drafts = [
+            Draft("step.updated", {**self._steps[id], "total": total, **_PENDING}) for id in fresh
+        ]
+        if drafts:
+            self._append(drafts)
+
     def step(self, id: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a step once over all attempts; its result (JSON) is kept and given again.
 
@@ -175,7 +196,8 @@ class JobContext:
             raise
         finally:
             self._step = outer
-        self._update_step(id, "completed", self._clock() - began, records={record: kept})
+        records = {record: kept, **self._taken_in()}
+        self._update_step(id, "completed", self._clock() - began, records=records)
         return json.loads(kept)
 
     def tool(self, name: str, function: Callable[..., Any], **arguments: Any) -> Any:
@@ -224,7 +246,8 @@ class JobContext:
     def inputs(self, timeout_s: float | None = None) -> Iterator[Any]:
         """What clients send to the running job, as it comes; ends after `timeout_s` of quiet.
 
-        For tasks that say `takes_input`.
+        For tasks that say `takes_input`. What was taken in before the last step that finished, or
+        the last checkpoint, is not given to a later attempt again.
         """
         while True:
             try:
@@ -232,9 +255,22 @@ class JobContext:
             except TimeoutError:
                 return
 
+    def take_input(self) -> Any:
+        """What a client has sent to the running job, if anything; else None, at once."""
+        self.raise_if_cancelled()
+        while True:
+            page = self._work.log.read(self.job, self._fed)
+            for event in page.events:
+                self._fed = event.seq
+                if event.type == "input.received" and event.data.get("request") is None:
+                    return event.data["data"]
+            if not page.events:
+                return None
+
     def checkpoint(self, state: Json) -> None:
         """Keep `state` for a later attempt of the present step; see `restore`."""
-        self._append([], records={f"checkpoint:{self._step or ''}": self._encode(state)})
+        kept = {f"checkpoint:{self._step or ''}": self._encode(state), **self._taken_in()}
+        self._append([], records=kept)
 
     def restore(self, default: Any = None) -> Any:
         """The last checkpoint of the present step, of this attempt or an earlier one."""
@@ -242,19 +278,44 @@ class JobContext:
         return default if kept is None else json.loads(kept)
 
     def compute(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run pure-Python computing in a child process, where it delays no stream."""
+        """Run pure-Python computing in a child process, where it delays no stream.
+
+        Of a generator function it gives a generator: what it yields, and its return value.
+        """
         self.raise_if_cancelled()
         return child.compute(self._work.stop, function, *args, **kwargs)
 
+    def file_info(self, file: str) -> dict[str, Json]:
+        """`name`, `media_type` and `size` of an upload; `TaskError` when the owner has none."""
+        try:
+            with self._work.blobs.open(f"{file}/meta.json") as meta:
+                known = json.loads(meta.read())
+        except NotFound:
+            known = {}
+        if known.pop("owner", None) != self._work.owner:
+            raise TaskError(f"there is no file {file}", code="file_not_found")
+        return dict(known)
+
     def open_file(self, file: str) -> IO[bytes]:
         """An uploaded file of the job's owner; `TaskError` when there is none."""
+        self.file_info(file)
         try:
-            meta = json.loads(self._work.blobs.open(f"{file}/meta.json").read())
-            if meta["owner"] == self._work.owner:
-                return self._work.blobs.open(f"{file}/content")
+            return self._work.blobs.open(f"{file}/content")
         except NotFound:
-            pass
-        raise TaskError(f"there is no file {file}", code="file_not_found")
+            raise TaskError(f"there is no file {file}", code="file_not_found") from None
+
+    @contextlib.contextmanager
+    def file_path(self, file: str) -> Iterator[Path]:
+        """An uploaded file on this machine's disk, for child processes; not to be changed."""
+        with self.open_file(file) as upload:
+            name = getattr(upload, "name", None)
+            if isinstance(name, str):
+                yield Path(name)
+                return
+            with tempfile.NamedTemporaryFile() as copy:
+                shutil.copyfileobj(upload, copy)
+                copy.flush()
+                yield Path(copy.name)
 
     # -- waiting and stopping
 
@@ -316,10 +377,13 @@ class JobContext:
             raise TaskError(f"a task yields str, not {type(piece).__name__}", code="invalid_output")
         self.text(piece)
 
-    def _declare(self, id: str) -> None:
+    def _taken_in(self) -> dict[str, bytes]:
+        return {_FED: str(self._fed).encode()} if self._fed else {}
+
+    def _declare(self, id: str, title: str | None = None) -> None:
         if id not in self._steps:
             total = len(self._steps) + 1
-            title = id.replace("_", " ").capitalize()
+            title = title or id.replace("_", " ").capitalize()
             step = {"id": id, "index": total, "total": total, "title": title, "status": "pending"}
             self._steps[id] = step
 
@@ -367,8 +431,8 @@ class JobContext:
                 page = self._work.log.read(self.job, after, timeout=min(left, 60.0), waker=waker)
                 for event in page.events:
                     after = event.seq
+                    self._fed = after if request is None else self._fed
                     if event.type == "input.received" and event.data.get("request") == request:
-                        self._fed = after if request is None else self._fed
                         return event.data["data"]
 
     def _emit(self, kind: str, data: Mapping[str, Json]) -> None:
@@ -472,6 +536,10 @@ def _generator(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
     yield from pieces
 
 
+#: The record of how far the log was looked through for input.
+_FED = "fed"
+#: What an event says of a step that has not begun.
+_PENDING = {"status": "pending", "duration_s": None, "detail": None}
 #: A step that has not come to an end.
 _OPEN = ("pending", "running")
 

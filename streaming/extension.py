@@ -108,7 +108,7 @@ class Streaming:
         input: type[BaseModel] | None = None,
         cooperative: bool = False,
         retry: bool = True,
-        takes_input: bool = False,
+        takes_input: bool | type[BaseModel] = False,
     ) -> Callable[[Callable[..., Any]], Task]:
         """`@task`, registered with this extension's apps."""
 

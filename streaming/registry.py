@@ -163,6 +163,7 @@ class JobRegistry:
             return self._answered_before(row, None, data)
         if row.closed or row.status == "cancelling":
             raise _nothing_asked(row)
+        task.check_fed(data)
         received = self._draft("input.received", {"request": None, "data": data})
         return self._storage.log.append(row.id, [received], patient=False)
 

@@ -44,8 +44,8 @@ class Task:
     cooperative: bool
     #: Whether a job goes on as another attempt when its worker is lost.
     retry: bool
-    #: Whether clients may send data to it while it runs, without being asked.
-    takes_input: bool
+    #: Whether clients may send data to it while it runs, without being asked; a model says which.
+    takes_input: bool | type[BaseModel]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -58,6 +58,15 @@ class Task:
             return self.input.model_validate(data)
         except ValidationError as error:
             raise invalid_input(error, prefix="input") from None
+
+    def check_fed(self, data: Json) -> None:
+        """`InvalidInput` unless a running job may be sent `data`."""
+        if isinstance(self.takes_input, bool):
+            return
+        try:
+            self.takes_input.model_validate(data)
+        except ValidationError as error:
+            raise invalid_input(error, prefix="data") from None
 
     def describe(self) -> dict[str, Json]:
         """As `GET /v1/tasks` shows it."""
@@ -83,7 +92,7 @@ def task(
     input: type[BaseModel] | None = None,
     cooperative: bool = False,
     retry: bool = True,
-    takes_input: bool = False,
+    takes_input: bool | type[BaseModel] = False,
 ) -> _Decorator:
     """Make a task of a function `(ctx, input)`: plain, a generator, or async.
 
