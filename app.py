@@ -7,12 +7,15 @@ from flask import Flask, render_template
 from streaming import Settings, Streaming
 from streaming.tasks.agent import agent
 from streaming.tasks.analyze import analyze
+from streaming.tasks.chat import chat
 from streaming.tasks.files import files
 from streaming.tasks.generate import generate
+from streaming.tasks.monitor import monitor
 from streaming.tasks.report import report
+from streaming.tasks.train import train
 from streaming.web.blueprints import answer_with_problems
 
-TASKS = [agent, analyze, files, generate, report]
+TASKS = [agent, analyze, chat, files, generate, monitor, report, train]
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -132,7 +132,11 @@ def fluent(answer: Answer) -> None:
     calls = list(choose_tools(answer.asked))
     if calls:
         call_tools(answer, calls)
-        return
+    else:
+        write(answer)
+
+
+def write(answer: Answer) -> None:
     for word in answer.words(min(answer.asked.get("max_tokens") or 40, 2000)):
         answer.delta(content=word)
     for source in sources(answer.asked):
@@ -148,9 +152,9 @@ def thinking(answer: Answer) -> None:
 
 
 def slow(answer: Answer) -> None:
-    """Writes two tokens a second."""
+    """Writes two tokens a second, and calls no tools."""
     answer.speed = 2
-    fluent(answer)
+    write(answer)
 
 
 def silent(answer: Answer) -> None:

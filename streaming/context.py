@@ -24,13 +24,14 @@ from streaming.errors import (
     NotFound,
     Superseded,
     TaskError,
+    Unexpected,
 )
 from streaming.events import Draft, Json, dumps
 from streaming.llm.base import Answering, Model, Piece, Prompt, Reasoning, ToolCall, Usage
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
 from streaming.stopping import StopSignal
-from streaming.storage.base import Blobs, EventLog
+from streaming.storage.base import Blobs, EventLog, Expect
 
 #: The item of text that belongs to no step.
 ANSWER = "answer"
@@ -53,6 +54,8 @@ class Work:
     max_event_bytes: int
     #: What the path of an artifact starts with.
     base_url: str
+    #: Value and unit of this service's own figures, by name.
+    figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
 
 
 class JobContext:
@@ -233,12 +236,14 @@ class JobContext:
         shape = model.model_json_schema() if model is not None else schema
         if shape is not None:
             _check_schema(shape)
+        if request in self._work.state.unanswered:
+            raise TimeoutError(_NOBODY)
         if request not in self._work.state.answers:
             row = self._append(
                 [Draft("input.requested", {"request": request, "prompt": prompt, "schema": shape})]
             )
             with self._standing_still():
-                answer = self._await_input(request, row.seq, timeout_s)
+                answer = self._await_answer(request, row.seq, timeout_s)
             self._work.state.answers[request] = answer
         answer = self._work.state.answers[request]
         return answer if model is None else model.model_validate(answer)
@@ -316,6 +321,10 @@ class JobContext:
                 shutil.copyfileobj(upload, copy)
                 copy.flush()
                 yield Path(copy.name)
+
+    def service_figures(self) -> Mapping[str, tuple[float, str]]:
+        """Value and unit of this service's own figures, by name: streams, queue, and so on."""
+        return self._work.figures()
 
     # -- waiting and stopping
 
@@ -418,6 +427,18 @@ class JobContext:
         self._asked[what] = number = self._asked.get(what, 0) + 1
         return number
 
+    def _await_answer(self, request: str, after: int, timeout_s: float | None) -> Json:
+        try:
+            return self._await_input(request, after, timeout_s)
+        except TimeoutError:
+            over = {"request": request, "data": None, "timed_out": True}
+            expect = {"input_request.request": (request,)}
+            try:
+                self._append([Draft("input.received", over)], expect=expect)
+            except Unexpected:  # somebody was just in time
+                return self._await_input(request, after, TICK_S)
+            raise
+
     def _await_input(self, request: str | None, after: int, timeout_s: float | None) -> Json:
         """The data of the next `input.received` behind `after` that answers `request`."""
         until = None if timeout_s is None else self._clock() + timeout_s
@@ -427,7 +448,7 @@ class JobContext:
                 self.raise_if_cancelled()
                 left = 3600.0 if until is None else until - self._clock()
                 if left <= 0:
-                    raise TimeoutError("nobody has answered in time")
+                    raise TimeoutError(_NOBODY)
                 page = self._work.log.read(self.job, after, timeout=min(left, 60.0), waker=waker)
                 for event in page.events:
                     after = event.seq
@@ -443,13 +464,22 @@ class JobContext:
             raise TaskError(message, code="invalid_output") from error
         self._append([draft])
 
-    def _append(self, drafts: list[Draft], records: Mapping[str, bytes] | None = None) -> Any:
+    def _append(
+        self,
+        drafts: list[Draft],
+        records: Mapping[str, bytes] | None = None,
+        expect: Expect | None = None,
+    ) -> Any:
         """To the log, after the checks; a refusal by the log ends the task."""
         self.raise_if_cancelled()
         for draft in drafts:
             self._check_size(draft)
         try:
-            row = self._work.log.append(self.job, drafts, attempt=self.attempt, records=records)
+            row = self._work.log.append(
+                self.job, drafts, attempt=self.attempt, records=records, expect=expect
+            )
+        except Unexpected:
+            raise
         except (LogRefusal, NotFound) as refusal:
             self._work.stop.set(Superseded(refusal.detail))
             raise Superseded(refusal.detail) from refusal
@@ -536,6 +566,9 @@ def _generator(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
     yield from pieces
 
 
+_NOBODY = "nobody has answered in time"
+#: Seconds to read what is in the log already.
+TICK_S = 5.0
 #: The record of how far the log was looked through for input.
 _FED = "fed"
 #: What an event says of a step that has not begun.

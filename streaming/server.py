@@ -19,6 +19,7 @@ from streaming.concurrency import (
 )
 from streaming.config import Settings, durable_disk
 from streaming.errors import InUse, InvalidSettings, Unavailable
+from streaming.keeper import UNFINISHED
 from streaming.llm.base import Model
 from streaming.registry import JobRegistry
 from streaming.retention import Retention
@@ -41,6 +42,10 @@ FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
 LISTENER_S = 1.2
 #: Seconds between looks whether storage has gone or come back.
 LOOK_S = 0.5
+#: Jobs, the newest ones, whose viewers are looked at for the lag.
+LAG_JOBS = 200
+#: Seconds over which the rate of events is taken.
+RATE_S = 1.0
 
 
 class Server:
@@ -65,6 +70,9 @@ class Server:
         self._started = Latch()
         self._ended = Latch()
         self._services: Services | None = None
+        #: When events were counted last, how many there were, and the rate since the time before.
+        self._appended = (time.monotonic(), 0)
+        self._rate = 0.0
         #: Whether another process is about to take over: jobs may be stored for it.
         self.succeeded: Callable[[], bool] = lambda: False
 
@@ -159,6 +167,7 @@ class Server:
             model=self._model,
             max_event_bytes=settings.max_event_bytes,
             base_url=self._base_url,
+            figures=lambda: self._figures(),
         )
         runner = ThreadRunner(
             lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
@@ -204,6 +213,24 @@ class Server:
             authorize=self._authorize,
         )
 
+    def _figures(self) -> dict[str, tuple[float, str]]:
+        """What `monitor` tells of this process."""
+        found = self._services
+        if found is None:
+            return {}
+        load, appended, now = found.runner.load(), found.storage.appended(), time.monotonic()
+        rate = (appended - self._appended[1]) / max(0.001, now - self._appended[0])
+        if now - self._appended[0] >= RATE_S:
+            self._appended, self._rate = (now, appended), rate
+        return {
+            "service_streams": (sum(found.streams.count().values()), "1"),
+            "service_lag": (_lag(found.storage), "events"),
+            "service_jobs": (load.running, "1"),
+            "service_queue": (load.queued, "1"),
+            "service_events": (round(self._rate, 1), "1/s"),
+            "service_log": (found.storage.size(), "B"),
+        }
+
     def _watch_storage(self, storage: Storage, streams: Streams) -> None:
         """Have the streams tell their clients when storage goes away and when it is back."""
         waker, was_away = make_waker(), False
@@ -213,6 +240,13 @@ class Server:
                 was_away = away
                 streams.wake()
             waker.wait(LOOK_S)
+
+
+def _lag(storage: Storage) -> int:
+    """Events that the viewer who is furthest behind has still to get."""
+    rows = storage.index.list(statuses=UNFINISHED, limit=LAG_JOBS)
+    behind = [row.seq - each.position for row in rows for each in storage.viewers.of(row.id)]
+    return max(behind, default=0)
 
 
 def warn_of_lone_process(settings: Settings) -> None:

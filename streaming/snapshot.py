@@ -40,6 +40,8 @@ class Snapshot:
         self.output: Json = None
         self.cancel_reason: str | None = None
         self.answers: dict[str, Json] = {}
+        #: Requests whose time ran out.
+        self.unanswered: list[str] = []
         self.text_size = 0
         #: Attempts in a row that ended without a word and completed no step.
         self.lost_attempts = 0
@@ -160,7 +162,10 @@ class Snapshot:
         self._stop_clock(at)
 
     def _answered(self, data: Mapping[str, Json], at: str) -> None:
-        if data.get("request"):
+        if data.get("timed_out"):
+            self.unanswered.append(data["request"])
+            self._clock_from = at
+        elif data.get("request"):
             self.answers[data["request"]] = data.get("data")
             self._clock_from = at
 

@@ -202,8 +202,9 @@ class _Pairs:
         )
         if not count or self._shift is None:
             return {"mean": None, "deviation": None}
-        spread = max(0.0, squares - total**2 / count)
-        deviation = (spread / (count - 1)) ** 0.5 if count > 1 else None
+        spread = _finite(squares - total * total / count)  # beyond all figures: infinite, or none
+        known = spread is not None and count > 1
+        deviation = (max(0.0, spread or 0.0) / (count - 1)) ** 0.5 if known else None
         return {
             "mean": _finite(float(self._shift[at]) + total / count),
             "deviation": _finite(deviation),

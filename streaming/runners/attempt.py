@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,8 @@ class Shop:
     model: Model
     max_event_bytes: int
     base_url: str
+    #: Value and unit of this service's own figures, by name.
+    figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
 
 
 class Attempt:
@@ -145,6 +147,7 @@ class Attempt:
                 records=self._log.records(self.job),
                 max_event_bytes=self._shop.max_event_bytes,
                 base_url=self._shop.base_url,
+                figures=self._shop.figures,
             ),
             clock=self._clock,
         )

@@ -348,5 +348,9 @@ class Storage(ABC):
         """Bytes of all jobs, as their rows count them."""
 
     @abstractmethod
+    def appended(self) -> int:
+        """Events that were appended since it was opened."""
+
+    @abstractmethod
     def fault(self) -> str | None:
         """What keeps it from storing events at present, or None."""

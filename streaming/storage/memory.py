@@ -51,6 +51,9 @@ class MemoryStorage(Storage):
         with self._jobs.lock:
             return sum(row.size for row in self._jobs.rows.values())
 
+    def appended(self) -> int:
+        return self._jobs.tails.published
+
     def fault(self) -> str | None:
         return None
 

@@ -15,6 +15,7 @@ from streaming.tasks.files import files
 from streaming.tasks.generate import generate
 from streaming.tasks.registry import Task
 from streaming.tasks.report import report
+from streaming.tasks.train import train
 from tests.tasks.conftest import Bench
 
 SALES = b"month,revenue\n2024-01,100\n2024-02,120\n2024-03,140\n"
@@ -46,6 +47,7 @@ CASES = [
         stride=3,
     ),
     Case(analyze, {"file": "file_a"}, {"file_a": SALES}, stride=4),
+    Case(train, {"epochs": 3}, stride=2),
     Case(files, {"files": ["file_a", "file_none", "file_b"]}, {"file_a": b"a b", "file_b": b"\0"}),
 ]
 

@@ -52,5 +52,8 @@ class SqliteStorage(Storage):
     def size(self) -> int:
         return int(self._database.size)
 
+    def appended(self) -> int:
+        return self._database.tails.published
+
     def fault(self) -> str | None:
         return self._database.writer.fault
