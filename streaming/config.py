@@ -22,7 +22,6 @@ THREAD_RESERVE = 16
 #: Settings of what is to come: better refused than silently without effect.
 NOT_YET: Mapping[str, str] = {
     "REDIS_URL": "keeps its log in SQLite only",
-    "STREAMING_RESOURCES": "has no leases",
 }
 
 
@@ -101,6 +100,9 @@ class Settings(BaseSettings):
         1 << 20, "STREAMING_MAX_EVENT_BYTES", "bytes of an event", ge=4096
     )
     tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
+    resources: Annotated[dict[str, int], NoDecode] = _setting(
+        {}, "STREAMING_RESOURCES", "pools of scarce things that tasks lease: gpu=2,license=1"
+    )
     llm_base_url: str = _setting(
         "", "STREAMING_LLM_BASE_URL", "an OpenAI-compatible server; none: the simulated model"
     )
@@ -139,6 +141,24 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _pools(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pools = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not re.fullmatch(r"[1-9][0-9]{0,5}", units.strip()) for _, _, units in pools):
+            raise ValueError(f"{value!r}: pools with their sizes, gpu=2,license=1")
+        return {name.strip(): int(units) for name, _, units in pools}
+
+    @field_validator("resources")
+    @classmethod
+    def _named(cls, pools: dict[str, int]) -> dict[str, int]:
+        for name, units in pools.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", name) or units < 1:
+                raise ValueError(f"{name}={units}: a name in small letters, and 1 or more")
+        return pools
 
     @field_validator("api_keys")
     @classmethod

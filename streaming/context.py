@@ -32,7 +32,7 @@ from streaming.llm.base import Answering, Model, Piece, Prompt, Reasoning, ToolC
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
 from streaming.stopping import StopSignal
-from streaming.storage.base import Blobs, EventLog, Expect, Pending
+from streaming.storage.base import Blobs, EventLog, Expect, Leases, Pending
 
 #: Events and bytes that a task may be ahead of their commit.
 POSTS, POSTED_BYTES = 64, 1 << 20
@@ -57,6 +57,7 @@ class Work:
     max_event_bytes: int
     #: What the path of an artifact starts with.
     base_url: str
+    leases: Leases
     #: Value and unit of this service's own figures, by name.
     figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
 
@@ -346,6 +347,24 @@ class JobContext:
 
     # -- for the runner
 
+    @contextlib.contextmanager
+    def leased(self, needs: Mapping[str, int]) -> Iterator[None]:
+        """Hold the leases of a task within the block, waiting for them in order first."""
+        if not needs:
+            yield
+            return
+        leases = self._work.leases
+        try:
+            leases.request(self.job, needs)
+        except ValueError as error:
+            raise TaskError(str(error), code="resource_too_small") from error
+        try:
+            with self._standing_still():
+                self._await_leases(leases, needs)
+            yield
+        finally:
+            leases.release(self.job)
+
     def run(self, result: Any) -> Any:
         """Drive what a task's function returned: text of generators, awaiting of coroutines."""
         return self._stream(result)
@@ -439,6 +458,25 @@ class JobContext:
     def _count(self, what: str) -> int:
         self._asked[what] = number = self._asked.get(what, 0) + 1
         return number
+
+    def _await_leases(self, leases: Leases, needs: Mapping[str, int]) -> None:
+        waker = make_waker()
+        with self._work.stop.closing(waker.wake):
+            while (position := leases.position(self.job)) > 0:
+                self._tell_leases(needs, "waiting", position)
+                while leases.position(self.job) == position:
+                    leases.wait(self.job, position, TICK_S, waker)
+                    self.raise_if_cancelled()
+        self._tell_leases(needs, "held", 0)
+
+    def _tell_leases(self, needs: Mapping[str, int], state: str, position: int) -> None:
+        told = [
+            {"resource": name, "units": units, "state": state, "position": position}
+            for name, units in needs.items()
+        ]
+        names = " and ".join(needs)
+        message = f"waits for {names}, position {position}" if position else f"holds {names}"
+        self._emit("log", {"level": "info", "message": message, "leases": told})
 
     def _await_answer(self, request: str, after: int, timeout_s: float | None) -> Json:
         try:
@@ -603,7 +641,7 @@ def _generator(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
 
 
 _NOBODY = "nobody has answered in time"
-#: Seconds to read what is in the log already.
+#: Seconds to read what is in the log already, and between looks at a lease.
 TICK_S = 5.0
 #: The record of how far the log was looked through for input.
 _FED = "fed"

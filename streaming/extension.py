@@ -109,6 +109,7 @@ class Streaming:
         cooperative: bool = False,
         retry: bool = True,
         takes_input: bool | type[BaseModel] = False,
+        needs: Mapping[str, int] | None = None,
     ) -> Callable[[Callable[..., Any]], Task]:
         """`@task`, registered with this extension's apps."""
 
@@ -121,6 +122,7 @@ class Streaming:
                 cooperative=cooperative,
                 retry=retry,
                 takes_input=takes_input,
+                needs=needs,
             )(function)
             self._tasks.append(made)
             for server in self._servers:

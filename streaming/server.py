@@ -98,6 +98,7 @@ class Server:
             if self._ended.is_open:
                 raise Unavailable("the server has been stopped", code="draining")
             adopt_event_loop()
+            self._check_needs()
             storage = make_storage(self.settings)
             storage.open(timeout=timeout)
             self._services = self._assemble(storage)
@@ -212,6 +213,16 @@ class Server:
             base_url=self._base_url,
             authorize=self._authorize,
         )
+
+    def _check_needs(self) -> None:
+        """`InvalidSettings` when a task needs more of a pool than there is: it could never run."""
+        for each in self.tasks:
+            for name, units in each.needs.items():
+                size = self.settings.resources.get(name, units)
+                if units > size:
+                    raise InvalidSettings(
+                        f"STREAMING_RESOURCES has {name}={size}; task {each.name!r} needs {units}"
+                    )
 
     def _figures(self) -> dict[str, tuple[float, str]]:
         """What `monitor` tells of this process."""

@@ -133,11 +133,17 @@ class Snapshot:
     def _cancel_requested(self, data: Mapping[str, Json], _at: str) -> None:
         self.cancel_reason = data.get("reason")
 
-    def _log(self, data: Mapping[str, Json], _at: str) -> None:
+    def _log(self, data: Mapping[str, Json], at: str) -> None:
         if data.get("handed_over"):
             self.lost_attempts = max(0, self.lost_attempts - 1)
         if data.get("acquitted"):
             self.lost_trials = 0
+        if "leases" in data:  # to wait for a lease is no running time
+            waits = any(lease["state"] == "waiting" for lease in data["leases"])
+            if waits:
+                self._stop_clock(at)
+            else:
+                self._clock_from = self._clock_from or at
 
     def _append_text(self, data: Mapping[str, Json], _at: str) -> None:
         self._texts.setdefault(data["item"], []).append(data["text"])

@@ -99,6 +99,7 @@ BAD = {
     "STREAMING_MAX_BODY_BYTES": ["10"],
     "STREAMING_MAX_UPLOAD_BYTES": ["10"],
     "STREAMING_MAX_EVENT_BYTES": ["10", "1 MB"],
+    "STREAMING_RESOURCES": ["gpu", "gpu=0", "gpu=-1", "GPU=1", "gpu=many", "=1"],
     "STREAMING_LLM_CONNECT_S": ["0", "301", "nan"],
     "STREAMING_LLM_FIRST_TOKEN_S": ["0", "3601"],
     "STREAMING_LLM_TOKEN_S": ["0", "3601"],
@@ -141,6 +142,14 @@ def test_half_a_model_is_refused_without_its_key_being_shown(given: dict[str, st
         Settings.load(given)
 
     assert "secret" not in str(refused.value)
+
+
+def test_pools_are_named_with_their_sizes() -> None:
+    assert Settings.load({"STREAMING_RESOURCES": "gpu=2, license=1,"}).resources == {
+        "gpu": 2,
+        "license": 1,
+    }
+    assert Settings.load({"STREAMING_RESOURCES": {"gpu": 3}}).resources == {"gpu": 3}
 
 
 def test_models_are_listed_in_the_order_in_which_they_are_tried() -> None:

@@ -67,7 +67,7 @@ def test_the_change_to_an_app_is_that_of_the_example() -> None:
 
 
 def as_shown(default: object) -> str:
-    if default in (None, (), "", SecretStr("")):
+    if default in (None, (), {}, "", SecretStr("")):
         return "none"
     if isinstance(default, float):
         return f"{default:g}"

@@ -104,6 +104,17 @@ class _Figures(Collector):
         for transport, count in self._found.streams.count().items():
             streams.add_metric([transport], count)
         yield streams
+        units = GaugeMetricFamily(
+            "streaming_lease_units", "Units of leased pools, by state", labels=["pool", "state"]
+        )
+        waiting = GaugeMetricFamily(
+            "streaming_lease_jobs_waiting", "Jobs that wait for a lease", labels=["pool"]
+        )
+        for name, pool in self._found.storage.leases.pools().items():
+            units.add_metric([name, "taken"], pool.taken)
+            units.add_metric([name, "free"], pool.total - pool.taken)
+            waiting.add_metric([name], pool.waiting)
+        yield from (units, waiting)
         figures: dict[str, tuple[str, Any]] = {
             "streaming_jobs_running": ("Jobs that run", load.running),
             "streaming_jobs_queued": ("Jobs that wait", load.queued),

@@ -147,6 +147,7 @@ class Attempt:
                 records=self._log.records(self.job),
                 max_event_bytes=self._shop.max_event_bytes,
                 base_url=self._shop.base_url,
+                leases=self._shop.storage.leases,
                 figures=self._shop.figures,
             ),
             clock=self._clock,
@@ -157,7 +158,8 @@ class Attempt:
         assert self._context is not None
         try:
             try:
-                output = self._context.run(task(self._context, value))
+                with self._context.leased(task.needs):
+                    output = self._context.run(task(self._context, value))
             finally:
                 self._context.settle()  # the end comes behind all that the task has said
         except BaseException as error:  # noqa: BLE001 - people's code: sys.exit() as well

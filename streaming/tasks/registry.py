@@ -46,6 +46,8 @@ class Task:
     retry: bool
     #: Whether clients may send data to it while it runs, without being asked; a model says which.
     takes_input: bool | type[BaseModel]
+    #: Units of pools that it holds while it runs (STREAMING_RESOURCES).
+    needs: Mapping[str, int]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -93,6 +95,7 @@ def task(
     cooperative: bool = False,
     retry: bool = True,
     takes_input: bool | type[BaseModel] = False,
+    needs: Mapping[str, int] | None = None,
 ) -> _Decorator:
     """Make a task of a function `(ctx, input)`: plain, a generator, or async.
 
@@ -101,6 +104,8 @@ def task(
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"task name {name!r}: lower-case letters, digits, '_', '.', '-'")
+    if any(units < 1 for units in (needs or {}).values()):
+        raise ValueError(f"task {name!r} needs less than one unit of something")
     declared = tuple(
         Step(step, step.replace("_", " ").capitalize()) if isinstance(step, str) else Step(*step)
         for step in steps
@@ -123,6 +128,7 @@ def task(
             cooperative=cooperative,
             retry=retry,
             takes_input=takes_input,
+            needs=dict(needs or {}),
         )
 
     return decorate

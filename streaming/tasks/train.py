@@ -58,6 +58,7 @@ class TrainInput(BaseModel):
         ("save", "Save the model and its curve"),
     ],
     input=TrainInput,
+    needs={"gpu": 1},  # numpy computes here; a larger network would not
 )
 def train(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
     """Train a small classifier: loss and accuracy by epoch, early stopping, the model as a file."""

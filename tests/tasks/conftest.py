@@ -124,6 +124,7 @@ class Bench:
             records=self.storage.log.records(self.job),
             max_event_bytes=1 << 20,
             base_url="/v1",
+            leases=self.storage.leases,
         )
         return JobContext(work)
 
