@@ -351,6 +351,19 @@ def has_event_loop() -> bool:
     return _loop is not None
 
 
+def loop_delay(timeout: float) -> float:
+    """Seconds until the event loop runs a call, `timeout` at the most; 0 where there is none.
+
+    For real threads.
+    """
+    if _loop is None:
+        return 0.0
+    ran, began = Latch(), time.monotonic()
+    _loop[1].loop.run_callback_threadsafe(ran.open)
+    ran.wait(timeout)
+    return time.monotonic() - began
+
+
 _loop: tuple[int, Any] | None = None
 
 

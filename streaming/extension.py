@@ -110,6 +110,7 @@ class Streaming:
         retry: bool = True,
         takes_input: bool | type[BaseModel] = False,
         needs: Mapping[str, int] | None = None,
+        basic: Callable[..., Any] | None = None,
     ) -> Callable[[Callable[..., Any]], Task]:
         """`@task`, registered with this extension's apps."""
 
@@ -123,6 +124,7 @@ class Streaming:
                 retry=retry,
                 takes_input=takes_input,
                 needs=needs,
+                basic=basic,
             )(function)
             self._tasks.append(made)
             for server in self._servers:

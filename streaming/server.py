@@ -19,8 +19,9 @@ from streaming.concurrency import (
 )
 from streaming.config import Settings, durable_disk
 from streaming.errors import InUse, InvalidSettings, Unavailable
-from streaming.keeper import UNFINISHED
 from streaming.llm.base import Model
+from streaming.load import LoadMeter
+from streaming.pressure import TOP, Pressure
 from streaming.registry import JobRegistry
 from streaming.retention import Retention
 from streaming.runners.attempt import Attempt, Shop
@@ -42,10 +43,6 @@ FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
 LISTENER_S = 1.2
 #: Seconds between looks whether storage has gone or come back.
 LOOK_S = 0.5
-#: Jobs, the newest ones, whose viewers are looked at for the lag.
-LAG_JOBS = 200
-#: Seconds over which the rate of events is taken.
-RATE_S = 1.0
 
 
 class Server:
@@ -70,9 +67,6 @@ class Server:
         self._started = Latch()
         self._ended = Latch()
         self._services: Services | None = None
-        #: When events were counted last, how many there were, and the rate since the time before.
-        self._appended = (time.monotonic(), 0)
-        self._rate = 0.0
         #: Whether another process is about to take over: jobs may be stored for it.
         self.succeeded: Callable[[], bool] = lambda: False
 
@@ -160,7 +154,7 @@ class Server:
 
     def _assemble(self, storage: Storage) -> Services:
         settings = self.settings
-        snapshots = Snapshots(storage.log, storage.index)
+        snapshots, pressure = Snapshots(storage.log, storage.index), Pressure()
         shop = Shop(
             storage=storage,
             snapshots=snapshots,
@@ -168,7 +162,8 @@ class Server:
             model=self._model,
             max_event_bytes=settings.max_event_bytes,
             base_url=self._base_url,
-            figures=lambda: self._figures(),
+            figures=lambda: meter.figures(),
+            level=lambda: pressure.level,
         )
         runner = ThreadRunner(
             lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
@@ -184,12 +179,14 @@ class Server:
             runner=runner,
             retention_s=settings.retention_s,
             max_event_bytes=settings.max_event_bytes,
+            overloaded=lambda: pressure.level >= TOP,
         )
         streams = Streams(
             storage,
             limit=settings.max_streams or 1,
             heartbeat_s=settings.heartbeat_s,
             rotate_s=settings.rotate_s,
+            overloaded=lambda: pressure.level >= TOP,
         )
         retention = Retention(
             storage,
@@ -199,7 +196,15 @@ class Server:
             events=settings.retention_events,
             size=settings.retention_bytes,
         )
-        for part in (runner, registry, streams, retention):
+        meter = LoadMeter(
+            pressure,
+            storage=storage,
+            runner=runner,
+            streams=streams,
+            queue=settings.queue,
+            changed=streams.wake,
+        )
+        for part in (runner, registry, streams, retention, meter):
             part.start()
         Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
         return Services(
@@ -210,6 +215,7 @@ class Server:
             runner=runner,
             registry=registry,
             streams=streams,
+            pressure=pressure,
             base_url=self._base_url,
             authorize=self._authorize,
         )
@@ -224,24 +230,6 @@ class Server:
                         f"STREAMING_RESOURCES has {name}={size}; task {each.name!r} needs {units}"
                     )
 
-    def _figures(self) -> dict[str, tuple[float, str]]:
-        """What `monitor` tells of this process."""
-        found = self._services
-        if found is None:
-            return {}
-        load, appended, now = found.runner.load(), found.storage.appended(), time.monotonic()
-        rate = (appended - self._appended[1]) / max(0.001, now - self._appended[0])
-        if now - self._appended[0] >= RATE_S:
-            self._appended, self._rate = (now, appended), rate
-        return {
-            "service_streams": (sum(found.streams.count().values()), "1"),
-            "service_lag": (_lag(found.storage), "events"),
-            "service_jobs": (load.running, "1"),
-            "service_queue": (load.queued, "1"),
-            "service_events": (round(self._rate, 1), "1/s"),
-            "service_log": (found.storage.size(), "B"),
-        }
-
     def _watch_storage(self, storage: Storage, streams: Streams) -> None:
         """Have the streams tell their clients when storage goes away and when it is back."""
         waker, was_away = make_waker(), False
@@ -251,13 +239,6 @@ class Server:
                 was_away = away
                 streams.wake()
             waker.wait(LOOK_S)
-
-
-def _lag(storage: Storage) -> int:
-    """Events that the viewer who is furthest behind has still to get."""
-    rows = storage.index.list(statuses=UNFINISHED, limit=LAG_JOBS)
-    behind = [row.seq - each.position for row in rows for each in storage.viewers.of(row.id)]
-    return max(behind, default=0)
 
 
 def warn_of_lone_process(settings: Settings) -> None:

@@ -40,6 +40,8 @@ class Snapshot:
         self.output: Json = None
         self.cancel_reason: str | None = None
         self.answers: dict[str, Json] = {}
+        #: Whether it runs as the task's basic variant.
+        self.basic = False
         #: Requests whose time ran out.
         self.unanswered: list[str] = []
         self.text_size = 0
@@ -126,6 +128,7 @@ class Snapshot:
     def _started(self, data: Mapping[str, Json], at: str) -> None:
         self._running_steps = []
         self.lost_attempts += 1
+        self.basic = bool(data.get("basic"))
         self.lost_trials += bool(data.get("on_trial"))
         self._stop_clock(self._last_at)
         self._clock_from = at

@@ -106,6 +106,7 @@ _SETS: Mapping[str, Callable[[Mapping[str, Json], str], Assignments]] = {
         ("started_at",): at,
         ("input_request",): None,
         ("leases",): [],
+        **({("degraded",): True} if data.get("basic") else {}),
     },
     "job.progress": lambda data, _: {
         ("progress",): {name: data.get(name) for name in ("percent", "eta_s", "basis")}

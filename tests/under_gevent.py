@@ -95,6 +95,17 @@ def check_a_stop_cuts_an_exchange_from_any_thread() -> None:
         listener.close()
 
 
+def check_a_thread_measures_how_late_the_loop_is() -> None:
+    concurrency.adopt_event_loop()
+    found: list[float] = []
+
+    measuring = Thread(lambda: found.append(concurrency.loop_delay(LIMIT_S)), name="meter").start()
+    busy(0.3)
+    assert measuring.join(LIMIT_S)
+
+    assert 0.1 < found[0] < 1
+
+
 def check_a_real_thread_wakes_a_greenlet() -> None:
     waker = make_waker()
     Thread(waker.wake, name="waker").start()

@@ -32,6 +32,13 @@ class AnalyzeInput(BaseModel):
     )
 
 
+def analyze_without_charts(ctx: JobContext, input: AnalyzeInput) -> dict[str, Any]:
+    """One pass instead of two, and no charts."""
+    table = ctx.step("profile", read, ctx, input.file, profile)
+    ctx.step("report", write, ctx, input.title, table, {})
+    return summary(table, charts=[])
+
+
 @task(
     "analyze",
     "Analyze data",
@@ -42,6 +49,7 @@ class AnalyzeInput(BaseModel):
         ("report", "Write the report"),
     ],
     input=AnalyzeInput,
+    basic=analyze_without_charts,
 )
 def analyze(ctx: JobContext, input: AnalyzeInput) -> dict[str, Any]:
     """Types, missing values, distributions and correlations of a CSV file, with charts."""
@@ -49,12 +57,14 @@ def analyze(ctx: JobContext, input: AnalyzeInput) -> dict[str, Any]:
     spread = ctx.step("distributions", read, ctx, input.file, distributions, table["columns"])
     charts = ctx.step("charts", draw, ctx, spread)
     ctx.step("report", write, ctx, input.title, table, spread)
+    return summary(table, charts)
+
+
+def summary(table: dict[str, Any], charts: list[str]) -> dict[str, Any]:
+    known = ("name", "type", "missing")
     return {
         "rows": table["rows"],
-        "columns": [
-            {"name": c["name"], "type": c["type"], "missing": c["missing"]}
-            for c in table["columns"]
-        ],
+        "columns": [{name: column[name] for name in known} for column in table["columns"]],
         "correlations": strongest(table, MAX_PAIRS),
         "charts": charts,
     }

@@ -48,6 +48,8 @@ class Task:
     takes_input: bool | type[BaseModel]
     #: Units of pools that it holds while it runs (STREAMING_RESOURCES).
     needs: Mapping[str, int]
+    #: What runs in place of the function when the server is loaded: less work, a lesser result.
+    basic: Callable[..., Any] | None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -96,6 +98,7 @@ def task(
     retry: bool = True,
     takes_input: bool | type[BaseModel] = False,
     needs: Mapping[str, int] | None = None,
+    basic: Callable[..., Any] | None = None,
 ) -> _Decorator:
     """Make a task of a function `(ctx, input)`: plain, a generator, or async.
 
@@ -129,6 +132,7 @@ def task(
             retry=retry,
             takes_input=takes_input,
             needs=dict(needs or {}),
+            basic=basic,
         )
 
     return decorate

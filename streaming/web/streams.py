@@ -167,14 +167,17 @@ class Streams:
         limit: int,
         heartbeat_s: float,
         rotate_s: float,
+        overloaded: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`overloaded`: whether new streams are turned away until the load is less."""
         self.storage = storage
         self.heartbeat_s = heartbeat_s
         self.rotate_s = rotate_s
         self.hangups = Hangups()
         self.draining = False
         self._limit = limit
+        self._overloaded = overloaded
         self._clock = clock
         self._lock = native_lock()
         self._open: set[Stream] = set()
@@ -186,7 +189,7 @@ class Streams:
     def open(self, transport: str, cursor: Cursor) -> Stream | None:
         """A stream of the present request, closed by its owner; None when there is no room."""
         with self._lock:
-            if self.draining or self._slots >= self._limit:
+            if self.draining or self._slots >= self._limit or self._overloaded():
                 return None
             self._slots += 1
         stream = Stream(self, transport, cursor, clock=self._clock)
@@ -204,6 +207,11 @@ class Streams:
         with self._lock:
             transports = [stream.transport for stream in self._open]
         return {name: transports.count(name) for name in sorted(set(transports))}
+
+    def fullness(self) -> float:
+        """The share of the slots that are taken."""
+        with self._lock:
+            return self._slots / self._limit
 
     def wake(self) -> None:
         """Have every stream look around: something but its logs has changed."""

@@ -60,12 +60,15 @@ class Bench:
         model: Model | None = None,
         stop_at: int | None = None,
         reason: Stop | None = None,
+        basic: bool = False,
     ) -> Any:
         """The task's output, or whatever it raises. At `stop_at` events it is told to stop."""
         stop = stop or StopSignal()
         context = self._start(stop, model or SimulatedModel())
         self.log.watch(stop_at, lambda: stop.set(reason or Interrupted("the server goes down")))
-        return context.run(self._task(context, self._value))
+        function = self._task.basic if basic else self._task.function
+        assert function is not None
+        return context.run(function(context, self._value))
 
     def feed(self, data: Any) -> None:
         """What a client sends to the running job."""

@@ -90,3 +90,10 @@ def test_a_file_that_is_not_there_fails_the_first_step(bench: Make) -> None:
 def test_a_file_is_needed() -> None:
     with pytest.raises(InvalidInput):
         analyze.validate({"title": "x"})
+
+
+def test_its_basic_variant_reads_once_and_draws_nothing(analysis: Bench) -> None:
+    output = analysis.run(basic=True)
+
+    assert output["rows"] == 5000
+    assert sorted(analysis.state.summary["artifacts"]) == ["report.html", "report.json"]
