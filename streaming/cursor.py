@@ -30,6 +30,8 @@ class Delivery:
     event: Event | None = None
     kind: str = ""
     data: Mapping[str, Json] | None = None
+    #: The event's `from`: events from here on were merged into it, or skipped.
+    since: int | None = None
 
     @property
     def type(self) -> str:
@@ -39,7 +41,7 @@ class Delivery:
     def json(self) -> bytes:
         """Its envelope."""
         if self.event is not None:
-            return event_json(self.event)
+            return event_json(self.event, since=self.since)
         return control_json(self.kind, self.job or None, self.data or {})
 
 
@@ -61,6 +63,8 @@ class Cursor:
         self._base = base
         self._types = {job: frozenset(types) for job in positions}
         self._open = dict(positions)
+        #: How far the logs went when they were read last.
+        self._heads = dict(positions)
         #: Where the reader is, in every log, closed ones too.
         self.positions = dict(positions)
 
@@ -69,6 +73,11 @@ class Cursor:
         """Whether every log is closed (or gone) and read to its end."""
         return not self._open
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether nothing was left to read when the logs were read last."""
+        return all(self.positions[job] >= self._heads.get(job, 0) for job in self._open)
+
     def follow(self, job: str, after: int, types: Collection[str] = ()) -> None:
         """Read a log as well, or from another position."""
         self._types[job] = frozenset(types)
@@ -76,7 +85,7 @@ class Cursor:
 
     def unfollow(self, job: str) -> None:
         """Read a log no more."""
-        for members in (self._open, self.positions, self._types):
+        for members in (self._open, self.positions, self._types, self._heads):
             members.pop(job, None)
 
     def snapshot(self, job: str) -> Delivery:
@@ -112,6 +121,7 @@ class Cursor:
         after = self._open[job]
         try:
             page = self._log.page(job, after, limit)
+            self._heads[job] = page.last
             if after > page.last:
                 return self._ahead(job, after, page)
             if after < page.base:

@@ -186,7 +186,7 @@ class Server:
             limit=settings.max_streams or 1,
             heartbeat_s=settings.heartbeat_s,
             rotate_s=settings.rotate_s,
-            overloaded=lambda: pressure.level >= TOP,
+            pressure=pressure,
         )
         retention = Retention(
             storage,

@@ -86,9 +86,9 @@ def test_new_jobs_are_refused_at_the_top_and_known_ones_are_found(gate: Gate) ->
 
 def test_new_streams_are_turned_away_at_the_top() -> None:
     house = House(talking)
-    streams = Streams(
-        house.storage, limit=10, heartbeat_s=15, rotate_s=600, overloaded=lambda: True
-    )
+    pressure = Pressure()
+    pressure.level = 3
+    streams = Streams(house.storage, limit=10, heartbeat_s=15, rotate_s=600, pressure=pressure)
 
     assert streams.open("sse", None) is None  # type: ignore[arg-type]
     assert streams.fullness() == 0

@@ -12,8 +12,10 @@ from flask import request
 from streaming.concurrency import Waker, make_waker, native_lock, wake_all
 from streaming.cursor import Cursor, Delivery
 from streaming.events import Json
+from streaming.pressure import TOP, Pressure
 from streaming.storage.base import Storage
 from streaming.web.hangups import Hangups, client_socket, has_hung_up
+from streaming.web.pace import Pace, thinned
 
 #: Seconds after which a client is asked to come back; spread, so that they do not come together.
 RETRY_S = (1.0, 3.0)
@@ -56,7 +58,9 @@ class Stream:
         self._rotates_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
         self._watched: int | None = None
         self._viewers: dict[str, str] = {}
-        self._fault_told = False
+        self._pace = Pace(streams.pressure, clock=clock)
+        #: Level and reason of the last `stream.degraded`.
+        self._told = (0, "")
         self._closed = False
         #: Whatever wakes it is told, if only by an empty list: its client sends messages.
         self.two_way = False
@@ -86,14 +90,16 @@ class Stream:
             if closing is not None:
                 yield closing
                 return
-            told = self.fault_news()
+            told = self.degraded_news()
             if told is not None:
                 yield [told]
             until_beat = quiet_since + self._streams.heartbeat_s - self._clock()
-            found = self._read(self._patience(until_beat))
+            found = self._paced(until_beat)
+            began = self._clock()
             if found or self.two_way:
                 yield found
             if found:
+                self._pace.sent(began=began, caught_up=self.cursor.caught_up)
                 self.moved()
                 quiet_since = self._clock()
             elif self.cursor.ended and not self.stays:
@@ -105,6 +111,16 @@ class Stream:
     def watch(self) -> None:
         """Wake when the client hangs up."""
         self._watched = self._streams.hangups.watch(self._socket, self.waker)
+
+    def _paced(self, until_beat: float) -> list[Delivery]:
+        """What comes next, thinned where it must be; nothing while it has to rest."""
+        rest_s = self._pace.rest_s()
+        if rest_s > 0 and not self.cursor.ended:
+            self.waker.wait(self._patience(min(rest_s, until_beat)))
+            return []
+        before = dict(self.cursor.positions)
+        found = self._read(self._patience(until_beat))
+        return thinned(found, before, self._pace.level)
 
     def _read(self, timeout: float) -> list[Delivery]:
         if self.cursor.ended:
@@ -126,17 +142,17 @@ class Stream:
             return Closing("rotation", retry_s())
         return None
 
-    def take_fault_as_known(self) -> None:
+    def take_state_as_known(self) -> None:
         """Tell only of changes from now on: for readers that come again and again."""
-        self._fault_told = self._streams.storage.fault() is not None
+        self._told = self._streams.degraded()
 
-    def fault_news(self) -> Delivery | None:
-        """`stream.degraded` when storage has gone away or come back since the last look."""
-        fault = self._streams.storage.fault()
-        if (fault is not None) == self._fault_told:
+    def degraded_news(self) -> Delivery | None:
+        """`stream.degraded` when storage or the load has changed since the last look."""
+        level, why = now = self._streams.degraded()
+        if now == self._told:
             return None
-        self._fault_told = fault is not None
-        data = {"level": 3, "why": "storage_away"} if fault else {"level": 0, "why": "recovered"}
+        self._told = now
+        data = {"level": level, "why": why or "recovered"}
         return Delivery("", 0, kind="stream.degraded", data=data)
 
     def moved(self) -> None:
@@ -167,17 +183,16 @@ class Streams:
         limit: int,
         heartbeat_s: float,
         rotate_s: float,
-        overloaded: Callable[[], bool] = lambda: False,
+        pressure: Pressure | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`overloaded`: whether new streams are turned away until the load is less."""
         self.storage = storage
+        self.pressure = pressure or Pressure(clock=clock)
         self.heartbeat_s = heartbeat_s
         self.rotate_s = rotate_s
         self.hangups = Hangups()
         self.draining = False
         self._limit = limit
-        self._overloaded = overloaded
         self._clock = clock
         self._lock = native_lock()
         self._open: set[Stream] = set()
@@ -189,7 +204,7 @@ class Streams:
     def open(self, transport: str, cursor: Cursor) -> Stream | None:
         """A stream of the present request, closed by its owner; None when there is no room."""
         with self._lock:
-            if self.draining or self._slots >= self._limit or self._overloaded():
+            if self.draining or self._slots >= self._limit or self.pressure.level >= TOP:
                 return None
             self._slots += 1
         stream = Stream(self, transport, cursor, clock=self._clock)
@@ -207,6 +222,12 @@ class Streams:
         with self._lock:
             transports = [stream.transport for stream in self._open]
         return {name: transports.count(name) for name in sorted(set(transports))}
+
+    def degraded(self) -> tuple[int, str]:
+        """The level by which all readers get less, and why; ("" at 0)."""
+        if self.storage.fault() is not None:
+            return TOP, "storage_away"
+        return self.pressure.level, self.pressure.why
 
     def fullness(self) -> float:
         """The share of the slots that are taken."""
