@@ -99,3 +99,9 @@ def stamping(ctx: JobContext, input: Stamps) -> Iterator[str]:
     for number in range(1, input.count + 1):
         ctx.sleep(max(0.0, began + number / input.per_s - time.monotonic()))
         yield f"{time.time():.6f}\n"
+
+
+@task("quiet")
+def quiet(ctx: JobContext, input: dict[str, Any]) -> None:
+    """Say nothing until it is stopped."""
+    ctx.sleep(3600)
