@@ -16,6 +16,8 @@ from streaming.events import Event, Json
 from streaming.storage.base import EventLog, Page
 from streaming.wire import control_json, event_json
 
+#: No types named: all of them pass.
+ALL: frozenset[str] = frozenset()
 #: Events of one job in one go, so that a feed of many jobs serves each of them.
 PAGE_EVENTS = 500
 
@@ -48,6 +50,8 @@ class Delivery:
 class Cursor:
     """Positions in one or more logs. Every seq behind a position is given once, or in a gap."""
 
+    __slots__ = ("_base", "_log", "_open", "_snapshot", "_types", "caught_up", "positions")
+
     def __init__(
         self,
         log: EventLog,
@@ -61,10 +65,11 @@ class Cursor:
         self._log = log
         self._snapshot = snapshot
         self._base = base
-        self._types = {job: frozenset(types) for job in positions}
+        #: What passes of the jobs of which not all does.
+        self._types = {job: frozenset(types) for job in positions} if types else {}
         self._open = dict(positions)
-        #: How far the logs went when they were read last.
-        self._heads = dict(positions)
+        #: Whether the last read has left nothing.
+        self.caught_up = False
         #: Where the reader is, in every log, closed ones too.
         self.positions = dict(positions)
 
@@ -73,19 +78,27 @@ class Cursor:
         """Whether every log is closed (or gone) and read to its end."""
         return not self._open
 
-    @property
-    def caught_up(self) -> bool:
-        """Whether nothing was left to read when the logs were read last."""
-        return all(self.positions[job] >= self._heads.get(job, 0) for job in self._open)
-
     def follow(self, job: str, after: int, types: Collection[str] = ()) -> None:
         """Read a log as well, or from another position."""
         self._types[job] = frozenset(types)
         self._open[job] = self.positions[job] = after
 
+    def move(self, job: str, position: int) -> None:
+        """The reader was given the events up to `position` in another way."""
+        self._open[job] = self.positions[job] = position
+
+    def types(self, job: str) -> frozenset[str]:
+        """The types that the reader wants; none for all."""
+        return self._types.get(job, ALL)
+
+    @property
+    def only_job(self) -> str | None:
+        """The job whose log alone is read and goes on, if it is one."""
+        return next(iter(self._open)) if len(self._open) == 1 else None
+
     def unfollow(self, job: str) -> None:
         """Read a log no more."""
-        for members in (self._open, self.positions, self._types, self._heads):
+        for members in (self._open, self.positions, self._types):
             members.pop(job, None)
 
     def snapshot(self, job: str) -> Delivery:
@@ -113,6 +126,7 @@ class Cursor:
 
     def _take_all(self, limit: int) -> list[Delivery]:
         found: list[Delivery] = []
+        self.caught_up = True
         for job in list(self._open):
             found += self._take(job, limit)
         return found
@@ -121,7 +135,6 @@ class Cursor:
         after = self._open[job]
         try:
             page = self._log.page(job, after, limit)
-            self._heads[job] = page.last
             if after > page.last:
                 return self._ahead(job, after, page)
             if after < page.base:
@@ -132,6 +145,7 @@ class Cursor:
 
         if page.events:
             self._open[job] = self.positions[job] = page.events[-1].seq
+        self.caught_up = self.caught_up and self.positions[job] >= page.last
         self._close_at_end(job, page)
         return [Delivery(job, event.seq, event) for event in page.events if self._passes(event)]
 
@@ -156,5 +170,5 @@ class Cursor:
         return [Delivery(job, snapshot.position, kind="stream.gap", data=gap), snapshot]
 
     def _passes(self, event: Event) -> bool:
-        types = self._types[event.job]
+        types = self.types(event.job)
         return not types or event.type in types or event.terminal

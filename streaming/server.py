@@ -13,6 +13,7 @@ from streaming.concurrency import (
     Mutex,
     Thread,
     adopt_event_loop,
+    has_event_loop,
     make_waker,
     patched,
     spawn_greenlet,
@@ -32,6 +33,8 @@ from streaming.storage.base import Storage
 from streaming.tasks.registry import Task, TaskRegistry
 from streaming.web.services import Services
 from streaming.web.streams import Streams
+from streaming.web.traffic import Traffic
+from streaming.web.writer import StreamWriter
 
 logger = logging.getLogger(__name__)
 
@@ -181,8 +184,19 @@ class Server:
             max_event_bytes=settings.max_event_bytes,
             overloaded=lambda: pressure.level >= TOP,
         )
+        traffic = Traffic()
+        writer = None
+        if has_event_loop() and settings.direct_writes:
+            writer = StreamWriter(
+                storage.log,
+                traffic,
+                write_events=settings.events_per_write,
+                level=lambda: pressure.level,
+            )
         streams = Streams(
             storage,
+            traffic=traffic,
+            writer=writer,
             limit=settings.max_streams or 1,
             heartbeat_s=settings.heartbeat_s,
             rotate_s=settings.rotate_s,

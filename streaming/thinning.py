@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from streaming.events import Event, Json, dumps
 
+#: The pressure level from which superseded events are skipped.
+SKIP_LEVEL = 2
+
 #: Deltas that are merged: their data are an item and a text.
 DELTAS = frozenset({"text.delta", "reasoning.delta"})
 #: Types of which a later event may replace an earlier one.

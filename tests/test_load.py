@@ -11,6 +11,7 @@ from streaming.errors import Unavailable
 from streaming.load import LoadMeter
 from streaming.pressure import Pressure
 from streaming.web.streams import Streams
+from streaming.web.traffic import Traffic
 from tests.gate import Gate, held_at
 from tests.house import House
 from tests.jobs import new_job, said, started
@@ -88,7 +89,9 @@ def test_new_streams_are_turned_away_at_the_top() -> None:
     house = House(talking)
     pressure = Pressure()
     pressure.level = 3
-    streams = Streams(house.storage, limit=10, heartbeat_s=15, rotate_s=600, pressure=pressure)
+    streams = Streams(
+        house.storage, limit=10, heartbeat_s=15, rotate_s=600, pressure=pressure, traffic=Traffic()
+    )
 
     assert streams.open("sse", None) is None  # type: ignore[arg-type]
     assert streams.fullness() == 0
@@ -97,7 +100,7 @@ def test_new_streams_are_turned_away_at_the_top() -> None:
 @pytest.fixture
 def meter(gate: Gate) -> LoadMeter:
     house = House(held_at(gate), threads=1, queue=4)
-    streams = Streams(house.storage, limit=10, heartbeat_s=15, rotate_s=600)
+    streams = Streams(house.storage, limit=10, heartbeat_s=15, rotate_s=600, traffic=Traffic())
     pressure = Pressure()
     made = LoadMeter(
         pressure,
@@ -124,8 +127,8 @@ def test_it_measures_how_far_viewers_are_behind(meter: LoadMeter) -> None:
     house: House = meter.house  # type: ignore[attr-defined]
     job = new_job(house.storage)
     house.storage.log.append(job, [said()] * 400)
-    house.storage.viewers.enter(job, "sse", 1)
-    house.storage.viewers.enter(job, "sse", 401)
+    house.storage.viewers.enter(job, "sse", lambda: 1)
+    house.storage.viewers.enter(job, "sse", lambda: 401)
 
     signals = meter.measure(0.0)
 

@@ -147,6 +147,12 @@ class Tails:
                 self._live.pop(row.id, None)
                 self._place(row, tail)
 
+    def rows(self) -> list[JobRow]:
+        """The rows of the jobs in memory: all that go on, and some others."""
+        with self._lock:
+            tails = [*self._live.values(), *self._closed.values()]
+        return [tail.row for tail in tails]
+
     def drop(self, job: str) -> None:
         """Forget a removed job; who waits for it is woken."""
         with self._lock:

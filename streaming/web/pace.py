@@ -9,16 +9,16 @@ from itertools import groupby
 
 from streaming.cursor import Delivery
 from streaming.pressure import FRAME_GAP_S, Pressure
-from streaming.thinning import thin
+from streaming.thinning import SKIP_LEVEL, thin
 
 #: Seconds for which a live reader's socket must have been full before it is thinned at level 0.
 FULL_S = 1.0
-#: The level from which superseded events are skipped.
-SKIP_LEVEL = 2
 
 
 class Pace:
     """The pace of one stream. Used by its thread."""
+
+    __slots__ = ("_clock", "_live", "_pressure", "_sent_at", "_slow")
 
     def __init__(self, pressure: Pressure, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._pressure = pressure
@@ -28,6 +28,11 @@ class Pace:
         self._live = False
         #: Its socket has been full for too long, and it has not caught up since.
         self._slow = False
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it is thinned because its own socket has been full."""
+        return self._slow
 
     @property
     def level(self) -> int:
