@@ -378,3 +378,46 @@ def test_what_is_left_after_a_write_does_not_wait_for_the_next_frame(storage: St
 
     assert peer.seqs[-1] == 6
     assert desk.loop.later == []
+
+
+def test_a_reader_who_is_ahead_of_the_others_waits_for_them(desk: Desk) -> None:
+    peer, waiting = Peer(), Peer()
+    channel = desk.lent(peer)
+    desk.append("a")  # the writer has not had its turn
+
+    chunk = channel.next(2)
+
+    assert chunk is not None
+    assert not chunk.events
+    assert not channel.lend(waiting.line, 2)
+    assert channel.await_others(2, waiting)
+    assert waiting.woken == 0
+    desk.loop.run()
+    assert waiting.woken == 1
+    assert channel.lend(waiting.line, 2)
+
+
+def test_a_reader_who_is_ahead_is_woken_when_the_others_have_gone(desk: Desk) -> None:
+    peer, waiting = Peer(), Peer()
+    channel = desk.lent(peer)
+    desk.append("a")
+    assert channel.await_others(2, waiting)
+
+    channel.take_back(peer.line)
+
+    assert waiting.woken == 1
+    assert not channel.await_others(2, waiting)
+    assert channel.lend(waiting.line, 2)
+
+
+def test_a_reader_who_catches_up_goes_no_further_than_the_others_are(desk: Desk) -> None:
+    desk.append("a", "b")
+    peer = Peer()
+    channel = desk.lent(peer, after=3)
+    desk.append("c", "d")
+
+    chunk = channel.next(1)
+
+    assert chunk is not None
+    assert chunk.end == 3
+    assert channel.lend(Peer().line, 3)

@@ -231,6 +231,8 @@ class Stream:
             if line.rest:
                 self._send(line.rest)
             self._pace.sent(began=began, caught_up=not line.rest)
+        elif channel.await_others(after, self.waker):
+            self.waker.wait(timeout)  # to look again and again would keep the writer from its turn
         return True
 
     def _moved(self, job: str, position: int, at: float) -> None:

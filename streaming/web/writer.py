@@ -66,6 +66,7 @@ class Channel:
     """The readers of one job in one form. Those on loan are all at `position`."""
 
     __slots__ = (
+        "_ahead",
         "_caught_up",
         "_fetched",
         "_lines",
@@ -85,6 +86,8 @@ class Channel:
         self.form = form
         self._live = live
         self._lines: set[Line] = set()
+        #: Streams that wait for those on loan to come where they are.
+        self._ahead: set[Wakeable] = set()
         self._loading: Mutex | None = None
         self._fetched: Page | None = None
         #: Whether the last write has left nothing.
@@ -99,22 +102,20 @@ class Channel:
         self.rung = False
 
     def next(self, after: int) -> Chunk | None:
-        """What is behind `after`; without data at the log's head; None for the cursor to decide.
+        """What is behind `after`; without data where the others are; None for the cursor to decide.
 
-        For streams that catch up: it may wait for storage.
+        For streams that catch up: it may wait for storage. Never goes on past those on loan, or
+        the reader would be ahead of them and could not join.
         """
+        if self._lines and after >= self.position:
+            return Chunk(b"", after, 0, last=False)
         try:
             kept = self._writer.kept(self, after)
             if kept is not None or self._live.row.seq == after:
-                return kept or self._chunk(
-                    self._writer.log.page(self.job, after, self._writer.write_events), after
-                )
+                return kept or self._page_chunk(after)
             self._loading = self._loading or Mutex()
             with self._loading:  # one reads and encodes for all
-                kept = self._writer.kept(self, after)
-                return kept or self._chunk(
-                    self._writer.log.page(self.job, after, self._writer.write_events), after
-                )
+                return self._writer.kept(self, after) or self._page_chunk(after)
         except NotFound:
             return None
 
@@ -133,6 +134,16 @@ class Channel:
         self._lines.add(line)
         return True
 
+    def await_others(self, after: int, stream: Wakeable) -> bool:
+        """Have a stream woken that is ahead of those on loan, when they have moved or are gone.
+
+        False when it is not ahead of anyone.
+        """
+        if not self._lines or after <= self.position:
+            return False
+        self._ahead.add(stream)
+        return True
+
     def take_back(self, line: Line) -> None:
         """End a loan; `position` and `rest` of the line tell where its reader is."""
         if line in self._lines:
@@ -140,6 +151,7 @@ class Channel:
             line.position = self.position
             if not self._lines:
                 self._live.unwatch(self)
+                self._wake_ahead()
 
     def holds(self, line: Line) -> bool:
         """Whether the line is on loan."""
@@ -204,6 +216,13 @@ class Channel:
         self._fetched = page
         self.wake()
 
+    def _page_chunk(self, after: int) -> Chunk | None:
+        """From storage; as far as those on loan are, where that is nearer."""
+        limit = self._writer.write_events
+        if self._lines:
+            limit = min(limit, self.position - after)
+        return self._chunk(self._writer.log.page(self.job, after, max(1, limit)), after)
+
     def _chunk(self, page: Page, after: int) -> Chunk | None:
         if after > page.last or after < page.base or (page.closed and not page.events):
             return None
@@ -247,6 +266,7 @@ class Channel:
             )
             self.wrote_at = time.monotonic()
         self.position = chunk.end
+        self._wake_ahead()
         if behind:
             self._give_back(behind)
 
@@ -257,6 +277,12 @@ class Channel:
             line.stream.wake()
         if not self._lines:
             self._live.unwatch(self)
+            self._wake_ahead()
+
+    def _wake_ahead(self) -> None:
+        streams, self._ahead = self._ahead, set()
+        for stream in streams:
+            stream.wake()
 
 
 class StreamWriter:
