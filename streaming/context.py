@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import inspect
 import json
-import shutil
-import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +18,7 @@ import jsonschema
 from pydantic import BaseModel
 
 from streaming import compute as child
+from streaming.bound_model import BoundModel
 from streaming.concurrency import Mutex, make_waker
 from streaming.errors import (
     LogRefusal,
@@ -29,11 +29,13 @@ from streaming.errors import (
     Unexpected,
 )
 from streaming.events import Draft, Json, dumps
-from streaming.llm.base import Answering, Model, Piece, Prompt, Reasoning, ToolCall, Usage
+from streaming.holding import Holding
+from streaming.llm.base import Model
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
 from streaming.stopping import StopSignal
 from streaming.storage.base import Blobs, EventLog, Expect, Leases, Pending
+from streaming.uploads import Uploads
 
 #: Events and bytes that a task may be ahead of their commit.
 POSTS, POSTED_BYTES = 64, 1 << 20
@@ -86,8 +88,9 @@ class JobContext:
         self._posted_bytes = 0
         #: Held by the one thread of the task that posts or settles.
         self._posting = Mutex()
+        self._uploads = Uploads(work.blobs, work.owner)
         self.usage: dict[str, int] = {}
-        self.llm = BoundModel(self, work)
+        self.llm = BoundModel(work.model, work.stop, self)
 
     @property
     def job(self) -> str:
@@ -302,35 +305,15 @@ class JobContext:
 
     def file_info(self, file: str) -> dict[str, Json]:
         """`name`, `media_type` and `size` of an upload; `TaskError` when the owner has none."""
-        try:
-            with self._work.blobs.open(f"{file}/meta.json") as meta:
-                known = json.loads(meta.read())
-        except NotFound:
-            known = {}
-        if known.pop("owner", None) != self._work.owner:
-            raise TaskError(f"there is no file {file}", code="file_not_found")
-        return dict(known)
+        return self._uploads.info(file)
 
     def open_file(self, file: str) -> IO[bytes]:
         """An uploaded file of the job's owner; `TaskError` when there is none."""
-        self.file_info(file)
-        try:
-            return self._work.blobs.open(f"{file}/content")
-        except NotFound:
-            raise TaskError(f"there is no file {file}", code="file_not_found") from None
+        return self._uploads.open(file)
 
-    @contextlib.contextmanager
-    def file_path(self, file: str) -> Iterator[Path]:
+    def file_path(self, file: str) -> AbstractContextManager[Path]:
         """An uploaded file on this machine's disk, for child processes; not to be changed."""
-        with self.open_file(file) as upload:
-            name = getattr(upload, "name", None)
-            if isinstance(name, str):
-                yield Path(name)
-                return
-            with tempfile.NamedTemporaryFile() as copy:
-                shutil.copyfileobj(upload, copy)
-                copy.flush()
-                yield Path(copy.name)
+        return self._uploads.path(file)
 
     def service_figures(self) -> Mapping[str, tuple[float, str]]:
         """Value and unit of this service's own figures, by name: streams, queue, and so on."""
@@ -351,20 +334,13 @@ class JobContext:
     @contextlib.contextmanager
     def leased(self, needs: Mapping[str, int]) -> Iterator[None]:
         """Hold the leases of a task within the block, waiting for them in order first."""
-        if not needs:
-            yield
-            return
-        leases = self._work.leases
-        try:
-            leases.request(self.job, needs)
-        except ValueError as error:
-            raise TaskError(str(error), code="resource_too_small") from error
+        holding = Holding(self._work.leases, self.job, needs, self._tell_leases)
         try:
             with self._standing_still():
-                self._await_leases(leases, needs)
+                holding.acquire(self._work.stop)
             yield
         finally:
-            leases.release(self.job)
+            holding.release()
 
     def run(self, result: Any) -> Any:
         """Drive what a task's function returned: text of generators, awaiting of coroutines."""
@@ -463,24 +439,8 @@ class JobContext:
         self._asked[what] = number = self._asked.get(what, 0) + 1
         return number
 
-    def _await_leases(self, leases: Leases, needs: Mapping[str, int]) -> None:
-        waker = make_waker()
-        with self._work.stop.closing(waker.wake):
-            while (position := leases.position(self.job)) > 0:
-                self._tell_leases(needs, "waiting", position)
-                while leases.position(self.job) == position:
-                    leases.wait(self.job, position, TICK_S, waker)
-                    self.raise_if_cancelled()
-        self._tell_leases(needs, "held", 0)
-
-    def _tell_leases(self, needs: Mapping[str, int], state: str, position: int) -> None:
-        told = [
-            {"resource": name, "units": units, "state": state, "position": position}
-            for name, units in needs.items()
-        ]
-        names = " and ".join(needs)
-        message = f"waits for {names}, position {position}" if position else f"holds {names}"
-        self._emit("log", {"level": "info", "message": message, "leases": told})
+    def _tell_leases(self, message: str, leases: list[dict[str, Json]]) -> None:
+        self._emit("log", {"level": "info", "message": message, "leases": leases})
 
     def _await_answer(self, request: str, after: int, timeout_s: float | None) -> Json:
         try:
@@ -585,70 +545,8 @@ class JobContext:
             ) from error
 
 
-class BoundModel:
-    """The model of a job: stops with it, counts its usage."""
-
-    def __init__(self, context: JobContext, work: Work) -> None:
-        self._context = context
-        self._work = work
-
-    def check(self) -> None:
-        """Fail with `model_unavailable` when the model is not there: before work that it ends."""
-        self._work.model.check(self._work.stop)
-
-    def stream(
-        self, prompt: str | Sequence[Mapping[str, Json]], **options: Any
-    ) -> Generator[str, None, list[ToolCall]]:
-        """The model's answer to a text or a conversation, piece by piece.
-
-        Options are those of `llm.base.Prompt`. What it thinks becomes `reasoning.delta` events.
-        The generator's return value is the tools that the model wants called.
-        """
-        asked = Prompt(prompt if isinstance(prompt, str) else "", **options)
-        if not isinstance(prompt, str):
-            asked = replace(asked, messages=tuple(prompt))
-        model, stop = self._work.model, self._work.stop
-        spent = _Spending(self._context.usage, model, asked)
-        calls: list[ToolCall] = []
-        with contextlib.closing(_generator(model.stream(asked, stop))) as pieces:
-            for piece in pieces:
-                stop.check()
-                spent.count(piece)
-                if isinstance(piece, str):
-                    yield piece
-                elif isinstance(piece, Reasoning):
-                    self._context.reasoning(piece.text)
-                elif isinstance(piece, ToolCall):
-                    calls.append(piece)
-                elif isinstance(piece, Answering) and piece.degraded:
-                    self._context.degrade(f"the model {piece.model} answers for {model.name}")
-        return calls
-
-
-class _Spending:
-    """What one answer costs: counted as it comes, until the model's server says it."""
-
-    def __init__(self, usage: dict[str, int], model: Model, prompt: Prompt) -> None:
-        self._usage = usage
-        self._before = Usage(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
-        asked = [str(message.get("content") or "") for message in prompt.conversation()]
-        self._asked = sum(model.count(text) for text in asked)
-        self._written = 0
-
-    def count(self, piece: Piece) -> None:
-        self._written += isinstance(piece, (str, Reasoning))
-        spent = piece if isinstance(piece, Usage) else Usage(self._asked, self._written)
-        self._usage["prompt_tokens"] = self._before.prompt_tokens + spent.prompt_tokens
-        self._usage["completion_tokens"] = self._before.completion_tokens + spent.completion_tokens
-
-
-def _generator(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
-    """With `close`, also where a model's `stream` returns another kind of iterator."""
-    yield from pieces
-
-
 _NOBODY = "nobody has answered in time"
-#: Seconds to read what is in the log already, and between looks at a lease.
+#: Seconds to read what is in the log already.
 TICK_S = 5.0
 #: The record of how far the log was looked through for input.
 _FED = "fed"
