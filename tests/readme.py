@@ -51,7 +51,7 @@ def examples(page: Path = README) -> list[Example]:
     """The blocks of shell lines, each with the block of text that follows it."""
     found = []
     all_blocks = blocks(page)
-    for block, following in zip(all_blocks, [*all_blocks[1:], None], strict=True):
+    for block, following in zip(all_blocks, [*all_blocks, None][1:], strict=True):
         if block.language == "sh":
             shows = following is not None and following.language == "text"
             found.append(Example(block, following.text if following and shows else None))
