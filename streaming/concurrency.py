@@ -300,7 +300,17 @@ class Thread:
         finally:
             if native:
                 _native.discard(ident)
+                _close_event_loop()
             self._done.open()
+
+
+def _close_event_loop() -> None:
+    """End the event loop that patched sockets have given this thread: it holds descriptors."""
+    from gevent._hub_local import get_hub_if_exists
+
+    hub = get_hub_if_exists()
+    if hub is not None:
+        hub.destroy(destroy_loop=True)
 
 
 def pause() -> None:
@@ -360,9 +370,29 @@ def call_soon(call: Callable[[], object]) -> None:
         _loop[1].loop.run_callback_threadsafe(call)
 
 
+def call_later(seconds: float, call: Callable[[], object]) -> None:
+    """Run `call` in the event loop after some seconds; from its own thread."""
+    from gevent import spawn_later
+
+    spawn_later(seconds, call)
+
+
 def has_event_loop() -> bool:
     """Whether greenlets can be spawned."""
     return _loop is not None
+
+
+def loop_delay(timeout: float) -> float:
+    """Seconds until the event loop runs a call, `timeout` at the most; 0 where there is none.
+
+    For real threads.
+    """
+    if _loop is None:
+        return 0.0
+    ran, began = Latch(), time.monotonic()
+    _loop[1].loop.run_callback_threadsafe(ran.open)
+    ran.wait(timeout)
+    return time.monotonic() - began
 
 
 _loop: tuple[int, Any] | None = None

@@ -11,9 +11,10 @@ from streaming.storage.sqlite import SqliteStorage
 def make_storage(settings: Settings) -> Storage:
     """The storage that `STREAMING_LOG_URL` names, not yet open."""
     if settings.sqlite_path is None:
-        return MemoryStorage(tombstone_s=settings.retention_s)
+        return MemoryStorage(tombstone_s=settings.retention_s, resources=settings.resources)
     return SqliteStorage(
         settings.sqlite_path,
         blobs=settings.var_dir / "blobs",
         tombstone_s=settings.retention_s,
+        resources=settings.resources,
     )
