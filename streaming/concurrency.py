@@ -122,24 +122,25 @@ class _GreenletWaker:
 
     def wait(self, timeout: float | None = None) -> bool:
         if not self.awake and (timeout is None or timeout > 0):
-            self._sleep(timeout)
+            self._expired = False
+            timer = None if timeout is None else self.hub.loop.timer(timeout)
+            self._sleeper = _gevent("getcurrent")()
+            try:
+                if timer is not None:
+                    timer.start(self._expire, update=True)
+                # The timer's word counts, not a clock's: it fires once, perhaps a little early.
+                while not self._is_over():
+                    self.hub.switch()
+            finally:
+                self._sleeper = None
+                if timer is not None:
+                    timer.stop()
+                    timer.close()
         taken, self.awake = self.awake, False
         return taken
 
-    def _sleep(self, timeout: float | None) -> None:
-        timer = None if timeout is None else self.hub.loop.timer(timeout)
-        self._sleeper, self._expired = _gevent("getcurrent")(), False
-        try:
-            if timer is not None:
-                timer.start(self._expire, update=True)
-            # The timer's word counts, not a clock's: it fires once, perhaps a little early.
-            while not self.awake and not self._expired:
-                self.hub.switch()
-        finally:
-            self._sleeper = None
-            if timer is not None:
-                timer.stop()
-                timer.close()
+    def _is_over(self) -> bool:
+        return self.awake or self._expired
 
     def _expire(self) -> None:
         self._expired = True

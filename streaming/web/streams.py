@@ -24,7 +24,7 @@ from streaming.web.hangups import Hangups, client_socket, has_hung_up
 from streaming.web.pace import Pace, thinned
 from streaming.web.sockets import SEND_S, send_all
 from streaming.web.traffic import Traffic
-from streaming.web.writer import Channel, Line, StreamWriter
+from streaming.web.writer import Channel, Chunk, Line, StreamWriter
 from streaming.wire import Form
 
 #: Seconds between looks for messages where nothing tells of them.
@@ -154,7 +154,7 @@ class Stream:
             if told is not None:
                 yield [told]
             until_beat = self._quiet_since + self._streams.heartbeat_s - self._clock()
-            found = self._paced(until_beat)
+            found = self._next(until_beat)
             began = self._clock()
             if found or self._two_way:
                 yield found
@@ -183,6 +183,18 @@ class Stream:
             self._socket, self.waker, messages=self._two_way
         )
 
+    # Between here and the wait, few frames and locals: each waiting reader holds them.
+    def _next(self, until_beat: float) -> list[Delivery]:
+        """What comes next, unless the writer or the stream itself has sent it already."""
+        if (
+            self._shared is not None
+            and not self._pace.is_slow  # what it gets then is not what the others get
+            and not self.cursor.ended
+            and self._read_shared(self._patience(until_beat), *self._shared)
+        ):
+            return []
+        return self._paced(until_beat)
+
     def _paced(self, until_beat: float) -> list[Delivery]:
         """What comes next, thinned where it must be; nothing while it has to rest.
 
@@ -193,19 +205,10 @@ class Stream:
             self.waker.wait(self._patience(min(rest_s, until_beat)))
             return []
         before = dict(self.cursor.positions)
-        found = self._read(self._patience(until_beat))
-        return thinned(found, before, self._pace.level)
-
-    def _read(self, timeout: float) -> list[Delivery]:
+        timeout = self._patience(until_beat)
         if self.cursor.ended:
             self.waker.wait(timeout if self.stays else 0)
-        elif (
-            self._shared is not None
-            and not self._pace.is_slow  # what it gets then is not what the others get
-            and self._read_shared(timeout, *self._shared)
-        ):
-            return []
-        return self.cursor.read(timeout, self.waker)
+        return thinned(self.cursor.read(timeout, self.waker), before, self._pace.level)
 
     def _read_shared(self, timeout: float, channel: Channel, line: Line) -> bool:
         """Send what the channel has, or lend it the line; False when the cursor has to decide."""
@@ -214,30 +217,36 @@ class Stream:
         if chunk is None:
             return False
         if chunk.events:
-            began = self._clock()
-            self._send(chunk.data)
-            self._pace.sent(began=began, caught_up=False)
-            self.count(len(chunk.data), chunk.events)
-            self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
-        elif channel.lend(line, after):
-            self._lend(timeout, channel, line)
+            self._catch_up(channel, chunk)
+            return True
+        del chunk
+        if channel.lend(line, after):
+            self._pace.sent(began=self._clock(), caught_up=True)
+            try:
+                self.waker.wait(timeout)
+            finally:
+                channel.take_back(line)
+                self._moved(channel.job, line.position, channel.wrote_at)
+            self._take_rest(line)
         elif channel.await_others(after, self.waker):
             self.waker.wait(timeout)  # to look again and again would keep the writer from its turn
         return True
 
-    def _lend(self, timeout: float, channel: Channel, line: Line) -> None:
-        """Wait while the writer sends; then take the line back, with what its socket left."""
-        self._pace.sent(began=self._clock(), caught_up=True)
-        try:
-            self.waker.wait(timeout)
-        finally:
-            channel.take_back(line)
-            self._moved(channel.job, line.position, channel.wrote_at)
+    def _catch_up(self, channel: Channel, chunk: Chunk) -> None:
+        began = self._clock()
+        self._send(chunk.data)
+        self._pace.sent(began=began, caught_up=False)
+        self.count(len(chunk.data), chunk.events)
+        self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
+
+    def _take_rest(self, line: Line) -> None:
+        """Send what the writer's last write has left."""
         self._lost = self._lost or line.lost
         began = self._clock()
         if line.rest:
             self._send(line.rest)
         self._pace.sent(began=began, caught_up=not line.rest)
+        line.rest = b""
 
     def _moved(self, job: str, position: int, at: float) -> None:
         if position != self.cursor.positions[job]:
