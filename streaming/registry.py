@@ -32,6 +32,9 @@ from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Storage, Submission
 from streaming.tasks.registry import TaskRegistry
 
+#: Characters of an input above which it is checked off the event loop.
+LARGE = 1 << 14
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -93,7 +96,10 @@ class JobRegistry:
         another request), `Unavailable`. Once it has returned, the job outlasts a crash.
         """
         task = self._tasks.get(request.task)
-        offload(lambda: task.validate(request.input))  # a large table takes its time
+        if len(str(request.input)) < LARGE:
+            task.validate(request.input)
+        else:
+            offload(lambda: task.validate(request.input))  # a large table takes its time
 
         def submission(position: int) -> Submission:
             queued = self._draft("job.queued", self._asked(request, position))

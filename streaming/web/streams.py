@@ -199,40 +199,40 @@ class Stream:
     def _read(self, timeout: float) -> list[Delivery]:
         if self.cursor.ended:
             self.waker.wait(timeout if self.stays else 0)
-        elif self._shared is not None and not self._pace.is_slow:
-            channel, line = self._shared
-            if self._catch_up(channel):
-                return []
-            position = self.cursor.positions[channel.job]
-            if channel.lend(line, position):
-                self._pace.sent(began=self._clock(), caught_up=True)
-                try:
-                    self.waker.wait(timeout)
-                finally:
-                    self._take_back(channel, line)
-                return []
-            if channel.await_others(position, self.waker):
-                # To look again and again would keep the writer from its turn.
-                self.waker.wait(timeout)
-                return []
-            timeout = 0  # the log has moved, or the cursor has to decide
+        elif (
+            self._shared is not None
+            and not self._pace.is_slow  # what it gets then is not what the others get
+            and self._read_shared(timeout, *self._shared)
+        ):
+            return []
         return self.cursor.read(timeout, self.waker)
 
-    def _catch_up(self, channel: Channel) -> bool:
-        """Send what the channel's readers got behind this one's position; whether there was any."""
-        chunk = channel.next(self.cursor.positions[channel.job])
-        if chunk is None or not chunk.events:
+    def _read_shared(self, timeout: float, channel: Channel, line: Line) -> bool:
+        """Send what the channel has, or lend it the line; False when the cursor has to decide."""
+        after = self.cursor.positions[channel.job]
+        chunk = channel.next(after)
+        if chunk is None:
             return False
-        began = self._clock()
-        self._send(chunk.data)
-        self._pace.sent(began=began, caught_up=False)
-        self.count(len(chunk.data), chunk.events)
-        self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
+        if chunk.events:
+            began = self._clock()
+            self._send(chunk.data)
+            self._pace.sent(began=began, caught_up=False)
+            self.count(len(chunk.data), chunk.events)
+            self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
+        elif channel.lend(line, after):
+            self._lend(timeout, channel, line)
+        elif channel.await_others(after, self.waker):
+            self.waker.wait(timeout)  # to look again and again would keep the writer from its turn
         return True
 
-    def _take_back(self, channel: Channel, line: Line) -> None:
-        channel.take_back(line)
-        self._moved(channel.job, line.position, channel.wrote_at)
+    def _lend(self, timeout: float, channel: Channel, line: Line) -> None:
+        """Wait while the writer sends; then take the line back, with what its socket left."""
+        self._pace.sent(began=self._clock(), caught_up=True)
+        try:
+            self.waker.wait(timeout)
+        finally:
+            channel.take_back(line)
+            self._moved(channel.job, line.position, channel.wrote_at)
         self._lost = self._lost or line.lost
         began = self._clock()
         if line.rest:
