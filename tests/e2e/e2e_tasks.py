@@ -278,3 +278,19 @@ def chorus_then_asking(ctx: JobContext, input: Chorus) -> None:
     for _ in range(input.times):
         ctx.text(input.word)
     ctx.ask("Is it good?")
+
+
+class Flood(BaseModel):
+    #: Bytes of each piece of text, pieces, and seconds between two.
+    bytes: int = 8000
+    count: int = 1200
+    pause_s: float = 0.002
+
+
+@task("flooding", input=Flood)
+def flooding(ctx: JobContext, input: Flood) -> None:
+    """Wait for a word, then emit more text than a slow reader's socket takes."""
+    ctx.ask("Ready?")
+    for number in range(input.count):
+        ctx.text(f"{number:08}" * (input.bytes // 8))
+        ctx.sleep(input.pause_s)
