@@ -99,6 +99,26 @@ def test_what_waits_for_room_on_the_disk_keeps_its_order(tmp_path: Path) -> None
     disk.storage.close()
 
 
+def test_the_end_of_a_job_does_not_overtake_what_it_has_said(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    job = begun_job(disk.storage)
+    disk.fill()
+    said = disk.storage.log.post(job, [delta("x" * 100_000)], attempt=1)
+    eventually(disk.storage.fault)
+
+    with pytest.raises(Unavailable):  # though it would fit
+        disk.storage.log.append(job, [completed()], attempt=1, patient=False)
+    disk.make_room()
+    said.result()
+
+    disk.storage.log.append(job, [completed()], attempt=1)
+    assert [event.type for event in events_of(disk.storage, job)[2:]] == [
+        "text.delta",
+        "job.completed",
+    ]
+    disk.storage.close()
+
+
 def test_what_gives_up_waiting_takes_all_behind_it_along(tmp_path: Path) -> None:
     disk = Disk(tmp_path, patience_s=0.05)
     job = begun_job(disk.storage)

@@ -34,7 +34,7 @@ class SqliteLog(EventLog):
             return self._append(transaction, job, drafts, attempt, expect, records)
 
         patience_s = self._patience_s if patient else 0.0
-        return self._database.writer.call(run, patience_s=patience_s)
+        return self._database.writer.call(run, patience_s=patience_s, job=job)
 
     def post(
         self,
@@ -49,7 +49,7 @@ class SqliteLog(EventLog):
                 raise after.error
             return self._append(transaction, job, drafts, attempt)
 
-        return self._database.writer.post(run, patience_s=self._patience_s)
+        return self._database.writer.post(run, patience_s=self._patience_s, job=job)
 
     def page(self, job: str, after: int, limit: int) -> Page:
         tail = self._database.tails.get(job)

@@ -96,10 +96,13 @@ class Transaction:
 
 
 class _Command(Pending):
-    __slots__ = ("done", "error", "gives_up_at", "run", "value", "waker")
+    __slots__ = ("done", "error", "gives_up_at", "job", "run", "value", "waker")
 
-    def __init__(self, run: Callable[[Transaction], Any], gives_up_at: float) -> None:
+    def __init__(
+        self, run: Callable[[Transaction], Any], gives_up_at: float, job: str | None
+    ) -> None:
         self.run: Callable[[Transaction], Any] | None = run
+        self.job = job
         self.gives_up_at = gives_up_at
         #: Of whoever waits for it.
         self.waker: Waker | None = None
@@ -146,17 +149,24 @@ class Writer:
         self._ring()
         self._thread.join(timeout=10)
 
-    def call(self, run: Callable[[Transaction], T], *, patience_s: float = 0.0) -> T:
+    def call(
+        self, run: Callable[[Transaction], T], *, patience_s: float = 0.0, job: str | None = None
+    ) -> T:
         """Run a command and wait for its commit; its `StreamingError` comes back to the caller.
 
         While the file cannot be written it is tried again for `patience_s` seconds, then it
         ends in `Unavailable`.
         """
-        return self.post(run, patience_s=patience_s).result()  # type: ignore[no-any-return]
+        return self.post(run, patience_s=patience_s, job=job).result()  # type: ignore[no-any-return]
 
-    def post(self, run: Callable[[Transaction], Any], *, patience_s: float) -> _Command:
-        """Have a command run after those that were given before it; returns at once."""
-        command = _Command(run, time.monotonic() + patience_s)
+    def post(
+        self, run: Callable[[Transaction], Any], *, patience_s: float, job: str | None = None
+    ) -> _Command:
+        """Have a command run after those that were given before it; returns at once.
+
+        While the file cannot be written, only those of the same job keep their order.
+        """
+        command = _Command(run, time.monotonic() + patience_s, job)
         with self._lock:
             if self._stopping:
                 raise Unavailable("the server is shutting down", code="draining")
@@ -227,13 +237,17 @@ class Writer:
     def _execute(self, connection: sqlite3.Connection, batch: list[_Command]) -> None:
         if self._commit(connection, batch) is None:
             return
-        # One bad command must not take the others with it: each by itself.
-        failed = []
+        # One bad command must not take the others with it: each by itself. What comes behind one
+        # of its job that has to wait must wait as well, or it would overtake it.
+        failed: list[_Command] = []
+        held_up: dict[str, Exception] = {}
         for command in batch:
-            error = self._commit(connection, [command])
+            error = held_up.get(command.job or "") or self._commit(connection, [command])
             if error is not None:
                 command.error = error
                 failed.append(command)
+                if command.job is not None and isinstance(error, sqlite3.OperationalError):
+                    held_up[command.job] = error
         self._put_off(failed)
 
     def _put_off(self, failed: list[_Command]) -> None:
