@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from streaming.concurrency import Mutex, native_lock
 from streaming.errors import NotFound
 from streaming.events import Event, Json, dumps
-from streaming.storage.base import EventLog, JobIndex
+from streaming.storage.base import EventLog, JobIndex, Storage
 from streaming.summary import Summary, advance, blank
 
 #: Folds kept, and characters of text in them: whichever is reached first drops the oldest.
@@ -241,7 +241,7 @@ class Snapshots:
         last: int | None = None
         while last is None or state.seq < last:
             page = self._log.page(job, state.seq, 500)
-            if page.base > state.seq:
+            if page.base > state.seq or page.last < state.seq:  # trimmed, or lost by storage
                 state = self._start(job)
                 continue
             for event in page.events:
@@ -267,3 +267,17 @@ class Snapshots:
             text = sum(fold.text_size for fold in self._folds.values())
             while len(self._folds) > 1 and (len(self._folds) > CACHED_FOLDS or text > CACHED_TEXT):
                 text -= self._folds.popitem(last=False)[1].text_size
+
+
+def mend_torn(storage: Storage, snapshots: Snapshots) -> None:
+    """Let logs that storage has set back go on, so that every reader learns of it."""
+    if storage.mender is None:
+        return
+    for job, seen in storage.mender.torn().items():
+        snapshots.drop(job)  # it has what is lost
+        try:
+            state = snapshots.state(job)
+        except NotFound:
+            continue
+        at, state.seq = state.seq, max(seen, state.seq) + 1
+        storage.mender.mend(job, state.dump(), at=at, seq=state.seq)

@@ -325,6 +325,25 @@ class Viewers(ABC):
         """Seconds since the last viewer left: 0 while there is one, infinite when none came."""
 
 
+class Mender(ABC):
+    """For storages that may lose what they have acknowledged: so that nobody misses it unaware.
+
+    A torn log goes on behind all that was ever seen of it. Nobody's position is at its new base:
+    every reader is told of the gap and given the state of what is left.
+    """
+
+    @abstractmethod
+    def torn(self) -> Mapping[str, int]:
+        """Jobs whose log has lost events, with the last seq that readers may have seen."""
+
+    @abstractmethod
+    def mend(self, job: str, base: bytes, *, at: int, seq: int) -> None:
+        """Have the log begin behind `seq`; `base` is the fold of what is left.
+
+        `at` is the log's present end; when it has moved, nothing happens and the log stays torn.
+        """
+
+
 class Storage(ABC):
     """All that a server keeps, opened and closed together."""
 
@@ -332,6 +351,8 @@ class Storage(ABC):
     index: JobIndex
     blobs: Blobs
     viewers: Viewers
+    #: None where nothing that was acknowledged is lost.
+    mender: Mender | None = None
     #: Whether what is acknowledged outlasts the process.
     durable: bool
 

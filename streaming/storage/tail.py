@@ -46,14 +46,39 @@ class Tail:
         with self._lock:
             if row.seq >= self.row.seq:
                 self.row = row
-            self._events.extend(events)
-            self._size += sum(len(event.json) for event in events)
-            if not self._keep and (len(self._events) > 2 * TAIL_EVENTS or self._size > TAIL_BYTES):
-                self._shrink()
-            moved = bool(events) or row.closed or row.expired
-            wakers = self._wakers if moved else set()
-            self._wakers = set() if moved else self._wakers
+            wakers = self._take(events, moved=bool(events) or row.closed or row.expired)
         wake_all(wakers)
+
+    def follow(
+        self, events: Sequence[Event], after: Callable[[JobRow, Sequence[Event]], JobRow]
+    ) -> bool:
+        """`publish` for a log that several processes write, told in any order and twice.
+
+        `after` gives the row behind the events that are new. False when some before them are
+        missing: nothing is shown then.
+        """
+        with self._lock:
+            fresh = [event for event in events if event.seq > self.row.seq]
+            if fresh and fresh[0].seq != self.row.seq + 1:
+                return False
+            if fresh:
+                self.row = after(self.row, fresh)
+            wakers = self._take(fresh, moved=bool(fresh))
+        wake_all(wakers)
+        return True
+
+    def restart(self, row: JobRow) -> None:
+        """Show a row that does not follow from the last: the log was cut, or has lost events."""
+        with self._lock:
+            self.row, self._events, self._size = row, [], 0
+            wakers = self._take((), moved=True)
+        wake_all(wakers)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody waits for its next change."""
+        with self._lock:
+            return bool(self._wakers)
 
     def trim(self, base: int) -> None:
         """Forget the events up to `base`."""
@@ -87,6 +112,15 @@ class Tail:
     def unwatch(self, waker: Waker) -> None:
         with self._lock:
             self._wakers.discard(waker)
+
+    def _take(self, events: Sequence[Event], *, moved: bool) -> set[Waker]:
+        self._events.extend(events)
+        self._size += sum(len(event.json) for event in events)
+        if not self._keep and (len(self._events) > 2 * TAIL_EVENTS or self._size > TAIL_BYTES):
+            self._shrink()
+        wakers = self._wakers if moved else set()
+        self._wakers = set() if moved else self._wakers
+        return wakers
 
     def _shrink(self) -> None:
         size, start = 0, len(self._events)
@@ -141,9 +175,13 @@ class Tails:
         tail = self.add(row)
         tail.publish(row, events)
         if row.closed:
-            with self._lock:
-                self._live.pop(row.id, None)
-                self._place(row, tail)
+            self.settle(tail)
+
+    def settle(self, tail: Tail) -> None:
+        """Keep the tail of a log that is closed only while it is among the last used."""
+        with self._lock:
+            self._live.pop(tail.row.id, None)
+            self._place(tail.row, tail)
 
     def drop(self, job: str) -> None:
         """Forget a removed job; who waits for it is woken."""
@@ -152,6 +190,11 @@ class Tails:
             tail = self._live.pop(job, None) or self._closed.pop(job, None)
         if tail is not None:
             tail.publish(replace(tail.row, expired=True), ())
+
+    def forget(self, job: str) -> None:
+        """Keep the tail of a log that goes on no longer: nobody tells it of appends."""
+        with self._lock:
+            self._live.pop(job, None)
 
     def wait(self, positions: Mapping[str, int], timeout: float, waker: Waker | None) -> None:
         """`EventLog.wait`: watch, then look, then sleep, so that no wake-up is lost."""
