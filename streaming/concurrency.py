@@ -56,11 +56,15 @@ def native_lock() -> Any:
     return _allocate_lock()
 
 
-class Waker(Protocol):
-    """Wakes the one thread or greenlet that made it. A wake is kept until a wait takes it."""
+class Wakeable(Protocol):
+    """Whatever may be woken."""
 
     def wake(self) -> None:
         """From any thread; never blocks."""
+
+
+class Waker(Wakeable, Protocol):
+    """Wakes the one thread or greenlet that made it. A wake is kept until a wait takes it."""
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for a wake, `timeout` seconds at most. False when none came."""
@@ -144,7 +148,7 @@ def make_waker() -> Waker:
     return _GreenletWaker() if in_greenlet() else _ThreadWaker()
 
 
-def wake_all(wakers: Iterable[Waker]) -> None:
+def wake_all(wakers: Iterable[Wakeable]) -> None:
     """Wake each; greenlets of another thread cost one signal to that thread together."""
     ident = _get_ident()
     groups: dict[Any, list[_GreenletWaker]] = {}
@@ -207,12 +211,12 @@ class Mutex:
         self._queue: list[Waker] = []
 
     def __enter__(self) -> None:
+        if self._take_at_once():
+            return
         waker = make_waker()
         with self._lock:
-            if not self._held and not self._queue:
-                self._held = True
-                return
             self._queue.append(waker)
+        self._wake_head()  # it may have become free meanwhile
         try:
             self._wait_for_turn(waker)
         except BaseException:  # killed while it waits: the next one's turn comes
@@ -225,6 +229,13 @@ class Mutex:
         with self._lock:
             self._held = False
         self._wake_head()
+
+    def _take_at_once(self) -> bool:
+        with self._lock:
+            if self._held or self._queue:
+                return False
+            self._held = True
+            return True
 
     def _wait_for_turn(self, waker: Waker) -> None:
         while True:

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
@@ -15,7 +16,7 @@ import jsonschema
 from pydantic import BaseModel
 
 from streaming import compute as child
-from streaming.concurrency import make_waker
+from streaming.concurrency import Mutex, make_waker
 from streaming.errors import (
     LogRefusal,
     NotFound,
@@ -27,8 +28,10 @@ from streaming.llm.base import Model, Prompt
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
 from streaming.stopping import StopSignal
-from streaming.storage.base import Blobs, EventLog
+from streaming.storage.base import Blobs, EventLog, Pending
 
+#: Events and bytes that a task may be ahead of their commit.
+POSTS, POSTED_BYTES = 64, 1 << 20
 #: The item of text that belongs to no step.
 ANSWER = "answer"
 
@@ -69,6 +72,11 @@ class JobContext:
         self._fed = 0
         self._waited_s = 0.0
         self._waiting_since: float | None = None
+        #: Posts under way with their bytes, the oldest first.
+        self._posts: deque[tuple[Pending, int]] = deque()
+        self._posted_bytes = 0
+        #: Held by the one thread of the task that posts or settles.
+        self._posting = Mutex()
         self.usage: dict[str, int] = {}
         self.llm = BoundModel(self, work)
 
@@ -268,6 +276,11 @@ class JobContext:
         """Drive what a task's function returned: text of generators, awaiting of coroutines."""
         return self._stream(result)
 
+    def settle(self) -> None:
+        """Wait until all that was posted is committed; raises what a post raised."""
+        with self._posting, self._superseded_by_refusal():
+            self._settle(0, 0)
+
     def waited_s(self) -> float:
         """Seconds that the task has waited for people: they are not running time."""
         since = self._waiting_since
@@ -368,25 +381,48 @@ class JobContext:
                         return event.data["data"]
 
     def _emit(self, kind: str, data: Mapping[str, Json]) -> None:
+        """Post an event: the task goes on before its commit, never far ahead of it."""
         try:
             draft = Draft(kind, data)
         except (UnicodeEncodeError, TypeError, ValueError) as error:
             message = f"{kind} has what JSON in UTF-8 cannot carry: {error}"
             raise TaskError(message, code="invalid_output") from error
-        self._append([draft])
+        self.raise_if_cancelled()
+        self._check_size(draft)
+        with self._posting, self._superseded_by_refusal():
+            self._settle(POSTS - 1, POSTED_BYTES)
+            last = self._posts[-1][0] if self._posts else None
+            post = self._work.log.post(self.job, [draft], attempt=self.attempt, after=last)
+            self._posts.append((post, len(draft.encoded)))
+            self._posted_bytes += len(draft.encoded)
 
     def _append(self, drafts: list[Draft], records: Mapping[str, bytes] | None = None) -> Any:
-        """To the log, after the checks; a refusal by the log ends the task."""
+        """To the log, behind all that was posted, after the checks; returns after the commit."""
         self.raise_if_cancelled()
         for draft in drafts:
             self._check_size(draft)
-        try:
+        with self._posting, self._superseded_by_refusal():
+            self._settle(0, 0)
             row = self._work.log.append(self.job, drafts, attempt=self.attempt, records=records)
+        self._records.update(records or {})
+        return row
+
+    def _settle(self, posts: int, size: int) -> None:
+        """Wait until no more posts and bytes than these are under way; raises what one raised."""
+        while self._posts and (
+            self._posts[0][0].done or len(self._posts) > posts or self._posted_bytes > size
+        ):
+            self._posts[0][0].result()
+            self._posted_bytes -= self._posts.popleft()[1]
+
+    @contextlib.contextmanager
+    def _superseded_by_refusal(self) -> Iterator[None]:
+        """A refusal by the log ends the task."""
+        try:
+            yield
         except (LogRefusal, NotFound) as refusal:
             self._work.stop.set(Superseded(refusal.detail))
             raise Superseded(refusal.detail) from refusal
-        self._records.update(records or {})
-        return row
 
     def _check_size(self, draft: Draft) -> None:
         limit = self._work.max_event_bytes

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from streaming.concurrency import native_lock
@@ -55,10 +56,13 @@ TYPES = frozenset(
 CONTROL = frozenset({"stream.snapshot", "stream.gap", "stream.degraded", "stream.closing"})
 
 
+#: Made once: `json.dumps` would make one at each call with options.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 def dumps(value: Json) -> bytes:
     """Compact JSON in UTF-8, not escaped. `ValueError` for NaN, infinities, lone surrogates."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode()
+    return _encode(value).encode()
 
 
 def now_rfc3339() -> str:
@@ -68,8 +72,13 @@ def now_rfc3339() -> str:
 
 def rfc3339(epoch_s: float) -> str:
     """`epoch_s` as RFC 3339 in UTC with milliseconds."""
-    stamp = datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
-    return stamp.removesuffix("+00:00") + "Z"
+    second, ms = divmod(int(epoch_s * 1000), 1000)
+    return f"{_rfc3339_second(second)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=8)  # most events are of the present second
+def _rfc3339_second(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat().removesuffix("+00:00")
 
 
 @dataclass(frozen=True, slots=True)

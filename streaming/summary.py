@@ -44,6 +44,8 @@ def blank(task: str, created_at: str) -> Summary:
 
 def advance(summary: Summary, kind: str, data: Mapping[str, Json], at: str) -> Summary:
     """The summary after an event: `summary` itself where nothing changes, else a changed copy."""
+    if kind not in _CHANGING:  # text, most of all
+        return summary
     changed = assignments(kind, data, at)
     if summary["started_at"] is not None:
         changed.pop(("started_at",), None)
@@ -107,3 +109,6 @@ _SETS: Mapping[str, Callable[[Mapping[str, Json], str], Assignments]] = {
     "job.completed": lambda *_: {("progress",): {"percent": 100, "eta_s": 0, "basis": "measured"}},
     "job.failed": lambda data, _: {("error",): data["error"]},
 }
+
+#: The types that may change a summary at all.
+_CHANGING = frozenset({*STATUS_AFTER, *_SETS})

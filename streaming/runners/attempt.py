@@ -153,7 +153,10 @@ class Attempt:
         """Run the task's code and append its end, whatever it raises."""
         assert self._context is not None
         try:
-            output = self._context.run(task(self._context, value))
+            try:
+                output = self._context.run(task(self._context, value))
+            finally:
+                self._context.settle()  # the end comes behind all that the task has said
         except BaseException as error:  # noqa: BLE001 - people's code: sys.exit() as well
             ending = self._ending(error)
         else:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import IO, Any
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
 
-from streaming.concurrency import Waker
+from streaming.concurrency import Wakeable, Waker, make_waker
 from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
 from streaming.events import TERMINAL, Draft, Event, Json
 from streaming.summary import Summary, advance, blank
@@ -118,7 +118,7 @@ def extend(
         if value not in allowed:
             raise Unexpected(f"{path} of job {row.id} is {value!r}")
 
-    summary, seq, size = row.summary, row.seq, row.size
+    summary, size, seq = row.summary, row.size, row.seq
     events: list[Event] = []
     for draft in drafts:
         if events and events[-1].terminal:
@@ -131,11 +131,10 @@ def extend(
             size += int(draft.data["size"])
         summary = advance(summary, draft.type, draft.data, draft.at)
 
-    changed = replace(row, summary=summary, seq=seq, size=size)
-    if changed.closed:
-        kept_s = float(summary["options"].get("ttl_s", 0))
-        changed = replace(changed, expires_at=time.time() + kept_s)
-    return changed, events
+    expires_at = row.expires_at
+    if events and events[-1].terminal:
+        expires_at = time.time() + float(summary["options"].get("ttl_s", 0))
+    return JobRow(row.id, row.owner, summary, seq, row.base, size, expires_at), events
 
 
 def _member(summary: Mapping[str, Any], path: str) -> Json:
@@ -153,6 +152,46 @@ def cut_page(events: Sequence[Event], limit: int) -> Sequence[Event]:
         if size > PAGE_BYTES and count:
             return events[:count]
     return events[:limit]
+
+
+class Live(Protocol):
+    """A log's newest events in memory, and those who wait for more."""
+
+    row: JobRow
+
+    def page(self, after: int, limit: int) -> Page | None:
+        """The page behind `after`; None when it is not in memory. Never blocks."""
+
+    def watch(self, after: int, waker: Wakeable) -> bool:
+        """Have `waker` woken by the next change; False when the log is not at `after` any more."""
+
+    def unwatch(self, waker: Wakeable) -> None:
+        """Watch no more."""
+
+
+class Pending(ABC):
+    """An append under way."""
+
+    #: Whether it has been committed or has failed.
+    done: bool
+    error: BaseException | None
+
+    @abstractmethod
+    def result(self) -> JobRow:
+        """Wait for the commit; raises what `append` raises."""
+
+
+class Committed(Pending):
+    """An append that was waited for."""
+
+    done = True
+    error = None
+
+    def __init__(self, row: JobRow) -> None:
+        self._row = row
+
+    def result(self) -> JobRow:
+        return self._row
 
 
 class EventLog(ABC):
@@ -175,6 +214,23 @@ class EventLog(ABC):
         `NotFound`, and `Unavailable` when storage is away: at once, or if `patient` when it has
         stayed away for the time that appends wait.
         """
+
+    def post(
+        self,
+        job: str,
+        drafts: Sequence[Draft],
+        *,
+        attempt: int,
+        after: Pending | None = None,
+    ) -> Pending:
+        """A patient append that may return before its commit; it keeps its place among the job's.
+
+        It fails with `after`, the post before it, so that no hole can come into an attempt's
+        text. Who posts bounds how many are under way.
+        """
+        if after is not None and after.error is not None:
+            raise after.error
+        return Committed(self.append(job, drafts, attempt=attempt))
 
     def read(
         self,
@@ -202,10 +258,26 @@ class EventLog(ABC):
         """What `read` gives without waiting."""
 
     @abstractmethod
+    def live(self, job: str) -> Live:
+        """The log's newest events; `NotFound` when there is no such log."""
+
     def wait(
         self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
     ) -> None:
         """Until a log has moved away from its position, is closed or gone, `timeout`, or a wake."""
+        waker = waker or make_waker()
+        until = time.monotonic() + timeout
+        watched: list[Live] = []
+        try:  # watch, then look, then sleep: so no wake-up is lost
+            for job, after in positions.items():
+                live = self.live(job)
+                if not live.watch(after, waker):
+                    return
+                watched.append(live)
+            waker.wait(until - time.monotonic())
+        finally:
+            for live in watched:
+                live.unwatch(waker)
 
     @abstractmethod
     def trim(self, job: str, before: int, base: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import IO
 
-from streaming.concurrency import Waker, native_lock
+from streaming.concurrency import native_lock
 from streaming.errors import NotFound
 from streaming.events import Draft
 from streaming.storage.base import (
@@ -18,6 +18,7 @@ from streaming.storage.base import (
     Folder,
     JobIndex,
     JobRow,
+    Live,
     Page,
     Storage,
     Submission,
@@ -99,10 +100,8 @@ class MemoryLog(EventLog):
             raise NotFound(f"there is no job {job}", code="job_not_found")
         return page
 
-    def wait(
-        self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
-    ) -> None:
-        self._jobs.tails.wait(positions, timeout, waker)
+    def live(self, job: str) -> Live:
+        return self._jobs.tails.get(job)
 
     def trim(self, job: str, before: int, base: bytes) -> None:
         with self._jobs.lock:

@@ -6,12 +6,11 @@ must not know who reads.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from streaming.concurrency import Waker, make_waker, native_lock, wake_all
+from streaming.concurrency import Wakeable, native_lock, wake_all
 from streaming.errors import NotFound
 from streaming.events import Event
 from streaming.storage.base import JobRow, Page, cut_page
@@ -35,7 +34,7 @@ class Tail:
         self._lock = native_lock()
         self._events: list[Event] = []
         self._size = 0
-        self._wakers: set[Waker] = set()
+        self._wakers: set[Wakeable] = set()
 
     def publish(self, row: JobRow, events: Sequence[Event]) -> None:
         """Show what was committed to readers, and wake those who wait.
@@ -101,7 +100,7 @@ class Tail:
                 return None
         return Page(cut_page(found, limit), row.base, row.seq, row.closed)
 
-    def watch(self, after: int, waker: Waker) -> bool:
+    def watch(self, after: int, waker: Wakeable) -> bool:
         """Have `waker` woken by the next change; False when the log is not at `after` any more."""
         with self._lock:
             if self.row.seq != after or self.row.closed or self.row.expired:
@@ -109,11 +108,11 @@ class Tail:
             self._wakers.add(waker)
             return True
 
-    def unwatch(self, waker: Waker) -> None:
+    def unwatch(self, waker: Wakeable) -> None:
         with self._lock:
             self._wakers.discard(waker)
 
-    def _take(self, events: Sequence[Event], *, moved: bool) -> set[Waker]:
+    def _take(self, events: Sequence[Event], *, moved: bool) -> set[Wakeable]:
         self._events.extend(events)
         self._size += sum(len(event.json) for event in events)
         if not self._keep and (len(self._events) > 2 * TAIL_EVENTS or self._size > TAIL_BYTES):
@@ -195,22 +194,6 @@ class Tails:
         """Keep the tail of a log that goes on no longer: nobody tells it of appends."""
         with self._lock:
             self._live.pop(job, None)
-
-    def wait(self, positions: Mapping[str, int], timeout: float, waker: Waker | None) -> None:
-        """`EventLog.wait`: watch, then look, then sleep, so that no wake-up is lost."""
-        waker = waker or make_waker()
-        until = time.monotonic() + timeout
-        watched: list[Tail] = []
-        try:
-            for job, after in positions.items():
-                tail = self.get(job)
-                if not tail.watch(after, waker):
-                    return
-                watched.append(tail)
-            waker.wait(until - time.monotonic())
-        finally:
-            for tail in watched:
-                tail.unwatch(waker)
 
     def _add(self, row: JobRow) -> Tail:
         tail = self._live.get(row.id) or self._closed.get(row.id)

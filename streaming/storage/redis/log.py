@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streaming.concurrency import Waker
 from streaming.errors import NotFound, Unavailable
 from streaming.events import Draft
-from streaming.storage.base import EventLog, Expect, JobRow, Page
+from streaming.storage.base import EventLog, Expect, JobRow, Live, Page, Pending
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
@@ -56,7 +55,19 @@ class RedisLog(EventLog):
         patient: bool = True,
     ) -> JobRow:
         asked = Append(job, drafts, attempt, expect, records or {})
-        return self._writer.append(asked, patience_s=self._patience_s if patient else 0.0)
+        pending = self._writer.post(asked, patience_s=self._patience_s if patient else 0.0)
+        return pending.result()
+
+    def post(
+        self,
+        job: str,
+        drafts: Sequence[Draft],
+        *,
+        attempt: int,
+        after: Pending | None = None,
+    ) -> Pending:
+        asked = Append(job, drafts, attempt, None, {}, after)
+        return self._writer.post(asked, patience_s=self._patience_s)
 
     def page(self, job: str, after: int, limit: int) -> Page:
         tail = self._follower.tail(job)
@@ -73,12 +84,8 @@ class RedisLog(EventLog):
             self._look_again(tail)
         raise Unavailable(f"the log of job {job} cannot be read at present", code="storage_away")
 
-    def wait(
-        self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
-    ) -> None:
-        for job in positions:
-            self._follower.tail(job)
-        self._follower.tails.wait(positions, timeout, waker)
+    def live(self, job: str) -> Live:
+        return self._follower.tail(job)
 
     def trim(self, job: str, before: int, base: bytes) -> None:
         for _ in range(TRIES):

@@ -20,7 +20,7 @@ import redis
 from streaming.concurrency import Thread, Waker, make_waker, native_lock
 from streaming.errors import Fenced, LogRefusal, NotFound, StreamingError, Unavailable
 from streaming.events import Draft, Event
-from streaming.storage.base import Expect, JobRow, extend
+from streaming.storage.base import Expect, JobRow, Pending, extend
 from streaming.storage.redis.connection import (
     Command,
     Server,
@@ -53,21 +53,34 @@ class Append:
     attempt: int | None
     expect: Expect | None
     records: Mapping[str, bytes]
+    #: The post before it: it must not come without.
+    after: Pending | None = None
 
     def extend(self, row: JobRow) -> tuple[JobRow, list[Event]]:
         return extend(row, self.drafts, attempt=self.attempt, expect=self.expect)
 
 
-class _Command:
+class _Command(Pending):
     __slots__ = ("append", "done", "error", "gives_up_at", "row", "waker")
 
-    def __init__(self, append: Append, gives_up_at: float, waker: Waker) -> None:
+    def __init__(self, append: Append, gives_up_at: float) -> None:
         self.append = append
         self.gives_up_at = gives_up_at
-        self.waker = waker
+        #: Of whoever waits for it.
+        self.waker: Waker | None = None
         self.row: JobRow | None = None
         self.error: BaseException | None = None
         self.done = False
+
+    def result(self) -> JobRow:
+        if not self.done:
+            self.waker = make_waker()
+            while not self.done:
+                self.waker.wait()
+        if self.error is not None:
+            raise self.error
+        assert self.row is not None
+        return self.row
 
 
 @dataclass(slots=True)
@@ -134,20 +147,18 @@ class Writer:
         self._ring()
         self._thread.join(timeout=10)
 
-    def append(self, append: Append, *, patience_s: float) -> JobRow:
-        """The row after it. While Redis is away it is tried again for `patience_s` seconds."""
-        command = _Command(append, time.monotonic() + patience_s, make_waker())
+    def post(self, append: Append, *, patience_s: float) -> Pending:
+        """Have it appended behind those that were given before it; returns at once.
+
+        While Redis is away it is tried again for `patience_s` seconds.
+        """
+        command = _Command(append, time.monotonic() + patience_s)
         with self._lock:
             if self._stopping:
                 raise Unavailable("the server is shutting down", code="draining")
             self._commands.append(command)
         self._ring()
-        while not command.done:
-            command.waker.wait()
-        if command.error is not None:
-            raise command.error
-        assert command.row is not None
-        return command.row
+        return command
 
     def _ring(self) -> None:
         if self._idle is not None:
@@ -228,7 +239,10 @@ class Writer:
         events: list[Event] = []
         records: dict[str, bytes] = {}
         for command in commands:
-            command.error = None
+            before = command.append.after
+            command.error = None if before is None else before.error
+            if command.error is not None:
+                continue
             try:
                 row, new = command.append.extend(row)
             except LogRefusal as refusal:
@@ -400,7 +414,8 @@ class Writer:
     def _answer(self, command: _Command, error: BaseException | None) -> None:
         command.error = error
         command.done = True
-        command.waker.wake()
+        if command.waker is not None:
+            command.waker.wake()
 
     # -- the connection
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from streaming.concurrency import native_lock, offload
 from streaming.errors import NotFound, Unavailable
-from streaming.events import Event
 from streaming.storage.base import JobRow
 from streaming.storage.sqlite.schema import connect
 from streaming.storage.sqlite.writer import Transaction, Writer
@@ -29,14 +28,14 @@ class Database:
         self._lock = native_lock()
         self._idle: list[sqlite3.Connection] = []
         self.tails = Tails(self.row)
-        self.writer = Writer(path, publish=self._publish)
+        self.writer = Writer(path, committed=self._publish)
         #: Numbers of the jobs that go on; the writer's thread alone uses it.
         self._numbers: dict[str, int] = {}
         #: Bytes of all jobs; changed by the writer's thread alone.
         self.size = 0
 
     def open(self) -> None:
-        self.size = self.query(lambda c: c.execute("SELECT total(size) FROM jobs").fetchone()[0])
+        self.size = self.query(_catch_up)
         self.writer.start()
 
     def close(self) -> None:
@@ -80,10 +79,20 @@ class Database:
     def grow(self, by: int) -> None:
         self.size += by
 
-    def _publish(self, row: JobRow, events: Sequence[Event]) -> None:
-        if row.closed:
-            self._numbers.pop(row.id, None)
-        self.tails.publish(row, events)
+    def newest(self, row: JobRow) -> JobRow:
+        """The row as memory has it: seq and size in the file lag behind while a job goes on."""
+        tail = self.tails.find(row.id)
+        return row if tail is None else tail.row
+
+    def _publish(self, transaction: Transaction) -> None:
+        for job, events in transaction.events.items():
+            row = transaction.rows[job]
+            if row.closed:
+                self._numbers.pop(job, None)
+            self.tails.publish(row, events)
+        self.grow(transaction.grown)
+        for call in transaction.after_commit:
+            call()
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
@@ -94,6 +103,17 @@ class Database:
         finally:
             with self._lock:
                 self._idle.append(connection)
+
+
+def _catch_up(connection: sqlite3.Connection) -> int:
+    """Bring up to date the rows of jobs that went on when the file was left; the size of all."""
+    connection.execute(
+        "UPDATE jobs SET (seq, size) ="
+        " (SELECT coalesce(max(e.seq), jobs.seq), jobs.size + total(length(e.json))"
+        "  FROM events e WHERE e.job = jobs.number AND e.seq > jobs.seq)"
+        " WHERE expires_at IS NULL"
+    )
+    return int(connection.execute("SELECT total(size) FROM jobs").fetchone()[0])
 
 
 def row_of(found: Sequence[Any]) -> JobRow:

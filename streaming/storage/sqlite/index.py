@@ -16,7 +16,7 @@ from streaming.storage.base import (
     first_row,
 )
 from streaming.storage.sqlite.database import ROW, Database, row_of
-from streaming.storage.sqlite.writer import Transaction
+from streaming.storage.sqlite.writer import ROW_EVERY, Transaction
 
 
 class SqliteIndex(JobIndex):
@@ -57,7 +57,7 @@ class SqliteIndex(JobIndex):
                 where.append("expires_at IS NULL")  # what the index of unfinished jobs is for
         query = f"SELECT {ROW} FROM jobs WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         found = self._database.query(lambda c: c.execute(query, (*values, limit)).fetchall())
-        return [row_of(row) for row in found]
+        return [self._database.newest(row_of(row)) for row in found]
 
     def remove(self, job: str, *, tombstone: bool) -> None:
         self._database.writer.call(lambda transaction: self._remove(transaction, job, tombstone))
@@ -72,8 +72,10 @@ class SqliteIndex(JobIndex):
 
     def long(self, events: int) -> Iterable[JobRow]:
         query = f"SELECT {ROW} FROM jobs WHERE seq - base > ? AND NOT expired LIMIT 100"
-        found = self._database.query(lambda c: c.execute(query, (events,)).fetchall())
-        return [row_of(row) for row in found]
+        least = max(0, events - ROW_EVERY)  # the file lags behind
+        found = self._database.query(lambda c: c.execute(query, (least,)).fetchall())
+        rows = [self._database.newest(row_of(row)) for row in found]
+        return [row for row in rows if row.seq - row.base > events]
 
     def _submit(
         self, transaction: Transaction, submission: Submission, only_known: bool
@@ -85,7 +87,7 @@ class SqliteIndex(JobIndex):
             ).fetchone()
             if known is not None:
                 check_digest(known[0], submission)
-                row = row_of(known[1:])
+                row = self._database.newest(row_of(known[1:]))
                 return transaction.rows.get(row.id, row), False
         if only_known:
             raise NotFound("no job has this key")
@@ -97,15 +99,17 @@ class SqliteIndex(JobIndex):
         ).lastrowid
         assert number is not None
         transaction.put(number, row, events)
-        transaction.after_commit.append(lambda: self._database.grow(row.size))
         return row, True
 
     def _remove(self, transaction: Transaction, job: str, tombstone: bool) -> None:
         connection = transaction.connection
-        found = connection.execute("SELECT number, size FROM jobs WHERE id = ?", (job,)).fetchone()
+        found = connection.execute(
+            f"SELECT number, {ROW} FROM jobs WHERE id = ?", (job,)
+        ).fetchone()
         if found is None:
             return
-        number, size = found
+        number = found[0]
+        size = transaction.rows.get(job, self._database.newest(row_of(found[1:]))).size
         for table in ("events", "bases", "records"):
             connection.execute(f"DELETE FROM {table} WHERE job = ?", (number,))
         if tombstone:

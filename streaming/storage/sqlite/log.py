@@ -6,9 +6,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from streaming.concurrency import Waker
 from streaming.events import Draft, Event
-from streaming.storage.base import PAGE_BYTES, EventLog, Expect, JobRow, Page, extend
+from streaming.storage.base import PAGE_BYTES, EventLog, Expect, JobRow, Live, Page, Pending, extend
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.writer import Transaction
 
@@ -31,19 +30,25 @@ class SqliteLog(EventLog):
         patient: bool = True,
     ) -> JobRow:
         def run(transaction: Transaction) -> JobRow:
-            number, before = self._database.locked_row(transaction, job)
-            row, events = extend(before, drafts, attempt=attempt, expect=expect)
-            if records:
-                transaction.connection.executemany(
-                    "INSERT OR REPLACE INTO records (job, name, value) VALUES (?, ?, ?)",
-                    [(number, name, value) for name, value in records.items()],
-                )
-            transaction.put(number, row, events, before=before)
-            transaction.after_commit.append(lambda: self._database.grow(row.size - before.size))
-            return row
+            return self._append(transaction, job, drafts, attempt, expect, records)
 
         patience_s = self._patience_s if patient else 0.0
         return self._database.writer.call(run, patience_s=patience_s)
+
+    def post(
+        self,
+        job: str,
+        drafts: Sequence[Draft],
+        *,
+        attempt: int,
+        after: Pending | None = None,
+    ) -> Pending:
+        def run(transaction: Transaction) -> JobRow:
+            if after is not None and after.error is not None:  # it has failed, or is put off
+                raise after.error
+            return self._append(transaction, job, drafts, attempt)
+
+        return self._database.writer.post(run, patience_s=self._patience_s)
 
     def page(self, job: str, after: int, limit: int) -> Page:
         tail = self._database.tails.get(job)
@@ -60,10 +65,8 @@ class SqliteLog(EventLog):
             return self.page(job, after, limit)
         return Page(events, row.base, row.seq, row.closed)
 
-    def wait(
-        self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
-    ) -> None:
-        self._database.tails.wait(positions, timeout, waker)
+    def live(self, job: str) -> Live:
+        return self._database.tails.get(job)
 
     def trim(self, job: str, before: int, base: bytes) -> None:
         def run(transaction: Transaction) -> None:
@@ -82,10 +85,11 @@ class SqliteLog(EventLog):
                 "INSERT OR REPLACE INTO bases (job, state) VALUES (?, ?)", (number, base)
             )
             transaction.connection.execute(
-                "UPDATE jobs SET base = ? WHERE number = ?", (before, number)
+                "UPDATE jobs SET base = ?, seq = ?, size = ? WHERE number = ?",
+                (before, trimmed.seq, trimmed.size, number),
             )
-            transaction.put(number, trimmed, ())
-            transaction.after_commit.append(lambda: self._trimmed(job, before, int(size)))
+            transaction.put(number, trimmed, (), before=row)
+            transaction.after_commit.append(lambda: self._trimmed(job, before))
 
         self._database.writer.call(run)
 
@@ -107,8 +111,26 @@ class SqliteLog(EventLog):
         )
         return dict(found)
 
-    def _trimmed(self, job: str, before: int, size: int) -> None:
-        self._database.grow(-size)
+    def _append(
+        self,
+        transaction: Transaction,
+        job: str,
+        drafts: Sequence[Draft],
+        attempt: int | None,
+        expect: Expect | None = None,
+        records: Mapping[str, bytes] | None = None,
+    ) -> JobRow:
+        number, before = self._database.locked_row(transaction, job)
+        row, events = extend(before, drafts, attempt=attempt, expect=expect)
+        if records:
+            transaction.connection.executemany(
+                "INSERT OR REPLACE INTO records (job, name, value) VALUES (?, ?, ?)",
+                [(number, name, value) for name, value in records.items()],
+            )
+        transaction.put(number, row, events, before=before)
+        return row
+
+    def _trimmed(self, job: str, before: int) -> None:
         tail = self._database.tails.find(job)
         if tail is not None:
             tail.trim(before)

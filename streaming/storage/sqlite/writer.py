@@ -7,13 +7,14 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streaming.concurrency import Thread, Waker, make_waker, native_lock
+from streaming.concurrency import Thread, Waker, make_waker, native_lock, wake_all
 from streaming.errors import StreamingError, Unavailable
 from streaming.events import Event, dumps
-from streaming.storage.base import JobRow
+from streaming.storage.base import JobRow, Pending
 from streaming.storage.sqlite.schema import connect
 
 T = TypeVar("T")
@@ -21,6 +22,11 @@ logger = logging.getLogger(__name__)
 
 #: Commands in one transaction at the most: bounds how long the first of them waits.
 BATCH = 1000
+#: Events in one INSERT at the most.
+INSERT_ROWS = 64
+#: A row's seq and size are written when its summary changes, and at multiples of so many events;
+#: `Database.open` makes up for what a crash left behind.
+ROW_EVERY = 256
 #: Seconds between tries while the disk is full or the file cannot be written.
 RETRY_S = 0.25
 
@@ -32,67 +38,99 @@ class Transaction:
         self.connection = connection
         self.rows: dict[str, JobRow] = {}
         self.numbers: dict[str, int] = {}
-        self._resummarised: set[str] = set()
-        self.published: list[tuple[JobRow, Sequence[Event]]] = []
+        #: What was appended to each job, in order.
+        self.events: dict[str, list[Event]] = {}
+        #: Jobs whose rows are written.
+        self._stale: set[str] = set()
+        #: By how many bytes the jobs have grown.
+        self.grown = 0
         self.after_commit: list[Callable[[], None]] = []
 
     def put(
         self, number: int, row: JobRow, events: Sequence[Event], *, before: JobRow | None = None
     ) -> None:
         """Take an append: written with all others of the batch, published after the commit."""
-        if before is None or row.summary is not before.summary:
-            self._resummarised.add(row.id)
+        # Text leaves the summary as it is: seq and size alone are not worth a write each time.
+        if (
+            before is None
+            or row.summary is not before.summary
+            or row.seq // ROW_EVERY != before.seq // ROW_EVERY
+        ):
+            self._stale.add(row.id)
         self.rows[row.id] = row
         self.numbers[row.id] = number
-        self.published.append((row, events))
+        self.events.setdefault(row.id, []).extend(events)
+        self.grown += row.size - (0 if before is None else before.size)
 
     def forget(self, job: str) -> None:
         """Take back what was put for a job that is removed."""
         self.rows.pop(job, None)
-        self.published = [(row, events) for row, events in self.published if row.id != job]
+        self.events.pop(job, None)
+        self._stale.discard(job)
 
     def flush(self) -> None:
         """Write the events and rows that were put."""
+        values = [
+            value
+            for job, events in self.events.items()
+            for event in events
+            for value in (self.numbers[job], event.seq, event.type, event.json)
+        ]
+        # Many rows in a statement: each one lets go of the interpreter and has to get it back.
+        for start in range(0, len(values), 4 * INSERT_ROWS):
+            part = values[start : start + 4 * INSERT_ROWS]
+            self.connection.execute(_insert(len(part) // 4), part)
         self.connection.executemany(
-            "INSERT INTO events (job, seq, type, json) VALUES (?, ?, ?, ?)",
+            "UPDATE jobs SET seq = ?, size = ?, status = ?, expires_at = ?, summary = ?"
+            " WHERE number = ?",
             [
-                (self.numbers[row.id], event.seq, event.type, event.json)
-                for row, events in self.published
-                for event in events
-            ],
-        )
-        # Most appends are text: they leave the summary as it is, and it is not written again.
-        self.connection.executemany(
-            "UPDATE jobs SET seq = ?, size = ? WHERE number = ?",
-            [(row.seq, row.size, self.numbers[job]) for job, row in self.rows.items()],
-        )
-        self.connection.executemany(
-            "UPDATE jobs SET status = ?, expires_at = ?, summary = ? WHERE number = ?",
-            [
-                (row.status, row.expires_at, dumps(row.summary).decode(), self.numbers[row.id])
-                for row in map(self.rows.__getitem__, self._resummarised & self.rows.keys())
+                (
+                    row.seq,
+                    row.size,
+                    row.status,
+                    row.expires_at,
+                    dumps(row.summary).decode(),
+                    self.numbers[row.id],
+                )
+                for row in map(self.rows.__getitem__, self._stale)
             ],
         )
 
 
-class _Command:
+@cache
+def _insert(rows: int) -> str:
+    places = ", ".join(["(?, ?, ?, ?)"] * rows)
+    return f"INSERT INTO events (job, seq, type, json) VALUES {places}"
+
+
+class _Command(Pending):
     __slots__ = ("done", "error", "gives_up_at", "run", "value", "waker")
 
-    def __init__(self, run: Callable[[Transaction], Any], gives_up_at: float, waker: Waker) -> None:
-        self.run = run
+    def __init__(self, run: Callable[[Transaction], Any], gives_up_at: float) -> None:
+        self.run: Callable[[Transaction], Any] | None = run
         self.gives_up_at = gives_up_at
-        self.waker = waker
+        #: Of whoever waits for it.
+        self.waker: Waker | None = None
         self.value: Any = None
-        self.error: BaseException | None = None
+        self.error = None
         self.done = False
+
+    def result(self) -> Any:
+        if not self.done:
+            self.waker = make_waker()
+            while not self.done:
+                self.waker.wait()
+        if self.error is not None:
+            raise self.error
+        return self.value
 
 
 class Writer:
     """Runs commands in transactions, many in one; a command is answered after its commit."""
 
-    def __init__(self, path: Path, *, publish: Callable[[JobRow, Sequence[Event]], None]) -> None:
+    def __init__(self, path: Path, *, committed: Callable[[Transaction], None]) -> None:
         self._path = path
-        self._publish = publish
+        self._committed = committed
         self._lock = native_lock()
         self._commands: deque[_Command] = deque()
         self._idle: Waker | None = None
@@ -117,17 +155,17 @@ class Writer:
         While the file cannot be written it is tried again for `patience_s` seconds, then it
         ends in `Unavailable`.
         """
-        command = _Command(run, time.monotonic() + patience_s, make_waker())
+        return self.post(run, patience_s=patience_s).result()  # type: ignore[no-any-return]
+
+    def post(self, run: Callable[[Transaction], Any], *, patience_s: float) -> _Command:
+        """Have a command run after those that were given before it; returns at once."""
+        command = _Command(run, time.monotonic() + patience_s)
         with self._lock:
             if self._stopping:
                 raise Unavailable("the server is shutting down", code="draining")
             self._commands.append(command)
         self._ring()
-        while not command.done:
-            command.waker.wait()
-        if command.error is not None:
-            raise command.error
-        return command.value  # type: ignore[no-any-return]
+        return command
 
     def _ring(self) -> None:
         if self._idle is not None:
@@ -186,9 +224,10 @@ class Writer:
             and c.gives_up_at > now
             and not self._stopping
         ]
-        for command in failed:
-            if command not in patient:
-                _answer(command, _unavailable(command.error))
+        given_up = [command for command in failed if command not in patient]
+        for command in given_up:
+            command.error = _unavailable(command.error)
+        _answer(given_up)
         if not patient:
             return
         with self._lock:
@@ -203,6 +242,7 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             for command in batch:
                 command.error = None
+                assert command.run is not None
                 try:
                     command.value = command.run(transaction)
                 except StreamingError as error:  # refused: it has written nothing
@@ -218,12 +258,8 @@ class Writer:
 
         if connection.total_changes != changes:
             self._note_health()
-        for row, events in transaction.published:
-            self._publish(row, events)
-        for call in transaction.after_commit:
-            call()
-        for command in batch:
-            _answer(command, command.error)
+        self._committed(transaction)
+        _answer(batch)
         return None
 
     def _note_fault(self, error: sqlite3.OperationalError) -> None:
@@ -237,10 +273,11 @@ class Writer:
         self.fault = None
 
 
-def _answer(command: _Command, error: BaseException | None) -> None:
-    command.error = error
-    command.done = True
-    command.waker.wake()
+def _answer(commands: Sequence[_Command]) -> None:
+    for command in commands:
+        command.run = None  # it may hold the command before it, and that one its own
+        command.done = True
+    wake_all([command.waker for command in commands if command.waker is not None])
 
 
 def _unavailable(error: BaseException | None) -> BaseException | None:
