@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 from streaming.concurrency import Mutex, native_lock
 from streaming.errors import NotFound
 from streaming.events import Event, Json, dumps
-from streaming.storage.base import EventLog, JobIndex, Storage
+from streaming.storage.base import EventLog, JobIndex
 from streaming.summary import Summary, advance, blank
 
 #: Folds kept, and characters of text in them: whichever is reached first drops the oldest.
 CACHED_FOLDS = 512
 CACHED_TEXT = 32 << 20
+#: Attempts lost in a row that make a job suspicious of having killed its worker.
+SUSPICIOUS = 2
 #: Locks that keep two readers from folding the same log at once.
 STRIPES = 64
 
@@ -267,17 +269,3 @@ class Snapshots:
             text = sum(fold.text_size for fold in self._folds.values())
             while len(self._folds) > 1 and (len(self._folds) > CACHED_FOLDS or text > CACHED_TEXT):
                 text -= self._folds.popitem(last=False)[1].text_size
-
-
-def mend_torn(storage: Storage, snapshots: Snapshots) -> None:
-    """Let logs that storage has set back go on, so that every reader learns of it."""
-    if storage.mender is None:
-        return
-    for job, seen in storage.mender.torn().items():
-        snapshots.drop(job)  # it has what is lost
-        try:
-            state = snapshots.state(job)
-        except NotFound:
-            continue
-        at, state.seq = state.seq, max(seen, state.seq) + 1
-        storage.mender.mend(job, state.dump(), at=at, seq=state.seq)

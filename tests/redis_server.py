@@ -29,6 +29,9 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    def url_of(self, database: int) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port, protocol=2)
 

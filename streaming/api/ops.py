@@ -77,7 +77,8 @@ def _missing(found: Services) -> list[str]:
     checks = {
         "draining": found.streams.draining,
         f"storage: {fault}": fault is not None,
-        f"all {load.threads} job threads are stuck": load.stuck >= load.threads,
+        "no worker runs jobs: start one (python -m streaming.worker)": not load.threads,
+        f"all {load.threads} job threads are stuck": 0 < load.threads <= load.stuck,
     }
     return [text for text, holds in checks.items() if holds]
 

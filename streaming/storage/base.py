@@ -376,6 +376,9 @@ class Viewer:
 class Viewers(ABC):
     """Who watches which job, over all processes."""
 
+    #: Seconds after which the coming of a viewer is known everywhere.
+    lag_s = 0.0
+
     @abstractmethod
     def enter(self, job: str, transport: str, position: int) -> str:
         """A viewer has come; the id is for `move` and `leave`."""
@@ -439,6 +442,14 @@ class Storage(ABC):
     @abstractmethod
     def size(self) -> int:
         """Bytes of all jobs, as their rows count them."""
+
+    def turn(self, what: str) -> bool:  # noqa: ARG002 - one process has every turn
+        """Whether this process is the one that does `what` for all, until it is asked again.
+
+        For work that is to be done once but may be done twice: a new holder may begin before
+        the old one has noticed. `Unavailable` when storage is away.
+        """
+        return True
 
     @abstractmethod
     def fault(self) -> str | None:

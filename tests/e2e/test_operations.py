@@ -6,6 +6,7 @@ import re
 from contextlib import closing
 
 from tests.e2e.clients import Api, read_sse
+from tests.e2e.server import Server
 
 ROUTES = {
     "/v1/tasks": {"get"},
@@ -27,7 +28,8 @@ def test_the_process_is_alive_and_ready(api: Api) -> None:
     assert api.get("/readyz").json()["ready"] is True
 
 
-def test_metrics_count_open_streams_and_running_jobs(api: Api) -> None:
+def test_metrics_count_open_streams_and_running_jobs(narrow: Server) -> None:
+    api = narrow.api
     job = api.submit("asking")
 
     with closing(read_sse(api, job)) as events:

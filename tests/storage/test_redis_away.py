@@ -10,7 +10,8 @@ import pytest
 
 from streaming.cursor import Cursor
 from streaming.errors import Fenced, Unavailable
-from streaming.snapshot import Snapshots, mend_torn
+from streaming.mending import Mending
+from streaming.snapshot import Snapshots
 from streaming.storage.redis import RedisStorage
 from tests.jobs import completed, delta, events_of, new_job, seqs, started, submission
 from tests.redis_server import RedisServer
@@ -199,7 +200,7 @@ def test_readers_of_a_log_that_has_lost_events_are_given_a_gap_and_the_state(
         other.log.append(job, [started(2), *[delta("again ")] * (grown - 1)], attempt=2)
     other.close()
     eventually(lambda: job in storage.mender.torn())
-    mend_torn(storage, snapshots)
+    Mending(storage, snapshots).mend()
 
     row = storage.index.get(job)
     assert row is not None

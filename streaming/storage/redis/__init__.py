@@ -19,6 +19,7 @@ from streaming.storage.redis.log import RedisLog
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.mender import RedisMender
 from streaming.storage.redis.rows import Rows
+from streaming.storage.redis.turns import Turns
 from streaming.storage.redis.viewers import RedisViewers
 from streaming.storage.redis.writer import Writer
 
@@ -90,6 +91,7 @@ class RedisStorage(Storage):
             else RedisBlobs(self._link, server.keys, limit=blob_bytes)
         )
         self.viewers = self._viewers = RedisViewers(self._link, server.keys, process=process)
+        self._turns = Turns(self._link, server.keys, process=process)
         self._closed = Latch()
 
     def open(self, *, timeout: float) -> None:
@@ -113,10 +115,14 @@ class RedisStorage(Storage):
 
     def close(self) -> None:
         self._closed.open()
+        self._turns.release()
         self._viewers.stop()  # others must not count our viewers any longer
         self._writer.stop()
         self._follower.stop()
         self._link.stop()
+
+    def turn(self, what: str) -> bool:
+        return self._turns.mine(what)
 
     def size(self) -> int:
         return self._memberships.size()

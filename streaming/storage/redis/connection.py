@@ -55,6 +55,10 @@ class Server:
             raise unavailable(error) from error
         return client
 
+    def shared(self) -> redis.Redis:
+        """A client with connections for any number of real threads, for other libraries."""
+        return self._client(ANSWER_S, connections=None)
+
     def check(self) -> None:
         """`InvalidSettings` when it would lose logs or is of another format; `Unavailable`."""
         client = self._client(ANSWER_S)
@@ -77,10 +81,10 @@ class Server:
                 "Run the newer version, or set REDIS_URL to another server or database number."
             )
 
-    def _client(self, answer_s: float) -> redis.Redis:
-        options: dict[str, Any] = {}
+    def _client(self, answer_s: float, *, connections: int | None = 1) -> redis.Redis:
+        options: dict[str, Any] = {"max_connections": connections}
         if self._url.startswith("rediss://") and not self._verify:
-            options = {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+            options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
         return redis.Redis.from_url(
             self._url,
             socket_connect_timeout=CONNECT_S,
@@ -89,7 +93,6 @@ class Server:
             # A retry that nobody knows of would repeat an append.
             retry=Retry(NoBackoff(), 0),
             protocol=2,
-            max_connections=1,
             **options,
         )
 

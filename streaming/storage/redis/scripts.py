@@ -139,4 +139,10 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """)
 
-SCRIPTS = (CREATE, APPEND, PAGE, TRIM, MEND, REMOVE, CLAIM, TURN)
+#: KEYS turn. ARGV who gives it back.
+RELEASE = Script("""
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+""")
+
+SCRIPTS = (CREATE, APPEND, PAGE, TRIM, MEND, REMOVE, CLAIM, TURN, RELEASE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
-from streaming.concurrency import Latch, Thread, native_lock
+from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock
 from streaming.errors import StreamingError
 from streaming.storage.base import Viewer, Viewers
 from streaming.storage.redis.connection import Command
@@ -18,8 +19,10 @@ from streaming.storage.viewers import LocalViewers
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two tellings of what has changed, and of everything.
+#: Seconds between two tellings of how far viewers are, and of all that watch here.
 TELL_S, TELL_ALL_S = 1.0, 5.0
+#: Seconds in which comings and goings gather before they are told.
+GATHER_S = 0.1
 #: Seconds after which a process that tells nothing has no viewers any more.
 SILENT_S = 15.0
 #: Seconds that it is remembered when a job's last viewer left.
@@ -35,6 +38,8 @@ class RedisViewers(Viewers):
     its last viewer had gone. Times are those of the Redis server.
     """
 
+    lag_s = 0.5
+
     def __init__(self, link: Link, keys: Keys, *, process: str) -> None:
         self._link = link
         self._keys = keys
@@ -45,6 +50,8 @@ class RedisViewers(Viewers):
         self._changed: set[str] = set()
         self._told: set[str] = set()
         self._stopping = Latch()
+        #: Wakes the thread when somebody has come or gone.
+        self._news: Waker | None = None
         self._thread = Thread(self._work, name="redis-viewers")
 
     def start(self) -> None:
@@ -53,6 +60,7 @@ class RedisViewers(Viewers):
     def stop(self) -> None:
         """Tell that nobody watches here any more."""
         self._stopping.open()
+        self._ring()
         self._thread.join(timeout=5)
         try:
             self._link.call(*[self._tell(job, (), 0.0) for job in self._told])
@@ -62,6 +70,7 @@ class RedisViewers(Viewers):
     def enter(self, job: str, transport: str, position: int) -> str:
         viewer = self._local.enter(job, transport, position)
         self._note(job)
+        self._ring()
         return f"{self._process}.{viewer}"
 
     def move(self, job: str, viewer: str, position: int) -> None:
@@ -71,6 +80,7 @@ class RedisViewers(Viewers):
     def leave(self, job: str, viewer: str) -> None:
         self._local.leave(job, viewer.rpartition(".")[2])
         self._note(job)
+        self._ring()
 
     def of(self, job: str) -> list[Viewer]:
         _, others = self._others(job)
@@ -109,12 +119,19 @@ class RedisViewers(Viewers):
         with self._lock:
             self._changed.add(job)
 
+    def _ring(self) -> None:
+        if self._news is not None:
+            self._news.wake()
+
     def _work(self) -> None:
-        rounds = 0
-        while not self._stopping.wait(TELL_S):
-            rounds += 1
+        self._news = make_waker()
+        all_at = 0.0
+        while not self._stopping.wait(GATHER_S):
+            self._news.wait(TELL_S)
+            every = time.monotonic() >= all_at
+            all_at = time.monotonic() + TELL_ALL_S if every else all_at
             try:
-                self._tell_all(every=rounds % round(TELL_ALL_S / TELL_S) == 0)
+                self._tell_all(every=every)
             except StreamingError as error:
                 logger.debug("viewers are told later: %s", error.detail)
             except Exception:  # whatever it was, the next telling must come
@@ -124,7 +141,7 @@ class RedisViewers(Viewers):
         with self._lock:
             jobs, self._changed = self._changed, set()
         jobs |= self._told if every else set()
-        if not jobs:
+        if not jobs or self._stopping.is_open:
             return
         try:
             [(seconds, micros)] = self._link.call(("TIME",))
