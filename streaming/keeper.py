@@ -186,7 +186,7 @@ class JobKeeper:
         stopping = {row.id for row in unfinished if row.status == "cancelling"}
         self._cancelling = {job: self._cancelling.get(job, now) for job in stopping}
         for job, since in self._cancelling.items():
-            if now - since > STOP_S:
+            if now - since > STOP_S or not self._runner.knows(job):
                 self._end_cancelled(job)
 
     def _end_cancelled(self, job: str) -> None:

@@ -155,7 +155,7 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, val
 
     message = str(refused.value)
     assert name in message
-    assert (value in message) == ("URL" not in name)  # which may have a password
+    assert value in message or "URL" in name  # which may have a password
     assert len(message) > len(f"{name}: ")
 
 
