@@ -80,3 +80,20 @@ def checking(ctx: JobContext, input: dict[str, Any]) -> None:
 
 def _work_a_little() -> None:
     sum(range(20_000))
+
+
+@task("stamped-steps", steps=STEPS, input=Script)
+def stamped_steps(ctx: JobContext, input: Script) -> dict[str, str]:
+    """Random steps of which every word says which attempt has said it."""
+    return {"text": "".join(ctx.step(step, speak_stamped, ctx, input, step) for step in STEPS)}
+
+
+def speak_stamped(ctx: JobContext, script: Script, step: str) -> Iterator[str]:
+    """Yield words in bursts, each with the number of the attempt; return them all."""
+    text = ""
+    for word in (words := speak(ctx, script, step)):
+        stamped = f"[{ctx.attempt}]{word}"
+        text += stamped
+        yield stamped
+    words.close()
+    return text

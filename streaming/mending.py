@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from streaming.concurrency import Thread, make_waker
 from streaming.errors import NotFound, StreamingError
+from streaming.events import Draft
 from streaming.snapshot import Snapshots
-from streaming.storage.base import Storage
+from streaming.storage.base import Mender, Storage
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +36,18 @@ class Mending:
             return
         for job, seen in mender.torn().items():
             self._snapshots.drop(job)  # it has what is lost
-            try:
-                state = self._snapshots.state(job)
-            except NotFound:
-                mender.mend(job, b"", at=0, seq=0)  # it is removed: that is noticed
-                continue
-            at, state.seq = state.seq, max(seen, state.seq) + 1
-            mender.mend(job, state.dump(), at=at, seq=state.seq)
+            with contextlib.suppress(NotFound):  # removed meanwhile
+                self._mend(mender, job, seen)
+
+    def _mend(self, mender: Mender, job: str, seen: int) -> None:
+        page = self._storage.log.page(job, 0, 1)
+        at, end, state = page.last, None, self._snapshots.state_at(job, page.last)
+        if page.closed and at > page.base:
+            last = self._storage.log.page(job, at - 1, 1).events[0].envelope
+            end = Draft(last["type"], last["data"], last["at"])
+            state = self._snapshots.state_at(job, at - 1)
+        state.seq = max(seen, at) + 1
+        mender.mend(job, state.dump(), at=at, seq=state.seq, end=end)
 
     def _work(self) -> None:
         waker = make_waker()

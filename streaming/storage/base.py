@@ -412,10 +412,11 @@ class Mender(ABC):
         """Jobs whose log has lost events, with the last seq that readers may have seen."""
 
     @abstractmethod
-    def mend(self, job: str, base: bytes, *, at: int, seq: int) -> None:
+    def mend(self, job: str, base: bytes, *, at: int, seq: int, end: Draft | None) -> None:
         """Have the log begin behind `seq`; `base` is the fold of what is left.
 
-        `at` is the log's present end; when it has moved, nothing happens and the log stays torn.
+        `end` is the terminal event of a log that is closed: it comes behind the base. `at` is the
+        log's present end; when it has moved, nothing happens and the log stays torn.
         """
 
 

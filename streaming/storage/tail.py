@@ -191,9 +191,15 @@ class Tails:
             tail.publish(replace(tail.row, expired=True), ())
 
     def forget(self, job: str) -> None:
-        """Keep the tail of a log that goes on no longer: nobody tells it of appends."""
+        """Keep the tail no longer: nobody tells it of what happens to the log."""
         with self._lock:
             self._live.pop(job, None)
+            self._closed.pop(job, None)
+
+    def closed(self) -> list[str]:
+        """Jobs whose closed logs are in memory."""
+        with self._lock:
+            return list(self._closed)
 
     def _add(self, row: JobRow) -> Tail:
         tail = self._live.get(row.id) or self._closed.get(row.id)

@@ -216,5 +216,48 @@ def test_readers_of_a_log_that_has_lost_events_are_given_a_gap_and_the_state(
     assert storage.mender.torn() == {}
 
 
+def test_a_log_that_has_ended_again_before_it_is_mended_keeps_its_end(
+    server: RedisServer, storage: RedisStorage
+) -> None:
+    job, forgetful = new_job(storage), Forgetful(server)
+    forgetful.mark()
+    storage.log.append(job, [started(1), delta("lost")], attempt=1)
+    snapshots = Snapshots(storage.log, storage.index)
+    reader = cursor(storage, snapshots, job, 3)
+    reader.read(0)
+    forgetful.forget()
+    storage.log.append(job, [started(2), delta("again"), completed("done")])
+    eventually(lambda: job in storage.mender.torn())
+
+    Mending(storage, snapshots).mend()
+
+    given = reader.read(TIMEOUT_S) + reader.read(TIMEOUT_S)
+    assert [each.type for each in given] == ["stream.gap", "stream.snapshot", "job.completed"]
+    assert given[1].data is not None
+    assert given[1].data["job"]["text"] == "again"
+    assert reader.ended
+    storage._memberships.repair()
+    row = storage.index.get(job)
+    assert row is not None
+    assert (row.closed, row.size) == (True, storage.size())
+    assert snapshots.public(job)["output"] == "done"
+    assert storage.mender.torn() == {}
+
+
+def test_a_log_whose_end_was_lost_goes_on(server: RedisServer, storage: RedisStorage) -> None:
+    job, forgetful = new_job(storage), Forgetful(server)
+    storage.log.append(job, [started(1)], attempt=1)
+    forgetful.mark()
+    storage.log.append(job, [completed()], attempt=1)
+    assert storage.log.page(job, 2, 9).closed
+
+    forgetful.forget()
+    eventually(lambda: job in storage.mender.torn())
+    Mending(storage, Snapshots(storage.log, storage.index)).mend()
+
+    assert not storage.log.page(job, 9, 9).closed
+    assert storage.log.append(job, [started(2)], attempt=2).seq > 4
+
+
 def cursor(storage: RedisStorage, snapshots: Snapshots, job: str, after: int) -> Cursor:
     return Cursor(storage.log, {job: after}, snapshot=snapshots.public, base=snapshots.public_base)

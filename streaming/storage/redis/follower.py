@@ -160,12 +160,15 @@ class Follower:
     def _tear(self, tail: Tail, row: JobRow) -> None:
         logger.error("the log of job %s has lost events that were stored", row.id)
         self.lost(row.id, tail.row.seq)
-        tail.restart(row)
+        if tail.row.closed:
+            self.tails.forget(row.id)  # it goes on, and is not followed
+        else:
+            tail.restart(row)
 
     def _compare(self) -> None:
-        """After a reconnection: every followed log against what Redis has now."""
+        """After a reconnection: every log in memory against what Redis has now."""
         with self._lock:
-            jobs = list(self._used)
+            jobs = [*self._used, *self.tails.closed()]
         for start in range(0, len(jobs), CATCH_UP):
             some = jobs[start : start + CATCH_UP]
             self._find_rewritten(some)

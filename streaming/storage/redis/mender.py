@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from streaming.events import Draft, Event
 from streaming.storage.base import Mender
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.keys import Keys
@@ -26,22 +27,25 @@ class RedisMender(Mender):
         self._memberships = memberships
 
     def torn(self) -> Mapping[str, int]:
+        torn = dict(self._follower.torn)
+        for job, stored in zip(torn, self._rows.get_all(torn), strict=True):
+            if stored is None or stored.row.expired or stored.row.base > torn[job]:
+                # Gone, or begun anew behind all that we have seen: another process was first.
+                self._follower.torn.pop(job, None)
         return dict(self._follower.torn)
 
-    def mend(self, job: str, base: bytes, *, at: int, seq: int) -> None:
+    def mend(self, job: str, base: bytes, *, at: int, seq: int, end: Draft | None) -> None:
         stored = self._rows.get(job)
-        if stored is not None and not stored.row.expired and stored.row.base <= at:
-            if stored.row.seq != at:
-                return
-            keys = [self._keys.row(job), self._keys.events(job), self._keys.base(job)]
-            script = call(MEND, keys, self._keys.channel(job), stored.rev, new_rev(), seq, base)
-            [mended] = self._link.call(script)
-            if not mended:
-                return
-            self._memberships.grow(-stored.row.size)
-            tail = self._follower.tails.find(job)
-            after = self._rows.get(job)
-            if tail is not None and after is not None:
-                tail.restart(after.row)
-        # Gone, mended by another process, or by us.
+        if stored is None or stored.row.seq != at:
+            return
+        last = b"" if end is None else Event.of(job, seq + 1, end).json
+        keys = [self._keys.row(job), self._keys.events(job), self._keys.base(job)]
+        args = (stored.rev, new_rev(), seq, base, len(last), last)
+        [mended] = self._link.call(call(MEND, keys, self._keys.channel(job), *args))
+        if not mended:
+            return
+        self._memberships.grow(len(last) - stored.row.size)
+        tail, after = self._follower.tails.find(job), self._rows.get(job)
+        if tail is not None and after is not None:
+            tail.restart(after.row)
         self._follower.torn.pop(job, None)

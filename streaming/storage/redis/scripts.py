@@ -96,12 +96,19 @@ redis.call('XTRIM', KEYS[2], 'MINID', string.format('%d-0', tonumber(ARGV[4]) + 
 return 1
 """)
 
-#: KEYS row, events, base. ARGV channel, expected rev, new rev, new base = new seq, its fold.
+#: KEYS row, events, base. ARGV channel, expected rev, new rev, new base, its fold, size, and the
+#: terminal event that comes behind it, or ''.
 MEND = Script("""
 if redis.call('HGET', KEYS[1], 'rev') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'rev', ARGV[3], 'base', ARGV[4], 'seq', ARGV[4], 'size', 0)
-redis.call('SET', KEYS[3], ARGV[5])
+local base, seq = tonumber(ARGV[4]), tonumber(ARGV[4])
 redis.call('XTRIM', KEYS[2], 'MAXLEN', 0)
+if ARGV[7] ~= '' then
+    seq = seq + 1
+    redis.call('XADD', KEYS[2], string.format('%d-0', seq), 'e', ARGV[7])
+end
+redis.call('HSET', KEYS[1], 'rev', ARGV[3], 'size', ARGV[6],
+    'base', string.format('%d', base), 'seq', string.format('%d', seq))
+redis.call('SET', KEYS[3], ARGV[5])
 redis.call('PUBLISH', ARGV[1], 'again')
 return 1
 """)
