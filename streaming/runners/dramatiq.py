@@ -292,8 +292,11 @@ class JobWorker:
         with self._lock:
             return frozenset(self._running)
 
-    def _run(self, job: str, on_trial: bool = False) -> None:
-        """One message: an attempt, or nothing where there is nothing to do."""
+    def _run(self, job: str, on_trial: bool = False, **_newer: object) -> None:
+        """One message: an attempt, or nothing where there is nothing to do.
+
+        What a newer program says besides is left alone.
+        """
         try:
             if self._draining.is_open:
                 self._queue.put(job, on_trial=on_trial)

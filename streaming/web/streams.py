@@ -11,12 +11,16 @@ from flask import request
 
 from streaming.concurrency import Waker, make_waker, native_lock, wake_all
 from streaming.cursor import Cursor, Delivery
+from streaming.errors import Unavailable
 from streaming.events import Json
 from streaming.storage.base import Storage
 from streaming.web.hangups import Hangups, client_socket, has_hung_up
 
 #: Seconds after which a client is asked to come back; spread, so that they do not come together.
 RETRY_S = (1.0, 3.0)
+
+#: Seconds between tries to read on while storage is away.
+AWAY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,11 @@ class Stream:
     def _read(self, timeout: float) -> list[Delivery]:
         if self.cursor.ended:
             self.waker.wait(timeout if self.stays else 0)
-        return self.cursor.read(timeout, self.waker)
+        try:
+            return self.cursor.read(timeout, self.waker)
+        except Unavailable:  # `fault_news` tells of it; the reader stays, and reads on later
+            self.waker.wait(min(timeout, AWAY_S))
+            return []
 
     def _patience(self, seconds: float) -> float:
         """How long to wait at the most, so that rotation comes in time."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from streaming.errors import Fenced, InvalidSettings, NotFound
+from streaming.events import Draft
+from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Submission
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.connection import check_info
@@ -24,7 +29,7 @@ from tests.jobs import (
     submission,
     types,
 )
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, free_port
 from tests.threads import TIMEOUT_S, Background, eventually, together
 
 MakeRedis = Callable[..., RedisStorage]
@@ -334,6 +339,63 @@ def test_logs_of_a_newer_format_are_left_alone(
 
     with pytest.raises(InvalidSettings, match="format 99"):
         storage.open(timeout=1)
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[str]:
+    """The address of a server with a self-signed certificate, as platforms have it."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=elsewhere.example", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-cert-file", str(certificate)]
+    options += ["--tls-key-file", str(key), "--tls-auth-clients", "no"]
+    with RedisServer(tmp_path / "tls", *options):
+        yield f"rediss://127.0.0.1:{port}/0"
+
+
+def test_a_self_signed_certificate_is_refused_with_what_to_set(encrypted: str) -> None:
+    with pytest.raises(InvalidSettings, match="STREAMING_REDIS_VERIFY=0"):
+        RedisStorage(encrypted).open(timeout=1)
+
+
+def test_a_self_signed_certificate_is_taken_when_that_is_said(encrypted: str) -> None:
+    storage = RedisStorage(encrypted, verify=False)
+    storage.open(timeout=1)
+    job = new_job(storage)
+    reader = Background(lambda: storage.log.read(job, 1, timeout=3 * TIMEOUT_S))
+
+    storage.log.append(job, [delta("news")])
+
+    assert seqs(reader.result().events) == [2]
+    storage.close()
+
+
+def test_what_a_newer_program_writes_is_passed_on_and_kept(
+    two: Two, redis_server: RedisServer
+) -> None:
+    newer, older = two
+    job = new_job(newer)
+    future = Draft("log", {"message": "?"})
+    object.__setattr__(future, "type", "future.event")
+    newer.log.append(job, [started(1), future])
+    row_key = older._server.keys.row(job)
+    with redis_server.client() as client:
+        summary = json.loads(client.hget(row_key, "summary") or "")
+        client.hset(row_key, mapping={
+            "summary": json.dumps({**summary, "future": 1}), "future": "2", "rev": "3",
+        })  # fmt: skip
+
+    row = older.log.append(job, [delta(), completed()])
+
+    assert types(events_of(older, job))[2] == "future.event"
+    assert Snapshots(older.log, older.index).public(job)["status"] == "completed"
+    assert row.summary["future"] == 1
+    with redis_server.client() as client:
+        assert client.hget(row_key, "future") == b"2"
 
 
 def test_a_redis_that_is_not_there_is_named_at_the_start(make_redis: MakeRedis) -> None:

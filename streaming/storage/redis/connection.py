@@ -67,6 +67,11 @@ class Server:
         except redis.AuthenticationError as error:
             raise InvalidSettings(f"Redis at {self.shown} refuses the password: {error}") from error
         except redis.RedisError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise InvalidSettings(
+                    f"Redis at {self.shown} has a certificate that nobody vouches for: {error}. "
+                    "If it is your platform's own, set STREAMING_REDIS_VERIFY=0."
+                ) from error
             raise unavailable(error) from error
         finally:
             disconnect(client)
