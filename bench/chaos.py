@@ -263,6 +263,11 @@ class Chaos(Soak):
         wrong = {name: count for name, count in found.items() if name in FAULTS and count}
         if wrong:
             self.remarks.append(f"{job}: {wrong}, attempt {response.json()['attempt']}")
+            for reader in had:
+                if reader.job == job and reader.account.torn:
+                    self.remarks.append(f"{reader.transport}: {reader.account.torn[:3]}")
+                elif reader.job == job:
+                    self.remarks.append(f"{reader.transport}: …{reader.account.types[-8:]}")
         return found
 
 
@@ -290,7 +295,8 @@ def _wait(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> No
 def under_trouble(plan: Trouble, folder: Path) -> tuple[Counter[str], list[str]]:
     """Kills, freezes, restarts and cuts; nothing at all may be missing. Figures and remarks."""
     with ExitStack() as stack:
-        redis = stack.enter_context(RedisServer(folder / "redis"))
+        # With the default, everysec, a kill -9 of Redis may take what its file did not have yet.
+        redis = stack.enter_context(RedisServer(folder / "redis", "--appendfsync", "always"))
         chaos = Chaos(plan, folder, redis, takes_gaps=False)
         stack.enter_context(chaos.cluster)
         chaos.cluster.start()

@@ -97,3 +97,11 @@ def speak_stamped(ctx: JobContext, script: Script, step: str) -> Iterator[str]:
         yield stamped
     words.close()
     return text
+
+
+@task("ticking-slowly")
+def ticking_slowly(ctx: JobContext, input: dict[str, Any]) -> None:
+    """Emit a little every two seconds, until it is stopped."""
+    while True:
+        ctx.text("tick ")
+        ctx.sleep(2)
