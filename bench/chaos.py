@@ -209,7 +209,9 @@ class Chaos(Soak):
             self.done["workers frozen"] += 1
 
     def restart_redis(self, dice: random.Random) -> None:
-        (self.redis.stop if dice.random() < 0.5 else self.redis.kill)()
+        how = self.redis.stop if dice.random() < 0.5 else self.redis.kill
+        how()
+        self.remarks.append(f"{time.strftime('%H:%M:%S')}: Redis {how.__name__}")
         time.sleep(dice.uniform(*AWAY_S))
         self.redis.start()
         self.done["Redis restarts"] += 1
@@ -245,6 +247,8 @@ class Chaos(Soak):
             figures["connections lost"] += len(reader.breaks)
         for job in self.jobs:
             figures += self._judge_job(job)
+        said = self.server.log_text().splitlines()
+        self.remarks += [line for line in said if "the log of job" in line][:20]
         return figures + self.done
 
     def _judge_job(self, job: str) -> Counter[str]:
@@ -349,7 +353,7 @@ def main() -> int:
         for name in [*sorted(figures.keys() - set(FAULTS)), *FAULTS]:
             table.add_row(name, f"{figures[name]:,}")
         console.print(table)
-        for remark in remarks[:20]:
+        for remark in remarks[:60]:
             console.print(remark)
         wrong = failures(plan, figures)
         console.print("failed: " + "; ".join(wrong) if wrong else "passed")

@@ -87,7 +87,9 @@ def _notes(found: Services) -> list[str]:
     load = found.runner.load()
     checks = {
         f"{load.stuck} job threads are stuck": load.stuck > 0,
-        "jobs are lost at every restart: this platform's disk does not last": not durable_disk(),
+        "jobs are lost at every restart: this platform's disk does not last": (
+            found.settings.sqlite_path is not None and not durable_disk()
+        ),
         "jobs are lost at every restart: the log is in memory": not found.storage.durable,
     }
     return [text for text, holds in checks.items() if holds]

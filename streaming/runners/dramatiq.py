@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -44,6 +45,8 @@ STOP_MS = 2000
 SENT_S = 1.0
 #: Seconds that a view of the queue may be old: a list of jobs asks for each of them.
 POSITION_S = 0.005
+#: Seconds between looks whether another worker still has a job.
+LOOK_S = 0.25
 #: Seconds between tries to queue a job while Redis is away.
 RETRY_S = 0.5
 
@@ -52,6 +55,8 @@ class JobQueue:
     """The queue, and the fleet behind it. Every process has one; workers take from it."""
 
     def __init__(self, server: Server, *, timeout_s: float) -> None:
+        #: Seconds of silence after which a worker is gone.
+        self.timeout_s = timeout_s
         self._link = Link(server, name="queue-link")
         self.fleet = Fleet(
             self._link, queue=f"{NAMESPACE}:{QUEUE}", workers=WORKERS, timeout_s=timeout_s
@@ -197,8 +202,7 @@ class DramatiqRunner(Runner):
         return row is not None and row.attempt == 0
 
     def knows(self, job: str) -> bool:
-        view = self._queue.fleet.view()
-        return job in view.waiting or job in view.running or self._queue.has(job)
+        return self._queue.fleet.view().has(job) or self._queue.has(job)
 
     def position(self, job: str) -> int | None:
         try:
@@ -249,6 +253,8 @@ class JobWorker:
         self._lock = native_lock()
         #: Jobs that run here; each is acknowledged when its latch opens.
         self._running: dict[str, Latch] = {}
+        #: Jobs whose message is here, and that have not begun.
+        self._taken: set[str] = set()
         self._draining = Latch()
         self._left = Latch()
         #: Wakes the herald.
@@ -301,7 +307,7 @@ class JobWorker:
             if self._draining.is_open:
                 self._queue.put(job, on_trial=on_trial)
             elif self._is_fit(job, on_trial):
-                self._attempt(job, on_trial)
+                self._take(job, on_trial)
         except StreamingError as error:
             logger.warning("job %s is left to a later attempt: %s", job, error.detail)
         except Exception:  # else Dramatiq would put it away as a dead letter
@@ -317,15 +323,39 @@ class JobWorker:
             return True
         return self._snapshots.state(job).lost_attempts < SUSPICIOUS
 
-    def _attempt(self, job: str, on_trial: bool) -> None:
+    def _take(self, job: str, on_trial: bool) -> None:
+        with self._lock:
+            if job in self._running or job in self._taken:  # a second message for the same job
+                return
+            self._taken.add(job)
+        self._ring()
+        try:
+            elsewhere = self._is_elsewhere(job)
+        finally:
+            with self._lock:
+                self._taken.discard(job)
+        if elsewhere:
+            return
         ended = Latch()
         with self._lock:
-            if job in self._running:  # a second message for the same job
-                return
             self._running[job] = ended
         self._ring()
         self._runner.enqueue(job, cooperative=False, on_trial=on_trial)
         ended.wait()
+
+    def _is_elsewhere(self, job: str) -> bool:
+        """Whether another worker has it, and goes on telling so: this message is one too many.
+
+        A worker that has died still seems to have its jobs for a while: that is waited for.
+        """
+        until = time.monotonic() + self._queue.timeout_s + 2 * TELL_S
+        while any(
+            job in worker.jobs and worker.name != self.name
+            for worker in self._queue.fleet.view().workers
+        ):
+            if time.monotonic() > until or self._draining.wait(LOOK_S):
+                return True
+        return False
 
     def _ended(self, attempt: Attempt) -> None:
         if attempt.left:
@@ -347,7 +377,9 @@ class JobWorker:
             threads = 0 if self._draining.is_open else self._threads
             stuck = self._runner.load().stuck
             try:
-                self._queue.fleet.tell(Worker(self.name, threads, self.jobs(), stuck))
+                with self._lock:
+                    taken = frozenset(self._taken)
+                self._queue.fleet.tell(Worker(self.name, threads, self.jobs(), taken, stuck))
             except Unavailable as error:
                 logger.debug("the fleet is told later: %s", error.detail)
             except Exception:  # whatever it was, the next telling must come

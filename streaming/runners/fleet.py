@@ -22,7 +22,9 @@ class Worker:
     name: str
     #: Jobs at once.
     threads: int
+    #: Jobs that run there, and those that it has taken and not begun.
     jobs: frozenset[str]
+    taken: frozenset[str]
     #: Threads whose code did not stop with its job.
     stuck: int
 
@@ -42,6 +44,12 @@ class View:
     @property
     def running(self) -> frozenset[str]:
         return frozenset[str]().union(*(worker.jobs for worker in self.workers))
+
+    def has(self, job: str) -> bool:
+        """Whether it waits, or a worker has it."""
+        return job in self.waiting or any(
+            job in worker.jobs or job in worker.taken for worker in self.workers
+        )
 
 
 class Fleet:
@@ -83,6 +91,7 @@ class Fleet:
             "at": now,
             "threads": worker.threads,
             "jobs": sorted(worker.jobs),
+            "taken": sorted(worker.taken),
             "stuck": worker.stuck,
         }
         self._link.call(("HSET", self._workers, worker.name, json.dumps(told)))
@@ -113,8 +122,8 @@ class Fleet:
             if now - told["at"] > self._timeout_s:
                 gone.append(name)
                 continue
-            jobs = frozenset(told["jobs"])
-            found.append(Worker(name.decode(), told["threads"], jobs, told["stuck"]))
+            jobs, taken = frozenset(told["jobs"]), frozenset(told.get("taken", ()))
+            found.append(Worker(name.decode(), told["threads"], jobs, taken, told["stuck"]))
         if gone:
             self._link.call(("HDEL", self._workers, *gone))
         return View(waiting, found)

@@ -7,10 +7,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from streaming.errors import Fenced, InvalidSettings, NotFound
+from streaming.errors import Fenced, InvalidSettings, NotFound, TooLarge
 from streaming.events import Draft
 from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Submission
@@ -229,6 +230,38 @@ def test_viewers_of_a_process_that_is_gone_are_not_counted(
     assert 0 < there.viewers.absent_s("job_a") < TIMEOUT_S
 
 
+def test_a_file_over_the_limit_is_refused_and_leaves_nothing(
+    make_redis: MakeRedis, redis_server: RedisServer
+) -> None:
+    storage = make_redis(blob_bytes=1 << 20)
+    storage.open(timeout=1)
+    storage.blobs.put("job_a/fits", [b"x" * (1 << 20)])
+
+    with pytest.raises(TooLarge, match="STREAMING_BLOB_DIR"):
+        storage.blobs.put("job_a/large", [b"x" * 1000] * 2000)
+
+    with pytest.raises(NotFound):
+        storage.blobs.open("job_a/large")
+    with redis_server.client() as client:
+        parts = list(client.scan_iter("streaming:blobs:*:*:*"))
+        lasting = [key for key in parts if client.ttl(key) == -1]
+    assert len(lasting) == 4
+    storage.close()
+
+
+def test_machines_may_share_a_folder_for_their_files(make_redis: MakeRedis, tmp_path: Path) -> None:
+    here, there = make_redis(blobs=tmp_path), make_redis(blobs=tmp_path)
+    for each in (here, there):
+        each.open(timeout=1)
+
+    here.blobs.put("job_a/file", [b"from here"])
+
+    with there.blobs.open("job_a/file") as file:
+        assert file.read() == b"from here"
+    for each in (here, there):
+        each.close()
+
+
 def test_an_append_whose_answer_was_lost_is_there_once(
     make_redis: MakeRedis, redis_server: RedisServer
 ) -> None:
@@ -405,3 +438,27 @@ def test_a_redis_that_is_not_there_is_named_at_the_start(make_redis: MakeRedis) 
         storage.open(timeout=0)
 
     assert "secret" not in str(refused.value)
+
+
+def test_a_log_that_moves_while_it_is_compared_is_not_taken_for_torn(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = two
+    job = new_job(here)
+    there.log.page(job, 0, 9)
+    follower, rows = there.log._follower, there.log._rows
+    get = rows.get
+
+    def then_another_comes(asked: str) -> Any:
+        found = get(asked)
+        row = here.log.append(job, [delta()])
+        eventually(lambda: follower.tails.get(job).row.seq == row.seq)
+        return found
+
+    behind = get(job)
+    here.log.append(job, [delta()])
+    eventually(lambda: follower.tails.get(job).row.seq == 2)
+    monkeypatch.setattr(rows, "get", then_another_comes)
+    follower._bring(follower.tails.get(job), behind)
+
+    assert there.mender.torn() == {}

@@ -25,6 +25,8 @@ from streaming.storage.redis.writer import Writer
 
 #: Seconds for which a start waits for Redis, and between two tries.
 START_S, RETRY_S = 20.0, 0.25
+#: Seconds after which a half-written file in a shared folder is nobody's any more.
+HALF_WRITTEN_S = 86400.0
 #: Seconds between two looks whether the indexes are as the rows say.
 REPAIR_S = 300.0
 
@@ -109,6 +111,8 @@ class RedisStorage(Storage):
                         "Start it, or set REDIS_URL."
                     ) from error
                 waker.wait(RETRY_S)
+        if isinstance(self.blobs, FolderBlobs):
+            self.blobs.clean(age_s=HALF_WRITTEN_S)
         for part in (self._link, self._writer, self._follower, self._viewers):
             part.start()
         Thread(self._repair, name="redis-repair").start()

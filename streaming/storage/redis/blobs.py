@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from streaming.errors import NotFound, TooLarge
+from streaming.errors import NotFound, TooLarge, Unavailable
 from streaming.storage.base import Blobs, Folder
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link
@@ -85,18 +85,23 @@ class RedisBlobs(Blobs):
             ("PERSIST", self._keys.part(folder, meta["version"], number))
             for number in range(meta["parts"])
         ]
+        if not all(self._link.call(*lasting)) and not self._are_there(folder, meta):
+            raise Unavailable(f"{name} took too long to store", code="storage_away")
         hash_key = self._keys.folder(folder)
-        results = self._link.call(
-            *lasting,
+        replaced, _, _ = self._link.call(
             ("HGET", hash_key, name),
             ("HSET", hash_key, name, json.dumps(meta)),
             ("ZADD", self._keys.folders, 0, folder),
         )
-        replaced = results[len(lasting)]
         if replaced is not None:
             old = json.loads(replaced)
             if old["version"] != meta["version"]:
                 self._discard(folder, old["version"], old["parts"])
+
+    def _are_there(self, folder: str, meta: dict[str, Any]) -> bool:
+        """Whether all parts are, whatever a repeated command has answered."""
+        keys = [self._keys.part(folder, meta["version"], n) for n in range(meta["parts"])]
+        return all(self._link.call(*[("EXISTS", key) for key in keys]))
 
     def _discard(self, folder: str, version: str, parts: int) -> None:
         self._link.call(

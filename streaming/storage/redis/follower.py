@@ -131,10 +131,10 @@ class Follower:
         if stored is None or stored.row.expired:
             self.tails.drop(tail.row.id)
             return
-        row = stored.row
-        if row.seq < tail.row.seq:
-            fresh = self._rows.get(row.id)  # it may have moved on before we looked at the tail
-            if fresh is not None and fresh.row.seq < tail.row.seq:
+        row, seen = stored.row, tail.row.seq
+        if row.seq < seen:
+            fresh = self._rows.get(row.id)  # asked after the tail was looked at: it is as new
+            if fresh is not None and fresh.row.seq < seen:
                 self._tear(tail, fresh.row)
             return
         if row.base > tail.row.seq:
@@ -158,7 +158,12 @@ class Follower:
             tail.restart(stored.row)
 
     def _tear(self, tail: Tail, row: JobRow) -> None:
-        logger.error("the log of job %s has lost events that were stored", row.id)
+        logger.error(
+            "the log of job %s has lost events that were stored: it was at %d, and is at %d",
+            row.id,
+            tail.row.seq,
+            row.seq,
+        )
         self.lost(row.id, tail.row.seq)
         if tail.row.closed:
             self.tails.forget(row.id)  # it goes on, and is not followed
@@ -191,6 +196,7 @@ class Follower:
             if entries and entries[0][1].get(b"e") != event.json:
                 stored = self._rows.get(event.job)
                 if stored is not None:
+                    logger.error("the log of job %s has another event %d", event.job, event.seq)
                     seen = max(tail.row.seq, stored.row.seq)
                     self.lost(event.job, seen)
                     tail.restart(stored.row)
@@ -299,6 +305,7 @@ class Follower:
         if old:
             pubsub.unsubscribe(*[self._keys.channel(job) for job in old])
         self._subscribed = set(jobs)
+        self._early &= self._subscribed
 
     def _idle_among(self, jobs: dict[str, float], now: float) -> list[str]:
         """Jobs that have ended or are gone, or that nobody has read for a while."""

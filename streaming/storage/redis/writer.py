@@ -363,8 +363,8 @@ class Writer:
 
     def _tell_lost(self, made: _Call, known: _Known, stored: StoredRow | None) -> list[_Command]:
         """Redis has gone back behind what it had confirmed: the attempt must not go on."""
-        logger.error("the log of job %s has lost events that were stored", made.job)
         seen = known.stored.row.seq
+        logger.error("the log of job %s has lost appends up to event %d", made.job, seen)
         if stored is not None and stored.row.base <= seen:  # else it is mended already
             self._lost(made.job, seen)
         others = []
