@@ -256,11 +256,14 @@ class Chaos(Soak):
         if response.status_code != 200:
             self.remarks.append(f"{job}: {response.text[:200]}")
             return Counter({"jobs lost": 1})
+        log = self.server.api.log_of(job)
         had = self.readers
+        if self._takes_gaps:
+            for reader in had:
+                reader.account.leave_out_trimmed(log)
         self.readers = [reader for reader in had if reader not in self.satisfied]
         found = super()._judge_job(job)
         self.readers = had
-        log = self.server.api.log_of(job)
         found["jobs without one end"] += sum(e["type"] in TERMINAL for e in log) != 1
         found["second writers"] += _second_writers(log)
         found["attempts"] += response.json()["attempt"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 
 from streaming.concurrency import Thread, make_waker
 from streaming.errors import NotFound, StreamingError
@@ -34,13 +35,17 @@ class Mending:
         mender = self._storage.mender
         if mender is None:
             return
-        for job, seen in mender.torn().items():
+        torn = list(mender.torn().items())
+        random.shuffle(torn)  # other processes are at the same: they begin with others
+        for job, seen in torn:
             self._snapshots.drop(job)  # it has what is lost
             with contextlib.suppress(NotFound):  # removed meanwhile
                 self._mend(mender, job, seen)
 
     def _mend(self, mender: Mender, job: str, seen: int) -> None:
         page = self._storage.log.page(job, 0, 1)
+        if page.base > seen:  # another process was first
+            return
         at, end, state = page.last, None, self._snapshots.state_at(job, page.last)
         if page.closed and at > page.base:
             last = self._storage.log.page(job, at - 1, 1).events[0].envelope
