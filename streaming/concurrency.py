@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, TypeVar, cast
 
@@ -37,13 +38,17 @@ _sleep: Callable[[float], None] = original("time", "sleep")
 _native: set[int] = set()
 
 
+_patched = False
+
+
 def patched() -> bool:
     """Whether gevent has replaced `threading` in this process."""
-    if "gevent.monkey" not in sys.modules:
-        return False
-    from gevent.monkey import is_module_patched
+    global _patched
+    if not _patched and "gevent.monkey" in sys.modules:  # once it is, it stays so
+        from gevent.monkey import is_module_patched
 
-    return bool(is_module_patched("threading"))
+        _patched = bool(is_module_patched("threading"))
+    return _patched
 
 
 def in_greenlet() -> bool:
@@ -54,6 +59,12 @@ def in_greenlet() -> bool:
 def native_lock() -> Any:
     """A lock between real threads. Hold it for microseconds; never wait, log or switch under it."""
     return _allocate_lock()
+
+
+@cache
+def _gevent(name: str) -> Any:
+    """A name of gevent's, which is imported where there are greenlets only."""
+    return getattr(import_module("gevent"), name)
 
 
 class Wakeable(Protocol):
@@ -94,9 +105,7 @@ class _GreenletWaker:
     __slots__ = ("_expired", "_sleeper", "awake", "hub", "ident")
 
     def __init__(self) -> None:
-        from gevent import get_hub
-
-        self.hub = get_hub()
+        self.hub = _gevent("get_hub")()
         self.ident = _get_ident()
         self.awake = False
         self._sleeper: Any = None
@@ -118,10 +127,8 @@ class _GreenletWaker:
         return taken
 
     def _sleep(self, timeout: float | None) -> None:
-        from greenlet import getcurrent
-
         timer = None if timeout is None else self.hub.loop.timer(timeout)
-        self._sleeper, self._expired = getcurrent(), False
+        self._sleeper, self._expired = _gevent("getcurrent")(), False
         try:
             if timer is not None:
                 timer.start(self._expire, update=True)
@@ -171,6 +178,8 @@ def _fire_all(group: list[_GreenletWaker]) -> None:
 class Latch:
     """Opens once; any number of threads and greenlets wait for it."""
 
+    __slots__ = ("_lock", "_wakers", "is_open")
+
     def __init__(self) -> None:
         self._lock = native_lock()
         self._wakers: list[Waker] = []
@@ -204,6 +213,8 @@ class Latch:
 
 class Mutex:
     """A lock that may be held across a wait, by threads and greenlets; first come, first served."""
+
+    __slots__ = ("_held", "_lock", "_queue")
 
     def __init__(self) -> None:
         self._lock = native_lock()
@@ -295,11 +306,15 @@ class Thread:
 def pause() -> None:
     """Let the other greenlets or threads run."""
     if in_greenlet():
-        from gevent import sleep
-
-        sleep(0)
+        _gevent("sleep")(0)
     else:
         _sleep(0)
+
+
+def native_sleep(seconds: float) -> None:
+    """Put a real thread to sleep: in a greenlet, all others would sleep as well."""
+    if seconds > 0:
+        _sleep(seconds)
 
 
 def offload(call: Callable[[], T]) -> T:
@@ -334,6 +349,15 @@ def spawn_greenlet(target: Callable[[], object]) -> bool:
     else:
         _loop[1].loop.run_callback_threadsafe(spawn, target)
     return True
+
+
+def call_soon(call: Callable[[], object]) -> None:
+    """Run `call`, which must not block, in the event loop; from any thread."""
+    assert _loop is not None
+    if _get_ident() == _loop[0]:
+        _loop[1].loop.run_callback(call)
+    else:
+        _loop[1].loop.run_callback_threadsafe(call)
 
 
 def has_event_loop() -> bool:

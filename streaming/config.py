@@ -97,6 +97,14 @@ class Settings(BaseSettings):
         le=600,
     )
     app: str = _setting("wsgi:app", "STREAMING_APP", "the Flask app whose tasks a worker runs")
+    direct_writes: bool = _setting(
+        True,
+        "STREAMING_DIRECT_WRITES",
+        "one writer for all sockets (gevent); 0 where middleware changes bodies",
+    )
+    events_per_write: int = _setting(
+        500, "STREAMING_EVENTS_PER_WRITE", "events in one write to a reader, at the most", ge=1
+    )
     heartbeat_s: float = _setting(
         15.0, "STREAMING_HEARTBEAT_S", "seconds of quiet before a heartbeat", gt=0, le=3600
     )

@@ -20,6 +20,7 @@ from streaming.concurrency import Mutex, make_waker
 from streaming.errors import (
     LogRefusal,
     NotFound,
+    StreamingError,
     Superseded,
     TaskError,
 )
@@ -278,8 +279,11 @@ class JobContext:
 
     def settle(self) -> None:
         """Wait until all that was posted is committed; raises what a post raised."""
-        with self._posting, self._superseded_by_refusal():
-            self._settle(0, 0)
+        with self._posting:
+            try:
+                self._settle(0, 0)
+            except (LogRefusal, NotFound) as refusal:
+                raise self._superseded(refusal) from refusal
 
     def waited_s(self) -> float:
         """Seconds that the task has waited for people: they are not running time."""
@@ -389,10 +393,13 @@ class JobContext:
             raise TaskError(message, code="invalid_output") from error
         self.raise_if_cancelled()
         self._check_size(draft)
-        with self._posting, self._superseded_by_refusal():
-            self._settle(POSTS - 1, POSTED_BYTES)
-            last = self._posts[-1][0] if self._posts else None
-            post = self._work.log.post(self.job, [draft], attempt=self.attempt, after=last)
+        with self._posting:
+            try:
+                self._settle(POSTS - 1, POSTED_BYTES)
+                last = self._posts[-1][0] if self._posts else None
+                post = self._work.log.post(self.job, [draft], attempt=self.attempt, after=last)
+            except (LogRefusal, NotFound) as refusal:
+                raise self._superseded(refusal) from refusal
             self._posts.append((post, len(draft.encoded)))
             self._posted_bytes += len(draft.encoded)
 
@@ -401,9 +408,12 @@ class JobContext:
         self.raise_if_cancelled()
         for draft in drafts:
             self._check_size(draft)
-        with self._posting, self._superseded_by_refusal():
-            self._settle(0, 0)
-            row = self._work.log.append(self.job, drafts, attempt=self.attempt, records=records)
+        with self._posting:
+            try:
+                self._settle(0, 0)
+                row = self._work.log.append(self.job, drafts, attempt=self.attempt, records=records)
+            except (LogRefusal, NotFound) as refusal:
+                raise self._superseded(refusal) from refusal
         self._records.update(records or {})
         return row
 
@@ -415,14 +425,11 @@ class JobContext:
             self._posts[0][0].result()
             self._posted_bytes -= self._posts.popleft()[1]
 
-    @contextlib.contextmanager
-    def _superseded_by_refusal(self) -> Iterator[None]:
+    def _superseded(self, refusal: StreamingError) -> Superseded:
         """A refusal by the log ends the task."""
-        try:
-            yield
-        except (LogRefusal, NotFound) as refusal:
-            self._work.stop.set(Superseded(refusal.detail))
-            raise Superseded(refusal.detail) from refusal
+        reason = Superseded(refusal.detail)
+        self._work.stop.set(reason)
+        return reason
 
     def _check_size(self, draft: Draft) -> None:
         limit = self._work.max_event_bytes

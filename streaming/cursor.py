@@ -16,6 +16,8 @@ from streaming.events import Event, Json
 from streaming.storage.base import EventLog, Page
 from streaming.wire import control_json, event_json
 
+#: No types named: all of them pass.
+ALL: frozenset[str] = frozenset()
 #: Events of one job in one go, so that a feed of many jobs serves each of them.
 PAGE_EVENTS = 500
 
@@ -46,6 +48,8 @@ class Delivery:
 class Cursor:
     """Positions in one or more logs. Every seq behind a position is given once, or in a gap."""
 
+    __slots__ = ("_base", "_log", "_open", "_snapshot", "_types", "positions")
+
     def __init__(
         self,
         log: EventLog,
@@ -59,7 +63,8 @@ class Cursor:
         self._log = log
         self._snapshot = snapshot
         self._base = base
-        self._types = {job: frozenset(types) for job in positions}
+        #: What passes of the jobs of which not all does.
+        self._types = {job: frozenset(types) for job in positions} if types else {}
         self._open = dict(positions)
         #: Where the reader is, in every log, closed ones too.
         self.positions = dict(positions)
@@ -73,6 +78,19 @@ class Cursor:
         """Read a log as well, or from another position."""
         self._types[job] = frozenset(types)
         self._open[job] = self.positions[job] = after
+
+    def move(self, job: str, position: int) -> None:
+        """The reader was given the events up to `position` in another way."""
+        self._open[job] = self.positions[job] = position
+
+    def types(self, job: str) -> frozenset[str]:
+        """The types that the reader wants; none for all."""
+        return self._types.get(job, ALL)
+
+    @property
+    def only_job(self) -> str | None:
+        """The job whose log alone is read and goes on, if it is one."""
+        return next(iter(self._open)) if len(self._open) == 1 else None
 
     def unfollow(self, job: str) -> None:
         """Read a log no more."""
@@ -146,5 +164,5 @@ class Cursor:
         return [Delivery(job, snapshot.position, kind="stream.gap", data=gap), snapshot]
 
     def _passes(self, event: Event) -> bool:
-        types = self._types[event.job]
+        types = self.types(event.job)
         return not types or event.type in types or event.terminal

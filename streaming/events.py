@@ -110,6 +110,12 @@ class Event:
         head = f'{{"seq":{seq},"type":"{draft.type}","job":"{job}","at":"{draft.at}","data":'
         return cls(job, seq, draft.type, b"%b%b}" % (head.encode(), draft.encoded))
 
+    @classmethod
+    def parse(cls, body: bytes) -> Event:
+        """The event of an envelope that `of` has made: its members stand in that order."""
+        _, _, seq, _, _, kind, _, _, _, job, _ = body.split(b'"', 10)
+        return cls(job.decode(), int(seq[1:-1]), kind.decode(), body)
+
     @property
     def envelope(self) -> dict[str, Json]:
         """The envelope as an object, parsed at each call."""

@@ -14,6 +14,7 @@ from streaming.concurrency import (
     Mutex,
     Thread,
     adopt_event_loop,
+    has_event_loop,
     make_waker,
     patched,
     spawn_greenlet,
@@ -32,6 +33,8 @@ from streaming.storage.base import Storage
 from streaming.tasks.registry import Task, TaskRegistry
 from streaming.web.services import Services
 from streaming.web.streams import Streams
+from streaming.web.traffic import Traffic
+from streaming.web.writer import StreamWriter
 
 if TYPE_CHECKING:  # loaded where there is a Redis
     from streaming.runners.dramatiq import DramatiqRunner, JobQueue
@@ -193,8 +196,14 @@ class Server:
             retention_s=settings.retention_s,
             max_event_bytes=settings.max_event_bytes,
         )
+        traffic = Traffic()
+        writer = None
+        if has_event_loop() and settings.direct_writes:
+            writer = StreamWriter(storage.log, traffic, write_events=settings.events_per_write)
         streams = Streams(
             storage,
+            traffic=traffic,
+            writer=writer,
             limit=settings.max_streams or 1,
             heartbeat_s=settings.heartbeat_s,
             rotate_s=settings.rotate_s,

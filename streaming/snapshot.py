@@ -205,6 +205,8 @@ class Snapshots:
         self._index = index
         self._lock = native_lock()
         self._folds: OrderedDict[str, Snapshot] = OrderedDict()
+        #: Characters of text in the folds that are kept.
+        self._text = 0
         self._stripes = [Mutex() for _ in range(STRIPES)]
 
     def public(self, job: str) -> dict[str, Json]:
@@ -232,13 +234,10 @@ class Snapshots:
 
     def drop(self, job: str) -> None:
         """Forget a removed job."""
-        with self._lock:
-            self._folds.pop(job, None)
+        self._take(job)
 
     def _fold(self, job: str) -> Snapshot:
-        with self._lock:
-            state = self._folds.pop(job, None)
-        state = state or self._start(job)
+        state = self._take(job) or self._start(job)
         # Up to what is there now: a log that grows while it is folded must not hold us.
         last: int | None = None
         while last is None or state.seq < last:
@@ -263,9 +262,17 @@ class Snapshots:
             raise NotFound(f"there is no job {job}", code="job_not_found")
         return Snapshot(job, blank(row.task, row.summary["created_at"]))
 
+    def _take(self, job: str) -> Snapshot | None:
+        with self._lock:
+            state = self._folds.pop(job, None)
+            self._text -= 0 if state is None else state.text_size
+            return state
+
     def _keep(self, job: str, state: Snapshot) -> None:
         with self._lock:
             self._folds[job] = state
-            text = sum(fold.text_size for fold in self._folds.values())
-            while len(self._folds) > 1 and (len(self._folds) > CACHED_FOLDS or text > CACHED_TEXT):
-                text -= self._folds.popitem(last=False)[1].text_size
+            self._text += state.text_size
+            while len(self._folds) > 1 and (
+                len(self._folds) > CACHED_FOLDS or self._text > CACHED_TEXT
+            ):
+                self._text -= self._folds.popitem(last=False)[1].text_size

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from streaming.errors import BadRequest
 from streaming.events import Event, Json, dumps
@@ -43,6 +44,53 @@ def sse_frame(body: bytes, *, position: str | None = None, name: str | None = No
         lines.append(b"event: " + name.encode())
     lines.append(b"data: " + body)
     return b"\n".join(lines) + b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How events look on a socket, the framing of HTTP or WebSocket included.
+
+    Readers of one job in one form get the same bytes.
+    """
+
+    #: `sse` or `websocket`.
+    transport: str
+    #: SSE: with `event:` lines.
+    named: bool = False
+    #: Only these types, terminal events, and no others; empty: all.
+    types: frozenset[str] = frozenset()
+
+    def encode(self, events: Iterable[Event]) -> bytes:
+        """The bytes of those events that pass, perhaps none."""
+        if self.types:
+            events = [e for e in events if e.type in self.types or e.terminal]
+        if self.transport == "websocket":
+            return b"".join([ws_text(event.json) for event in events])
+        if self.named:
+            body = b"".join(
+                [
+                    b"id: %d\nevent: %b\ndata: %b\n\n" % (e.seq, e.type.encode(), e.json)
+                    for e in events
+                ]
+            )
+        else:
+            body = b"".join([b"id: %d\ndata: %b\n\n" % (e.seq, e.json) for e in events])
+        return http_chunk(body)
+
+
+def http_chunk(body: bytes) -> bytes:
+    """A chunk of a chunked body (RFC 9112, 7.1); nothing for no bytes, which would end the body."""
+    return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+
+
+def ws_text(body: bytes) -> bytes:
+    """A server's text frame (RFC 6455, 5.2): whole, not masked."""
+    size = len(body)
+    if size < 126:
+        return b"\x81%c%b" % (size, body)
+    if size < 1 << 16:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2), body)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8), body)
 
 
 def sse_position(position: str) -> bytes:

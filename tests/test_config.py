@@ -134,6 +134,8 @@ BAD = {
     "STREAMING_JOBS": ["0", "-5", "1.5"],
     "STREAMING_JOBS_COOPERATIVE": ["0"],
     "STREAMING_QUEUE": ["-1"],
+    "STREAMING_DIRECT_WRITES": ["sometimes"],
+    "STREAMING_EVENTS_PER_WRITE": ["0"],
     "STREAMING_HEARTBEAT_S": ["0", "-1", "nan", "inf", "soon"],
     "STREAMING_ROTATE_S": ["0", "nan"],
     "STREAMING_DRAIN_S": ["0", "301", "nan"],

@@ -12,6 +12,7 @@ from tests.readme import ROOT, TEXT, blocks, rows
 
 #: Settings whose default is worked out from others, or is a switch that is off.
 SAID_IN_WORDS = {
+    "STREAMING_DIRECT_WRITES": "1",
     "HOST": "127.0.0.1",
     "STREAMING_LOG_URL": "in `STREAMING_VAR_DIR`",
     "STREAMING_ALLOW_ANONYMOUS": "0",

@@ -254,7 +254,7 @@ def test_a_job_that_nobody_ever_watched_ends_after_its_grace() -> None:
 
 def test_the_grace_begins_when_the_last_viewer_has_left() -> None:
     house, clock, job = watched_job()
-    viewer = house.storage.viewers.enter(job, "sse", 0)
+    viewer = house.storage.viewers.enter(job, "sse", lambda: 0)
     for _ in range(5):
         clock.advance(29)
         house.registry.keeper.cancel_unwatched()
@@ -272,7 +272,7 @@ def test_the_grace_begins_when_the_last_viewer_has_left() -> None:
 def test_a_viewer_who_comes_back_in_time_keeps_the_job() -> None:
     house, clock, job = watched_job()
     clock.advance(20)
-    house.storage.viewers.enter(job, "ws", 0)
+    house.storage.viewers.enter(job, "ws", lambda: 0)
     house.registry.keeper.cancel_unwatched()
 
     clock.advance(25)

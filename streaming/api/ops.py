@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, current_app, render_template, request
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -107,6 +107,17 @@ class _Figures(Collector):
         for transport, count in self._found.streams.count().items():
             streams.add_metric([transport], count)
         yield streams
+        size = CounterMetricFamily(
+            "streaming_sent_bytes", "Bytes sent on streams", labels=["transport", "way"]
+        )
+        events = CounterMetricFamily(
+            "streaming_sent_events", "Events sent on streams", labels=["transport", "way"]
+        )
+        for transport, way, sent, count in self._found.streams.traffic.sent():
+            size.add_metric([transport, way], sent)
+            events.add_metric([transport, way], count)
+        yield size
+        yield events
         figures: dict[str, tuple[str, Any]] = {
             "streaming_jobs_running": ("Jobs that run", load.running),
             "streaming_jobs_queued": ("Jobs that wait", load.queued),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -380,12 +380,8 @@ class Viewers(ABC):
     lag_s = 0.0
 
     @abstractmethod
-    def enter(self, job: str, transport: str, position: int) -> str:
-        """A viewer has come; the id is for `move` and `leave`."""
-
-    @abstractmethod
-    def move(self, job: str, viewer: str, position: int) -> None:
-        """A viewer has been given the log up to `position`."""
+    def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
+        """A viewer has come, who is at `position()` whenever that is asked; the id for `leave`."""
 
     @abstractmethod
     def leave(self, job: str, viewer: str) -> None:

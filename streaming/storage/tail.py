@@ -6,6 +6,7 @@ must not know who reads.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ CLOSED_TAILS = 500
 class Tail:
     """One log's newest events. Its row and events change together, under its lock."""
 
-    __slots__ = ("_events", "_keep", "_lock", "_size", "_wakers", "row")
+    __slots__ = ("__weakref__", "_events", "_keep", "_lock", "_size", "_wakers", "row")
 
     def __init__(self, row: JobRow, *, keep: bool) -> None:
         self.row = row
@@ -72,12 +73,6 @@ class Tail:
             self.row, self._events, self._size = row, [], 0
             wakers = self._take((), moved=True)
         wake_all(wakers)
-
-    @property
-    def watched(self) -> bool:
-        """Whether somebody waits for its next change."""
-        with self._lock:
-            return bool(self._wakers)
 
     def trim(self, base: int) -> None:
         """Forget the events up to `base`."""
@@ -182,6 +177,12 @@ class Tails:
             self._live.pop(tail.row.id, None)
             self._place(tail.row, tail)
 
+    def rows(self) -> list[JobRow]:
+        """The rows of the jobs in memory: all that go on, and some others."""
+        with self._lock:
+            tails = [*self._live.values(), *self._closed.values()]
+        return [tail.row for tail in tails]
+
     def drop(self, job: str) -> None:
         """Forget a removed job; who waits for it is woken."""
         with self._lock:
@@ -195,6 +196,22 @@ class Tails:
         with self._lock:
             self._live.pop(job, None)
             self._closed.pop(job, None)
+
+    def let_go(self, job: str) -> bool:
+        """Forget the tail of a log that goes on, unless somebody holds it; whether it is gone.
+
+        A reader may hold a tail and not wait at it, while it sends what is long past.
+        """
+        with self._lock:
+            tail = self._live.pop(job, None)
+            if tail is None:
+                return True
+            held = weakref.ref(tail)
+            del tail
+            tail = held()
+            if tail is not None:
+                self._live[job] = tail
+            return tail is None
 
     def closed(self) -> list[str]:
         """Jobs whose closed logs are in memory."""

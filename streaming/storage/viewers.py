@@ -7,14 +7,17 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 
 from streaming.concurrency import native_lock
-from streaming.events import now_rfc3339
+from streaming.events import rfc3339
 from streaming.storage.base import Viewer, Viewers
 
 #: Jobs of which it is remembered when their last viewer left.
 REMEMBERED = 20_000
+
+
+#: Transport, epoch seconds of its coming, position.
+_Entry = tuple[str, float, Callable[[], int]]
 
 
 class LocalViewers(Viewers):
@@ -24,20 +27,14 @@ class LocalViewers(Viewers):
         self._clock = clock
         self._left_at: OrderedDict[str, float] = OrderedDict()
         self._lock = native_lock()
-        self._jobs: dict[str, dict[str, Viewer]] = {}
+        self._jobs: dict[str, dict[str, _Entry]] = {}
         self._ids = itertools.count(1)
 
-    def enter(self, job: str, transport: str, position: int) -> str:
-        viewer = Viewer(str(next(self._ids)), transport, now_rfc3339(), position)
+    def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
+        viewer = str(next(self._ids))
         with self._lock:
-            self._jobs.setdefault(job, {})[viewer.id] = viewer
-        return viewer.id
-
-    def move(self, job: str, viewer: str, position: int) -> None:
-        with self._lock:
-            known = self._jobs.get(job, {})
-            if viewer in known:
-                known[viewer] = replace(known[viewer], position=position)
+            self._jobs.setdefault(job, {})[viewer] = (transport, time.time(), position)
+        return viewer
 
     def leave(self, job: str, viewer: str) -> None:
         with self._lock:
@@ -51,7 +48,11 @@ class LocalViewers(Viewers):
 
     def of(self, job: str) -> list[Viewer]:
         with self._lock:
-            return list(self._jobs.get(job, {}).values())
+            entries = list(self._jobs.get(job, {}).items())
+        return [
+            Viewer(viewer, transport, rfc3339(since), position())
+            for viewer, (transport, since, position) in entries
+        ]
 
     def absent_s(self, job: str) -> float:
         with self._lock:

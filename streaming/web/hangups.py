@@ -41,19 +41,31 @@ class Hangups:
         self._epoll = original("select", "epoll")() if _has_epoll() else None
         self._thread = Thread(self._work, name="hangups")
 
+    @property
+    def works(self) -> bool:
+        """Whether wakes come at all."""
+        return self._epoll is not None
+
     def start(self) -> None:
         if self._epoll is not None:
             self._thread.start()
 
-    def watch(self, sock: socket.socket | None, waker: Waker) -> int | None:
-        """Wake `waker` when the peer of `sock` hangs up; what `unwatch` wants back."""
+    def watch(
+        self, sock: socket.socket | None, waker: Waker, *, messages: bool = False
+    ) -> int | None:
+        """Wake `waker` when the peer of `sock` hangs up; what `unwatch` wants back.
+
+        With `messages`, also once when it sends something: watch again after reading it.
+        """
         if self._epoll is None or sock is None or sock.fileno() < 0:
             return None
         descriptor = sock.fileno()
         flags = select_flag("EPOLLRDHUP") | select_flag("EPOLLONESHOT")
+        flags |= select_flag("EPOLLIN") if messages else 0
         with self._lock:
+            known = self._wakers.get(descriptor) is waker
             self._wakers[descriptor] = waker
-        self._epoll.register(descriptor, flags)
+        (self._epoll.modify if known else self._epoll.register)(descriptor, flags)
         return descriptor
 
     def unwatch(self, descriptor: int | None, waker: Waker) -> None:

@@ -55,9 +55,12 @@ class Services:
             self.storage.log,
             positions,
             snapshot=self.snapshot,
-            base=lambda job: self._linked(self.snapshots.public_base(job)),
+            base=self._base,
             types=types,
         )
+
+    def _base(self, job: str) -> dict[str, Any]:
+        return self._linked(self.snapshots.public_base(job))
 
     def snapshot(self, job: str) -> dict[str, Any]:
         """A job's present state as clients get it."""

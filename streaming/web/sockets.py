@@ -1,7 +1,13 @@
-"""Sockets under WebSocket connections: each frame is sent whole, in order, in bounded time."""
+"""A WebSocket connection: frames out whole, messages in, without a thread of its own.
+
+flask-sock and simple-websocket do the handshake. Their reader (a thread for each connection) is
+sent home: `send` from two threads, and its result ignored, would tear frames as soon as a peer
+reads slowly (simple-websocket's issues 34 and 45). wsproto knows the protocol.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import select
 import socket
@@ -11,100 +17,187 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from streaming.concurrency import Mutex
+from wsproto.connection import Connection as Protocol, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.utilities import LocalProtocolError
 
-#: Seconds that one frame may take: a peer that reads nothing for so long is gone.
+from streaming.wire import ws_text
+
+#: Seconds that a write may take: a peer that reads nothing for so long is gone.
 SEND_S = 45.0
-#: Seconds of silence and bytes for which a closed connection is read on, for the peer to see it.
-LINGER_S, LINGER_BYTES = 1.0, 16 << 20
-#: Messages that wait to be handled; more of them stay in the kernel, and so at the peer.
-WAITING_MESSAGES = 64
+#: Bytes that are read in one go.
+READ_BYTES = 1 << 16
+#: Seconds without a sign of life for which a closed connection waits for its peer.
+LINGER_S = 1.5
+#: Close code: the message was larger than is taken (RFC 6455, 7.4.1).
+TOO_LARGE = 1009
 
 
-class WholeSocket:
-    """A socket whose `send` sends all of a frame before the next one begins, whoever sends it.
+class Closed(Exception):
+    """Raised when the peer has closed the connection, or the protocol has."""
 
-    simple-websocket calls `send` once from two threads and ignores its result; frames would tear
-    as soon as the kernel's buffer is full (its issues 34 and 45).
-    """
 
-    def __init__(self, real: Any, *, send_s: float = SEND_S) -> None:
-        self._real = real
-        self._sock: socket.socket = getattr(real, "_sock", real)
-        self._send_s = send_s
-        self._sending = Mutex()
+class Connection:
+    """One connection after its handshake; for its handler alone."""
+
+    __slots__ = (
+        "_heard_at",
+        "_max_message_bytes",
+        "_parts",
+        "_parts_size",
+        "_protocol",
+        "_sock",
+        "_unsent",
+    )
+
+    def __init__(self, sock: socket.socket, *, max_message_bytes: int) -> None:
+        self._protocol = Protocol(ConnectionType.SERVER)
+        self._sock = sock
+        self._max_message_bytes = max_message_bytes
+        #: A message whose end has not arrived.
+        self._parts: list[str | bytes] = []
+        self._parts_size = 0
         #: When the peer was heard last, on the monotonic clock.
-        self.heard_at = time.monotonic()
+        self._heard_at = time.monotonic()
         #: Bytes that waited in the kernel at the last look.
         self._unsent = 0
-        #: How many messages wait to be handled.
-        self.waiting: Callable[[], int] = lambda: 0
 
-    def send(self, data: bytes) -> int:
-        """All of `data`; `TimeoutError` (an `OSError`) when the peer does not take it in time."""
-        with self._sending:
-            if _send_all(self._sock, data, time.monotonic() + self._send_s):
-                self.heard_at = time.monotonic()
+    def send(self, *bodies: bytes) -> int:
+        """Each body as a text frame, in one write; the bytes. `TimeoutError` (an `OSError`) when
+        the peer does not take them in `SEND_S`."""
+        data = b"".join(map(ws_text, bodies))
+        self._write(data)
         return len(data)
 
-    sendall = send
+    def ping(self) -> None:
+        self._write(self._protocol.send(Ping()))
 
-    def recv(self, size: int) -> bytes:
-        """What the peer sends; waits while too many messages wait to be handled."""
-        while self.waiting() > WAITING_MESSAGES and self._real.fileno() >= 0:
-            time.sleep(0.01)
-        data: bytes = self._real.recv(size)
-        self.heard_at = time.monotonic()
-        return data
+    def receive(self) -> list[str | bytes]:
+        """The messages that have arrived, perhaps none; never waits. `Closed` at the end."""
+        messages: list[str | bytes] = []
+        while not messages:
+            try:
+                data = self._sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError):
+                break
+            self._take(data, messages)
+        return messages
+
+    def close(self, code: int, reason: str) -> None:
+        """Say that the connection is closed, unless it is already."""
+        with contextlib.suppress(OSError, LocalProtocolError):  # closed already, or the peer is
+            self._write(self._protocol.send(CloseConnection(code, reason[:120])))
+
+    def linger(self, *, patient: Callable[[], bool] = lambda: True) -> None:
+        """Wait for the peer's end of a closed connection; while `patient()`, as it takes data.
+
+        An early end of TCP could lose frames that are under way.
+        """
+        until = time.monotonic() + SEND_S
+        with contextlib.suppress(OSError, Closed):
+            while self._protocol.state is not ConnectionState.CLOSED:
+                if _wait(self._sock, select.POLLIN, LINGER_S):
+                    self.receive()
+                elif not (patient() and self.taking() and time.monotonic() < until):
+                    return
+            self._sock.shutdown(socket.SHUT_WR)
 
     def silent_s(self) -> float:
         """Seconds since the last sign of life: something received, or something taken of what
         waits in the kernel. A peer that is busy with a large frame cannot answer pings yet."""
         if self.taking():
-            self.heard_at = time.monotonic()
-        return time.monotonic() - self.heard_at
+            self._heard_at = time.monotonic()
+        return time.monotonic() - self._heard_at
 
     def taking(self) -> bool:
         """Whether the peer has taken some of what waits for it, since the last look."""
         before, self._unsent = self._unsent, _unsent(self._sock)
         return self._unsent < before
 
-    def close(self) -> None:
-        """Close without a reset, which would destroy what the peer has not read yet."""
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-            self._read_away()
-        except OSError:  # the peer was first
-            return
-        finally:
-            self._real.close()
+    def _write(self, data: bytes) -> None:
+        if send_all(self._sock, data, time.monotonic() + SEND_S):
+            self._heard_at = time.monotonic()
 
-    def _read_away(self) -> None:
-        until, left = time.monotonic() + self._send_s, LINGER_BYTES
-        self._real.settimeout(LINGER_S)
-        while left > 0 and time.monotonic() < until:
-            try:
-                size = len(self._real.recv(1 << 16))
-            except TimeoutError:
-                if not self.taking():
-                    return
-                continue
-            if not size:
-                return
-            left -= size
+    def _take(self, data: bytes, messages: list[str | bytes]) -> None:
+        self._heard_at = time.monotonic()
+        try:
+            self._protocol.receive_data(data or None)
+            for event in self._protocol.events():
+                self._handle(event, messages)
+        except LocalProtocolError as error:  # something comes behind its end
+            raise Closed from error
+
+    def _handle(self, event: Event, messages: list[str | bytes]) -> None:
+        if isinstance(event, Ping):
+            self._write(self._protocol.send(event.response()))
+        elif isinstance(event, CloseConnection):
+            if self._protocol.state is not ConnectionState.CLOSED:
+                with contextlib.suppress(OSError):
+                    self._write(self._protocol.send(event.response()))
+            raise Closed
+        elif isinstance(event, TextMessage | BytesMessage) and self._is_open:
+            self._gather(event, messages)
+
+    @property
+    def _is_open(self) -> bool:
+        return bool(self._protocol.state is ConnectionState.OPEN)
+
+    def _gather(self, event: TextMessage | BytesMessage, messages: list[str | bytes]) -> None:
+        self._parts.append(event.data if isinstance(event, TextMessage) else bytes(event.data))
+        self._parts_size += len(event.data)
+        if self._parts_size > self._max_message_bytes:
+            self.close(TOO_LARGE, f"a message has {self._max_message_bytes} bytes at the most")
+            raise Closed
+        if event.message_finished:
+            empty = "" if isinstance(event, TextMessage) else b""
+            messages.append(empty.join(self._parts))  # type: ignore[arg-type]
+            self._parts, self._parts_size = [], 0
+
+
+class _Handshake:
+    """The socket as simple-websocket gets it: it may send its 101, and its reader ends at once."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self._sock: socket.socket = getattr(real, "_sock", real)
+
+    def send(self, data: bytes) -> int:
+        send_all(self._sock, data, time.monotonic() + SEND_S)
+        return len(data)
+
+    def recv(self, _size: int) -> bytes:
+        raise ConnectionResetError("somebody else reads")
+
+    def close(self) -> None:
+        return None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
 
-def _send_all(sock: socket.socket, data: bytes, until: float) -> bool:
-    """Whether the peer had to take some of it: that is a sign of life."""
+def prepare_handshake(environ: dict[str, Any]) -> None:
+    """Have flask-sock do the handshake, and no more.
+
+    Compression is not agreed on: each reader would have frames of its own, and 300 KB of state.
+    """
+    environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    for name in ("werkzeug.socket", "gunicorn.socket"):
+        if name in environ:
+            environ[name] = _Handshake(environ[name])
+
+
+def send_all(sock: socket.socket, data: bytes | memoryview, until: float) -> bool:
+    """Send it whole; `TimeoutError` (an `OSError`) when that lasts beyond `until`.
+
+    Whether the peer had to take some of it: that is a sign of life.
+    """
     rest, waited = memoryview(data), False
     while rest:
         try:
             rest = rest[sock.send(rest, socket.MSG_DONTWAIT) :]
         except (BlockingIOError, InterruptedError):
-            _wait_writable(sock, until - time.monotonic())
+            if not _wait(sock, select.POLLOUT, until - time.monotonic()):
+                raise TimeoutError("the peer takes no data") from None
             waited = True
     return waited
 
@@ -118,17 +211,7 @@ def _unsent(sock: socket.socket) -> int:
     return int(count)
 
 
-def _wait_writable(sock: socket.socket, timeout_s: float) -> None:
+def _wait(sock: socket.socket, events: int, timeout_s: float) -> bool:
     poll = select.poll()  # gevent's, where it has patched select: other greenlets go on
-    poll.register(sock, select.POLLOUT)
-    if timeout_s <= 0 or not poll.poll(timeout_s * 1000):
-        raise TimeoutError("the peer takes no data")
-
-
-def wrap_socket(environ: dict[str, Any]) -> WholeSocket | None:
-    """Put a `WholeSocket` where flask-sock looks for the connection's socket."""
-    for name in ("werkzeug.socket", "gunicorn.socket"):
-        if name in environ:
-            environ[name] = whole = WholeSocket(environ[name])
-            return whole
-    return None
+    poll.register(sock, events)
+    return timeout_s > 0 and bool(poll.poll(timeout_s * 1000))

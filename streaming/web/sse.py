@@ -11,6 +11,7 @@ from streaming.cursor import Cursor, Delivery
 from streaming.errors import Unavailable
 from streaming.web.services import services
 from streaming.web.streams import Beat, Closing, Stream, retry_s
+from streaming.wire import Form
 
 
 def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = False) -> Response:
@@ -23,6 +24,9 @@ def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = Fa
         reason = "drain" if services().streams.draining else "overloaded"
         refusal = encoder.opening() + encoder.closing(Closing(reason, retry_s()))
         return _response([refusal], wire.SSE)
+    if not composite:
+        types = cursor.types(next(iter(cursor.positions)))
+        stream.share(Form("sse", named=encoder.named, types=types))
     # Before the snapshot moves the cursor: who never gets the snapshot has not got so far.
     opening = encoder.opening() + encoder.deliveries(_first(cursor, snapshots))
     return _stream_response(stream, _encoded(stream, encoder, opening), wire.SSE)
@@ -43,20 +47,23 @@ def wants_sse() -> bool:
 
 def wants_ndjson() -> bool:
     """Whether the client names NDJSON and prefers it to SSE."""
+    if wire.NDJSON not in request.headers.get("Accept", ""):
+        return False
     accepts = request.accept_mimetypes
-    named = any(kind == wire.NDJSON for kind, _ in accepts)
-    return named and accepts[wire.NDJSON] >= accepts[wire.SSE]
+    return accepts[wire.NDJSON] >= accepts[wire.SSE]
 
 
 class SseEncoder:
     """What a stream gives, as SSE blocks. The `id:` is the reader's position after each event."""
 
+    __slots__ = ("_at", "_cursor", "_positions", "named")
+
     def __init__(self, cursor: Cursor, *, composite: bool, named: bool) -> None:
-        self._named = named
-        self._composite = composite
-        #: As far as the encoded deliveries go; the cursor is ahead of them within a page.
-        self._positions = dict(cursor.positions)
+        self.named = named
         self._cursor = cursor
+        #: As far as the encoded deliveries go; the cursor is ahead of them within a page.
+        self._positions = dict(cursor.positions) if composite else None
+        self._at = 0 if composite else next(iter(cursor.positions.values()))
 
     def opening(self) -> bytes:
         return wire.sse_opening(retry_s(), self._position())
@@ -67,26 +74,33 @@ class SseEncoder:
 
     def beat(self) -> bytes:
         """A heartbeat; its `id:` tells how far the reader is beyond what is filtered out."""
-        self._positions.update(self._cursor.positions)
+        for job, position in self._cursor.positions.items():
+            self._move(job, position)
         return wire.sse_position(self._position()) + wire.SSE_HEARTBEAT
 
     def closing(self, closing: Closing) -> bytes:
         body = wire.control_json("stream.closing", None, closing.data)
-        return wire.sse_frame(body, name="stream.closing" if self._named else None)
+        return wire.sse_frame(body, name="stream.closing" if self.named else None)
 
     def _delivery(self, delivery: Delivery) -> bytes:
         position = None
         # Of the control events only a snapshot moves the reader.
         if delivery.event is not None or delivery.kind == "stream.snapshot":
-            self._positions[delivery.job] = delivery.position
+            self._move(delivery.job, delivery.position)
             position = self._position()
-        name = delivery.type if self._named else None
+        name = delivery.type if self.named else None
         return wire.sse_frame(delivery.json, position=position, name=name)
 
+    def _move(self, job: str, position: int) -> None:
+        if self._positions is not None:
+            self._positions[job] = position
+        else:
+            self._at = position
+
     def _position(self) -> str:
-        if self._composite:
+        if self._positions is not None:
             return wire.format_positions(self._positions)
-        return str(next(iter(self._positions.values())))
+        return str(self._at)
 
 
 class NdjsonEncoder:
@@ -130,13 +144,34 @@ def _encoded(
         elif isinstance(part, Closing):
             yield encoder.closing(part)
         else:
-            yield encoder.deliveries(part)
+            data = encoder.deliveries(part)
+            stream.count(len(data), len(part))
+            yield data
+
+
+class _Body:
+    """The body of a response that lasts: as little as possible is held while it waits."""
+
+    __slots__ = ("_parts", "_stream")
+
+    def __init__(self, stream: Stream, parts: Iterator[bytes]) -> None:
+        self._stream = stream
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._parts
+
+    def close(self) -> None:
+        """Called by the server, also when the generator has never started."""
+        self._stream.close()
 
 
 def _stream_response(stream: Stream, parts: Iterator[bytes], media_type: str) -> Response:
-    response = _response(parts, media_type)
-    # Not in the generator: one that never started would keep its slot.
-    response.call_on_close(stream.close)
+    response = _response(_Body(stream, parts), media_type)
+    # The server gets the body itself: werkzeug's wrappers would cost each reader a kilobyte.
+    response.direct_passthrough = True
+    # It keeps the request alive, for debuggers.
+    request.environ.pop("werkzeug.request", None)
     return response
 
 

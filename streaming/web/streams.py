@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import socket
+import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from flask import request
 
 from streaming.concurrency import Waker, make_waker, native_lock, wake_all
 from streaming.cursor import Cursor, Delivery
-from streaming.errors import Unavailable
+from streaming.errors import NotFound, Unavailable
 from streaming.events import Json
 from streaming.storage.base import Storage
 from streaming.web.hangups import Hangups, client_socket, has_hung_up
+from streaming.web.sockets import SEND_S, send_all
+from streaming.web.traffic import Traffic
+from streaming.web.writer import Channel, Line, StreamWriter
+from streaming.wire import Form
 
+#: Seconds between looks for messages where nothing tells of them.
+LISTEN_S = 0.05
 #: Seconds after which a client is asked to come back; spread, so that they do not come together.
 RETRY_S = (1.0, 3.0)
 
@@ -48,6 +59,25 @@ def retry_s() -> float:
 class Stream:
     """One reader's open stream. Used by one thread; `close` may come from another, and twice."""
 
+    __slots__ = (
+        "_clock",
+        "_closed",
+        "_fault_told",
+        "_lost",
+        "_quiet_since",
+        "_rotates_at",
+        "_shared",
+        "_socket",
+        "_streams",
+        "_two_way",
+        "_viewers",
+        "_watched",
+        "cursor",
+        "stays",
+        "transport",
+        "waker",
+    )
+
     def __init__(
         self, streams: Streams, transport: str, cursor: Cursor, *, clock: Callable[[], float]
     ) -> None:
@@ -58,12 +88,15 @@ class Stream:
         self.waker: Waker = make_waker()
         self._socket = client_socket(request.environ)
         self._rotates_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
+        self._quiet_since = clock()
         self._watched: int | None = None
         self._viewers: dict[str, str] = {}
+        #: Where the writer sends what others get as well; None where it does not.
+        self._shared: tuple[Channel, Line] | None = None
         self._fault_told = False
+        self._lost = False
         self._closed = False
-        #: Whatever wakes it is told, if only by an empty list: its client sends messages.
-        self.two_way = False
+        self._two_way = False
         #: Goes on when its logs have ended: others may be followed later.
         self.stays = False
         for job in cursor.positions:
@@ -72,8 +105,9 @@ class Stream:
     def enter(self, job: str) -> None:
         """Count as a viewer of a job."""
         if job not in self._viewers:
-            position = self.cursor.positions[job]
-            self._viewers[job] = self._streams.storage.viewers.enter(job, self.transport, position)
+            self._viewers[job] = self._streams.storage.viewers.enter(
+                job, self.transport, partial(self.position, job)
+            )
 
     def leave(self, job: str) -> None:
         """Be no viewer of a job any more."""
@@ -81,9 +115,33 @@ class Stream:
         if viewer is not None:
             self._streams.storage.viewers.leave(job, viewer)
 
+    def position(self, job: str) -> int:
+        """How far the reader is in a job's log."""
+        shared = self._shared
+        if shared is not None and shared[0].holds(shared[1]):
+            return shared[0].position
+        return self.cursor.positions.get(job, 0)
+
+    def share(self, form: Form) -> None:
+        """Have the writer send events to the socket, where there is one, once it is caught up.
+
+        Only for a reader of one job whose events on the socket are to be as `form` says, and
+        that has sent what comes before them.
+        """
+        writer, job = self._streams.writer, self.cursor.only_job
+        if writer is None or job is None or not _is_plain(request.environ):
+            return
+        assert self._socket is not None
+        line = Line(self._socket.send, self.waker)
+        with contextlib.suppress(NotFound):
+            self._shared = (writer.join(job, form), line)
+
     def parts(self) -> Iterator[list[Delivery] | Beat | Closing]:
-        """All that the reader gets, until its logs end, it hangs up, or the server closes it."""
-        quiet_since = self._clock()
+        """All that the reader gets, until its logs end, it hangs up, or the server closes it.
+
+        What the writer or the stream itself has sent straight to the socket is not among it.
+        """
+        self._quiet_since = self._clock()
         self.watch()
         while not self.hung_up():
             closing = self.closing()
@@ -93,38 +151,90 @@ class Stream:
             told = self.fault_news()
             if told is not None:
                 yield [told]
-            until_beat = quiet_since + self._streams.heartbeat_s - self._clock()
+            until_beat = self._quiet_since + self._streams.heartbeat_s - self._clock()
             found = self._read(self._patience(until_beat))
-            if found or self.two_way:
+            if found or self._two_way:
                 yield found
+            if self._two_way:
+                self.watch()
             if found:
-                self.moved()
-                quiet_since = self._clock()
+                self._quiet_since = self._clock()
             elif self.cursor.ended and not self.stays:
                 return
-            elif self._clock() - quiet_since >= self._streams.heartbeat_s:
+            elif self._clock() - self._quiet_since >= self._streams.heartbeat_s:
                 yield Beat()
-                quiet_since = self._clock()
+                self._quiet_since = self._clock()
+
+    def count(self, size: int, events: int) -> None:
+        """So many bytes and events were sent by the stream itself."""
+        self._streams.traffic.add(self.transport, "stream", size, events)
+
+    def listen(self) -> None:
+        """Tell of whatever wakes it, if only by an empty list: its client sends messages."""
+        self._two_way = True
 
     def watch(self) -> None:
-        """Wake when the client hangs up."""
-        self._watched = self._streams.hangups.watch(self._socket, self.waker)
+        """Wake when the client hangs up, or sends something."""
+        self._watched = self._streams.hangups.watch(
+            self._socket, self.waker, messages=self._two_way
+        )
 
     def _read(self, timeout: float) -> list[Delivery]:
         if self.cursor.ended:
             self.waker.wait(timeout if self.stays else 0)
         try:
+            shared = None if self.cursor.ended else self._shared
+            if shared is not None and self._read_shared(timeout, *shared):
+                return []
             return self.cursor.read(timeout, self.waker)
         except Unavailable:  # `fault_news` tells of it; the reader stays, and reads on later
             self.waker.wait(min(timeout, AWAY_S))
             return []
 
+    def _read_shared(self, timeout: float, channel: Channel, line: Line) -> bool:
+        """Send what the channel has, or lend it the line; False when the cursor has to decide."""
+        after = self.cursor.positions[channel.job]
+        chunk = channel.next(after)
+        if chunk is None:
+            return False
+        if chunk.events:
+            self._send(chunk.data)
+            self.count(len(chunk.data), chunk.events)
+            self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
+        elif channel.lend(line, after):
+            try:
+                self.waker.wait(timeout)
+            finally:
+                channel.take_back(line)
+                self._moved(channel.job, line.position, channel.wrote_at)
+            self._lost = self._lost or line.lost
+            if line.rest:
+                self._send(line.rest)
+        return True
+
+    def _moved(self, job: str, position: int, at: float) -> None:
+        if position != self.cursor.positions[job]:
+            self.cursor.move(job, position)
+            self._quiet_since = max(self._quiet_since, at)
+
+    def _send(self, data: bytes | memoryview) -> None:
+        """Send it whole; a peer that does not take it in time is gone."""
+        assert self._socket is not None
+        try:
+            send_all(self._socket, data, time.monotonic() + SEND_S)
+        except OSError:
+            self._lost = True
+            with contextlib.suppress(OSError):  # whatever comes behind a torn frame must not
+                self._socket.shutdown(socket.SHUT_RDWR)
+
     def _patience(self, seconds: float) -> float:
         """How long to wait at the most, so that rotation comes in time."""
+        if self._two_way and not self._streams.hangups.works:
+            seconds = min(seconds, LISTEN_S)
         return max(0.001, min(seconds, self._rotates_at - self._clock()))
 
     def hung_up(self) -> bool:
-        return has_hung_up(self._socket)
+        return self._lost or has_hung_up(self._socket)
 
     def closing(self) -> Closing | None:
         """Why the server closes the stream now, if it does."""
@@ -147,13 +257,6 @@ class Stream:
         data = {"level": 3, "why": "storage_away"} if fault else {"level": 0, "why": "recovered"}
         return Delivery("", 0, kind="stream.degraded", data=data)
 
-    def moved(self) -> None:
-        """Show other people how far this viewer is."""
-        for job, viewer in self._viewers.items():
-            position = self.cursor.positions.get(job)
-            if position is not None:
-                self._streams.storage.viewers.move(job, viewer, position)
-
     def close(self) -> None:
         """Give back the slot and all else that the stream holds."""
         if self._closed:
@@ -162,7 +265,15 @@ class Stream:
         self._streams.hangups.unwatch(self._watched, self.waker)
         for job in list(self._viewers):
             self.leave(job)
+        if self._shared is not None and self._streams.writer is not None:
+            self._streams.writer.leave(self._shared[0])
         self._streams.closed(self)
+
+
+def _is_plain(environ: Mapping[str, Any]) -> bool:
+    """Whether what is written to the socket is what the client reads: no TLS, HTTP/1.1."""
+    real = environ.get("gunicorn.socket")
+    return environ["SERVER_PROTOCOL"] == "HTTP/1.1" and not isinstance(real, ssl.SSLSocket)
 
 
 class Streams:
@@ -175,11 +286,15 @@ class Streams:
         limit: int,
         heartbeat_s: float,
         rotate_s: float,
+        traffic: Traffic,
+        writer: StreamWriter | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = storage
         self.heartbeat_s = heartbeat_s
         self.rotate_s = rotate_s
+        self.traffic = traffic
+        self.writer = writer
         self.hangups = Hangups()
         self.draining = False
         self._limit = limit

@@ -206,7 +206,7 @@ def test_a_key_whose_job_was_never_stored_is_taken_up(two: Two) -> None:
 
 def test_viewers_of_all_processes_are_seen(two: Two) -> None:
     here, there = two
-    viewer = here.viewers.enter("job_a", "sse", 3)
+    viewer = here.viewers.enter("job_a", "sse", lambda: 3)
 
     eventually(lambda: [v.position for v in there.viewers.of("job_a")] == [3])
     assert there.viewers.absent_s("job_a") == 0
@@ -220,7 +220,7 @@ def test_viewers_of_a_process_that_is_gone_are_not_counted(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = two
-    here.viewers.enter("job_a", "sse", 3)
+    here.viewers.enter("job_a", "sse", lambda: 3)
     eventually(lambda: len(there.viewers.of("job_a")) == 1)
     here.viewers._stopping.open()  # as if killed: it says nothing any more
 

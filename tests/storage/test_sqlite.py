@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from streaming.errors import Fenced, LogRefusal, Unavailable
-from streaming.events import Draft
+from streaming.events import Draft, Event
 from streaming.storage.sqlite import SqliteStorage
 from tests.jobs import delta, ended_job, events_of, new_job, seqs, started, submission
 from tests.storage.conftest import make_sqlite
@@ -71,7 +71,8 @@ def held_up(storage: SqliteStorage) -> threading.Event:
 
 
 def waiting_commands(storage: SqliteStorage) -> int:
-    return len(storage._database.writer._commands)
+    writer = storage._database.writer
+    return len(writer._given) + len(writer._commands)
 
 
 def test_everything_is_there_after_a_restart(storage: SqliteStorage, tmp_path: Path) -> None:
@@ -121,7 +122,8 @@ def test_a_page_from_the_file_ends_where_the_log_is_published(
     again = reopened(storage, tmp_path)  # with nothing in memory, as for a reader far behind
     assert again.log.page(job, 5, 10).last == 5
     with sqlite3.connect(tmp_path / "streaming.db") as file:  # committed, not yet published
-        file.execute("INSERT INTO events SELECT job, seq + 1, type, json FROM events WHERE seq = 5")
+        later = Event.of(job, 6, delta("later")).json
+        file.execute("INSERT INTO pages SELECT number, 6, ? FROM jobs WHERE id = ?", (later, job))
 
     page = again.log.page(job, 0, 10)
 
@@ -229,8 +231,8 @@ def test_a_stop_answers_everyone(storage: SqliteStorage) -> None:
     storage.close()
 
     written = sum(writer.result() for writer in writers)
-    found = sqlite3.connect(storage._path).execute("SELECT count(*) FROM events").fetchone()[0]
-    assert found == written + 1
+    pages = sqlite3.connect(storage._path).execute("SELECT data FROM pages").fetchall()
+    assert sum(data.count(b"\n") + 1 for (data,) in pages) == written + 1
 
 
 def test_a_closed_storage_takes_no_job(storage: SqliteStorage) -> None:

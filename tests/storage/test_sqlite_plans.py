@@ -98,7 +98,7 @@ def test_a_list_is_one_indexed_query(
 def test_a_list_reads_no_events(storage: SqliteStorage) -> None:
     [asked] = statements(storage, owner="owner1", statuses=["completed"])
 
-    for table in ("events", "bases", "records"):
+    for table in ("pages", "journal", "bases", "records"):
         assert table not in asked
 
 

@@ -292,13 +292,13 @@ class Follower:
         """Listen to what is followed, and no longer to what has ended or nobody reads."""
         with self._lock:
             jobs = dict(self._used)
-        for job in self._idle_among(jobs, now):
-            self.tails.forget(job)
-            with self._lock:
-                self._used.pop(job, None)
-            self._early.discard(job)
-            self._newest.pop(job, None)
-            jobs.pop(job)
+        for job, used in list(jobs.items()):
+            if self._is_over(job, now - used > IDLE_S):
+                with self._lock:
+                    self._used.pop(job, None)
+                self._early.discard(job)
+                self._newest.pop(job, None)
+                jobs.pop(job)
         new, old = jobs.keys() - self._subscribed, self._subscribed - jobs.keys()
         if new:
             pubsub.subscribe(*[self._keys.channel(job) for job in new])
@@ -307,18 +307,13 @@ class Follower:
         self._subscribed = set(jobs)
         self._early &= self._subscribed
 
-    def _idle_among(self, jobs: dict[str, float], now: float) -> list[str]:
-        """Jobs that have ended or are gone, or that nobody has read for a while."""
-        idle = []
-        for job, used in jobs.items():
-            tail = self.tails.find(job)
-            if tail is None:
-                gone = now - used > IDLE_S  # else it is being loaded
-            else:
-                gone = tail.row.closed or (now - used > IDLE_S and not tail.watched)
-            if gone:
-                idle.append(job)
-        return idle
+    def _is_over(self, job: str, idle: bool) -> bool:
+        """Whether a log is to be followed no longer: ended, gone, or not read for a while."""
+        tail = self.tails.find(job)
+        if tail is not None and tail.row.closed:
+            return True
+        del tail
+        return idle and self.tails.let_go(job)  # else it may just be loaded
 
 
 def _job_of(channel: str) -> str:

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock
@@ -19,8 +19,8 @@ from streaming.storage.viewers import LocalViewers
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two tellings of how far viewers are, and of all that watch here.
-TELL_S, TELL_ALL_S = 1.0, 5.0
+#: Seconds between two tellings of all that watch here, and how far they are.
+TELL_S = 3.0
 #: Seconds in which comings and goings gather before they are told.
 GATHER_S = 0.1
 #: Seconds after which a process that tells nothing has no viewers any more.
@@ -67,15 +67,11 @@ class RedisViewers(Viewers):
         except StreamingError as error:
             logger.warning("viewers are not signed off: %s", error.detail)
 
-    def enter(self, job: str, transport: str, position: int) -> str:
+    def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
         viewer = self._local.enter(job, transport, position)
         self._note(job)
         self._ring()
         return f"{self._process}.{viewer}"
-
-    def move(self, job: str, viewer: str, position: int) -> None:
-        self._local.move(job, viewer.rpartition(".")[2], position)
-        self._note(job)
 
     def leave(self, job: str, viewer: str) -> None:
         self._local.leave(job, viewer.rpartition(".")[2])
@@ -129,7 +125,7 @@ class RedisViewers(Viewers):
         while not self._stopping.wait(GATHER_S):
             self._news.wait(TELL_S)
             every = time.monotonic() >= all_at
-            all_at = time.monotonic() + TELL_ALL_S if every else all_at
+            all_at = time.monotonic() + TELL_S if every else all_at
             try:
                 self._tell_all(every=every)
             except StreamingError as error:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from streaming.concurrency import native_lock, offload
 from streaming.errors import NotFound, Unavailable
 from streaming.storage.base import JobRow
-from streaming.storage.sqlite.schema import connect
+from streaming.storage.sqlite.schema import ROW, connect, row_of
 from streaming.storage.sqlite.writer import Transaction, Writer
 from streaming.storage.tail import Tails
 
 T = TypeVar("T")
-
-ROW = "id, owner, summary, seq, base, size, expires_at, expired"
 
 
 class Database:
@@ -35,7 +32,10 @@ class Database:
         self.size = 0
 
     def open(self) -> None:
-        self.size = self.query(_catch_up)
+        self.size = self.query(lambda c: c.execute("SELECT total(size) FROM jobs").fetchone()[0])
+        for row, events, grown in self.query(self.writer.journal.load):
+            self.tails.publish(row, events)  # the file's row lags behind, and no page has these
+            self.size += grown
         self.writer.start()
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Database:
         if found is None:
             raise NotFound(f"there is no job {job}", code="job_not_found")
         self._numbers[job] = found[0]
-        return found[0], row_of(found[1:])
+        return found[0], self.newest(row_of(found[1:]))
 
     def grow(self, by: int) -> None:
         self.size += by
@@ -103,22 +103,3 @@ class Database:
         finally:
             with self._lock:
                 self._idle.append(connection)
-
-
-def _catch_up(connection: sqlite3.Connection) -> int:
-    """Bring up to date the rows of jobs that went on when the file was left; the size of all."""
-    connection.execute(
-        "UPDATE jobs SET (seq, size) ="
-        " (SELECT coalesce(max(e.seq), jobs.seq), jobs.size + total(length(e.json))"
-        "  FROM events e WHERE e.job = jobs.number AND e.seq > jobs.seq)"
-        " WHERE expires_at IS NULL"
-    )
-    return int(connection.execute("SELECT total(size) FROM jobs").fetchone()[0])
-
-
-def row_of(found: Sequence[Any]) -> JobRow:
-    """A row of the table, selected as `ROW`."""
-    job, owner, summary, seq, base, size, expires_at, expired = found
-    return JobRow(
-        job, owner, json.loads(summary), seq, base, size, expires_at, expired=bool(expired)
-    )

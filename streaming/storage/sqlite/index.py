@@ -15,8 +15,9 @@ from streaming.storage.base import (
     extend,
     first_row,
 )
-from streaming.storage.sqlite.database import ROW, Database, row_of
-from streaming.storage.sqlite.writer import ROW_EVERY, Transaction
+from streaming.storage.sqlite.database import Database
+from streaming.storage.sqlite.schema import ROW, row_of
+from streaming.storage.sqlite.writer import Transaction
 
 
 class SqliteIndex(JobIndex):
@@ -72,10 +73,11 @@ class SqliteIndex(JobIndex):
 
     def long(self, events: int) -> Iterable[JobRow]:
         query = f"SELECT {ROW} FROM jobs WHERE seq - base > ? AND NOT expired LIMIT 100"
-        least = max(0, events - ROW_EVERY)  # the file lags behind
-        found = self._database.query(lambda c: c.execute(query, (least,)).fetchall())
-        rows = [self._database.newest(row_of(row)) for row in found]
-        return [row for row in rows if row.seq - row.base > events]
+        found = self._database.query(lambda c: c.execute(query, (events,)).fetchall())
+        rows = {row.id: row for row in map(row_of, found)}
+        # Of jobs that go on, memory knows more than the file.
+        rows |= {row.id: row for row in self._database.tails.rows() if not row.expired}
+        return [row for row in rows.values() if row.seq - row.base > events]
 
     def _submit(
         self, transaction: Transaction, submission: Submission, only_known: bool
@@ -110,7 +112,7 @@ class SqliteIndex(JobIndex):
             return
         number = found[0]
         size = transaction.rows.get(job, self._database.newest(row_of(found[1:]))).size
-        for table in ("events", "bases", "records"):
+        for table in ("pages", "bases", "records"):
             connection.execute(f"DELETE FROM {table} WHERE job = ?", (number,))
         if tombstone:
             connection.execute(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from streaming.events import Draft, Event
 from streaming.storage.base import PAGE_BYTES, EventLog, Expect, JobRow, Live, Page, Pending, extend
 from streaming.storage.sqlite.database import Database
+from streaming.storage.sqlite.journal import events_of
 from streaming.storage.sqlite.writer import Transaction
 
 
@@ -73,20 +74,15 @@ class SqliteLog(EventLog):
             number, row = self._database.locked_row(transaction, job)
             if not row.base < before <= row.seq:
                 return
-            size = transaction.connection.execute(
-                "SELECT total(length(json)) FROM events WHERE job = ? AND seq <= ?",
-                (number, before),
-            ).fetchone()[0]
-            trimmed = replace(row, base=before, size=int(row.size - size))
-            transaction.connection.execute(
-                "DELETE FROM events WHERE job = ? AND seq <= ?", (number, before)
-            )
-            transaction.connection.execute(
+            connection = transaction.connection
+            transaction.journal.page(connection, job)
+            events = [*_events(connection, number, row.base), *transaction.events.get(job, ())]
+            size = sum(len(event.json) for event in events if event.seq <= before)
+            trimmed = replace(row, base=before, size=row.size - size)
+            # A page that has more than these stays whole; `base` tells what counts.
+            connection.execute("DELETE FROM pages WHERE job = ? AND last <= ?", (number, before))
+            connection.execute(
                 "INSERT OR REPLACE INTO bases (job, state) VALUES (?, ?)", (number, base)
-            )
-            transaction.connection.execute(
-                "UPDATE jobs SET base = ?, seq = ?, size = ? WHERE number = ?",
-                (before, trimmed.seq, trimmed.size, number),
             )
             transaction.put(number, trimmed, (), before=row)
             transaction.after_commit.append(lambda: self._trimmed(job, before))
@@ -137,16 +133,21 @@ class SqliteLog(EventLog):
 
 
 def _select(connection: sqlite3.Connection, job: str, after: int, limit: int) -> Sequence[Event]:
-    rows = connection.execute(
-        "SELECT seq, type, json FROM events WHERE job = (SELECT number FROM jobs WHERE id = ?)"
-        " AND seq > ? ORDER BY seq LIMIT ?",
-        (job, after, limit),
-    )
+    found = connection.execute("SELECT number FROM jobs WHERE id = ?", (job,)).fetchone()
     events: list[Event] = []
     size = 0
-    for seq, kind, body in rows:
-        size += len(body)
-        if size > PAGE_BYTES and events:
+    for event in _events(connection, found[0], after) if found is not None else ():
+        size += len(event.json)
+        if len(events) == limit or (events and size > PAGE_BYTES):
             break
-        events.append(Event(job, seq, kind, body))
+        events.append(event)
     return events
+
+
+def _events(connection: sqlite3.Connection, number: int, after: int) -> Iterator[Event]:
+    """The events behind `after` that are in pages."""
+    rows = connection.execute(
+        "SELECT data FROM pages WHERE job = ? AND last > ? ORDER BY last", (number, after)
+    )
+    for (data,) in rows:
+        yield from [event for event in events_of(data) if event.seq > after]

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from streaming.errors import InvalidSettings
+from streaming.storage.base import JobRow
 
 #: Marks the file as ours ("SSEL"), so that no other program's database is written into.
 APPLICATION_ID = 0x5353454C
+
+#: What `row_of` reads.
+ROW = "id, owner, summary, seq, base, size, expires_at, expired"
 
 #: One script per version; a file of version N is brought up by the scripts behind N.
 MIGRATIONS = (
@@ -52,6 +58,18 @@ MIGRATIONS = (
         PRIMARY KEY (job, name)
     ) STRICT, WITHOUT ROWID;
     """,
+    # Events in pages, behind a journal.
+    """
+    CREATE TABLE pages (
+        job INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (job, last)
+    ) STRICT;
+    CREATE TABLE journal (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+    INSERT INTO pages SELECT job, seq, json FROM events ORDER BY job, seq;
+    DROP TABLE events;
+    """,
 )
 
 
@@ -91,3 +109,11 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
     connection.execute("PRAGMA journal_mode = WAL")
     for number, script in enumerate(migrations[version:], start=version + 1):
         connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def row_of(found: Sequence[Any]) -> JobRow:
+    """A row of the table, selected as `ROW`."""
+    job, owner, summary, seq, base, size, expires_at, expired = found
+    return JobRow(
+        job, owner, json.loads(summary), seq, base, size, expires_at, expired=bool(expired)
+    )

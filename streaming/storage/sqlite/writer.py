@@ -7,14 +7,14 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streaming.concurrency import Thread, Waker, make_waker, native_lock, wake_all
+from streaming.concurrency import Thread, Waker, make_waker, native_lock, native_sleep, wake_all
 from streaming.errors import StreamingError, Unavailable
 from streaming.events import Event, dumps
 from streaming.storage.base import JobRow, Pending
+from streaming.storage.sqlite.journal import Append, Journal
 from streaming.storage.sqlite.schema import connect
 
 T = TypeVar("T")
@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 #: Commands in one transaction at the most: bounds how long the first of them waits.
 BATCH = 1000
-#: Events in one INSERT at the most.
-INSERT_ROWS = 64
-#: A row's seq and size are written when its summary changes, and at multiples of so many events;
-#: `Database.open` makes up for what a crash left behind.
-ROW_EVERY = 256
+#: Seconds from one commit's begin to the next one's at the least. The first after a pause is not
+#: delayed; under load, more events share the cost of a commit.
+COMMIT_S = 0.002
+#: Seconds without a command after which the journal is emptied.
+REST_S = 1.0
 #: Seconds between tries while the disk is full or the file cannot be written.
 RETRY_S = 0.25
 
@@ -34,8 +34,10 @@ RETRY_S = 0.25
 class Transaction:
     """What the commands of one batch write. Rows are seen by later commands of the same batch."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, journal: Journal) -> None:
         self.connection = connection
+        self.journal = journal
+        journal.begin()
         self.rows: dict[str, JobRow] = {}
         self.numbers: dict[str, int] = {}
         #: What was appended to each job, in order.
@@ -50,12 +52,8 @@ class Transaction:
         self, number: int, row: JobRow, events: Sequence[Event], *, before: JobRow | None = None
     ) -> None:
         """Take an append: written with all others of the batch, published after the commit."""
-        # Text leaves the summary as it is: seq and size alone are not worth a write each time.
-        if (
-            before is None
-            or row.summary is not before.summary
-            or row.seq // ROW_EVERY != before.seq // ROW_EVERY
-        ):
+        # Text leaves the summary as it is, and the row in the file: `Journal.load` knows its seq.
+        if before is None or row.summary is not before.summary or row.base != before.base:
             self._stale.add(row.id)
         self.rows[row.id] = row
         self.numbers[row.id] = number
@@ -67,25 +65,25 @@ class Transaction:
         self.rows.pop(job, None)
         self.events.pop(job, None)
         self._stale.discard(job)
+        self.journal.forget(self.connection, job)
 
     def flush(self) -> None:
         """Write the events and rows that were put."""
-        values = [
-            value
-            for job, events in self.events.items()
-            for event in events
-            for value in (self.numbers[job], event.seq, event.type, event.json)
-        ]
-        # Many rows in a statement: each one lets go of the interpreter and has to get it back.
-        for start in range(0, len(values), 4 * INSERT_ROWS):
-            part = values[start : start + 4 * INSERT_ROWS]
-            self.connection.execute(_insert(len(part) // 4), part)
+        self.journal.write(
+            self.connection,
+            {
+                job: Append(self.numbers[job], self.rows[job], events)
+                for job, events in self.events.items()
+                if events
+            },
+        )
         self.connection.executemany(
-            "UPDATE jobs SET seq = ?, size = ?, status = ?, expires_at = ?, summary = ?"
+            "UPDATE jobs SET seq = ?, base = ?, size = ?, status = ?, expires_at = ?, summary = ?"
             " WHERE number = ?",
             [
                 (
                     row.seq,
+                    row.base,
                     row.size,
                     row.status,
                     row.expires_at,
@@ -95,12 +93,6 @@ class Transaction:
                 for row in map(self.rows.__getitem__, self._stale)
             ],
         )
-
-
-@cache
-def _insert(rows: int) -> str:
-    places = ", ".join(["(?, ?, ?, ?)"] * rows)
-    return f"INSERT INTO events (job, seq, type, json) VALUES {places}"
 
 
 class _Command(Pending):
@@ -131,7 +123,10 @@ class Writer:
     def __init__(self, path: Path, *, committed: Callable[[Transaction], None]) -> None:
         self._path = path
         self._committed = committed
+        self.journal = Journal()
         self._lock = native_lock()
+        self._given: deque[_Command] = deque()
+        #: Those that the thread has taken over and not run yet; it alone uses them.
         self._commands: deque[_Command] = deque()
         self._idle: Waker | None = None
         self._stopping = False
@@ -163,7 +158,7 @@ class Writer:
         with self._lock:
             if self._stopping:
                 raise Unavailable("the server is shutting down", code="draining")
-            self._commands.append(command)
+            self._given.append(command)
         self._ring()
         return command
 
@@ -177,20 +172,36 @@ class Writer:
         try:
             while (batch := self._gather()) is not None:
                 if batch:
+                    began = time.monotonic()
                     self._execute(connection, batch)
+                    native_sleep(began + COMMIT_S - time.monotonic())
                     continue
-                self._idle.wait(1.0 if self.fault is None else RETRY_S)
+                rested = not self._idle.wait(REST_S if self.fault is None else RETRY_S)
                 if self.fault is not None:
                     self._probe(connection)
+                elif rested:
+                    self._empty_journal(connection)
+            self._empty_journal(connection)
         finally:
             connection.close()
 
     def _gather(self) -> list[_Command] | None:
         """The next batch, perhaps empty; None when there is none and there will be none."""
-        with self._lock:
+        with self._lock:  # held for a moment only: whoever posts waits for it
+            self._commands.extend(self._given)
+            self._given.clear()
             if self._stopping and not self._commands:
                 return None
-            return [self._commands.popleft() for _ in range(min(BATCH, len(self._commands)))]
+        return [self._commands.popleft() for _ in range(min(BATCH, len(self._commands)))]
+
+    def _empty_journal(self, connection: sqlite3.Connection) -> None:
+        """Have all events in pages; where that fails, they stay safe where they are."""
+        try:
+            self.journal.empty(connection)
+        except sqlite3.OperationalError as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._note_fault(error)
 
     def _probe(self, connection: sqlite3.Connection) -> None:
         """See whether there is room again when nobody writes: a few pages, taken back."""
@@ -230,14 +241,13 @@ class Writer:
         _answer(given_up)
         if not patient:
             return
-        with self._lock:
-            self._commands.extendleft(reversed(patient))
+        self._commands.extendleft(reversed(patient))
         if self._idle is not None:
             self._idle.wait(RETRY_S)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Command]) -> Exception | None:
         """One transaction; the error that undid it, if any."""
-        transaction, changes = Transaction(connection), connection.total_changes
+        transaction, changes = Transaction(connection, self.journal), connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
             for command in batch:
@@ -258,6 +268,7 @@ class Writer:
 
         if connection.total_changes != changes:
             self._note_health()
+        self.journal.committed()
         self._committed(transaction)
         _answer(batch)
         return None

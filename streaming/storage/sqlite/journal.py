@@ -1,0 +1,189 @@
+"""Where events are committed: one row a commit, put into pages by job some dozens at a time.
+
+Events of many jobs come interleaved. Kept by job and seq, each would change a page of the file of
+its own at every commit; appended to the journal they change the last one. Events that are in the
+journal alone are in memory as well: readers never look for them here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from streaming.events import Event
+from streaming.storage.base import JobRow
+from streaming.storage.sqlite.schema import ROW, row_of
+
+#: Events and bytes of a job after which they make a page. A tail keeps more than that.
+PAGE_EVENTS, LOOSE_BYTES = 64, 1 << 14
+#: Commits after which events make a page however few they are, so many jobs at a commit.
+LOOSE_COMMITS, PAGED_JOBS = 1000, 8
+#: Commits between two looks at what the journal may drop.
+DROP_COMMITS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A job's events that are in no page yet."""
+
+    number: int
+    #: The journal's row that has the first of them.
+    since: int
+    events: Sequence[Event]
+    #: Bytes of these events.
+    size: int
+    #: Bytes of the job, with the last of them.
+    job_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """What one transaction adds to a job: never nothing."""
+
+    number: int
+    row: JobRow
+    events: Sequence[Event]
+
+
+class Journal:
+    """Used by the writer's thread alone. What a transaction has planned holds once committed."""
+
+    def __init__(self) -> None:
+        self._next = 1
+        self._loose: OrderedDict[str, Loose] = OrderedDict()
+        self._planned: dict[str, Loose | None] = {}
+
+    def load(self, connection: sqlite3.Connection) -> list[tuple[JobRow, Sequence[Event], int]]:
+        """Take over what an earlier process left.
+
+        Jobs as they are, their events that are in no page, and how far their size is ahead of
+        the file's.
+        """
+        found: dict[str, list[tuple[int, Event]]] = {}
+        for id, data in connection.execute("SELECT id, data FROM journal ORDER BY id"):
+            self._next = id + 1
+            for event in events_of(data):
+                found.setdefault(event.job, []).append((id, event))
+        loaded = [self._load_job(connection, job, events) for job, events in found.items()]
+        return [each for each in loaded if each is not None]
+
+    def begin(self) -> None:
+        """A transaction begins; what another had planned and not committed is forgotten."""
+        self._planned = {}
+
+    def write(self, connection: sqlite3.Connection, appends: Mapping[str, Append]) -> None:
+        """Write what a transaction appends, by job."""
+        if appends:
+            bodies = [event.json for append in appends.values() for event in append.events]
+            row = (self._next, b"\n".join(bodies))
+            connection.execute("INSERT INTO journal (id, data) VALUES (?, ?)", row)
+        pages: list[Loose] = []
+        for job, append in appends.items():
+            loose = self._with(job, append)
+            full = len(loose.events) >= PAGE_EVENTS or loose.size >= LOOSE_BYTES
+            if full or append.row.closed:
+                pages.append(loose)
+                self._planned[job] = None
+            else:
+                self._planned[job] = loose
+        self._insert(connection, [*pages, *self._old(PAGED_JOBS)])
+        if self._next % DROP_COMMITS == 0:
+            self._drop(connection)
+
+    def page(self, connection: sqlite3.Connection, job: str) -> None:
+        """Have all events of a job in pages."""
+        if job in self._loose:
+            self._insert(connection, [self._loose[job]])
+            self._planned[job] = None
+
+    def empty(self, connection: sqlite3.Connection) -> None:
+        """Have the events of all jobs in pages; begins and ends the transaction."""
+        if not self._loose:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        self._insert(connection, self._loose.values())
+        connection.execute("DELETE FROM journal")
+        connection.execute("COMMIT")
+        self._loose.clear()
+
+    def forget(self, connection: sqlite3.Connection, job: str) -> None:
+        """A job is removed with all its events."""
+        self._planned[job] = None
+        self._drop(connection)
+
+    def committed(self) -> None:
+        """The transaction has been committed."""
+        self._next += 1
+        for job, loose in self._planned.items():
+            if loose is None:
+                self._loose.pop(job, None)
+            else:
+                self._loose[job] = loose
+
+    def _with(self, job: str, append: Append) -> Loose:
+        number, row, events = append.number, append.row, append.events
+        size = sum([len(event.json) for event in events])
+        known = self._planned[job] if job in self._planned else self._loose.get(job)
+        if known is None:
+            return Loose(number, self._next, events, size, row.size)
+        return Loose(number, known.since, [*known.events, *events], known.size + size, row.size)
+
+    def _old(self, limit: int) -> list[Loose]:
+        """Those that have waited for long; they are planned as paged."""
+        found: list[Loose] = []
+        for job, loose in self._loose.items():
+            if len(found) == limit or loose.since > self._next - LOOSE_COMMITS:
+                break
+            if job not in self._planned:
+                self._planned[job] = None
+                found.append(loose)
+        return found
+
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        """Drop the rows whose events are all in pages."""
+        kept = (self._planned.get(job, loose) for job, loose in self._loose.items())
+        done = next((loose.since for loose in kept if loose is not None), self._next)
+        connection.execute("DELETE FROM journal WHERE id < ?", (done,))
+
+    def _insert(self, connection: sqlite3.Connection, pages: Iterable[Loose]) -> None:
+        """Write pages; with each, the job's row comes to know its seq and size."""
+        pages = list(pages)
+        connection.executemany(
+            "INSERT INTO pages (job, last, data) VALUES (?, ?, ?)",
+            [
+                (page.number, page.events[-1].seq, b"\n".join([e.json for e in page.events]))
+                for page in pages
+            ],
+        )
+        connection.executemany(
+            "UPDATE jobs SET seq = ?1, size = ?2 WHERE number = ?3 AND seq < ?1",
+            [(page.events[-1].seq, page.job_size, page.number) for page in pages],
+        )
+
+    def _load_job(
+        self, connection: sqlite3.Connection, job: str, events: Sequence[tuple[int, Event]]
+    ) -> tuple[JobRow, Sequence[Event], int] | None:
+        found = connection.execute(
+            "SELECT number, coalesce((SELECT max(last) FROM pages WHERE job = number), 0),"
+            f" {ROW} FROM jobs WHERE id = ? AND NOT expired",
+            (job,),
+        ).fetchone()
+        if found is None:  # it was removed
+            return None
+        number, paged, row = found[0], found[1], row_of(found[2:])
+        loose = [(id, event) for id, event in events if event.seq > max(paged, row.base)]
+        if not loose:
+            return None
+        missing = [event for _, event in loose]
+        grown = sum(len(event.json) for event in missing if event.seq > row.seq)
+        row = replace(row, seq=missing[-1].seq, size=row.size + grown)
+        size = sum(len(event.json) for event in missing)
+        self._loose[job] = Loose(number, loose[0][0], missing, size, row.size)
+        return row, missing, grown
+
+
+def events_of(data: bytes) -> list[Event]:
+    """The events of a page or of a row of the journal."""
+    return [Event.parse(body) for body in data.split(b"\n")]

@@ -1,0 +1,193 @@
+"""A WebSocket session: deliveries out, commands in, pings between them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from flask import Flask, current_app, request
+
+from streaming import wire
+from streaming.errors import BadRequest, StreamingError, problem
+from streaming.events import Json, dumps
+from streaming.web.auth import find_job
+from streaming.web.bodies import parse_json
+from streaming.web.jobs import AnswerBody, CancelBody, SubmitBody, answer, cancel, submit, validate
+from streaming.web.positions import check_types
+from streaming.web.services import services
+from streaming.web.sockets import Closed, Connection
+from streaming.web.streams import Closing, Stream
+from streaming.wire import Form
+
+logger = logging.getLogger(__name__)
+
+#: Quiet times (heartbeats) of silence after which a peer is gone.
+SILENT_BEATS = 3
+#: Jobs that one socket follows at the most.
+SUBSCRIPTIONS = 100
+#: Close codes (RFC 6455, 7.4.1, and IANA's list).
+NORMAL, GOING_AWAY, OUR_FAULT, RESTART = 1000, 1001, 1011, 1012
+
+
+class Session:
+    """One connection of one job, or of any number. Built in its request, served after it."""
+
+    def __init__(
+        self, connection: Connection, stream: Stream, job: str | None, *, from_snapshot: bool
+    ) -> None:
+        self._app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        self._environ = request.environ
+        self._services = services()
+        self._connection = connection
+        self._stream = stream
+        self._job = job
+        self._from_snapshot = from_snapshot
+        self._beat_s = self._services.settings.heartbeat_s
+        self._next_ping = time.monotonic() + self._beat_s
+        stream.listen()
+        stream.stays = job is None
+        if job is not None:
+            stream.share(Form("websocket", types=stream.cursor.types(job)))
+
+    def serve(self) -> None:
+        """The whole connection, until both sides have closed it."""
+        code, message = self._run_to_end()
+        self._connection.close(code, message)
+        self._connection.linger(patient=lambda: not self._services.streams.draining)
+
+    def end(self) -> None:
+        """Give back what the stream holds."""
+        self._stream.close()
+
+    def _run_to_end(self) -> tuple[int, str]:
+        """Until an end; the code and reason to close with, if it is still open."""
+        try:
+            return self._run()
+        except Closed:
+            return NORMAL, ""
+        except OSError:  # the peer is gone, or takes no data
+            return GOING_AWAY, "the peer takes no data"
+        except Exception:  # the top of a connection: there is no response that could tell
+            logger.exception("the socket of %s failed", self._environ.get("PATH_INFO"))
+            return OUR_FAULT, "the server failed"
+        finally:
+            self.end()
+
+    def _run(self) -> tuple[int, str]:
+        if self._from_snapshot and self._job is not None:
+            self._connection.send(self._stream.cursor.snapshot(self._job).json)
+        for part in self._stream.parts():
+            if isinstance(part, Closing):
+                self._connection.send(wire.control_json("stream.closing", None, part.data))
+                return RESTART, part.reason
+            if isinstance(part, list) and part:
+                size = self._connection.send(*[delivery.json for delivery in part])
+                self._stream.count(size, len(part))
+            self._receive()
+            if not self._ping():
+                return GOING_AWAY, "no sign of life"
+        return NORMAL, "the job has ended"
+
+    def _ping(self) -> bool:
+        """Ping when it is time; False when the peer has been silent for too long."""
+        now = time.monotonic()
+        if now < self._next_ping:
+            return True
+        self._next_ping = now + self._beat_s
+        self._connection.ping()
+        return self._connection.silent_s() < SILENT_BEATS * self._beat_s
+
+    def _receive(self) -> None:
+        """Handle the messages that have arrived, each as a request of its own."""
+        for message in self._connection.receive():
+            with self._app.request_context(self._environ):
+                self._connection.send(dumps(self._answer(message)))
+
+    def _answer(self, message: str | bytes) -> Mapping[str, Json]:
+        ref: Json = None
+        try:
+            command = self._parse(message)
+            ref = command.pop("ref", None)
+            reply = self._execute(command.pop("type", None), command)
+        except StreamingError as error:
+            return {"type": "error", "ref": ref, "error": problem(error, instance=request.path)}
+        return {"type": "ack", "ref": ref, **reply}
+
+    def _parse(self, message: str | bytes) -> dict[str, Json]:
+        command = parse_json(message)
+        if not isinstance(command, dict):
+            raise BadRequest('a message is a JSON object: {"type": …}')
+        return command
+
+    def _execute(self, kind: Json, command: dict[str, Json]) -> Mapping[str, Json]:
+        commands: dict[str, Callable[[dict[str, Json]], Mapping[str, Json]]] = {
+            "ping": lambda _: {},
+            "cancel": self._cancel,
+            "input": self._input,
+        }
+        if self._job is None:
+            commands |= {
+                "subscribe": self._subscribe,
+                "unsubscribe": self._unsubscribe,
+                "submit": self._submit,
+            }
+        if not isinstance(kind, str) or kind not in commands:
+            raise BadRequest(
+                f"type is {str(kind)[:40]!r}; here it is one of {', '.join(commands)}",
+                code="unknown_command",
+            )
+        return commands[kind](command)
+
+    def _cancel(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        row = find_job(self._named(command))
+        return self._shown(cancel(row, validate(CancelBody, command)).id)
+
+    def _input(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        row = find_job(self._named(command))
+        return self._shown(answer(row, validate(AnswerBody, command)).id)
+
+    def _submit(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        key = command.pop("idempotency_key", None)
+        self._check_room()
+        row, _ = submit(validate(SubmitBody, command), command, key=key)
+        self._follow(row.id, 0)
+        return self._shown(row.id)
+
+    def _subscribe(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        row = find_job(self._named(command))
+        after = command.pop("after", 0)
+        if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+            raise BadRequest(
+                "after is the seq of the last event seen, 0 or more", code="bad_position"
+            )
+        types = command.pop("types", [])
+        if not isinstance(types, list) or not all(isinstance(kind, str) for kind in types):
+            raise BadRequest("types is a list of event types")
+        self._check_room()
+        self._stream.cursor.follow(row.id, after, check_types(types))
+        self._stream.enter(row.id)
+        return self._shown(row.id)
+
+    def _unsubscribe(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        job = self._named(command)
+        self._stream.cursor.unfollow(job)
+        self._stream.leave(job)
+        return {}
+
+    def _follow(self, job: str, after: int) -> None:
+        self._stream.cursor.follow(job, after)
+        self._stream.enter(job)
+
+    def _check_room(self) -> None:
+        if len(self._stream.cursor.positions) >= SUBSCRIPTIONS:
+            raise BadRequest(f"one socket follows {SUBSCRIPTIONS} jobs; unsubscribe from some")
+
+    def _named(self, command: dict[str, Json]) -> str:
+        job = command.pop("job", self._job)
+        if not isinstance(job, str) or (self._job is not None and job != self._job):
+            raise BadRequest("job is the id of the job that is meant")
+        return job
+
+    def _shown(self, job: str) -> Mapping[str, Json]:
+        return {"job": self._services.snapshot(job)}

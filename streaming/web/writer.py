@@ -1,0 +1,317 @@
+"""The one writer of a process: sends events straight to the sockets of readers that have caught up.
+
+A stream lends it its socket and waits. There is no queue per reader: the readers of one job in
+one form are at one position, and each commit is one page of the log, encoded once, and one `send`
+to each of them. A socket that is full goes back to its stream with the rest of the bytes under
+way; the stream catches up by itself. It runs in gevent's event loop and never blocks; where there
+is no such loop, streams write everything themselves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from streaming.concurrency import Mutex, Wakeable, call_soon, spawn_greenlet
+from streaming.errors import NotFound, Unavailable
+from streaming.events import Event
+from streaming.storage.base import EventLog, Live, Page
+from streaming.web.traffic import Traffic
+from streaming.wire import Form
+
+#: Seconds for which it writes before other greenlets get their turn.
+SLICE_S = 0.005
+#: Bytes of one write at the most, besides its first event: what a full socket leaves behind.
+WRITE_BYTES = 1 << 16
+#: Events that are read from storage in one go.
+PAGE_EVENTS = 500
+#: Bytes of encoded pages that are kept for readers who are a little behind the others.
+KEPT_BYTES = 32 << 20
+
+
+class Chunk(NamedTuple):
+    """A page of a log as the readers of a channel get it."""
+
+    data: bytes
+    #: The position behind it.
+    end: int
+    events: int
+    #: Whether the log ends with it.
+    last: bool
+
+
+class Line:
+    """One reader's end of a channel. Its stream and the writer use it by turns."""
+
+    __slots__ = ("lost", "position", "rest", "send", "stream")
+
+    def __init__(self, send: Callable[[bytes], int], stream: Wakeable) -> None:
+        #: Sends what the socket takes at once.
+        self.send = send
+        #: Woken when the line is given back.
+        self.stream = stream
+        self.position = 0
+        #: What the socket did not take of what is behind `position`.
+        self.rest: bytes | memoryview = b""
+        #: The peer is gone.
+        self.lost = False
+
+
+class Channel:
+    """The readers of one job in one form. Those on loan are all at `position`."""
+
+    __slots__ = (
+        "_fetched",
+        "_lines",
+        "_live",
+        "_loading",
+        "_writer",
+        "form",
+        "job",
+        "position",
+        "rung",
+        "streams",
+        "wrote_at",
+    )
+
+    def __init__(self, writer: StreamWriter, job: str, form: Form, live: Live) -> None:
+        self._writer = writer
+        self.form = form
+        self._live = live
+        self._lines: set[Line] = set()
+        self._loading: Mutex | None = None
+        self._fetched: Page | None = None
+        self.job = job
+        self.position = 0
+        #: When something was written last, on the monotonic clock.
+        self.wrote_at = 0.0
+        #: Streams that use the channel.
+        self.streams = 0
+        #: Whether it is among those that have news.
+        self.rung = False
+
+    def next(self, after: int) -> Chunk | None:
+        """What is behind `after`; without data at the log's head; None for the cursor to decide.
+
+        For streams that catch up: it may wait for storage.
+        """
+        try:
+            kept = self._writer.kept(self, after)
+            if kept is not None or self._live.row.seq == after:
+                return kept or self._chunk(
+                    self._writer.log.page(self.job, after, self._writer.write_events), after
+                )
+            self._loading = self._loading or Mutex()
+            with self._loading:  # one reads and encodes for all
+                kept = self._writer.kept(self, after)
+                return kept or self._chunk(
+                    self._writer.log.page(self.job, after, self._writer.write_events), after
+                )
+        except NotFound:
+            return None
+
+    def lend(self, line: Line, after: int) -> bool:
+        """Take over a line whose reader is at `after`; False when it is not where the others are.
+
+        The stream then waits, and takes the line back whatever has woken it.
+        """
+        if not self._lines:
+            self.position = after
+            if not self._live.watch(after, self):
+                return False
+        elif after != self.position:
+            return False
+        line.rest = b""
+        self._lines.add(line)
+        return True
+
+    def take_back(self, line: Line) -> None:
+        """End a loan; `position` and `rest` of the line tell where its reader is."""
+        if line in self._lines:
+            self._lines.remove(line)
+            line.position = self.position
+            if not self._lines:
+                self._live.unwatch(self)
+
+    def holds(self, line: Line) -> bool:
+        """Whether the line is on loan."""
+        return line in self._lines
+
+    def wake(self) -> None:
+        """The log has moved; called by whoever appends to it."""
+        if not self.rung:
+            self.rung = True
+            self._writer.ring(self)
+
+    def advance(self) -> None:
+        """Write the next page to all lines."""
+        self.rung = False
+        if not self._lines:
+            return
+        page = self._next_page()
+        if page is None:
+            self._writer.spawn(self._fetch)
+            return
+        chunk = self._chunk(page, self.position)
+        if chunk is None or not chunk.events:  # there is a gap, or nothing more will come
+            self._give_back(list(self._lines))
+            return
+        self._write(chunk)
+        if chunk.last:
+            self._give_back(list(self._lines))
+        elif self._lines and not self._live.watch(self.position, self):
+            self.wake()
+
+    def _next_page(self) -> Page | None:
+        """What is behind `position`, in memory; None when storage has to be asked."""
+        fetched, limit = self._fetched, self._writer.write_events
+        if fetched is not None:
+            start = self.position + 1 - fetched.events[0].seq
+            if 0 <= start < len(fetched.events):
+                return replace(fetched, events=fetched.events[start : start + limit])
+            self._fetched = None
+        return self._live.page(self.position, limit)
+
+    def _fetch(self) -> None:
+        """Have a page from storage: all its readers are behind what is in memory."""
+        try:
+            page = self._writer.log.page(self.job, self.position, PAGE_EVENTS)
+        except (NotFound, Unavailable):
+            page = None
+        if page is None or not page.events:
+            self._give_back(list(self._lines))
+            return
+        self._fetched = page
+        self.wake()
+
+    def _chunk(self, page: Page, after: int) -> Chunk | None:
+        if after > page.last or after < page.base or (page.closed and not page.events):
+            return None
+        if not page.events:
+            return Chunk(b"", after, 0, last=False)
+        events = page.events
+        if sum(len(event.json) for event in events) > WRITE_BYTES:
+            events = _cut(events)
+        end = events[-1].seq
+        last = page.closed and end == page.last
+        chunk = Chunk(self.form.encode(events), end, len(events), last)
+        if self.streams > 1:
+            self._writer.keep(self, after, chunk)
+        return chunk
+
+    def _write(self, chunk: Chunk) -> None:
+        data, size, behind = chunk.data, len(chunk.data), []
+        if size:
+            for line in self._lines:
+                try:
+                    sent = line.send(data)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    line.lost = True
+                    sent = 0
+                if sent != size:
+                    line.rest = memoryview(data)[sent:]
+                    behind.append(line)
+            lines = len(self._lines)
+            self._writer.traffic.add(
+                self.form.transport, "writer", size * lines, chunk.events * lines
+            )
+            self.wrote_at = time.monotonic()
+        self.position = chunk.end
+        if behind:
+            self._give_back(behind)
+
+    def _give_back(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            line.position = self.position
+            self._lines.discard(line)
+            line.stream.wake()
+        if not self._lines:
+            self._live.unwatch(self)
+
+
+class StreamWriter:
+    """The channels of a process. Used in the event loop's thread alone, `ring` aside."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        traffic: Traffic,
+        *,
+        write_events: int,
+        call_soon: Callable[[Callable[[], object]], object] = call_soon,
+        spawn: Callable[[Callable[[], object]], object] = spawn_greenlet,
+    ) -> None:
+        """`write_events`: events in one write at the most; the others run calls in the loop."""
+        self.traffic = traffic
+        self.spawn = spawn
+        self._call_soon = call_soon
+        self.write_events = write_events
+        self.log = log
+        self._channels: dict[tuple[str, Form], Channel] = {}
+        self._kept: OrderedDict[tuple[Channel, int], Chunk] = OrderedDict()
+        self._kept_bytes = 0
+        self._news: deque[Channel] = deque()
+        self._called = False
+
+    def join(self, job: str, form: Form) -> Channel:
+        """The channel of a job's readers of one form; `NotFound` without such a job."""
+        live = self.log.live(job)
+        channel = self._channels.get((job, form))
+        if channel is None:
+            channel = self._channels[job, form] = Channel(self, job, form, live)
+        channel.streams += 1
+        return channel
+
+    def leave(self, channel: Channel) -> None:
+        """A stream has ended."""
+        channel.streams -= 1
+        if not channel.streams:
+            del self._channels[channel.job, channel.form]
+
+    def kept(self, channel: Channel, after: int) -> Chunk | None:
+        """A chunk that was made before."""
+        return self._kept.get((channel, after))
+
+    def keep(self, channel: Channel, after: int, chunk: Chunk) -> None:
+        """Keep a chunk for those who are behind."""
+        key = (channel, after)
+        if key not in self._kept:
+            self._kept[key] = chunk
+            self._kept_bytes += len(chunk.data)
+            while self._kept_bytes > KEPT_BYTES:
+                self._kept_bytes -= len(self._kept.popitem(last=False)[1].data)
+
+    def ring(self, channel: Channel) -> None:
+        """A channel has news; from any thread."""
+        self._news.append(channel)
+        if not self._called:
+            self._called = True
+            self._call_soon(self._run)
+
+    def _run(self) -> None:
+        self._called = False
+        until = time.monotonic() + SLICE_S
+        while self._news:
+            self._news.popleft().advance()
+            if time.monotonic() > until:
+                if self._news and not self._called:
+                    self._called = True
+                    self._call_soon(self._run)
+                return
+
+
+def _cut(events: Iterable[Event]) -> list[Event]:
+    """The first events: `WRITE_BYTES` at most, one at least."""
+    found: list[Event] = []
+    size = 0
+    for event in events:
+        size += len(event.json)
+        if found and size > WRITE_BYTES:
+            break
+        found.append(event)
+    return found

@@ -1,0 +1,145 @@
+"""Events between journal and pages: whenever the process ends, all are there, once, in order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streaming.storage.sqlite import SqliteStorage
+from streaming.storage.sqlite.journal import LOOSE_COMMITS, PAGE_EVENTS
+from streaming.storage.sqlite.schema import MIGRATIONS, connect, prepare
+from tests.jobs import completed, delta, events_of, new_job, seqs, started
+from tests.storage.conftest import make_sqlite
+from tests.threads import eventually
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[SqliteStorage]:
+    opened = make_sqlite(tmp_path)
+    opened.open(timeout=1)
+    yield opened
+    opened.close()
+
+
+def copied(storage: SqliteStorage, folder: Path) -> SqliteStorage:
+    """A storage on the file as it is now, as after a kill."""
+    folder.mkdir()
+    with sqlite3.connect(storage._path) as file, sqlite3.connect(folder / "streaming.db") as copy:
+        file.backup(copy)
+    again = make_sqlite(folder)
+    again.open(timeout=1)
+    return again
+
+
+def rows_of(storage: SqliteStorage, table: str) -> int:
+    with sqlite3.connect(storage._path) as file:
+        count: int = file.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return count
+
+
+@pytest.mark.parametrize("count", [1, PAGE_EVENTS - 3, PAGE_EVENTS - 2, 3 * PAGE_EVENTS])
+def test_a_copy_made_at_any_time_has_what_was_acknowledged(
+    storage: SqliteStorage, tmp_path: Path, count: int
+) -> None:
+    job, other = new_job(storage), new_job(storage)
+    storage.log.append(job, [started()], attempt=1)
+    for number in range(count):
+        storage.log.append(job, [delta(f"{number} ")], attempt=1)
+        storage.log.append(other, [delta(f"{number} ")])
+
+    again = copied(storage, tmp_path / "copy")
+
+    for each in (job, other):
+        assert again.index.get(each) == storage.index.get(each)
+        bodies = [event.json for event in events_of(again, each)]
+        assert bodies == [event.json for event in events_of(storage, each)]
+    assert again.size() == storage.size()
+    assert again.log.append(job, [delta("on")], attempt=1).seq == count + 3
+    again.close()
+
+
+def test_a_quiet_storage_has_all_in_pages(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+    storage.log.append(job, [delta()])
+
+    eventually(lambda: rows_of(storage, "journal") == 0)
+
+    assert rows_of(storage, "pages") == 1
+    storage.log.append(job, [delta()])
+    assert seqs(events_of(storage, job)) == [1, 2, 3]
+
+
+def test_an_ended_job_is_in_pages_at_once(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+    storage.log.append(job, [delta(), completed()])
+
+    with sqlite3.connect(storage._path) as file:
+        assert file.execute("SELECT last FROM pages").fetchall() == [(3,)]
+
+
+def test_the_journal_is_bounded_by_those_who_say_little(storage: SqliteStorage) -> None:
+    quiet, busy = new_job(storage), new_job(storage)
+    for _ in range(2 * LOOSE_COMMITS):
+        storage.log.append(busy, [delta()])
+
+    assert rows_of(storage, "journal") < LOOSE_COMMITS + 300
+    assert seqs(events_of(storage, quiet)) == [1]
+
+
+def test_what_is_trimmed_while_it_is_loose_does_not_come_back(
+    storage: SqliteStorage, tmp_path: Path
+) -> None:
+    job = new_job(storage)
+    storage.log.append(job, [delta(str(number)) for number in range(9)])
+    storage.log.trim(job, 6, b"fold")
+    storage.log.append(job, [delta("new")])
+
+    again = copied(storage, tmp_path / "copy")
+
+    assert seqs(events_of(again, job)) == seqs(events_of(storage, job)) == [7, 8, 9, 10, 11]
+    assert again.index.get(job) == storage.index.get(job)
+    assert again.size() == storage.size()
+    again.close()
+
+
+def test_a_removed_job_leaves_nothing_that_another_could_get(
+    storage: SqliteStorage, tmp_path: Path
+) -> None:
+    removed = new_job(storage)
+    storage.log.append(removed, [delta("secret"), completed()])
+    storage.index.remove(removed, tombstone=False)
+    fresh = new_job(storage)
+
+    again = copied(storage, tmp_path / "copy")
+
+    assert seqs(events_of(again, fresh)) == [1]
+    assert again.index.get(removed) is None
+    again.close()
+
+
+def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
+    path = tmp_path / "streaming.db"
+    prepare(path, MIGRATIONS[:1])
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "INSERT INTO jobs (id, owner, task, status, seq, base, size, digest, summary)"
+            " VALUES ('job_a', 'me', 'write', 'queued', 3, 0, 30, '', '{}')"
+        )
+        old.executemany(
+            "INSERT INTO events (job, seq, type, json) VALUES (1, ?, 'text.delta', ?)",
+            [
+                (seq, b'{"seq":%d,"type":"text.delta","job":"job_a","at":"","data":{}}' % seq)
+                for seq in (2, 3, 1)
+            ],
+        )
+
+    prepare(path)
+
+    connection = connect(path)
+    found = connection.execute("SELECT last, data FROM pages ORDER BY last").fetchall()
+    assert [last for last, _ in found] == [1, 2, 3]
+    assert all(b'"seq":%d,' % last in data for last, data in found)
+    connection.close()
