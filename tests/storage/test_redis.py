@@ -440,6 +440,27 @@ def test_a_redis_that_is_not_there_is_named_at_the_start(make_redis: MakeRedis) 
     assert "secret" not in str(refused.value)
 
 
+def test_a_log_that_nobody_reads_is_followed_no_longer_and_may_be_read_again(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = two
+    job = new_job(here)
+    follower = there.log._follower
+    held = [there.log.live(job)]
+    monkeypatch.setattr("streaming.storage.redis.follower.IDLE_S", 0.1)
+    here.log.append(job, [delta("first")])
+    eventually(lambda: held[0].row.seq == 2)  # held, it is followed on
+
+    held.clear()
+    eventually(lambda: job not in follower._subscribed)
+    here.log.append(job, [delta("unheard")])
+
+    assert seqs(there.log.page(job, 1, 9).events) == [2, 3]
+    reader = Background(lambda: there.log.read(job, 3, timeout=3 * TIMEOUT_S))
+    here.log.append(job, [delta("news")])
+    assert [event.data["text"] for event in reader.result().events] == ["news"]
+
+
 def test_a_log_that_moves_while_it_is_compared_is_not_taken_for_torn(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
