@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from flask import Response, g, request
@@ -69,10 +71,16 @@ def _begin(ws: Server, job: str | None) -> None:
     assert sock is not None
     connection = Connection(sock, max_message_bytes=services().settings.max_body_bytes)
     stream = services().streams.open("websocket", g.cursor)
-    session = None
-    if stream is not None:
+    if stream is None:
+        g.served = _Served(partial(_refuse, connection), lambda: None)
+    else:
         session = Session(connection, stream, job, from_snapshot=g.from_snapshot)
-    g.served = _Served(connection, session)
+        g.served = _Served(session.serve, session.end)
+
+
+def _refuse(connection: Connection) -> None:
+    connection.close(TRY_LATER, "there is no room for another stream")
+    connection.linger()
 
 
 @websocket.after_request
@@ -85,38 +93,29 @@ def hand_over(response: Response) -> Response:
 class _Served(Response):
     """Serves the connection when the server asks for the body, outside of Flask's context."""
 
-    def __init__(self, connection: Connection, session: Session | None) -> None:
+    def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
         super().__init__()
-        self._connection = connection
-        self._session = session
+        self._serve = serve
+        self._end = end
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         environ.pop("werkzeug.request", None)
-        body = _Body(self._connection, self._session)
         if "gunicorn.socket" in environ:
-            return body
-        body.serve()  # the development server wants a response afterwards
+            return _Body(self._serve, self._end)
+        self._serve()  # the development server wants a response afterwards
         return super().__call__(environ, start_response)
 
 
 class _Body:
-    __slots__ = ("_connection", "_session")
+    __slots__ = ("_serve", "close")
 
-    def __init__(self, connection: Connection, session: Session | None) -> None:
-        self._connection = connection
-        self._session = session
+    def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
+        self._serve = serve
+        #: Called by the server, also when the connection was never served.
+        self.close = end
 
     def __iter__(self) -> Iterator[bytes]:
-        self.serve()
-        raise StopIteration  # gunicorn understands: there is no response
-
-    def serve(self) -> None:
-        if self._session is None:
-            self._connection.close(TRY_LATER, "there is no room for another stream")
-            self._connection.linger()
-        else:
-            self._session.serve()
-
-    def close(self) -> None:
-        if self._session is not None:
-            self._session.end()
+        yield from ()  # a generator: it runs when the server iterates
+        self._serve()
+        # There is no response to end: gunicorn takes this for a client that has gone.
+        raise BrokenPipeError(errno.EPIPE, "the connection was not HTTP any more")

@@ -180,37 +180,44 @@ class Stream:
         )
 
     def _read(self, timeout: float) -> list[Delivery]:
-        if self.cursor.ended:
-            self.waker.wait(timeout if self.stays else 0)
         try:
-            shared = None if self.cursor.ended else self._shared
-            if shared is not None and self._read_shared(timeout, *shared):
-                return []
-            return self.cursor.read(timeout, self.waker)
+            return self._read_on(timeout)
         except Unavailable:  # `fault_news` tells of it; the reader stays, and reads on later
             self.waker.wait(min(timeout, AWAY_S))
             return []
 
-    def _read_shared(self, timeout: float, channel: Channel, line: Line) -> bool:
-        """Send what the channel has, or lend it the line; False when the cursor has to decide."""
-        after = self.cursor.positions[channel.job]
-        chunk = channel.next(after)
-        if chunk is None:
+    def _read_on(self, timeout: float) -> list[Delivery]:
+        if self.cursor.ended:
+            self.waker.wait(timeout if self.stays else 0)
+        elif self._shared is not None:
+            channel, line = self._shared
+            if self._catch_up(channel):
+                return []
+            if channel.lend(line, self.cursor.positions[channel.job]):
+                try:
+                    self.waker.wait(timeout)
+                finally:
+                    self._take_back(channel, line)
+                return []
+            timeout = 0  # the log has moved, or the cursor has to decide
+        return self.cursor.read(timeout, self.waker)
+
+    def _catch_up(self, channel: Channel) -> bool:
+        """Send what the channel's readers got behind this one's position; whether there was any."""
+        chunk = channel.next(self.cursor.positions[channel.job])
+        if chunk is None or not chunk.events:
             return False
-        if chunk.events:
-            self._send(chunk.data)
-            self.count(len(chunk.data), chunk.events)
-            self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
-        elif channel.lend(line, after):
-            try:
-                self.waker.wait(timeout)
-            finally:
-                channel.take_back(line)
-                self._moved(channel.job, line.position, channel.wrote_at)
-            self._lost = self._lost or line.lost
-            if line.rest:
-                self._send(line.rest)
+        self._send(chunk.data)
+        self.count(len(chunk.data), chunk.events)
+        self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
         return True
+
+    def _take_back(self, channel: Channel, line: Line) -> None:
+        channel.take_back(line)
+        self._moved(channel.job, line.position, channel.wrote_at)
+        self._lost = self._lost or line.lost
+        if line.rest:
+            self._send(line.rest)
 
     def _moved(self, job: str, position: int, at: float) -> None:
         if position != self.cursor.positions[job]:
