@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -257,6 +258,28 @@ def test_a_log_whose_end_was_lost_goes_on(server: RedisServer, storage: RedisSto
 
     assert not storage.log.page(job, 9, 9).closed
     assert storage.log.append(job, [started(2)], attempt=2).seq > 4
+
+
+def test_a_closed_log_that_goes_on_after_all_is_loaded_anew(
+    server: RedisServer, storage: RedisStorage
+) -> None:
+    job = new_job(storage)
+    running = storage.log.append(job, [started(1)], attempt=1).summary
+    storage.log.append(job, [completed()], attempt=1)
+    assert storage.log.page(job, 2, 9).closed
+    with server.client() as client:  # as another process has mended it, before we looked
+        key = storage._server.keys.row(job)
+        values = {"summary": json.dumps(running), "base": 9, "seq": 9, "rev": "new"}
+        client.hset(key, mapping=values)
+
+    storage.log._follower._compare()
+
+    reader = Background(lambda: storage.log.read(job, 9, timeout=3 * TIMEOUT_S))
+    other = RedisStorage(server.url)
+    other.open(timeout=1)
+    other.log.append(job, [started(2)], attempt=2)
+    other.close()
+    assert seqs(reader.result().events) == [10]
 
 
 def cursor(storage: RedisStorage, snapshots: Snapshots, job: str, after: int) -> Cursor:

@@ -93,8 +93,7 @@ class Follower:
             self.catch_up([job])
         elif job in self._used:
             self._newest[job] = events[-1]
-        if tail.row.closed:
-            self.tails.settle(tail)
+        self._settle(tail)
 
     def catch_up(self, jobs: Collection[str]) -> None:
         """Bring tails to where Redis is; who waits is woken. `Unavailable` when it is away."""
@@ -108,6 +107,14 @@ class Follower:
         """The log of a job has lost events up to `seq`, which readers may have seen."""
         with self._lock:
             self.torn[job] = max(seq, self.torn.get(job, 0))
+
+    def restart(self, tail: Tail, row: JobRow) -> None:
+        """Have a tail begin anew at a row that does not follow from its own."""
+        if tail.row.closed:
+            # Closed logs are not followed: whoever asks for it now has it loaded, and followed.
+            self.tails.forget(row.id)
+        else:
+            tail.restart(row)
 
     # -- loading and catching up
 
@@ -132,13 +139,17 @@ class Follower:
             self.tails.drop(tail.row.id)
             return
         row, seen = stored.row, tail.row.seq
+        if tail.row.closed:
+            if row.seq != seen or not row.closed:  # nothing follows a true end
+                self._tear(tail, row)
+            return
         if row.seq < seen:
             fresh = self._rows.get(row.id)  # asked after the tail was looked at: it is as new
             if fresh is not None and fresh.row.seq < seen:
                 self._tear(tail, fresh.row)
             return
         if row.base > tail.row.seq:
-            tail.restart(row)
+            self.restart(tail, row)
         while tail.row.seq < row.seq:
             at = tail.row.seq
             events = self._rows.page(row.id, at, CATCH_UP)
@@ -146,7 +157,10 @@ class Follower:
                 self._restart(tail)
                 break
             self._newest[row.id] = events[-1]
-        if tail.row.closed:
+        self._settle(tail)
+
+    def _settle(self, tail: Tail) -> None:
+        if tail.row.closed and self.tails.find(tail.row.id) is tail:
             self.tails.settle(tail)
 
     def _restart(self, tail: Tail) -> None:
@@ -155,7 +169,7 @@ class Follower:
         if stored is None or stored.row.expired:
             self.tails.drop(tail.row.id)
         elif stored.row.seq >= tail.row.seq:
-            tail.restart(stored.row)
+            self.restart(tail, stored.row)
 
     def _tear(self, tail: Tail, row: JobRow) -> None:
         logger.error(
@@ -165,10 +179,7 @@ class Follower:
             row.seq,
         )
         self.lost(row.id, tail.row.seq)
-        if tail.row.closed:
-            self.tails.forget(row.id)  # it goes on, and is not followed
-        else:
-            tail.restart(row)
+        self.restart(tail, row)
 
     def _compare(self) -> None:
         """After a reconnection: every log in memory against what Redis has now."""
@@ -199,7 +210,7 @@ class Follower:
                     logger.error("the log of job %s has another event %d", event.job, event.seq)
                     seen = max(tail.row.seq, stored.row.seq)
                     self.lost(event.job, seen)
-                    tail.restart(stored.row)
+                    self.restart(tail, stored.row)
 
     # -- the thread
 
@@ -286,7 +297,7 @@ class Follower:
         if stored is None or stored.row.expired:
             self.tails.drop(job)
         else:
-            tail.restart(stored.row)
+            self.restart(tail, stored.row)
 
     def _subscribe(self, pubsub: Any, now: float) -> None:
         """Listen to what is followed, and no longer to what has ended or nobody reads."""

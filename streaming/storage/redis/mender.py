@@ -47,5 +47,5 @@ class RedisMender(Mender):
         self._memberships.grow(len(last) - stored.row.size)
         tail, after = self._follower.tails.find(job), self._rows.get(job)
         if tail is not None and after is not None:
-            tail.restart(after.row)
+            self._follower.restart(tail, after.row)
         self._follower.torn.pop(job, None)
