@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,3 +106,27 @@ def ticking_slowly(ctx: JobContext, input: dict[str, Any]) -> None:
     while True:
         ctx.text("tick ")
         ctx.sleep(2)
+
+
+class Stamps(BaseModel):
+    """How many events, how many a second, and how long nothing is said before."""
+
+    count: int = Field(500, ge=1)
+    per_s: float = Field(100, gt=0)
+    quiet_s: float = Field(0, ge=0)
+
+
+@task("stamping", input=Stamps)
+def stamping(ctx: JobContext, input: Stamps) -> Iterator[str]:
+    """Say what time it is, again and again."""
+    ctx.sleep(input.quiet_s)
+    began = time.monotonic()
+    for number in range(1, input.count + 1):
+        ctx.sleep(max(0.0, began + number / input.per_s - time.monotonic()))
+        yield f"{time.time():.6f}\n"
+
+
+@task("quiet")
+def quiet(ctx: JobContext, input: dict[str, Any]) -> None:
+    """Say nothing until it is stopped."""
+    ctx.sleep(3600)

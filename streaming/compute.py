@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -23,7 +24,21 @@ def compute(stop: StopSignal, function: Callable[..., T], *args: Any, **kwargs: 
     """`function(*args, **kwargs)` in a process of its own; a stop kills it.
 
     The function must be importable (of a module's top level), its arguments and result picklable.
+    Of a generator function: a generator that gives what it yields, and its return value.
     """
+    values = _values(stop, function, args, kwargs)
+    if inspect.isgeneratorfunction(function):
+        return values  # type: ignore[return-value]
+    try:
+        next(values)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise AssertionError("only generators yield")
+
+
+def _values(
+    stop: StopSignal, function: Callable[..., Any], args: Any, kwargs: Any
+) -> Generator[Any, None, Any]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(
@@ -33,26 +48,29 @@ def compute(stop: StopSignal, function: Callable[..., T], *args: Any, **kwargs: 
     theirs.close()
     try:
         with stop.closing(child.kill):
-            ok, value = _receive(ours, stop)
+            while True:
+                kind, value = _receive(ours, stop)
+                if kind == "returned":
+                    return value
+                if kind == "raised":
+                    raise value
+                yield value
     finally:
         child.kill()
         child.join()
         ours.close()
-    if not ok:
-        raise value
-    return value  # type: ignore[no-any-return]
 
 
-def _receive(pipe: Connection, stop: StopSignal) -> tuple[bool, Any]:
+def _receive(pipe: Connection, stop: StopSignal) -> tuple[str, Any]:
     # Polled, because a wait inside multiprocessing would stop the other greenlets of a task.
     while not pipe.poll(0):
         stop.sleep(POLL_S)
     try:
-        ok, value = pipe.recv()
+        kind, value = pipe.recv()
     except EOFError:
         stop.check()
         raise TaskError("the computing process died", code="compute_lost") from None
-    return bool(ok), value
+    return str(kind), value
 
 
 def _serve(pipe: Connection, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
@@ -61,9 +79,21 @@ def _serve(pipe: Connection, function: Callable[..., Any], args: Any, kwargs: An
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
-        pipe.send((True, function(*args, **kwargs)))
+        result = function(*args, **kwargs)
+        if inspect.isgenerator(result):
+            result = _pass_on(pipe, result)
+        pipe.send(("returned", result))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
-        pipe.send((False, error))
+        pipe.send(("raised", error))
+
+
+def _pass_on(pipe: Connection, values: Any) -> Any:
+    """Send what a generator yields; its return value. A full pipe makes it wait."""
+    while True:
+        try:
+            pipe.send(("yielded", next(values)))
+        except StopIteration as end:
+            return end.value
 
 
 def _die_with_parent() -> None:

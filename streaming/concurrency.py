@@ -122,24 +122,25 @@ class _GreenletWaker:
 
     def wait(self, timeout: float | None = None) -> bool:
         if not self.awake and (timeout is None or timeout > 0):
-            self._sleep(timeout)
+            self._expired = False
+            timer = None if timeout is None else self.hub.loop.timer(timeout)
+            self._sleeper = _gevent("getcurrent")()
+            try:
+                if timer is not None:
+                    timer.start(self._expire, update=True)
+                # The timer's word counts, not a clock's: it fires once, perhaps a little early.
+                while not self._is_over():
+                    self.hub.switch()
+            finally:
+                self._sleeper = None
+                if timer is not None:
+                    timer.stop()
+                    timer.close()
         taken, self.awake = self.awake, False
         return taken
 
-    def _sleep(self, timeout: float | None) -> None:
-        timer = None if timeout is None else self.hub.loop.timer(timeout)
-        self._sleeper, self._expired = _gevent("getcurrent")(), False
-        try:
-            if timer is not None:
-                timer.start(self._expire, update=True)
-            # The timer's word counts, not a clock's: it fires once, perhaps a little early.
-            while not self.awake and not self._expired:
-                self.hub.switch()
-        finally:
-            self._sleeper = None
-            if timer is not None:
-                timer.stop()
-                timer.close()
+    def _is_over(self) -> bool:
+        return self.awake or self._expired
 
     def _expire(self) -> None:
         self._expired = True
@@ -300,7 +301,17 @@ class Thread:
         finally:
             if native:
                 _native.discard(ident)
+                _close_event_loop()
             self._done.open()
+
+
+def _close_event_loop() -> None:
+    """End the event loop that patched sockets have given this thread: it holds descriptors."""
+    from gevent._hub_local import get_hub_if_exists
+
+    hub = get_hub_if_exists()
+    if hub is not None:
+        hub.destroy(destroy_loop=True)
 
 
 def pause() -> None:
@@ -360,9 +371,29 @@ def call_soon(call: Callable[[], object]) -> None:
         _loop[1].loop.run_callback_threadsafe(call)
 
 
+def call_later(seconds: float, call: Callable[[], object]) -> None:
+    """Run `call` in the event loop after some seconds; from its own thread."""
+    from gevent import spawn_later
+
+    spawn_later(seconds, call)
+
+
 def has_event_loop() -> bool:
     """Whether greenlets can be spawned."""
     return _loop is not None
+
+
+def loop_delay(timeout: float) -> float:
+    """Seconds until the event loop runs a call, `timeout` at the most; 0 where there is none.
+
+    For real threads.
+    """
+    if _loop is None:
+        return 0.0
+    ran, began = Latch(), time.monotonic()
+    _loop[1].loop.run_callback_threadsafe(ran.open)
+    ran.wait(timeout)
+    return time.monotonic() - began
 
 
 _loop: tuple[int, Any] | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streaming.errors import InvalidSettings
@@ -19,12 +19,6 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 
 #: Threads that gthread keeps for requests that are not streams.
 THREAD_RESERVE = 16
-
-#: Settings of what is to come: better refused than silently without effect.
-NOT_YET: Mapping[str, str] = {
-    "STREAMING_LLM_BASE_URL": "has the simulated model only",
-    "STREAMING_RESOURCES": "has no leases",
-}
 
 
 def _setting(default: Any, name: str, description: str, **limits: Any) -> Any:
@@ -133,13 +127,29 @@ class Settings(BaseSettings):
         1 << 20, "STREAMING_MAX_EVENT_BYTES", "bytes of an event", ge=4096
     )
     tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
+    resources: Annotated[dict[str, int], NoDecode] = _setting(
+        {}, "STREAMING_RESOURCES", "pools of scarce things that tasks lease: gpu=2,license=1"
+    )
+    llm_base_url: str = _setting(
+        "", "STREAMING_LLM_BASE_URL", "an OpenAI-compatible server; none: the simulated model"
+    )
+    llm_api_key: SecretStr = _setting(SecretStr(""), "STREAMING_LLM_API_KEY", "its key, if any")
+    llm_models: CommaList = _setting(
+        (), "STREAMING_LLM_MODEL", "its models, comma-separated, the wanted one first"
+    )
+    llm_connect_s: float = _setting(
+        10.0, "STREAMING_LLM_CONNECT_S", "seconds to reach it", gt=0, le=300
+    )
+    llm_first_token_s: float = _setting(
+        60.0, "STREAMING_LLM_FIRST_TOKEN_S", "seconds until its answer begins", gt=0, le=3600
+    )
+    llm_token_s: float = _setting(
+        30.0, "STREAMING_LLM_TOKEN_S", "seconds between two pieces of its answer", gt=0, le=3600
+    )
 
     @classmethod
     def load(cls, config: Mapping[str, Any] | None = None) -> Settings:
         """Read the environment and, over it, the same names in `config` (a Flask app's)."""
-        for name, instead in NOT_YET.items():
-            if (config or {}).get(name) or os.environ.get(name):
-                raise InvalidSettings(f"{name} is set, but this version {instead}; unset it")
         names = [str(f.validation_alias) for f in cls.model_fields.values()]
         given = {
             name: (config or {})[name] for name in names if (config or {}).get(name) is not None
@@ -149,12 +159,30 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InvalidSettings(_explain(error)) from None
 
-    @field_validator("api_keys", "allowed_origins", "tasks", mode="before")
+    @field_validator("api_keys", "allowed_origins", "tasks", "llm_models", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _pools(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pools = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not re.fullmatch(r"[1-9][0-9]{0,5}", units.strip()) for _, _, units in pools):
+            raise ValueError(f"{value!r}: pools with their sizes, gpu=2,license=1")
+        return {name.strip(): int(units) for name, _, units in pools}
+
+    @field_validator("resources")
+    @classmethod
+    def _named(cls, pools: dict[str, int]) -> dict[str, int]:
+        for name, units in pools.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", name) or units < 1:
+                raise ValueError(f"{name}={units}: a name in small letters, and 1 or more")
+        return pools
 
     @field_validator("api_keys")
     @classmethod
@@ -186,6 +214,21 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[\w.]+:\w+", app):
             raise ValueError("module:name, as gunicorn takes it")
         return app
+
+    @field_validator("llm_base_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", url):
+            raise ValueError("http://host/v1 or https://host/v1; the key has a setting of its own")
+        return url
+
+    @model_validator(mode="after")
+    def _complete_model(self) -> Self:
+        if self.llm_base_url and not self.llm_models:
+            raise ValueError("STREAMING_LLM_MODEL must name a model of STREAMING_LLM_BASE_URL")
+        if not self.llm_base_url and (self.llm_models or self.llm_api_key.get_secret_value()):
+            raise ValueError("STREAMING_LLM_MODEL and _API_KEY need STREAMING_LLM_BASE_URL")
+        return self
 
     @model_validator(mode="after")
     def _derive(self) -> Self:
@@ -264,7 +307,8 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for item in error.errors(include_url=False):
         name = str(item["loc"][0]) if item["loc"] else "settings"
-        secret = "KEY" in name or "URL" in name
+        # Without a name it is about several settings together, keys among them.
+        secret = not item["loc"] or "KEY" in name or "URL" in name
         value = "" if secret else f"={item['input']!r}"
         lines.append(f"{name}{value}: {item['msg']}")
     return "; ".join(lines)

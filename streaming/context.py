@@ -9,13 +9,16 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import jsonschema
 from pydantic import BaseModel
 
 from streaming import compute as child
+from streaming.bound_model import BoundModel
 from streaming.concurrency import Mutex, make_waker
 from streaming.errors import (
     LogRefusal,
@@ -23,13 +26,16 @@ from streaming.errors import (
     StreamingError,
     Superseded,
     TaskError,
+    Unexpected,
 )
 from streaming.events import Draft, Json, dumps
-from streaming.llm.base import Model, Prompt
+from streaming.holding import Holding
+from streaming.llm.base import Model
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
 from streaming.stopping import StopSignal
-from streaming.storage.base import Blobs, EventLog, Pending
+from streaming.storage.base import Blobs, EventLog, Expect, Leases, Pending
+from streaming.uploads import Uploads
 
 #: Events and bytes that a task may be ahead of their commit.
 POSTS, POSTED_BYTES = 64, 1 << 20
@@ -54,6 +60,9 @@ class Work:
     max_event_bytes: int
     #: What the path of an artifact starts with.
     base_url: str
+    leases: Leases
+    #: Value and unit of this service's own figures, by name.
+    figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
 
 
 class JobContext:
@@ -70,7 +79,8 @@ class JobContext:
         self._progress = Progress(len(self._steps), done, clock=clock)
         self._step: str | None = None
         self._asked: dict[str, int] = {}
-        self._fed = 0
+        #: Up to here the log was looked through for what clients sent unasked.
+        self._fed = int(self._records.get(_FED, b"0"))
         self._waited_s = 0.0
         self._waiting_since: float | None = None
         #: Posts under way with their bytes, the oldest first.
@@ -78,8 +88,9 @@ class JobContext:
         self._posted_bytes = 0
         #: Held by the one thread of the task that posts or settles.
         self._posting = Mutex()
+        self._uploads = Uploads(work.blobs, work.owner)
         self.usage: dict[str, int] = {}
-        self.llm = BoundModel(self, work)
+        self.llm = BoundModel(work.model, work.stop, self)
 
     @property
     def job(self) -> str:
@@ -157,7 +168,28 @@ class JobContext:
         self._emit("artifact", shown)
         return href
 
+    def degrade(self, why: str) -> None:
+        """Mark the job's result as less than what was asked for; the snapshot shows it."""
+        self._emit("log", {"level": "warning", "message": why, "degraded": True})
+
     # -- doing
+
+    def plan(self, steps: Iterable[tuple[str, str]]) -> None:
+        """Show more steps (id, title) as pending: for tasks that learn from their input what to do.
+
+        They count for the progress like those that the task declares.
+        """
+        fresh = {id: title for id, title in steps if id not in self._steps}
+        for id, title in fresh.items():
+            self._declare(id, title)
+        self._declared |= fresh.keys()
+        self._progress.plan(len(self._declared))
+        total = len(self._steps)
+        drafts = [
+            Draft("step.updated", {**self._steps[id], "total": total, **_PENDING}) for id in fresh
+        ]
+        if drafts:
+            self._append(drafts)
 
     def step(self, id: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a step once over all attempts; its result (JSON) is kept and given again.
@@ -180,7 +212,8 @@ class JobContext:
             raise
         finally:
             self._step = outer
-        self._update_step(id, "completed", self._clock() - began, records={record: kept})
+        records = {record: kept, **self._taken_in()}
+        self._update_step(id, "completed", self._clock() - began, records=records)
         return json.loads(kept)
 
     def tool(self, name: str, function: Callable[..., Any], **arguments: Any) -> Any:
@@ -216,12 +249,14 @@ class JobContext:
         shape = model.model_json_schema() if model is not None else schema
         if shape is not None:
             _check_schema(shape)
+        if request in self._work.state.unanswered:
+            raise TimeoutError(_NOBODY)
         if request not in self._work.state.answers:
             row = self._append(
                 [Draft("input.requested", {"request": request, "prompt": prompt, "schema": shape})]
             )
             with self._standing_still():
-                answer = self._await_input(request, row.seq, timeout_s)
+                answer = self._await_answer(request, row.seq, timeout_s)
             self._work.state.answers[request] = answer
         answer = self._work.state.answers[request]
         return answer if model is None else model.model_validate(answer)
@@ -229,7 +264,8 @@ class JobContext:
     def inputs(self, timeout_s: float | None = None) -> Iterator[Any]:
         """What clients send to the running job, as it comes; ends after `timeout_s` of quiet.
 
-        For tasks that say `takes_input`.
+        For tasks that say `takes_input`. What was taken in before the last step that finished, or
+        the last checkpoint, is not given to a later attempt again.
         """
         while True:
             try:
@@ -237,9 +273,22 @@ class JobContext:
             except TimeoutError:
                 return
 
+    def take_input(self) -> Any:
+        """What a client has sent to the running job, if anything; else None, at once."""
+        self.raise_if_cancelled()
+        while True:
+            page = self._work.log.read(self.job, self._fed)
+            for event in page.events:
+                self._fed = event.seq
+                if event.type == "input.received" and event.data.get("request") is None:
+                    return event.data["data"]
+            if not page.events:
+                return None
+
     def checkpoint(self, state: Json) -> None:
         """Keep `state` for a later attempt of the present step; see `restore`."""
-        self._append([], records={f"checkpoint:{self._step or ''}": self._encode(state)})
+        kept = {f"checkpoint:{self._step or ''}": self._encode(state), **self._taken_in()}
+        self._append([], records=kept)
 
     def restore(self, default: Any = None) -> Any:
         """The last checkpoint of the present step, of this attempt or an earlier one."""
@@ -247,19 +296,28 @@ class JobContext:
         return default if kept is None else json.loads(kept)
 
     def compute(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run pure-Python computing in a child process, where it delays no stream."""
+        """Run pure-Python computing in a child process, where it delays no stream.
+
+        Of a generator function it gives a generator: what it yields, and its return value.
+        """
         self.raise_if_cancelled()
         return child.compute(self._work.stop, function, *args, **kwargs)
 
+    def file_info(self, file: str) -> dict[str, Json]:
+        """`name`, `media_type` and `size` of an upload; `TaskError` when the owner has none."""
+        return self._uploads.info(file)
+
     def open_file(self, file: str) -> IO[bytes]:
         """An uploaded file of the job's owner; `TaskError` when there is none."""
-        try:
-            meta = json.loads(self._work.blobs.open(f"{file}/meta.json").read())
-            if meta["owner"] == self._work.owner:
-                return self._work.blobs.open(f"{file}/content")
-        except NotFound:
-            pass
-        raise TaskError(f"there is no file {file}", code="file_not_found")
+        return self._uploads.open(file)
+
+    def file_path(self, file: str) -> AbstractContextManager[Path]:
+        """An uploaded file on this machine's disk, for child processes; not to be changed."""
+        return self._uploads.path(file)
+
+    def service_figures(self) -> Mapping[str, tuple[float, str]]:
+        """Value and unit of this service's own figures, by name: streams, queue, and so on."""
+        return self._work.figures()
 
     # -- waiting and stopping
 
@@ -272,6 +330,17 @@ class JobContext:
         self._work.stop.check()
 
     # -- for the runner
+
+    @contextlib.contextmanager
+    def leased(self, needs: Mapping[str, int]) -> Iterator[None]:
+        """Hold the leases of a task within the block, waiting for them in order first."""
+        holding = Holding(self._work.leases, self.job, needs, self._tell_leases)
+        try:
+            with self._standing_still():
+                holding.acquire(self._work.stop)
+            yield
+        finally:
+            holding.release()
 
     def run(self, result: Any) -> Any:
         """Drive what a task's function returned: text of generators, awaiting of coroutines."""
@@ -329,10 +398,13 @@ class JobContext:
             raise TaskError(f"a task yields str, not {type(piece).__name__}", code="invalid_output")
         self.text(piece)
 
-    def _declare(self, id: str) -> None:
+    def _taken_in(self) -> dict[str, bytes]:
+        return {_FED: str(self._fed).encode()} if self._fed else {}
+
+    def _declare(self, id: str, title: str | None = None) -> None:
         if id not in self._steps:
             total = len(self._steps) + 1
-            title = id.replace("_", " ").capitalize()
+            title = title or id.replace("_", " ").capitalize()
             step = {"id": id, "index": total, "total": total, "title": title, "status": "pending"}
             self._steps[id] = step
 
@@ -367,6 +439,21 @@ class JobContext:
         self._asked[what] = number = self._asked.get(what, 0) + 1
         return number
 
+    def _tell_leases(self, message: str, leases: list[dict[str, Json]]) -> None:
+        self._emit("log", {"level": "info", "message": message, "leases": leases})
+
+    def _await_answer(self, request: str, after: int, timeout_s: float | None) -> Json:
+        try:
+            return self._await_input(request, after, timeout_s)
+        except TimeoutError:
+            over = {"request": request, "data": None, "timed_out": True}
+            expect = {"input_request.request": (request,)}
+            try:
+                self._append([Draft("input.received", over)], expect=expect)
+            except Unexpected:  # somebody was just in time
+                return self._await_input(request, after, TICK_S)
+            raise
+
     def _await_input(self, request: str | None, after: int, timeout_s: float | None) -> Json:
         """The data of the next `input.received` behind `after` that answers `request`."""
         until = None if timeout_s is None else self._clock() + timeout_s
@@ -376,12 +463,12 @@ class JobContext:
                 self.raise_if_cancelled()
                 left = 3600.0 if until is None else until - self._clock()
                 if left <= 0:
-                    raise TimeoutError("nobody has answered in time")
+                    raise TimeoutError(_NOBODY)
                 page = self._work.log.read(self.job, after, timeout=min(left, 60.0), waker=waker)
                 for event in page.events:
                     after = event.seq
+                    self._fed = after if request is None else self._fed
                     if event.type == "input.received" and event.data.get("request") == request:
-                        self._fed = after if request is None else self._fed
                         return event.data["data"]
 
     def _emit(self, kind: str, data: Mapping[str, Json]) -> None:
@@ -403,7 +490,12 @@ class JobContext:
             self._posts.append((post, len(draft.encoded)))
             self._posted_bytes += len(draft.encoded)
 
-    def _append(self, drafts: list[Draft], records: Mapping[str, bytes] | None = None) -> Any:
+    def _append(
+        self,
+        drafts: list[Draft],
+        records: Mapping[str, bytes] | None = None,
+        expect: Expect | None = None,
+    ) -> Any:
         """To the log, behind all that was posted, after the checks; returns after the commit."""
         self.raise_if_cancelled()
         for draft in drafts:
@@ -411,7 +503,11 @@ class JobContext:
         with self._posting:
             try:
                 self._settle(0, 0)
-                row = self._work.log.append(self.job, drafts, attempt=self.attempt, records=records)
+                row = self._work.log.append(
+                    self.job, drafts, attempt=self.attempt, records=records, expect=expect
+                )
+            except Unexpected:
+                raise
             except (LogRefusal, NotFound) as refusal:
                 raise self._superseded(refusal) from refusal
         self._records.update(records or {})
@@ -449,24 +545,13 @@ class JobContext:
             ) from error
 
 
-class BoundModel:
-    """The model of a job: stops with it, counts its usage."""
-
-    def __init__(self, context: JobContext, work: Work) -> None:
-        self._context = context
-        self._work = work
-
-    def stream(self, prompt: str, **options: Any) -> Iterator[str]:
-        """The model's answer, piece by piece. Options are those of `llm.base.Prompt`."""
-        model, usage = self._work.model, self._context.usage
-        usage["prompt_tokens"] = usage.get("prompt_tokens", 0) + model.count(prompt)
-        usage.setdefault("completion_tokens", 0)
-        for piece in model.stream(Prompt(prompt, **options), self._work.stop):
-            self._work.stop.check()
-            usage["completion_tokens"] += 1
-            yield piece
-
-
+_NOBODY = "nobody has answered in time"
+#: Seconds to read what is in the log already.
+TICK_S = 5.0
+#: The record of how far the log was looked through for input.
+_FED = "fed"
+#: What an event says of a step that has not begun.
+_PENDING = {"status": "pending", "duration_s": None, "detail": None}
 #: A step that has not come to an end.
 _OPEN = ("pending", "running")
 

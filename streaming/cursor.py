@@ -32,6 +32,8 @@ class Delivery:
     event: Event | None = None
     kind: str = ""
     data: Mapping[str, Json] | None = None
+    #: The event's `from`: events from here on were merged into it, or skipped.
+    since: int | None = None
 
     @property
     def type(self) -> str:
@@ -41,14 +43,14 @@ class Delivery:
     def json(self) -> bytes:
         """Its envelope."""
         if self.event is not None:
-            return event_json(self.event)
+            return event_json(self.event, since=self.since)
         return control_json(self.kind, self.job or None, self.data or {})
 
 
 class Cursor:
     """Positions in one or more logs. Every seq behind a position is given once, or in a gap."""
 
-    __slots__ = ("_base", "_log", "_open", "_snapshot", "_types", "positions")
+    __slots__ = ("_base", "_log", "_open", "_snapshot", "_types", "caught_up", "positions")
 
     def __init__(
         self,
@@ -66,6 +68,8 @@ class Cursor:
         #: What passes of the jobs of which not all does.
         self._types = {job: frozenset(types) for job in positions} if types else {}
         self._open = dict(positions)
+        #: Whether the last read has left nothing.
+        self.caught_up = False
         #: Where the reader is, in every log, closed ones too.
         self.positions = dict(positions)
 
@@ -122,6 +126,7 @@ class Cursor:
 
     def _take_all(self, limit: int) -> list[Delivery]:
         found: list[Delivery] = []
+        self.caught_up = True
         for job in list(self._open):
             found += self._take(job, limit)
         return found
@@ -140,6 +145,7 @@ class Cursor:
 
         if page.events:
             self._open[job] = self.positions[job] = page.events[-1].seq
+        self.caught_up = self.caught_up and self.positions[job] >= page.last
         self._close_at_end(job, page)
         return [Delivery(job, event.seq, event) for event in page.events if self._passes(event)]
 

@@ -240,6 +240,10 @@ JOB_FAILURES: Mapping[str, tuple[int, str]] = {
     "worker_lost": (500, "The job's worker was lost"),
     "output_too_large": (500, "An event of the job is over the size limit"),
     "upstream_error": (502, "The model failed"),
+    "model_unavailable": (503, "The model is not there"),
+    "rate_limited": (429, "The model takes no more questions at present"),
+    "context_too_long": (400, "The prompt is too long for the model"),
+    "content_filtered": (400, "The model's server stopped the answer"),
 }
 
 

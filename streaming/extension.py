@@ -13,10 +13,11 @@ from pydantic import BaseModel
 from streaming.api.files import files
 from streaming.api.jobs import jobs
 from streaming.api.ops import ops
+from streaming.api.transports import transports
 from streaming.config import Settings
 from streaming.errors import StreamingError
+from streaming.llm import make_model
 from streaming.llm.base import Model
-from streaming.llm.simulated import SimulatedModel
 from streaming.registry import Request, digest_of
 from streaming.server import Server
 from streaming.tasks.registry import Task, task as make_task
@@ -81,7 +82,7 @@ class Streaming:
         server = Server(
             settings,
             tasks=self._tasks,
-            model=self._model or SimulatedModel(),
+            model=self._model or make_model(settings),
             base_url=base_url,
             authorize=self._authorize,
         )
@@ -95,7 +96,7 @@ class Streaming:
         self._servers.append(server)
         # What submit() refuses in a view of the app's own.
         app.register_error_handler(StreamingError, problem_response)
-        for blueprint in (jobs, files, sse, longpoll, websocket):
+        for blueprint in (jobs, files, transports, sse, longpoll, websocket):
             app.register_blueprint(blueprint, url_prefix=base_url)
         app.register_blueprint(ops, url_prefix=self._url_prefix or None)
 
@@ -108,7 +109,9 @@ class Streaming:
         input: type[BaseModel] | None = None,
         cooperative: bool = False,
         retry: bool = True,
-        takes_input: bool = False,
+        takes_input: bool | type[BaseModel] = False,
+        needs: Mapping[str, int] | None = None,
+        basic: Callable[..., Any] | None = None,
     ) -> Callable[[Callable[..., Any]], Task]:
         """`@task`, registered with this extension's apps."""
 
@@ -121,6 +124,8 @@ class Streaming:
                 cooperative=cooperative,
                 retry=retry,
                 takes_input=takes_input,
+                needs=needs,
+                basic=basic,
             )(function)
             self._tasks.append(made)
             for server in self._servers:

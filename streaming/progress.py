@@ -53,6 +53,10 @@ class Progress:
         self._shown = Reading(0.0, None, "estimated", None)
         self._shown_at: float | None = None
 
+    def plan(self, steps: int) -> None:
+        """There are so many steps, those done among them."""
+        self._steps = max(1, steps)
+
     def count(self, done: float, total: float, message: str | None) -> Reading | None:
         """Units of the present step are done; a reading when one is due."""
         self._fraction = min(1.0, max(0.0, done / total)) if total > 0 else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import random
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Storage, Submission
 from streaming.tasks.registry import TaskRegistry
 
+#: Characters of an input above which it is checked off the event loop.
+LARGE = 1 << 14
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -58,6 +62,7 @@ class JobRegistry:
         runner: Runner,
         retention_s: float,
         max_event_bytes: int,
+        overloaded: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
@@ -66,6 +71,8 @@ class JobRegistry:
         self._runner = runner
         self._retention_s = retention_s
         self._max_event_bytes = max_event_bytes
+        #: Whether new jobs are refused until the load is less.
+        self._overloaded = overloaded
         #: Looks after jobs that go on.
         self.keeper = JobKeeper(
             storage=storage,
@@ -91,13 +98,17 @@ class JobRegistry:
         another request), `Unavailable`. Once it has returned, the job outlasts a crash.
         """
         task = self._tasks.get(request.task)
-        offload(lambda: task.validate(request.input))  # a large table takes its time
+        if len(str(request.input)) < LARGE:
+            task.validate(request.input)
+        else:
+            offload(lambda: task.validate(request.input))  # a large table takes its time
 
         def submission(position: int) -> Submission:
             queued = self._draft("job.queued", self._asked(request, position))
             return Submission(new_id("job_"), owner, task.name, queued, key, digest)
 
         try:
+            self._refuse_when_overloaded()
             position = self._runner.reserve(cooperative=task.cooperative)
         except (TooMany, Unavailable) as refusal:
             return self._known(submission(0), refusal)
@@ -165,6 +176,7 @@ class JobRegistry:
             return self._answered_before(row, None, data)
         if row.closed or row.status == "cancelling":
             raise _nothing_asked(row)
+        task.check_fed(data)
         received = self._draft("input.received", {"request": None, "data": data})
         return self._storage.log.append(row.id, [received], patient=False)
 
@@ -189,6 +201,14 @@ class JobRegistry:
     def drain(self, *, finish_s: float, unwind_s: float) -> None:
         """Take no more jobs, and finish or hand over those that run."""
         self._runner.drain(finish_s=finish_s, unwind_s=unwind_s)
+
+    def _refuse_when_overloaded(self) -> None:
+        if self._overloaded():
+            raise Unavailable(
+                "the server is overloaded; try again later",
+                code="overloaded",
+                retry_after_s=random.uniform(2, 10),
+            )
 
     def _draft(self, kind: str, data: Mapping[str, Json]) -> Draft:
         """What a client has sent, as an event; `TooLarge` when it would not fit."""

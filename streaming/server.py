@@ -22,7 +22,9 @@ from streaming.concurrency import (
 from streaming.config import Settings, durable_disk
 from streaming.errors import InUse, InvalidSettings, Unavailable
 from streaming.llm.base import Model
+from streaming.load import LoadMeter
 from streaming.mending import Mending
+from streaming.pressure import TOP, Pressure
 from streaming.registry import JobRegistry
 from streaming.retention import Retention
 from streaming.runners.attempt import Attempt, Shop
@@ -98,6 +100,7 @@ class Server:
             if self._ended.is_open:
                 raise Unavailable("the server has been stopped", code="draining")
             adopt_event_loop()
+            self._check_needs()
             storage = make_storage(self.settings)
             storage.open(timeout=timeout)
             self._services = self._assemble(storage)
@@ -158,7 +161,14 @@ class Server:
             logger.critical("cannot start: %s", error)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def make_shop(self, storage: Storage, snapshots: Snapshots) -> Shop:
+    def make_shop(
+        self,
+        storage: Storage,
+        snapshots: Snapshots,
+        *,
+        figures: Callable[[], dict[str, tuple[float, str]]] = dict,
+        level: Callable[[], int] = lambda: 0,
+    ) -> Shop:
         """What attempts work with, in this process."""
         return Shop(
             storage=storage,
@@ -167,15 +177,19 @@ class Server:
             model=self._model,
             max_event_bytes=self.settings.max_event_bytes,
             base_url=self._base_url,
+            figures=figures,
+            level=level,
         )
 
-    def _make_runner(self, storage: Storage, snapshots: Snapshots) -> ThreadRunner | DramatiqRunner:
+    def _make_runner(
+        self, storage: Storage, make_shop: Callable[[], Shop]
+    ) -> ThreadRunner | DramatiqRunner:
         settings = self.settings
         if settings.shared:
             from streaming.runners.dramatiq import DramatiqRunner
 
             return DramatiqRunner(make_queue(settings), storage, limit=settings.queue)
-        shop = self.make_shop(storage, snapshots)
+        shop = make_shop()
         return ThreadRunner(
             lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
             threads=settings.jobs,
@@ -186,8 +200,16 @@ class Server:
 
     def _assemble(self, storage: Storage) -> Services:
         settings = self.settings
-        snapshots = Snapshots(storage.log, storage.index)
-        runner = self._make_runner(storage, snapshots)
+        snapshots, pressure = Snapshots(storage.log, storage.index), Pressure()
+        runner = self._make_runner(
+            storage,
+            lambda: self.make_shop(
+                storage,
+                snapshots,
+                figures=lambda: meter.figures(),
+                level=lambda: pressure.level,
+            ),
+        )
         registry = JobRegistry(
             storage=storage,
             snapshots=snapshots,
@@ -195,11 +217,17 @@ class Server:
             runner=runner,
             retention_s=settings.retention_s,
             max_event_bytes=settings.max_event_bytes,
+            overloaded=lambda: pressure.level >= TOP,
         )
         traffic = Traffic()
         writer = None
         if has_event_loop() and settings.direct_writes:
-            writer = StreamWriter(storage.log, traffic, write_events=settings.events_per_write)
+            writer = StreamWriter(
+                storage.log,
+                traffic,
+                write_events=settings.events_per_write,
+                level=lambda: pressure.level,
+            )
         streams = Streams(
             storage,
             traffic=traffic,
@@ -207,6 +235,7 @@ class Server:
             limit=settings.max_streams or 1,
             heartbeat_s=settings.heartbeat_s,
             rotate_s=settings.rotate_s,
+            pressure=pressure,
         )
         retention = Retention(
             storage,
@@ -216,7 +245,15 @@ class Server:
             events=settings.retention_events,
             size=settings.retention_bytes,
         )
-        for part in (runner, registry, streams, retention):
+        meter = LoadMeter(
+            pressure,
+            storage=storage,
+            runner=runner,
+            streams=streams,
+            queue=settings.queue,
+            changed=streams.wake,
+        )
+        for part in (runner, registry, streams, retention, meter):
             part.start()
         Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
         Mending(storage, snapshots).start()
@@ -228,9 +265,20 @@ class Server:
             runner=runner,
             registry=registry,
             streams=streams,
+            pressure=pressure,
             base_url=self._base_url,
             authorize=self._authorize,
         )
+
+    def _check_needs(self) -> None:
+        """`InvalidSettings` when a task needs more of a pool than there is: it could never run."""
+        for each in self.tasks:
+            for name, units in each.needs.items():
+                size = self.settings.resources.get(name, units)
+                if units > size:
+                    raise InvalidSettings(
+                        f"STREAMING_RESOURCES has {name}={size}; task {each.name!r} needs {units}"
+                    )
 
     def _watch_storage(self, storage: Storage, streams: Streams) -> None:
         """Have the streams tell their clients when storage goes away and when it is back."""

@@ -42,6 +42,10 @@ class Snapshot:
         self.output: Json = None
         self.cancel_reason: str | None = None
         self.answers: dict[str, Json] = {}
+        #: Whether it runs as the task's basic variant.
+        self.basic = False
+        #: Requests whose time ran out.
+        self.unanswered: list[str] = []
         self.text_size = 0
         #: Attempts in a row that ended without a word and completed no step.
         self.lost_attempts = 0
@@ -126,6 +130,7 @@ class Snapshot:
     def _started(self, data: Mapping[str, Json], at: str) -> None:
         self._running_steps = []
         self.lost_attempts += 1
+        self.basic = bool(data.get("basic"))
         self.lost_trials += bool(data.get("on_trial"))
         self._stop_clock(self._last_at)
         self._clock_from = at
@@ -133,11 +138,17 @@ class Snapshot:
     def _cancel_requested(self, data: Mapping[str, Json], _at: str) -> None:
         self.cancel_reason = data.get("reason")
 
-    def _log(self, data: Mapping[str, Json], _at: str) -> None:
+    def _log(self, data: Mapping[str, Json], at: str) -> None:
         if data.get("handed_over"):
             self.lost_attempts = max(0, self.lost_attempts - 1)
         if data.get("acquitted"):
             self.lost_trials = 0
+        if "leases" in data:  # to wait for a lease is no running time
+            waits = any(lease["state"] == "waiting" for lease in data["leases"])
+            if waits:
+                self._stop_clock(at)
+            else:
+                self._clock_from = self._clock_from or at
 
     def _append_text(self, data: Mapping[str, Json], _at: str) -> None:
         self._texts.setdefault(data["item"], []).append(data["text"])
@@ -162,7 +173,10 @@ class Snapshot:
         self._stop_clock(at)
 
     def _answered(self, data: Mapping[str, Json], at: str) -> None:
-        if data.get("request"):
+        if data.get("timed_out"):
+            self.unanswered.append(data["request"])
+            self._clock_from = at
+        elif data.get("request"):
             self.answers[data["request"]] = data.get("data")
             self._clock_from = at
 

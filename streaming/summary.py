@@ -90,6 +90,14 @@ def _metric_key(data: Mapping[str, Json]) -> str:
     return str(data["name"]) + "".join(f",{key}={value}" for key, value in labels)
 
 
+def _logged(data: Mapping[str, Json]) -> Assignments:
+    """What a smaller model answered, or a basic variant made; what is leased or waited for."""
+    changed: Assignments = {("degraded",): True} if data.get("degraded") else {}
+    if "leases" in data:
+        changed[("leases",)] = data["leases"]
+    return changed
+
+
 #: The types that set more than the status.
 _SETS: Mapping[str, Callable[[Mapping[str, Json], str], Assignments]] = {
     "job.queued": _queued,
@@ -97,11 +105,14 @@ _SETS: Mapping[str, Callable[[Mapping[str, Json], str], Assignments]] = {
         ("attempt",): data["attempt"],
         ("started_at",): at,
         ("input_request",): None,
+        ("leases",): [],
+        **({("degraded",): True} if data.get("basic") else {}),
     },
     "job.progress": lambda data, _: {
         ("progress",): {name: data.get(name) for name in ("percent", "eta_s", "basis")}
     },
     "metric": lambda data, _: {("metrics", _metric_key(data)): dict(data)},
+    "log": lambda data, _: _logged(data),
     "alert": lambda data, _: {("alerts", data["rule"]): dict(data)},
     "artifact": lambda data, _: {("artifacts", data["name"]): dict(data)},
     "input.requested": lambda data, _: {("input_request",): dict(data)},

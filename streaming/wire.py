@@ -60,10 +60,14 @@ class Form:
     #: Only these types, terminal events, and no others; empty: all.
     types: frozenset[str] = frozenset()
 
+    def passing(self, events: Iterable[Event]) -> list[Event]:
+        """The events that these readers want."""
+        return [e for e in events if not self.types or e.type in self.types or e.terminal]
+
     def encode(self, events: Iterable[Event]) -> bytes:
         """The bytes of those events that pass, perhaps none."""
         if self.types:
-            events = [e for e in events if e.type in self.types or e.terminal]
+            events = self.passing(events)
         if self.transport == "websocket":
             return b"".join([ws_text(event.json) for event in events])
         if self.named:

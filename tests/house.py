@@ -8,6 +8,7 @@ from typing import Any
 
 from streaming.events import Event
 from streaming.llm.simulated import SimulatedModel
+from streaming.pressure import TOP
 from streaming.registry import JobRegistry, Request
 from streaming.runners.attempt import Attempt, Shop
 from streaming.runners.threads import ThreadRunner
@@ -33,6 +34,7 @@ class House:
         queue: int = 10,
         stop_grace_s: float = 5.0,
         retention_s: float = 1000.0,
+        level: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = storage or MemoryStorage()
@@ -47,6 +49,7 @@ class House:
             model=SimulatedModel(),
             max_event_bytes=MAX_EVENT_BYTES,
             base_url="/v1",
+            level=level,
         )
         self.runner = ThreadRunner(
             self.attempt, threads=threads, greenlets=4, queue=queue, stop_grace_s=stop_grace_s
@@ -58,6 +61,7 @@ class House:
             runner=self.runner,
             retention_s=retention_s,
             max_event_bytes=MAX_EVENT_BYTES,
+            overloaded=lambda: level() >= TOP,
             clock=clock,
         )
 
@@ -70,6 +74,10 @@ class House:
         name = task.name if isinstance(task, Task) else task
         row, _ = self.registry.submit(OWNER, Request(name, input or {}, **options))
         return row.id
+
+    def request(self, task: str, input: Any = None, **options: Any) -> Request:
+        """What a client asks for."""
+        return Request(task, input or {}, **options)
 
     def store(self, task: Task, input: Any = None, **asked: Any) -> str:
         """The id of a job that is accepted, and that nobody runs yet."""

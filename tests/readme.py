@@ -1,4 +1,4 @@
-"""What the README says, for the tests that hold it to it: its blocks, its tables, its links."""
+"""What the README and the pages in docs say, for the tests that hold them to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+TEXT = README.read_text()
+#: All pages with examples to run.
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -18,7 +21,7 @@ class Block:
 
     language: str
     text: str
-    #: Of its first line, in the README.
+    #: Of its first line, in the page.
     line: int
 
 
@@ -35,28 +38,29 @@ class Example:
         return "scripts/serve" in self.shell.text
 
 
-def blocks() -> list[Block]:
+def blocks(page: Path = README) -> list[Block]:
     """All fenced blocks, in order."""
+    text = page.read_text()
     return [
-        Block(match[1], match[2], TEXT.count("\n", 0, match.start(2)) + 1)
-        for match in _BLOCK.finditer(TEXT)
+        Block(match[1], match[2], text.count("\n", 0, match.start(2)) + 1)
+        for match in _BLOCK.finditer(text)
     ]
 
 
-def examples() -> list[Example]:
+def examples(page: Path = README) -> list[Example]:
     """The blocks of shell lines, each with the block of text that follows it."""
     found = []
-    all_blocks = blocks()
-    for block, following in zip(all_blocks, [*all_blocks[1:], None], strict=True):
+    all_blocks = blocks(page)
+    for block, following in zip(all_blocks, [*all_blocks, None][1:], strict=True):
         if block.language == "sh":
             shows = following is not None and following.language == "text"
             found.append(Example(block, following.text if following and shows else None))
     return found
 
 
-def files() -> dict[str, str]:
-    """The files that the README has its reader write: their first line is their name."""
-    python = [block.text for block in blocks() if block.language == "python"]
+def files(page: Path = README) -> dict[str, str]:
+    """The files that a page has its reader write: their first line is their name."""
+    python = [block.text for block in blocks(page) if block.language == "python"]
     return {text.partition("\n")[0].removeprefix("# "): text for text in python}
 
 

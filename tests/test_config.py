@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from streaming.config import NOT_YET, Settings, durable_disk, is_loopback
+from streaming.config import Settings, durable_disk, is_loopback
 from streaming.errors import InvalidSettings
 
 NAMES = [str(field.validation_alias) for field in Settings.model_fields.values()]
@@ -18,7 +18,7 @@ NAMES = [str(field.validation_alias) for field in Settings.model_fields.values()
 
 @pytest.fixture(autouse=True)
 def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*NAMES, *NOT_YET, "DYNO"]:
+    for name in [*NAMES, "DYNO"]:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -56,23 +56,8 @@ def test_the_apps_config_comes_before_the_environment(monkeypatch: pytest.Monkey
 
 def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMING_JOBS", "")
-    for name in NOT_YET:
-        monkeypatch.setenv(name, "")
 
     assert Settings.load().jobs == 64
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-def test_a_setting_of_what_is_to_come_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    with pytest.raises(InvalidSettings, match=name):
-        Settings.load({name: "redis://:pass@host"})
-
-    monkeypatch.setenv(name, "redis://:pass@host")
-    with pytest.raises(InvalidSettings, match=name) as refused:
-        Settings.load()
-    assert "pass" not in str(refused.value)
 
 
 def test_a_redis_makes_a_deployment_of_several_processes() -> None:
@@ -145,6 +130,10 @@ BAD = {
     "STREAMING_MAX_BODY_BYTES": ["10"],
     "STREAMING_MAX_UPLOAD_BYTES": ["10"],
     "STREAMING_MAX_EVENT_BYTES": ["10", "1 MB"],
+    "STREAMING_RESOURCES": ["gpu", "gpu=0", "gpu=-1", "GPU=1", "gpu=many", "=1"],
+    "STREAMING_LLM_CONNECT_S": ["0", "301", "nan"],
+    "STREAMING_LLM_FIRST_TOKEN_S": ["0", "3601"],
+    "STREAMING_LLM_TOKEN_S": ["0", "3601"],
 }
 
 
@@ -164,8 +153,47 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, val
 def test_every_setting_that_has_limits_is_tried_above() -> None:
     without = {"HOST", "STREAMING_VAR_DIR", "STREAMING_LOG_URL", "STREAMING_API_KEYS"}
     without |= {"STREAMING_ALLOWED_ORIGINS", "STREAMING_TASKS", "STREAMING_BLOB_DIR"}
+    without |= {"STREAMING_LLM_BASE_URL", "STREAMING_LLM_API_KEY", "STREAMING_LLM_MODEL"}
 
     assert set(NAMES) - without == set(BAD)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"STREAMING_LLM_BASE_URL": "api.openai.com", "STREAMING_LLM_MODEL": "m"},
+        {"STREAMING_LLM_BASE_URL": "https://sk-secret@host/v1", "STREAMING_LLM_MODEL": "m"},
+        {"STREAMING_LLM_BASE_URL": "https://host/v1"},
+        {"STREAMING_LLM_MODEL": "m"},
+        {"STREAMING_LLM_API_KEY": "sk-secret"},
+    ],
+)
+def test_half_a_model_is_refused_without_its_key_being_shown(given: dict[str, str]) -> None:
+    with pytest.raises(InvalidSettings, match="STREAMING_LLM_") as refused:
+        Settings.load(given)
+
+    assert "secret" not in str(refused.value)
+
+
+def test_pools_are_named_with_their_sizes() -> None:
+    assert Settings.load({"STREAMING_RESOURCES": "gpu=2, license=1,"}).resources == {
+        "gpu": 2,
+        "license": 1,
+    }
+    assert Settings.load({"STREAMING_RESOURCES": {"gpu": 3}}).resources == {"gpu": 3}
+
+
+def test_models_are_listed_in_the_order_in_which_they_are_tried() -> None:
+    given = {
+        "STREAMING_LLM_BASE_URL": "http://127.0.0.1:11434/v1",
+        "STREAMING_LLM_MODEL": "large, small",
+        "STREAMING_LLM_API_KEY": "sk-secret",
+    }
+
+    settings = Settings.load(given)
+
+    assert settings.llm_models == ("large", "small")
+    assert "secret" not in repr(settings)
 
 
 def test_all_bad_values_are_named_at_once() -> None:

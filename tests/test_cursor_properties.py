@@ -22,17 +22,19 @@ from hypothesis.stateful import (
     rule,
 )
 
-from streaming.cursor import Cursor
+from streaming.cursor import Cursor, Delivery
 from streaming.events import Draft
 from streaming.snapshot import Snapshots
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.sqlite import SqliteStorage
+from streaming.web.pace import thinned
 from tests.jobs import (
     cancelled,
     completed,
     delta,
     failed,
+    metric,
     new_job,
     progress,
     reset,
@@ -52,9 +54,11 @@ DRAFTS: st.SearchStrategy[Draft] = st.one_of(
     st.builds(said, TEXTS),
     st.builds(progress, st.integers(0, 100)),
     st.builds(thought, TEXTS, ITEMS),
+    st.builds(metric, st.sampled_from("mn"), st.integers(0, 9)),
 )
 ENDS = st.sampled_from([completed(), failed(), cancelled()])
 LIMITS = st.integers(1, 6)
+LEVELS = st.integers(0, 3)
 
 
 TRANSPORT = st.sampled_from(TRANSPORTS)
@@ -120,23 +124,23 @@ class Readers(RuleBasedStateMachine):
             base=self.snapshots.public_base,
         )
 
-    @rule(client=clients, limit=LIMITS)
-    def read(self, client: Client, limit: int) -> None:
+    @rule(client=clients, limit=LIMITS, level=LEVELS)
+    def read(self, client: Client, limit: int, level: int) -> None:
         if client.cursor is not None:
-            client.receive(client, client.send(client, client.cursor.read(0, limit=limit)))
+            client.receive(client, client.send(client, self._read(client.cursor, limit, level)))
 
-    @rule(client=clients, limit=LIMITS, share=st.floats(0, 1))
-    def read_and_be_cut_off(self, client: Client, limit: int, share: float) -> None:
+    @rule(client=clients, limit=LIMITS, level=LEVELS, share=st.floats(0, 1))
+    def read_and_be_cut_off(self, client: Client, limit: int, level: int, share: float) -> None:
         if client.cursor is not None:
-            body = client.send(client, client.cursor.read(0, limit=limit))
+            body = client.send(client, self._read(client.cursor, limit, level))
             client.receive(client, body[: int(len(body) * share)])
             client.disconnect()
 
-    @rule(client=clients, transport=TRANSPORT)
-    def catch_up(self, client: Client, transport: Any) -> None:
+    @rule(client=clients, transport=TRANSPORT, level=LEVELS)
+    def catch_up(self, client: Client, transport: Any, level: int = 0) -> None:
         self.connect(client, transport)
         assert client.cursor is not None
-        while deliveries := client.cursor.read(0, limit=3):
+        while deliveries := self._read(client.cursor, 3, level):
             client.receive(client, client.send(client, deliveries))
         for job, reader in client.jobs.items():
             assert reader.position == self.last[job]
@@ -162,6 +166,11 @@ class Readers(RuleBasedStateMachine):
     def teardown(self) -> None:
         for client in self.everyone:
             self.catch_up(client, TRANSPORTS[0])
+
+    def _read(self, cursor: Cursor, limit: int, level: int) -> list[Delivery]:
+        """What a stream gives at a pressure level."""
+        before = dict(cursor.positions)
+        return thinned(cursor.read(0, limit=limit), before, level)
 
     def _append(self, job: str, drafts: list[Draft]) -> None:
         if job in self.closed:

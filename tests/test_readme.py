@@ -1,4 +1,4 @@
-"""Every line of the README's console examples, run in order against a real server."""
+"""Every line of the README's and the docs' console examples, run in order on a real server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import requests
 from streaming import server_of
 from tests.e2e.server import PATIENCE_S, free_port, procfile_command
 from tests.e2e.waiting import eventually
-from tests.readme import ROOT, Example, blocks, examples, files
+from tests.readme import PAGES, ROOT, Example, blocks, examples, files
 
 #: Seconds that an example may take.
 EXAMPLE_S = 25.0
@@ -31,8 +31,10 @@ FOREIGN = ("STREAMING_", "GUNICORN_", "WEB_CONCURRENCY", "REDIS_URL", "DYNO", "P
 #: Ends the output of an example.
 MARK = "-- the example has ended --"
 
-#: All but the one that runs these very tests.
-EXAMPLES = [each for each in examples() if each.shell.text != "scripts/test\n"]
+#: All but the one that runs these very tests, with their pages.
+EXAMPLES = [
+    (page, each) for page in PAGES for each in examples(page) if each.shell.text != "scripts/test\n"
+]
 
 
 pytestmark = pytest.mark.timeout(240)
@@ -158,23 +160,27 @@ class Terminal:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """All examples, run one after the other as far as they go."""
+def machine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """All examples of a page, run one after the other as far as they go."""
+    page: Path = request.param
     for program in ("curl", "jq"):
         if shutil.which(program) is None:
             pytest.skip(f"the README's examples need {program}; scripts/test says how to get it")
     folder = tmp_path_factory.mktemp("readme")
     (folder / "examples").symlink_to(ROOT / "examples")
-    for name, text in files().items():
+    (folder / "README.md").symlink_to(ROOT / "README.md")
+    for name, text in files(page).items():
         (folder / name).write_text(text)
 
     with Machine(folder) as machine:
-        run_all(machine)
+        run_all(machine, [example for at, example in EXAMPLES if at == page])
         yield machine
 
 
-def run_all(machine: Machine) -> None:
-    for example in EXAMPLES:
+def run_all(machine: Machine, examples: list[Example]) -> None:
+    for example in examples:
         text = example.shell.text.replace("http://127.0.0.1:8000", machine.server.url)
         text = text.replace(".venv/bin/python", shlex.quote(sys.executable))
         if example.serves:
@@ -197,7 +203,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "example", EXAMPLES, ids=[f"README.md:{each.shell.line}" for each in EXAMPLES]
+    ("machine", "example"),
+    EXAMPLES,
+    ids=[f"{page.name}:{each.shell.line}" for page, each in EXAMPLES],
+    indirect=["machine"],
+    scope="module",
 )
 def test_an_example_does_what_it_says(machine: Machine, example: Example) -> None:
     shown = machine.shown.get(example.shell.line)
@@ -209,7 +219,7 @@ def test_an_example_does_what_it_says(machine: Machine, example: Example) -> Non
 
 
 def test_every_block_is_an_example_or_no_console_at_all() -> None:
-    languages = {block.language for block in blocks()}
+    languages = {block.language for page in PAGES for block in blocks(page)}
 
     assert languages == {"sh", "text", "python", "diff", "js", "ini", "nginx"}
 

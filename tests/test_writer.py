@@ -13,7 +13,7 @@ from streaming.storage.tail import TAIL_EVENTS
 from streaming.web.traffic import Traffic
 from streaming.web.writer import WRITE_BYTES, Channel, Line, StreamWriter
 from streaming.wire import Form
-from tests.jobs import completed, delta, events_of, new_job
+from tests.jobs import completed, delta, events_of, new_job, progress
 from tests.sse_parser import parse_sse
 from tests.storage.conftest import STORAGES
 
@@ -64,6 +64,17 @@ class Loop:
 
     def __init__(self) -> None:
         self.calls: deque[Callable[[], object]] = deque()
+        #: Put off for so many seconds.
+        self.later: list[tuple[float, Callable[[], object]]] = []
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> None:
+        self.later.append((seconds, call))
+
+    def run_later(self) -> None:
+        """What was put off for some time, as if it had passed."""
+        later, self.later = self.later, []
+        self.calls.extend(call for _, call in later)
+        self.run()
 
     def run(self) -> None:
         while self.calls:
@@ -76,13 +87,16 @@ class Desk:
     def __init__(self, storage: Storage, *, write_events: int = 500) -> None:
         self.storage = storage
         self.loop = Loop()
+        self.level = 0
         self.traffic = Traffic()
         put_off = self.loop.calls.append
         self.writer = StreamWriter(
             storage.log,
             self.traffic,
             write_events=write_events,
+            level=lambda: self.level,
             call_soon=put_off,
+            call_later=self.loop.call_later,
             spawn=put_off,
         )
         self.job = new_job(storage)
@@ -299,3 +313,111 @@ def test_traffic_tells_what_went_this_way(desk: Desk) -> None:
 
     size = len(peers[0].got) + len(peers[1].got)
     assert list(desk.traffic.sent()) == [("sse", "writer", size, 4)]
+
+
+def test_under_pressure_frames_are_apart_and_merged(desk: Desk) -> None:
+    peer, filtered = Peer(), Peer()
+    desk.level = 1
+    channels = [
+        desk.lent(peer),
+        desk.lent(filtered, form=Form("sse", types=frozenset({"text.delta"}))),
+    ]
+
+    for text in "abcd":
+        desk.append(text)
+        desk.loop.run()
+        if text == "a":
+            continue
+        assert [round(seconds, 1) for seconds, _ in desk.loop.later] == [0.1, 0.1]
+    assert peer.seqs == [2]
+    for channel in channels:
+        channel.wrote_at = 0  # long ago
+    desk.loop.run_later()
+
+    for each in (peer, filtered):
+        assert each.seqs == [2, 5]
+        assert each.got.count(b'"from":3') == 1
+        assert b'"text":"bcd"' in each.got
+
+
+def test_superseded_events_are_skipped_from_level_2_on(desk: Desk) -> None:
+    peer = Peer()
+    desk.level = 2
+    desk.lent(peer)
+
+    desk.storage.log.append(desk.job, [progress(1), delta("a"), progress(2), progress(3)])
+    desk.loop.run()
+
+    assert peer.seqs == [3, 5]
+    assert peer.got.count(b'"from":2') == peer.got.count(b'"from":4') == 1
+
+
+def test_a_replay_at_level_0_is_whole_also_when_others_were_thinned(desk: Desk) -> None:
+    desk.append("a", "b", "c")
+    desk.level = 1
+    channel = desk.writer.join(desk.job, SSE)
+    desk.writer.join(desk.job, SSE)
+    thinned = channel.next(1)
+    desk.level = 0
+
+    whole = channel.next(1)
+
+    assert thinned is not None
+    assert whole is not None
+    assert (thinned.data.count(b"data: "), whole.data.count(b"data: ")) == (1, 3)
+    assert thinned.end == whole.end == 4
+
+
+def test_what_is_left_after_a_write_does_not_wait_for_the_next_frame(storage: Storage) -> None:
+    desk, peer = Desk(storage, write_events=2), Peer()
+    desk.level = 1
+    desk.lent(peer)
+
+    desk.append(*"abcde")
+    desk.loop.run()
+
+    assert peer.seqs[-1] == 6
+    assert desk.loop.later == []
+
+
+def test_a_reader_who_is_ahead_of_the_others_waits_for_them(desk: Desk) -> None:
+    peer, waiting = Peer(), Peer()
+    channel = desk.lent(peer)
+    desk.append("a")  # the writer has not had its turn
+
+    chunk = channel.next(2)
+
+    assert chunk is not None
+    assert not chunk.events
+    assert not channel.lend(waiting.line, 2)
+    assert channel.await_others(2, waiting)
+    assert waiting.woken == 0
+    desk.loop.run()
+    assert waiting.woken == 1
+    assert channel.lend(waiting.line, 2)
+
+
+def test_a_reader_who_is_ahead_is_woken_when_the_others_have_gone(desk: Desk) -> None:
+    peer, waiting = Peer(), Peer()
+    channel = desk.lent(peer)
+    desk.append("a")
+    assert channel.await_others(2, waiting)
+
+    channel.take_back(peer.line)
+
+    assert waiting.woken == 1
+    assert not channel.await_others(2, waiting)
+    assert channel.lend(waiting.line, 2)
+
+
+def test_a_reader_who_catches_up_goes_no_further_than_the_others_are(desk: Desk) -> None:
+    desk.append("a", "b")
+    peer = Peer()
+    channel = desk.lent(peer, after=3)
+    desk.append("c", "d")
+
+    chunk = channel.next(1)
+
+    assert chunk is not None
+    assert chunk.end == 3
+    assert channel.lend(Peer().line, 3)

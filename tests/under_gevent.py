@@ -23,6 +23,10 @@ from gevent.monkey import get_original
 
 from streaming import concurrency
 from streaming.concurrency import Latch, Mutex, Thread, make_waker, wake_all
+from streaming.errors import Cancelled
+from streaming.llm.base import Prompt
+from streaming.llm.openai import OpenAIModel
+from streaming.stopping import StopSignal
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.sqlite import SqliteStorage
 from tests.jobs import completed, delta, new_job, seqs
@@ -49,6 +53,57 @@ def all_end(greenlets: list[gevent.Greenlet]) -> None:
 def check_the_main_thread_is_one_of_greenlets() -> None:
     assert concurrency.patched()
     assert concurrency.in_greenlet()
+
+
+def check_a_thread_gives_back_the_event_loop_of_its_sockets() -> None:
+    def connect() -> None:
+        with socket.socket() as refused:
+            refused.settimeout(1)
+            assert refused.connect_ex((socket.gethostbyname("localhost"), 9))
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    assert Thread(connect, name="first").start().join(LIMIT_S)
+    before = descriptors()
+    for _ in range(10):
+        assert Thread(connect, name="another").start().join(LIMIT_S)
+    assert descriptors() == before
+
+
+def check_a_stop_cuts_an_exchange_from_any_thread() -> None:
+    concurrency.adopt_event_loop()
+    for spawn in (concurrency.spawn_greenlet, lambda run: Thread(run, name="job").start()):
+        listener = socket.create_server(("127.0.0.1", 0))
+        model = OpenAIModel(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", ["any"])
+        stop, ended = StopSignal(), Latch()
+
+        def run(stop: StopSignal = stop, model: Any = model, ended: Latch = ended) -> None:
+            try:
+                list(model.stream(Prompt("?"), stop))
+            except Cancelled:
+                ended.open()
+
+        spawn(run)
+        peer, _ = listener.accept()
+        assert peer.recv(10)
+        began = time.monotonic()
+        Thread(lambda stop=stop: stop.set(Cancelled()), name="canceller").start()
+        assert ended.wait(LIMIT_S)
+        assert time.monotonic() - began < 1
+        peer.close()
+        listener.close()
+
+
+def check_a_thread_measures_how_late_the_loop_is() -> None:
+    concurrency.adopt_event_loop()
+    found: list[float] = []
+
+    measuring = Thread(lambda: found.append(concurrency.loop_delay(LIMIT_S)), name="meter").start()
+    busy(0.3)
+    assert measuring.join(LIMIT_S)
+
+    assert 0.1 < found[0] < 1
 
 
 def check_a_real_thread_wakes_a_greenlet() -> None:

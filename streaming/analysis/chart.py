@@ -119,7 +119,7 @@ class _Panel:
         parts.append(
             f'<path d="M{LEFT} {self.top}v{self.height}" stroke="{_GREY}"/>'
             f'<text x="22" y="{middle:.1f}" transform="rotate(-90 22 {middle:.1f})" '
-            f'text-anchor="middle">{_xml(names)}</text>'
+            f'text-anchor="middle">{xml(names)}</text>'
         )
         return parts
 
@@ -141,7 +141,7 @@ class _Panel:
             tip = f"{each['column']}, {each['period']}: {amount(each['value'])}"
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="none" stroke="{_RED}" '
-                f'stroke-width="2"><title>{_xml(tip)}</title></circle>'
+                f'stroke-width="2"><title>{xml(tip)}</title></circle>'
             )
             if each in strongest:
                 above = each["score"] > 0 or y > self.top + self.height - 24
@@ -154,7 +154,7 @@ class _Panel:
         for name in self.names:
             parts.append(
                 f'<path d="M{x} {y}h22" {self.styles[name]} {_LINE}/>'
-                f'<text x="{x + 30}" y="{y + 4}">{_xml(_cut(name, 20))}</text>'
+                f'<text x="{x + 30}" y="{y + 4}">{xml(_cut(name, 20))}</text>'
             )
             y += LEGEND_LINE
         if with_anomalies:
@@ -174,7 +174,7 @@ def _label(x: float, y: float, text: str, *, above: bool) -> str:
     y += -8 if above else 18
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{_RED}" '
-        f'stroke="#ffffff" stroke-width="3" paint-order="stroke">{_xml(text)}</text>'
+        f'stroke="#ffffff" stroke-width="3" paint-order="stroke">{xml(text)}</text>'
     )
 
 
@@ -192,11 +192,11 @@ def _periods(table: Table, bottom: int) -> list[str]:
         x = _x(at, len(labels))
         parts.append(
             f'<path d="M{x:.1f} {bottom}v5" stroke="{_GREY}"/>'
-            f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{_xml(labels[at])}</text>'
+            f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{xml(labels[at])}</text>'
         )
     middle = (LEFT + RIGHT) // 2
     parts.append(
-        f'<text x="{middle}" y="{bottom + 42}" text-anchor="middle">{_xml(table.period)}</text>'
+        f'<text x="{middle}" y="{bottom + 42}" text-anchor="middle">{xml(table.period)}</text>'
     )
     return parts
 
@@ -207,11 +207,11 @@ def _document(title: str, table: Table, parts: Iterable[str], height: int, anoma
         f"figures marked as anomalies: {anomalies}"
     )
     body = "\n".join(parts)
-    heading = _xml(_cut(title, 80))
+    heading = xml(_cut(title, 80))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'height="{height}" role="img" font-family="system-ui, sans-serif" font-size="12" '
-        f'fill="#333333">\n<title>{_xml(title)}</title>\n<desc>{_xml(described)}</desc>\n'
+        f'fill="#333333">\n<title>{xml(title)}</title>\n<desc>{xml(described)}</desc>\n'
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>\n'
         f'<text x="{LEFT}" y="34" font-size="18" font-weight="bold">{heading}</text>\n'
         f"{body}\n</svg>\n"
@@ -222,7 +222,7 @@ def _document(title: str, table: Table, parts: Iterable[str], height: int, anoma
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _xml(text: str) -> str:
+def xml(text: str) -> str:
     return escape(_NOT_XML.sub("\ufffd", text))
 
 

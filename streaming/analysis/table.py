@@ -31,6 +31,11 @@ class BadCsv(ValueError):
         where = f"column {column!r}" if isinstance(column, str) else f"column {column}"
         super().__init__(f"line {line}, {where}: {message}")
         self.extra: dict[str, Any] = {"line": line, "column": column}
+        self._given = (message, line, column)
+
+    def __reduce__(self) -> tuple[type[BadCsv], tuple[str, int, str | int]]:
+        """It may come from a child process."""
+        return type(self), self._given
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def parse(text: str) -> Table:
     in a file with semicolons. ISO-like periods are put in order, others stay as they are.
     """
     text = text.removeprefix("\ufeff")
-    delimiter = _delimiter(text)
+    delimiter = delimiter_of(text)
     records = _records(text, delimiter)
     line, header = next(records, (1, []))
     names = _names(line, header)
@@ -70,7 +75,7 @@ def parse(text: str) -> Table:
     )
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
     """The delimiter that cuts the first line with something in it into most cells."""
     head = next((line for line in text.splitlines() if line.strip()), "")
     unquoted = re.sub(r'"[^"]*"', "", head)

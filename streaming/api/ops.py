@@ -44,6 +44,7 @@ def readyz() -> Response:
         "notes": notes,
         "jobs": {"running": load.running, "queued": load.queued, "stuck_threads": load.stuck},
         "streams": found.streams.count(),
+        "pressure": {"level": found.pressure.level, "why": found.pressure.why or None},
     }
     return as_json(body, 200 if not missing else 503)
 
@@ -90,6 +91,7 @@ def _notes(found: Services) -> list[str]:
         "jobs are lost at every restart: this platform's disk does not last": (
             found.settings.sqlite_path is not None and not durable_disk()
         ),
+        f"pressure level {found.pressure.level}: {found.pressure.why}": found.pressure.level > 0,
         "jobs are lost at every restart: the log is in memory": not found.storage.durable,
     }
     return [text for text, holds in checks.items() if holds]
@@ -107,6 +109,17 @@ class _Figures(Collector):
         for transport, count in self._found.streams.count().items():
             streams.add_metric([transport], count)
         yield streams
+        units = GaugeMetricFamily(
+            "streaming_lease_units", "Units of leased pools, by state", labels=["pool", "state"]
+        )
+        waiting = GaugeMetricFamily(
+            "streaming_lease_jobs_waiting", "Jobs that wait for a lease", labels=["pool"]
+        )
+        for name, pool in self._found.storage.leases.pools().items():
+            units.add_metric([name, "taken"], pool.taken)
+            units.add_metric([name, "free"], pool.total - pool.taken)
+            waiting.add_metric([name], pool.waiting)
+        yield from (units, waiting)
         size = CounterMetricFamily(
             "streaming_sent_bytes", "Bytes sent on streams", labels=["transport", "way"]
         )
@@ -126,6 +139,11 @@ class _Figures(Collector):
             "streaming_storage_fault": (
                 "1 while the log cannot be written",
                 int(self._found.storage.fault() is not None),
+            ),
+            "streaming_pressure_level": ("Pressure level, 0 to 3", self._found.pressure.level),
+            "streaming_loop_lag_seconds": (
+                "Seconds by which the event loop is late",
+                self._found.pressure.signals.loop_lag_s,
             ),
             "streaming_draining": ("1 while shutting down", int(self._found.streams.draining)),
         }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 
 from streaming.errors import TaskError
-from streaming.llm.base import Model, Prompt
+from streaming.llm.base import Model, Piece, Prompt, Reasoning
 from streaming.stopping import StopSignal
 
 #: Tokens of an answer for which nobody set a limit and nobody wrote a script.
@@ -34,7 +34,9 @@ class SimulatedModel(Model):
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
 
-    def stream(self, prompt: Prompt, stop: StopSignal) -> Iterator[str]:
+    def stream(self, prompt: Prompt, stop: StopSignal) -> Iterator[Piece]:
+        if prompt.thinking:
+            yield Reasoning(prompt.thinking)
         began = self._clock()
         _fail_if_due(prompt, 0)
         for number, piece in enumerate(_answer(prompt), start=1):
@@ -43,6 +45,7 @@ class SimulatedModel(Model):
             stop.check()
             yield piece
             _fail_if_due(prompt, number)
+        yield from prompt.calls
 
     def count(self, text: str) -> int:
         """About four bytes of UTF-8 to a token."""
@@ -69,7 +72,8 @@ def cut(text: str) -> Iterator[str]:
 
 def _prose(prompt: Prompt) -> Iterator[str]:
     """Sentences without end. Every third is Chinese, and a paragraph has six."""
-    key = f"{prompt.seed}\0{prompt.text}".encode("utf-8", "surrogatepass")
+    text = str(prompt.conversation()[-1].get("content"))
+    key = f"{prompt.seed}\0{text}".encode("utf-8", "surrogatepass")
     dice = random.Random(int.from_bytes(hashlib.sha256(key).digest()))
 
     def pick(choices: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ from streaming.tasks.registry import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegis
 logger = logging.getLogger(__name__)
 
 
+#: The pressure level from which tasks start as their basic variant.
+BASIC_LEVEL = 2
 #: Characters of an error's detail that are kept when the whole would be too much.
 DETAIL = 400
 
@@ -47,6 +49,10 @@ class Shop:
     model: Model
     max_event_bytes: int
     base_url: str
+    #: Value and unit of this service's own figures, by name.
+    figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
+    #: The present pressure level.
+    level: Callable[[], int] = lambda: 0
 
 
 class Attempt:
@@ -117,15 +123,21 @@ class Attempt:
         except InvalidInput as error:
             self._append([self._failed(error)])
             return
-        self._claim(row, state, task, timeout_s=state.asked["timeout_s"])
-        self._execute(task, value)
+        basic = self._claim(row, state, task, timeout_s=state.asked["timeout_s"])
+        self._execute(task, value, basic=basic)
 
-    def _claim(self, row: JobRow, state: Snapshot, task: Task, *, timeout_s: float) -> None:
-        """Become the job's writer: an older attempt's appends are refused from here on."""
+    def _claim(self, row: JobRow, state: Snapshot, task: Task, *, timeout_s: float) -> bool:
+        """Become the job's writer: an older attempt's appends are refused from here on.
+
+        Whether it is to run the task's basic variant.
+        """
         number = row.attempt + 1
         started: dict[str, Json] = {"attempt": number, "worker": worker_name()}
         if self._on_trial:
             started["on_trial"] = True
+        # What one attempt has begun as the basic variant, the next one goes on with.
+        if state.basic or (number == 1 and task.basic and self._shop.level() >= BASIC_LEVEL):
+            started["basic"] = True
         drafts = [Draft("job.started", started)]
         drafts += [Draft("text.reset", {"item": item}) for item in state.unfinished_items()]
         drafts += [
@@ -145,19 +157,24 @@ class Attempt:
                 model=self._shop.model,
                 stop=self.stop,
                 state=self._shop.snapshots.state(self.job),
-                records=self._log.records(self.job),
+                records=self._log.records(self.job) if row.attempt else {},
                 max_event_bytes=self._shop.max_event_bytes,
                 base_url=self._shop.base_url,
+                leases=self._shop.storage.leases,
+                figures=self._shop.figures,
             ),
             clock=self._clock,
         )
+        return "basic" in started
 
-    def _execute(self, task: Task, value: Any) -> None:
+    def _execute(self, task: Task, value: Any, *, basic: bool) -> None:
         """Run the task's code and append its end, whatever it raises."""
         assert self._context is not None
+        function = task.basic if basic and task.basic is not None else task.function
         try:
             try:
-                output = self._context.run(task(self._context, value))
+                with self._context.leased(task.needs):
+                    output = self._context.run(function(self._context, value))
             finally:
                 self._context.settle()  # the end comes behind all that the task has said
         except BaseException as error:  # noqa: BLE001 - people's code: sys.exit() as well

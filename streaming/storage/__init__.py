@@ -19,11 +19,13 @@ def make_storage(settings: Settings) -> Storage:
             blobs=settings.blob_dir,
             blob_bytes=settings.blob_bytes,
             tombstone_s=settings.retention_s,
+            resources=settings.resources,
         )
     if settings.sqlite_path is None:
-        return MemoryStorage(tombstone_s=settings.retention_s)
+        return MemoryStorage(tombstone_s=settings.retention_s, resources=settings.resources)
     return SqliteStorage(
         settings.sqlite_path,
         blobs=settings.var_dir / "blobs",
         tombstone_s=settings.retention_s,
+        resources=settings.resources,
     )

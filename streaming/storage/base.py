@@ -1,4 +1,4 @@
-"""The interfaces of storage: event log, job index, blobs, viewers; and what they share.
+"""The interfaces of storage: event log, job index, blobs, viewers, leases; what they share.
 
 One contract suite (tests/storage) proves each promise for every implementation.
 """
@@ -391,9 +391,57 @@ class Viewers(ABC):
     def of(self, job: str) -> list[Viewer]:
         """Who watches now."""
 
+    def here(self, job: str) -> list[Viewer]:
+        """Those of them who watch through this process."""
+        return self.of(job)
+
     @abstractmethod
     def absent_s(self, job: str) -> float:
         """Seconds since the last viewer left: 0 while there is one, infinite when none came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Units of a scarce thing: how many there are, are taken, and jobs that wait for some."""
+
+    total: int
+    taken: int
+    waiting: int
+
+
+class Leases(ABC):
+    """Who holds units of the named pools, over all processes.
+
+    Jobs wait in the order of their ids, which is that of their submission. One that needs several
+    pools gets them together; none is passed over by a later one that needs the same pool. A pool
+    that nobody declared has no limit. What a process holds ends with the process.
+    """
+
+    @abstractmethod
+    def request(self, job: str, needs: Mapping[str, int]) -> None:
+        """Wait for so many units of each pool, or get them at once; again it does nothing.
+
+        `ValueError` when a pool is smaller than that.
+        """
+
+    @abstractmethod
+    def position(self, job: str) -> int:
+        """0 when the job holds what it has requested, else its place among those that wait.
+
+        `NotFound` when it has requested nothing.
+        """
+
+    @abstractmethod
+    def wait(self, job: str, position: int, timeout: float, waker: Waker) -> None:
+        """Until the job's position is another one, `timeout` seconds, or a wake."""
+
+    @abstractmethod
+    def release(self, job: str) -> None:
+        """Give back what the job holds, or wait no more; known or not."""
+
+    @abstractmethod
+    def pools(self) -> Mapping[str, Pool]:
+        """The declared pools, by name."""
 
 
 class Mender(ABC):
@@ -423,6 +471,7 @@ class Storage(ABC):
     index: JobIndex
     blobs: Blobs
     viewers: Viewers
+    leases: Leases
     #: None where nothing that was acknowledged is lost.
     mender: Mender | None = None
     #: Whether what is acknowledged outlasts the process.
@@ -447,6 +496,10 @@ class Storage(ABC):
         the old one has noticed. `Unavailable` when storage is away.
         """
         return True
+
+    @abstractmethod
+    def appended(self) -> int:
+        """Events that were appended since it was opened."""
 
     @abstractmethod
     def fault(self) -> str | None:

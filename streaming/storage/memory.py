@@ -26,6 +26,7 @@ from streaming.storage.base import (
     extend,
     first_row,
 )
+from streaming.storage.leases import LocalLeases
 from streaming.storage.tail import Tails
 from streaming.storage.viewers import LocalViewers
 
@@ -35,12 +36,15 @@ class MemoryStorage(Storage):
 
     durable = False
 
-    def __init__(self, *, tombstone_s: float = 86400.0) -> None:
+    def __init__(
+        self, *, tombstone_s: float = 86400.0, resources: Mapping[str, int] | None = None
+    ) -> None:
         self._jobs = jobs = _Jobs()
         self.index = MemoryIndex(jobs, tombstone_s=tombstone_s)
         self.log = MemoryLog(jobs)
         self.blobs = MemoryBlobs()
         self.viewers = LocalViewers()
+        self.leases = LocalLeases(resources)
 
     def open(self, *, timeout: float) -> None:  # noqa: ARG002
         return None
@@ -51,6 +55,9 @@ class MemoryStorage(Storage):
     def size(self) -> int:
         with self._jobs.lock:
             return sum(row.size for row in self._jobs.rows.values())
+
+    def appended(self) -> int:
+        return self._jobs.tails.published
 
     def fault(self) -> str | None:
         return None

@@ -134,6 +134,8 @@ class Tails:
         self._lock = native_lock()
         self._live: dict[str, Tail] = {}
         self._closed: OrderedDict[str, Tail] = OrderedDict()
+        #: Events that were shown so far.
+        self.published = 0
         #: Removals so far.
         self._drops = 0
 
@@ -166,6 +168,7 @@ class Tails:
 
     def publish(self, row: JobRow, events: Sequence[Event]) -> None:
         """Show a commit to readers."""
+        self.published += len(events)
         tail = self.add(row)
         tail.publish(row, events)
         if row.closed:

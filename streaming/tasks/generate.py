@@ -37,12 +37,23 @@ class GenerateInput(BaseModel):
     )
 
 
+#: Tokens of a text that is written while the server is loaded.
+BRIEF = 60
+
+
+def generate_briefly(ctx: JobContext, input: GenerateInput) -> dict[str, str]:
+    """The same with a shorter text."""
+    brief = input.model_copy(update={"max_tokens": min(input.max_tokens, BRIEF)})
+    return {"text": ctx.step("generate", write, ctx, brief)}
+
+
 @task(
     "generate",
     "Generate text",
     steps=[("generate", "Generate text")],
     input=GenerateInput,
     cooperative=True,  # it only waits for the model
+    basic=generate_briefly,
 )
 def generate(ctx: JobContext, input: GenerateInput) -> dict[str, str]:
     """Write a text, token by token, as the model gives it."""

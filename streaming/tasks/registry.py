@@ -44,8 +44,12 @@ class Task:
     cooperative: bool
     #: Whether a job goes on as another attempt when its worker is lost.
     retry: bool
-    #: Whether clients may send data to it while it runs, without being asked.
-    takes_input: bool
+    #: Whether clients may send data to it while it runs, without being asked; a model says which.
+    takes_input: bool | type[BaseModel]
+    #: Units of pools that it holds while it runs (STREAMING_RESOURCES).
+    needs: Mapping[str, int]
+    #: What runs in place of the function when the server is loaded: less work, a lesser result.
+    basic: Callable[..., Any] | None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -58,6 +62,15 @@ class Task:
             return self.input.model_validate(data)
         except ValidationError as error:
             raise invalid_input(error, prefix="input") from None
+
+    def check_fed(self, data: Json) -> None:
+        """`InvalidInput` unless a running job may be sent `data`."""
+        if isinstance(self.takes_input, bool):
+            return
+        try:
+            self.takes_input.model_validate(data)
+        except ValidationError as error:
+            raise invalid_input(error, prefix="data") from None
 
     def describe(self) -> dict[str, Json]:
         """As `GET /v1/tasks` shows it."""
@@ -83,7 +96,9 @@ def task(
     input: type[BaseModel] | None = None,
     cooperative: bool = False,
     retry: bool = True,
-    takes_input: bool = False,
+    takes_input: bool | type[BaseModel] = False,
+    needs: Mapping[str, int] | None = None,
+    basic: Callable[..., Any] | None = None,
 ) -> _Decorator:
     """Make a task of a function `(ctx, input)`: plain, a generator, or async.
 
@@ -92,6 +107,8 @@ def task(
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"task name {name!r}: lower-case letters, digits, '_', '.', '-'")
+    if any(units < 1 for units in (needs or {}).values()):
+        raise ValueError(f"task {name!r} needs less than one unit of something")
     declared = tuple(
         Step(step, step.replace("_", " ").capitalize()) if isinstance(step, str) else Step(*step)
         for step in steps
@@ -114,6 +131,8 @@ def task(
             cooperative=cooperative,
             retry=retry,
             takes_input=takes_input,
+            needs=dict(needs or {}),
+            basic=basic,
         )
 
     return decorate

@@ -96,6 +96,7 @@ def report(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
 
 def read(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
     """The table, as JSON; a file that is none fails the job with `bad_csv`."""
+    ctx.llm.check()  # its work at the end must not be what fails first
     text = _file(ctx, input.file) if input.csv is None else input.csv
     try:
         return asdict(parse(text))

@@ -12,6 +12,7 @@ from streaming.events import dumps
 from streaming.web.auth import find_job
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation, parse_query
+from streaming.web.pace import thinned
 from streaming.web.positions import start_position, wanted_types
 from streaming.web.schemas import EventPage, PositionQuery
 from streaming.web.services import services
@@ -55,7 +56,9 @@ def poll(job: str) -> Response:
     if from_snapshot:
         found = [cursor.snapshot(row.id)]
     else:
+        before = dict(cursor.positions)
         found = cursor.read(0, limit=limit) or _wait(cursor, wait_s, limit)
+        found = thinned(found, before, services().pressure.level)
     response = Response(_page(cursor, row.id, found), content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     if wait_s == 0:
@@ -76,10 +79,10 @@ def _wait(cursor: Cursor, wait_s: float, limit: int) -> list[Delivery]:
 
 def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
     stream.watch()
-    stream.take_fault_as_known()
+    stream.take_state_as_known()
     while not (stream.cursor.ended or stream.closing() or stream.hung_up()):
         left = until - time.monotonic()
-        told = stream.fault_news()
+        told = stream.degraded_news()
         if told is not None:
             return [told]
         if left <= 0:

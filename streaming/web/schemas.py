@@ -68,6 +68,11 @@ class Event(BaseModel):
     type: str
     job: str | None = None
     seq: int | None = None
+    first: int | None = Field(
+        default=None,
+        alias="from",
+        description="it stands for the events from here to its seq: merged into it, or skipped",
+    )
     at: str | None = None
     data: dict[str, Any]
 

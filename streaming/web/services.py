@@ -10,6 +10,7 @@ from flask import current_app
 
 from streaming.config import Settings
 from streaming.cursor import Cursor
+from streaming.pressure import Pressure
 from streaming.registry import JobRegistry
 from streaming.runners.base import Runner
 from streaming.snapshot import Snapshots, public_summary
@@ -33,6 +34,7 @@ class Services:
     runner: Runner
     registry: JobRegistry
     streams: Streams
+    pressure: Pressure
     #: The path in front of every route: the extension's url_prefix and /v1.
     base_url: str
     #: Who asks, by the host app's own reckoning; None where API keys tell.

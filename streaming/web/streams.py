@@ -18,11 +18,13 @@ from streaming.concurrency import Waker, make_waker, native_lock, wake_all
 from streaming.cursor import Cursor, Delivery
 from streaming.errors import NotFound, Unavailable
 from streaming.events import Json
+from streaming.pressure import TOP, Pressure
 from streaming.storage.base import Storage
 from streaming.web.hangups import Hangups, client_socket, has_hung_up
+from streaming.web.pace import Pace, thinned
 from streaming.web.sockets import SEND_S, send_all
 from streaming.web.traffic import Traffic
-from streaming.web.writer import Channel, Line, StreamWriter
+from streaming.web.writer import Channel, Chunk, Line, StreamWriter
 from streaming.wire import Form
 
 #: Seconds between looks for messages where nothing tells of them.
@@ -62,7 +64,8 @@ class Stream:
     __slots__ = (
         "_clock",
         "_closed",
-        "_fault_told",
+        "_pace",
+        "_told",
         "_lost",
         "_quiet_since",
         "_rotates_at",
@@ -91,9 +94,11 @@ class Stream:
         self._quiet_since = clock()
         self._watched: int | None = None
         self._viewers: dict[str, str] = {}
+        self._pace = Pace(streams.pressure, clock=clock)
+        #: Level and reason of the last `stream.degraded`.
+        self._told = (0, "")
         #: Where the writer sends what others get as well; None where it does not.
         self._shared: tuple[Channel, Line] | None = None
-        self._fault_told = False
         self._lost = False
         self._closed = False
         self._two_way = False
@@ -148,16 +153,22 @@ class Stream:
             if closing is not None:
                 yield closing
                 return
-            told = self.fault_news()
+            told = self.degraded_news()
             if told is not None:
                 yield [told]
             until_beat = self._quiet_since + self._streams.heartbeat_s - self._clock()
-            found = self._read(self._patience(until_beat))
+            try:
+                found = self._next(until_beat)
+            except Unavailable:  # `degraded_news` tells of it; the reader stays, and reads on later
+                self.waker.wait(self._patience(min(until_beat, AWAY_S)))
+                found = []
+            began = self._clock()
             if found or self._two_way:
                 yield found
             if self._two_way:
                 self.watch()
             if found:
+                self._pace.sent(began=began, caught_up=self.cursor.caught_up)
                 self._quiet_since = self._clock()
             elif self.cursor.ended and not self.stays:
                 return
@@ -179,45 +190,70 @@ class Stream:
             self._socket, self.waker, messages=self._two_way
         )
 
-    def _read(self, timeout: float) -> list[Delivery]:
-        try:
-            return self._read_on(timeout)
-        except Unavailable:  # `fault_news` tells of it; the reader stays, and reads on later
-            self.waker.wait(min(timeout, AWAY_S))
+    # Between here and the wait, few frames and locals: each waiting reader holds them.
+    def _next(self, until_beat: float) -> list[Delivery]:
+        """What comes next, unless the writer or the stream itself has sent it already."""
+        if (
+            self._shared is not None
+            and not self._pace.is_slow  # what it gets then is not what the others get
+            and not self.cursor.ended
+            and self._read_shared(self._patience(until_beat), *self._shared)
+        ):
             return []
+        return self._paced(until_beat)
 
-    def _read_on(self, timeout: float) -> list[Delivery]:
+    def _paced(self, until_beat: float) -> list[Delivery]:
+        """What comes next, thinned where it must be; nothing while it has to rest.
+
+        Where the writer sends, it rests for all readers of a channel.
+        """
+        rest_s = self._pace.rest_s()
+        if rest_s > 0 and not self.cursor.ended and self._shared is None:
+            self.waker.wait(self._patience(min(rest_s, until_beat)))
+            return []
+        before = dict(self.cursor.positions)
+        timeout = self._patience(until_beat)
         if self.cursor.ended:
             self.waker.wait(timeout if self.stays else 0)
-        elif self._shared is not None:
-            channel, line = self._shared
-            if self._catch_up(channel):
-                return []
-            if channel.lend(line, self.cursor.positions[channel.job]):
-                try:
-                    self.waker.wait(timeout)
-                finally:
-                    self._take_back(channel, line)
-                return []
-            timeout = 0  # the log has moved, or the cursor has to decide
-        return self.cursor.read(timeout, self.waker)
+        return thinned(self.cursor.read(timeout, self.waker), before, self._pace.level)
 
-    def _catch_up(self, channel: Channel) -> bool:
-        """Send what the channel's readers got behind this one's position; whether there was any."""
-        chunk = channel.next(self.cursor.positions[channel.job])
-        if chunk is None or not chunk.events:
+    def _read_shared(self, timeout: float, channel: Channel, line: Line) -> bool:
+        """Send what the channel has, or lend it the line; False when the cursor has to decide."""
+        after = self.cursor.positions[channel.job]
+        chunk = channel.next(after)
+        if chunk is None:
             return False
-        self._send(chunk.data)
-        self.count(len(chunk.data), chunk.events)
-        self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
+        if chunk.events:
+            self._catch_up(channel, chunk)
+            return True
+        del chunk
+        if channel.lend(line, after):
+            self._pace.sent(began=self._clock(), caught_up=True)
+            try:
+                self.waker.wait(timeout)
+            finally:
+                channel.take_back(line)
+                self._moved(channel.job, line.position, channel.wrote_at)
+            self._take_rest(line)
+        elif channel.await_others(after, self.waker):
+            self.waker.wait(timeout)  # to look again and again would keep the writer from its turn
         return True
 
-    def _take_back(self, channel: Channel, line: Line) -> None:
-        channel.take_back(line)
-        self._moved(channel.job, line.position, channel.wrote_at)
+    def _catch_up(self, channel: Channel, chunk: Chunk) -> None:
+        began = self._clock()
+        self._send(chunk.data)
+        self._pace.sent(began=began, caught_up=False)
+        self.count(len(chunk.data), chunk.events)
+        self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
+
+    def _take_rest(self, line: Line) -> None:
+        """Send what the writer's last write has left."""
         self._lost = self._lost or line.lost
+        began = self._clock()
         if line.rest:
             self._send(line.rest)
+        self._pace.sent(began=began, caught_up=not line.rest)
+        line.rest = b""
 
     def _moved(self, job: str, position: int, at: float) -> None:
         if position != self.cursor.positions[job]:
@@ -251,17 +287,17 @@ class Stream:
             return Closing("rotation", retry_s())
         return None
 
-    def take_fault_as_known(self) -> None:
+    def take_state_as_known(self) -> None:
         """Tell only of changes from now on: for readers that come again and again."""
-        self._fault_told = self._streams.storage.fault() is not None
+        self._told = self._streams.degraded()
 
-    def fault_news(self) -> Delivery | None:
-        """`stream.degraded` when storage has gone away or come back since the last look."""
-        fault = self._streams.storage.fault()
-        if (fault is not None) == self._fault_told:
+    def degraded_news(self) -> Delivery | None:
+        """`stream.degraded` when storage or the load has changed since the last look."""
+        level, why = now = self._streams.degraded()
+        if now == self._told:
             return None
-        self._fault_told = fault is not None
-        data = {"level": 3, "why": "storage_away"} if fault else {"level": 0, "why": "recovered"}
+        self._told = now
+        data = {"level": level, "why": why or "recovered"}
         return Delivery("", 0, kind="stream.degraded", data=data)
 
     def close(self) -> None:
@@ -293,11 +329,13 @@ class Streams:
         limit: int,
         heartbeat_s: float,
         rotate_s: float,
+        pressure: Pressure | None = None,
         traffic: Traffic,
         writer: StreamWriter | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = storage
+        self.pressure = pressure or Pressure(clock=clock)
         self.heartbeat_s = heartbeat_s
         self.rotate_s = rotate_s
         self.traffic = traffic
@@ -316,7 +354,7 @@ class Streams:
     def open(self, transport: str, cursor: Cursor) -> Stream | None:
         """A stream of the present request, closed by its owner; None when there is no room."""
         with self._lock:
-            if self.draining or self._slots >= self._limit:
+            if self.draining or self._slots >= self._limit or self.pressure.level >= TOP:
                 return None
             self._slots += 1
         stream = Stream(self, transport, cursor, clock=self._clock)
@@ -334,6 +372,17 @@ class Streams:
         with self._lock:
             transports = [stream.transport for stream in self._open]
         return {name: transports.count(name) for name in sorted(set(transports))}
+
+    def degraded(self) -> tuple[int, str]:
+        """The level by which all readers get less, and why; ("" at 0)."""
+        if self.storage.fault() is not None:
+            return TOP, "storage_away"
+        return self.pressure.level, self.pressure.why
+
+    def fullness(self) -> float:
+        """The share of the slots that are taken."""
+        with self._lock:
+            return self._slots / self._limit
 
     def wake(self) -> None:
         """Have every stream look around: something but its logs has changed."""

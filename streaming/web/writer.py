@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from streaming.concurrency import Mutex, Wakeable, call_soon, spawn_greenlet
+from streaming.concurrency import Mutex, Wakeable, call_later, call_soon, spawn_greenlet
 from streaming.errors import NotFound, Unavailable
 from streaming.events import Event
+from streaming.pressure import FRAME_GAP_S
 from streaming.storage.base import EventLog, Live, Page
+from streaming.thinning import SKIP_LEVEL, Thinned, thin
 from streaming.web.traffic import Traffic
-from streaming.wire import Form
+from streaming.wire import Form, event_json
 
 #: Seconds for which it writes before other greenlets get their turn.
 SLICE_S = 0.005
@@ -64,6 +66,8 @@ class Channel:
     """The readers of one job in one form. Those on loan are all at `position`."""
 
     __slots__ = (
+        "_ahead",
+        "_caught_up",
         "_fetched",
         "_lines",
         "_live",
@@ -82,8 +86,12 @@ class Channel:
         self.form = form
         self._live = live
         self._lines: set[Line] = set()
+        #: Streams that wait for those on loan to come where they are.
+        self._ahead: set[Wakeable] = set()
         self._loading: Mutex | None = None
         self._fetched: Page | None = None
+        #: Whether the last write has left nothing.
+        self._caught_up = False
         self.job = job
         self.position = 0
         #: When something was written last, on the monotonic clock.
@@ -94,22 +102,20 @@ class Channel:
         self.rung = False
 
     def next(self, after: int) -> Chunk | None:
-        """What is behind `after`; without data at the log's head; None for the cursor to decide.
+        """What is behind `after`; without data where the others are; None for the cursor to decide.
 
-        For streams that catch up: it may wait for storage.
+        For streams that catch up: it may wait for storage. Never goes on past those on loan, or
+        the reader would be ahead of them and could not join.
         """
+        if self._lines and after >= self.position:
+            return Chunk(b"", after, 0, last=False)
         try:
             kept = self._writer.kept(self, after)
             if kept is not None or self._live.row.seq == after:
-                return kept or self._chunk(
-                    self._writer.log.page(self.job, after, self._writer.write_events), after
-                )
+                return kept or self._page_chunk(after)
             self._loading = self._loading or Mutex()
             with self._loading:  # one reads and encodes for all
-                kept = self._writer.kept(self, after)
-                return kept or self._chunk(
-                    self._writer.log.page(self.job, after, self._writer.write_events), after
-                )
+                return self._writer.kept(self, after) or self._page_chunk(after)
         except NotFound:
             return None
 
@@ -128,6 +134,16 @@ class Channel:
         self._lines.add(line)
         return True
 
+    def await_others(self, after: int, stream: Wakeable) -> bool:
+        """Have a stream woken that is ahead of those on loan, when they have moved or are gone.
+
+        False when it is not ahead of anyone.
+        """
+        if not self._lines or after <= self.position:
+            return False
+        self._ahead.add(stream)
+        return True
+
     def take_back(self, line: Line) -> None:
         """End a loan; `position` and `rest` of the line tell where its reader is."""
         if line in self._lines:
@@ -135,6 +151,7 @@ class Channel:
             line.position = self.position
             if not self._lines:
                 self._live.unwatch(self)
+                self._wake_ahead()
 
     def holds(self, line: Line) -> bool:
         """Whether the line is on loan."""
@@ -156,6 +173,11 @@ class Channel:
         self.rung = False
         if not self._lines:
             return
+        rest_s = self._rest_s()
+        if rest_s > 0:
+            self.rung = True  # what comes meanwhile goes with it
+            self._writer.ring_later(self, rest_s)
+            return
         page = self._next_page()
         if page is None:
             self._writer.spawn(self._fetch)
@@ -167,8 +189,15 @@ class Channel:
         self._write(chunk)
         if chunk.last:
             self._give_back(list(self._lines))
-        elif self._lines and not self._live.watch(self.position, self):
-            self.wake()
+        elif self._lines:
+            self._caught_up = self._live.watch(self.position, self)
+            if not self._caught_up:
+                self.wake()
+
+    def _rest_s(self) -> float:
+        """Seconds until these readers may be given more, under pressure."""
+        gap_s = FRAME_GAP_S[self._writer.level()]
+        return self.wrote_at + gap_s - time.monotonic() if gap_s and self._caught_up else 0.0
 
     def _next_page(self) -> Page | None:
         """What is behind `position`, in memory; None when storage has to be asked."""
@@ -192,6 +221,13 @@ class Channel:
         self._fetched = page
         self.wake()
 
+    def _page_chunk(self, after: int) -> Chunk | None:
+        """From storage; as far as those on loan are, where that is nearer."""
+        limit = self._writer.write_events
+        if self._lines:
+            limit = min(limit, self.position - after)
+        return self._chunk(self._writer.log.page(self.job, after, max(1, limit)), after)
+
     def _chunk(self, page: Page, after: int) -> Chunk | None:
         if after > page.last or after < page.base or (page.closed and not page.events):
             return None
@@ -202,10 +238,18 @@ class Channel:
             events = _cut(events)
         end = events[-1].seq
         last = page.closed and end == page.last
-        chunk = Chunk(self.form.encode(events), end, len(events), last)
+        chunk = Chunk(self._encode(events, after), end, len(events), last)
         if self.streams > 1:
             self._writer.keep(self, after, chunk)
         return chunk
+
+    def _encode(self, events: Sequence[Event], after: int) -> bytes:
+        """The bytes; under pressure, of fewer events that cover the same range."""
+        level = self._writer.level()
+        if not level:
+            return self.form.encode(events)
+        kept = thin(self.form.passing(events), after, skip=level >= SKIP_LEVEL)
+        return self.form.encode([_ranged(each) for each in kept])
 
     def _write(self, chunk: Chunk) -> None:
         data, size, behind = chunk.data, len(chunk.data), []
@@ -227,6 +271,7 @@ class Channel:
             )
             self.wrote_at = time.monotonic()
         self.position = chunk.end
+        self._wake_ahead()
         if behind:
             self._give_back(behind)
 
@@ -237,6 +282,12 @@ class Channel:
             line.stream.wake()
         if not self._lines:
             self._live.unwatch(self)
+            self._wake_ahead()
+
+    def _wake_ahead(self) -> None:
+        streams, self._ahead = self._ahead, set()
+        for stream in streams:
+            stream.wake()
 
 
 class StreamWriter:
@@ -248,17 +299,24 @@ class StreamWriter:
         traffic: Traffic,
         *,
         write_events: int,
+        level: Callable[[], int] = lambda: 0,
         call_soon: Callable[[Callable[[], object]], object] = call_soon,
+        call_later: Callable[[float, Callable[[], object]], object] = call_later,
         spawn: Callable[[Callable[[], object]], object] = spawn_greenlet,
     ) -> None:
-        """`write_events`: events in one write at the most; the others run calls in the loop."""
+        """`write_events`: events in one write at the most; `level`: the pressure level.
+
+        The others run calls in the loop.
+        """
         self.traffic = traffic
         self.spawn = spawn
+        self.level = level
         self._call_soon = call_soon
+        self._call_later = call_later
         self.write_events = write_events
         self.log = log
         self._channels: dict[tuple[str, Form], Channel] = {}
-        self._kept: OrderedDict[tuple[Channel, int], Chunk] = OrderedDict()
+        self._kept: OrderedDict[tuple[Channel, int, int], Chunk] = OrderedDict()
         self._kept_bytes = 0
         self._news: deque[Channel] = deque()
         self._called = False
@@ -280,12 +338,12 @@ class StreamWriter:
 
     def kept(self, channel: Channel, after: int) -> Chunk | None:
         """A chunk that was made before, if the log still has what is in it."""
-        chunk = self._kept.get((channel, after))
+        chunk = self._kept.get((channel, after, self.level()))
         return chunk if chunk is not None and channel.has(after, chunk.end) else None
 
     def keep(self, channel: Channel, after: int, chunk: Chunk) -> None:
         """Keep a chunk for those who are behind."""
-        key = (channel, after)
+        key = (channel, after, self.level())
         if key not in self._kept:
             self._kept[key] = chunk
             self._kept_bytes += len(chunk.data)
@@ -299,6 +357,10 @@ class StreamWriter:
             self._called = True
             self._call_soon(self._run)
 
+    def ring_later(self, channel: Channel, seconds: float) -> None:
+        """The same after some seconds; from the loop's thread."""
+        self._call_later(seconds, lambda: self.ring(channel))
+
     def _run(self) -> None:
         self._called = False
         until = time.monotonic() + SLICE_S
@@ -309,6 +371,12 @@ class StreamWriter:
                     self._called = True
                     self._call_soon(self._run)
                 return
+
+
+def _ranged(thinned: Thinned) -> Event:
+    """The event with its `from`."""
+    event = thinned.event
+    return Event(event.job, event.seq, event.type, event_json(event, since=thinned.since))
 
 
 def _cut(events: Iterable[Event]) -> list[Event]:

@@ -6,16 +6,21 @@ A server of a kind lives as long as the tests of its worker class; `new_server` 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from examples.openai_server import ModelServer
 from tests.e2e.clients import READERS, Api, Reader
 from tests.e2e.cluster import Cluster
 from tests.e2e.server import Server
 from tests.redis_server import RedisServer
+
+#: What the model's server asks for.
+MODEL_KEY = "sk-model-key-123"
 
 #: Makes a server, not yet started, from its settings.
 NewServer = Callable[..., Server]
@@ -122,6 +127,28 @@ def keyed(lasting_server: NewServer) -> Server:
     return lasting_server(
         STREAMING_API_KEYS="alice-key, bob-key",
         STREAMING_ALLOWED_ORIGINS="https://friend.example",
+    ).start()
+
+
+@pytest.fixture(scope="session")
+def model_server() -> Iterator[ModelServer]:
+    """Stands for a real model; `aliases` says how its models `wanted` and `other` behave."""
+    made = ModelServer(key=MODEL_KEY, tokens_per_s=200)
+    thread = threading.Thread(target=made.serve_forever, args=(0.02,))
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def modelled(lasting_server: NewServer, model_server: ModelServer) -> Server:
+    """Its model is behind a server."""
+    return lasting_server(
+        STREAMING_LLM_BASE_URL=model_server.url,
+        STREAMING_LLM_API_KEY=MODEL_KEY,
+        STREAMING_LLM_MODEL="wanted, other",
     ).start()
 
 

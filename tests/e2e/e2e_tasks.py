@@ -285,3 +285,19 @@ def chorus_then_asking(ctx: JobContext, input: Chorus) -> None:
 def killing(ctx: JobContext, input: dict[str, Any]) -> None:
     """End the whole process."""
     os._exit(9)
+
+
+class Flood(BaseModel):
+    #: Bytes of each piece of text, pieces, and seconds between two.
+    bytes: int = 8000
+    count: int = 1200
+    pause_s: float = 0.002
+
+
+@task("flooding", input=Flood)
+def flooding(ctx: JobContext, input: Flood) -> None:
+    """Wait for a word, then emit more text than a slow reader's socket takes."""
+    ctx.ask("Ready?")
+    for number in range(input.count):
+        ctx.text(f"{number:08}" * (input.bytes // 8))
+        ctx.sleep(input.pause_s)

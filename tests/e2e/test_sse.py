@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import requests
 
@@ -163,3 +163,12 @@ def test_no_event_is_ever_named_error(api: Api) -> None:
 
     assert frames[-1].event == "job.failed"
     assert "error" not in {frame.event for frame in frames}
+
+
+def test_readers_who_join_a_busy_job_keep_nobody_waiting(api: Api) -> None:
+    job = api.submit("counting")
+    with ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(sse_response(api, f"/v1/jobs/{job}/events"))
+            assert api.get("/healthz", timeout=5).status_code == 200
+        assert api.cancel(job, timeout=5).status_code in (200, 202)

@@ -9,16 +9,34 @@ from typing import Any
 import pytest
 
 from streaming.context import JobContext, Work
+from streaming.errors import Interrupted, Stop
 from streaming.events import Draft, Event, new_id
 from streaming.llm.base import Model
 from streaming.llm.simulated import SimulatedModel
 from streaming.snapshot import Snapshot, Snapshots
 from streaming.stopping import StopSignal
-from streaming.storage.base import Submission
-from streaming.storage.memory import MemoryStorage
+from streaming.storage.base import JobRow, Submission
+from streaming.storage.memory import MemoryLog, MemoryStorage
 from streaming.tasks.registry import Task
 
 OWNER = "somebody"
+
+
+class WatchedLog(MemoryLog):
+    """Does something once the log has so many events."""
+
+    at: int | None = None
+    stopped_at: int | None = None
+
+    def watch(self, at: int | None, call: Callable[[], object]) -> None:
+        self.at, self.call = at, call
+
+    def append(self, job: str, drafts: Any, **options: Any) -> JobRow:
+        row = super().append(job, drafts, **options)
+        if self.at is not None and row.seq >= self.at:
+            self.at, self.stopped_at = None, row.seq
+            self.call()
+        return row
 
 
 class Bench:
@@ -26,6 +44,7 @@ class Bench:
 
     def __init__(self, task: Task, data: dict[str, Any]) -> None:
         self.storage = MemoryStorage()
+        self.log = self.storage.log = WatchedLog(self.storage._jobs)
         self.job = new_id("job_")
         self._task = task
         self._value = task.validate(data)
@@ -34,14 +53,40 @@ class Bench:
         queued = Draft("job.queued", asked)
         self.storage.index.submit(Submission(self.job, OWNER, task.name, queued))
 
-    def run(self, *, stop: StopSignal | None = None, model: Model | None = None) -> Any:
-        """The task's output, or whatever it raises."""
-        context = self._start(stop or StopSignal(), model or SimulatedModel())
-        return context.run(self._task(context, self._value))
+    def run(
+        self,
+        *,
+        stop: StopSignal | None = None,
+        model: Model | None = None,
+        stop_at: int | None = None,
+        reason: Stop | None = None,
+        basic: bool = False,
+    ) -> Any:
+        """The task's output, or whatever it raises. At `stop_at` events it is told to stop."""
+        stop = stop or StopSignal()
+        context = self._start(stop, model or SimulatedModel())
+        self.log.watch(stop_at, lambda: stop.set(reason or Interrupted("the server goes down")))
+        function = self._task.basic if basic else self._task.function
+        assert function is not None
+        return context.run(function(context, self._value))
 
-    def upload(self, file: str, content: bytes, *, owner: str = OWNER) -> None:
+    def feed(self, data: Any) -> None:
+        """What a client sends to the running job."""
+        received = Draft("input.received", {"request": None, "data": data})
+        self.storage.log.append(self.job, [received])
+
+    def answer(self, request: str, data: Any) -> None:
+        """The answer to what the job has asked for."""
+        received = Draft("input.received", {"request": request, "data": data})
+        self.storage.log.append(self.job, [received])
+
+    def upload(
+        self, file: str, content: bytes, *, owner: str = OWNER, name: str = "data.bin"
+    ) -> None:
         """A file as an upload leaves it."""
-        self.storage.blobs.put(f"{file}/meta.json", [json.dumps({"owner": owner}).encode()])
+        meta = {"owner": owner, "id": file, "name": name, "media_type": "text/plain"}
+        meta |= {"size": len(content)}  # type: ignore[dict-item]
+        self.storage.blobs.put(f"{file}/meta.json", [json.dumps(meta).encode()])
         self.storage.blobs.put(f"{file}/content", [content])
 
     def artifact(self, name: str) -> bytes:
@@ -65,7 +110,9 @@ class Bench:
         drafts = [Draft("job.started", {"attempt": self._attempts, "worker": "test"})]
         drafts += [Draft("text.reset", {"item": item}) for item in self.state.unfinished_items()]
         drafts += [
-            Draft("step.updated", self._pending(number)) for number in range(len(self._task.steps))
+            Draft("step.updated", self._pending(number))
+            for number, step in enumerate(self._task.steps)
+            if self.state.steps.get(step.id, {}).get("status") != "completed"
         ]
         self.storage.log.append(self.job, drafts, attempt=self._attempts)
         work = Work(
@@ -80,6 +127,7 @@ class Bench:
             records=self.storage.log.records(self.job),
             max_event_bytes=1 << 20,
             base_url="/v1",
+            leases=self.storage.leases,
         )
         return JobContext(work)
 

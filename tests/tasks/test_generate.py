@@ -162,3 +162,11 @@ def test_every_field_is_shown_with_a_title_and_a_description() -> None:
 
     assert schema["required"] == ["prompt"]
     assert all(field["title"] and field["description"] for field in schema["properties"].values())
+
+
+def test_its_basic_variant_is_a_shorter_text(bench: Make) -> None:
+    job = bench(generate, prompt="rain", tokens_per_s=0, max_tokens=300)
+
+    job.run(basic=True)
+
+    assert len(job.data("text.delta")) == 60

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from streaming.concurrency import Latch, Thread, make_waker
 from streaming.errors import InvalidSettings, Unavailable
 from streaming.storage.base import Blobs, Storage
 from streaming.storage.folder import FolderBlobs
+from streaming.storage.leases import LocalLeases
 from streaming.storage.redis.blobs import RedisBlobs
 from streaming.storage.redis.connection import Server, explain
 from streaming.storage.redis.follower import Follower
@@ -47,6 +49,7 @@ class RedisStorage(Storage):
         patience_s: float = 300.0,
         tombstone_s: float = 86400.0,
         start_s: float = START_S,
+        resources: Mapping[str, int] | None = None,
     ) -> None:
         """`blobs`: a folder that all machines share; without one, blobs are in Redis too."""
         self._server = server = Server(url, verify=verify, prefix=prefix)
@@ -93,6 +96,8 @@ class RedisStorage(Storage):
             else RedisBlobs(self._link, server.keys, limit=blob_bytes)
         )
         self.viewers = self._viewers = RedisViewers(self._link, server.keys, process=process)
+        #: Of this process alone: units are not counted over processes yet.
+        self.leases = LocalLeases(resources)
         self._turns = Turns(self._link, server.keys, process=process)
         self._closed = Latch()
 
@@ -124,6 +129,9 @@ class RedisStorage(Storage):
         self._writer.stop()
         self._follower.stop()
         self._link.stop()
+
+    def appended(self) -> int:
+        return self._writer.appended
 
     def turn(self, what: str) -> bool:
         return self._turns.mine(what)

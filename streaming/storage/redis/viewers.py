@@ -80,7 +80,7 @@ class RedisViewers(Viewers):
 
     def of(self, job: str) -> list[Viewer]:
         _, others = self._others(job)
-        return self._here(job) + [Viewer(*each) for told in others for each in told["viewers"]]
+        return self.here(job) + [Viewer(*each) for told in others for each in told["viewers"]]
 
     def absent_s(self, job: str) -> float:
         if self._local.of(job):
@@ -91,7 +91,7 @@ class RedisViewers(Viewers):
         left = max((told["at"] for told in others), default=-math.inf)
         return max(0.0, min(now - left, self._local.absent_s(job)))
 
-    def _here(self, job: str) -> list[Viewer]:
+    def here(self, job: str) -> list[Viewer]:
         return [
             Viewer(f"{self._process}.{v.id}", v.transport, v.since, v.position)
             for v in self._local.of(job)
@@ -144,7 +144,7 @@ class RedisViewers(Viewers):
             now = int(seconds) + int(micros) / 1e6
             commands: list[Command] = []
             for job in jobs:
-                viewers = self._here(job)
+                viewers = self.here(job)
                 commands.append(self._tell(job, viewers, now))
                 commands.append(("EXPIRE", self._keys.viewers(job), REMEMBERED_S))
                 (self._told.add if viewers else self._told.discard)(job)

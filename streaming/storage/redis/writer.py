@@ -134,6 +134,8 @@ class Writer:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._numbers = itertools.count(1)
         self._thread = Thread(self._work, name="redis-writer")
+        #: Events that this process has appended.
+        self.appended = 0
         #: What keeps it from writing at present.
         self.fault: str | None = None
 
@@ -325,6 +327,7 @@ class Writer:
             self._memberships.grow(made.after.row.size - made.before.row.size)
         self._write_memberships(taken)
         for made in taken:
+            self.appended += len(made.events)
             if made.events:
                 self._show(made)
             for command in made.commands:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from streaming.errors import InvalidSettings, StreamingError
 from streaming.storage.base import Storage
 from streaming.storage.folder import FolderBlobs
+from streaming.storage.leases import LocalLeases
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.index import SqliteIndex
 from streaming.storage.sqlite.lock import FileLock
@@ -21,7 +23,13 @@ class SqliteStorage(Storage):
     durable = True
 
     def __init__(
-        self, path: Path, *, blobs: Path, patience_s: float = 300.0, tombstone_s: float = 86400.0
+        self,
+        path: Path,
+        *,
+        blobs: Path,
+        patience_s: float = 300.0,
+        tombstone_s: float = 86400.0,
+        resources: Mapping[str, int] | None = None,
     ) -> None:
         self._path = path
         self._lock = FileLock(path)
@@ -30,6 +38,7 @@ class SqliteStorage(Storage):
         self.log = SqliteLog(self._database, patience_s=patience_s)
         self.blobs = self._folder = FolderBlobs(blobs)
         self.viewers = LocalViewers()
+        self.leases = LocalLeases(resources)
 
     def open(self, *, timeout: float) -> None:
         try:
@@ -51,6 +60,9 @@ class SqliteStorage(Storage):
 
     def size(self) -> int:
         return int(self._database.size)
+
+    def appended(self) -> int:
+        return self._database.tails.published
 
     def fault(self) -> str | None:
         return self._database.writer.fault

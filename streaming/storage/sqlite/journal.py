@@ -10,7 +10,8 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from streaming.events import Event
 from streaming.storage.base import JobRow
@@ -24,8 +25,7 @@ LOOSE_COMMITS, PAGED_JOBS = 1000, 8
 DROP_COMMITS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Loose:
+class Loose(NamedTuple):
     """A job's events that are in no page yet."""
 
     number: int
@@ -38,8 +38,7 @@ class Loose:
     job_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """What one transaction adds to a job: never nothing."""
 
     number: int

@@ -129,6 +129,8 @@ class Writer:
         #: Those that the thread has taken over and not run yet; it alone uses them.
         self._commands: deque[_Command] = deque()
         self._idle: Waker | None = None
+        #: Whether the thread waits for commands, and is to be rung for.
+        self._resting = False
         self._stopping = False
         self._thread = Thread(self._work, name="sqlite-writer")
         #: What keeps it from writing at present.
@@ -163,7 +165,7 @@ class Writer:
         return command
 
     def _ring(self) -> None:
-        if self._idle is not None:
+        if self._resting and self._idle is not None:
             self._idle.wake()
 
     def _work(self) -> None:
@@ -176,7 +178,7 @@ class Writer:
                     self._execute(connection, batch)
                     native_sleep(began + COMMIT_S - time.monotonic())
                     continue
-                rested = not self._idle.wait(REST_S if self.fault is None else RETRY_S)
+                rested = not self._rest(REST_S if self.fault is None else RETRY_S)
                 if self.fault is not None:
                     self._probe(connection)
                 elif rested:
@@ -184,6 +186,15 @@ class Writer:
             self._empty_journal(connection)
         finally:
             connection.close()
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait for commands; False when none came."""
+        assert self._idle is not None
+        self._resting = True  # first, then the look: who posts later rings
+        try:
+            return bool(self._given) or self._stopping or self._idle.wait(seconds)
+        finally:
+            self._resting = False
 
     def _gather(self) -> list[_Command] | None:
         """The next batch, perhaps empty; None when there is none and there will be none."""

@@ -1,0 +1,87 @@
+"""Leases of a single process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streaming.concurrency import Waker, native_lock, wake_all
+from streaming.errors import NotFound
+from streaming.storage.base import Leases, Pool
+
+
+class LocalLeases(Leases):
+    """Who holds what, in this process's memory."""
+
+    def __init__(self, sizes: Mapping[str, int] | None = None) -> None:
+        self._sizes = dict(sizes or {})
+        self._lock = native_lock()
+        self._held: dict[str, Mapping[str, int]] = {}
+        self._waiting: dict[str, Mapping[str, int]] = {}
+        self._wakers: set[Waker] = set()
+
+    def request(self, job: str, needs: Mapping[str, int]) -> None:
+        for name, units in needs.items():
+            if units > self._sizes.get(name, units):
+                raise ValueError(
+                    f"{units} units of {name} are needed, there are {self._sizes[name]}"
+                )
+        with self._lock:
+            if job not in self._held and job not in self._waiting:
+                self._waiting[job] = dict(needs)
+                self._waiting = dict(sorted(self._waiting.items()))
+                self._grant()
+
+    def position(self, job: str) -> int:
+        with self._lock:
+            return self._position(job)
+
+    def wait(self, job: str, position: int, timeout: float, waker: Waker) -> None:
+        with self._lock:
+            if self._position(job) != position:
+                return
+            self._wakers.add(waker)
+        waker.wait(timeout)
+        with self._lock:
+            self._wakers.discard(waker)
+
+    def release(self, job: str) -> None:
+        with self._lock:
+            known = self._held.pop(job, None) is not None
+            known = self._waiting.pop(job, None) is not None or known
+            if known:
+                self._grant()
+
+    def pools(self) -> Mapping[str, Pool]:
+        with self._lock:
+            return {
+                name: Pool(
+                    total,
+                    self._taken(name),
+                    sum(name in needs for needs in self._waiting.values()),
+                )
+                for name, total in self._sizes.items()
+            }
+
+    def _position(self, job: str) -> int:
+        if job in self._held:
+            return 0
+        if job not in self._waiting:
+            raise NotFound(f"job {job} waits for no lease")
+        return list(self._waiting).index(job) + 1
+
+    def _grant(self) -> None:
+        """Give what is free to those who wait, in order; a pool somebody waits for is passed on."""
+        wanted: set[str] = set()
+        for job, needs in list(self._waiting.items()):
+            if wanted.isdisjoint(needs) and all(map(self._fits, needs, needs.values())):
+                self._held[job] = self._waiting.pop(job)
+            else:
+                wanted |= needs.keys()
+        wakers, self._wakers = self._wakers, set()
+        wake_all(wakers)
+
+    def _fits(self, name: str, units: int) -> bool:
+        return name not in self._sizes or self._taken(name) + units <= self._sizes[name]
+
+    def _taken(self, name: str) -> int:
+        return sum(needs.get(name, 0) for needs in self._held.values())

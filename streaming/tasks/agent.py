@@ -1,0 +1,347 @@
+"""The task `agent`: an assistant that searches, calls tools, and answers with its sources."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Generator, Mapping
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streaming.analysis.calculate import calculate, days
+from streaming.analysis.table import BadCsv, Table, parse
+from streaming.context import JobContext
+from streaming.errors import TaskError
+from streaming.llm.base import ToolCall
+from streaming.search import DocumentSet, keywords, sections
+from streaming.tasks.registry import task
+
+#: Times that a tool is tried, and rounds of tools that a model may ask for.
+TRIES, ROUNDS = 2, 3
+#: Bytes of a document or a table.
+MAX_FILE_BYTES = 4 << 20
+
+SYSTEM = """\
+You are an assistant who answers from documents and tools. Search first. Quote figures as the tools
+give them. Cite the documents that you used as [1], [2], in the order in which they were found."""
+
+#: One call of a tool and what came of it, as JSON that a later attempt gets again.
+Called = dict[str, Any]
+
+
+def _tool(name: str, about: str, **parameters: str) -> dict[str, Any]:
+    shown = {key: {"type": "string", "description": text} for key, text in parameters.items()}
+    schema = {"type": "object", "properties": shown, "required": list(parameters)}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": about, "parameters": schema},
+    }
+
+
+TOOLS = (
+    _tool("search", "Search the documents", query="what to look for"),
+    _tool("calculate", "Calculate", expression="for example (12 + 3) * 4"),
+    _tool("date", "Days and dates", expression="today; 2024-03-31 + 30 days; or two days"),
+)
+TABLE_TOOL = _tool(
+    "look_up",
+    "Look up a figure of the uploaded table",
+    column="the name of a column",
+    period="a period, or sum, mean, min, max",
+)
+
+
+class AgentInput(BaseModel):
+    """The question, and what to answer it from."""
+
+    model_config = ConfigDict(extra="forbid", title="Assistant")
+
+    question: str = Field(
+        title="Question", description="What you want to know", min_length=1, max_length=4000
+    )
+    documents: list[str] = Field(
+        [],
+        title="Documents",
+        description="Ids of uploaded texts; none: the handbook of this service",
+        max_length=20,
+    )
+    table: str | None = Field(
+        None, title="Table", description="The id of an uploaded CSV file to look figures up in"
+    )
+    tokens_per_s: float = Field(
+        20, title="Tokens per second", description="Speed of the simulated model", ge=0, le=10_000
+    )
+
+
+@task(
+    "agent",
+    "Assistant",
+    steps=[
+        ("understand", "Understand the request"),
+        ("search", "Search the documents"),
+        ("tools", "Call tools"),
+        ("answer", "Write the answer"),
+    ],
+    input=AgentInput,
+)
+def agent(ctx: JobContext, input: AgentInput) -> dict[str, Any]:
+    """Answer a question in steps: understand, search, call tools, write, with sources cited."""
+    plan = ctx.step("understand", understand, ctx, input)
+    found = ctx.step("search", search, ctx, input, plan)
+    called = ctx.step("tools", call_tools, ctx, input, plan, found)
+    answer = ctx.step("answer", write, ctx, input, [*found, *called])
+    return {"answer": answer, "sources": sources(found), "tools": [*found, *called]}
+
+
+def understand(ctx: JobContext, input: AgentInput) -> list[Called]:
+    """The calls of tools that the model wants first."""
+    ctx.llm.check()
+    check_files(ctx, input)
+    asked = [message("system", SYSTEM), message("user", input.question)]
+    return think(ctx, input, asked, script=simulated_plan(input))
+
+
+def search(ctx: JobContext, input: AgentInput, plan: list[Called]) -> list[Called]:
+    """What the documents say. Without a search an answer would be made up: its failure ends it."""
+    wanted = [call for call in plan if call["name"] == "search"]
+    wanted = wanted or [call_of("search", query=input.question)]
+    return [run_tool(ctx, input, call, needed=True) for call in wanted[:3]]
+
+
+def call_tools(
+    ctx: JobContext, input: AgentInput, plan: list[Called], found: list[Called]
+) -> list[Called]:
+    """Round by round, until the model wants no more. A tool that fails is left out."""
+    called: list[Called] = []
+    wanted = [call for call in plan if call["name"] != "search"]
+    for _ in range(ROUNDS):
+        ctx.progress(len(called), len(called) + len(wanted))
+        called += [run_tool(ctx, input, call, needed=False) for call in wanted]
+        if not called:
+            break
+        wanted = think(ctx, input, conversation(input, [*found, *called]), script=[])
+        if not wanted:
+            break
+    return called
+
+
+def write(ctx: JobContext, input: AgentInput, called: list[Called]) -> Generator[str, None, str]:
+    """Yield the answer, return it whole."""
+    script = simulated_answer(called)
+    text = ""
+    for token in ctx.llm.stream(
+        conversation(input, called), script=script, tokens_per_s=input.tokens_per_s
+    ):
+        yield token
+        text += token
+        ctx.progress(len(text), max(len(text) + 1, len(script)))
+    return text
+
+
+def think(
+    ctx: JobContext, input: AgentInput, messages: list[dict[str, Any]], *, script: list[Called]
+) -> list[Called]:
+    """What the model wants called; what it says meanwhile is its thinking."""
+    calls = tuple(ToolCall(c["id"], c["name"], json.dumps(c["arguments"])) for c in script)
+    thinking = f"I look for: {', '.join(keywords(input.question))}. " if script else ""
+    answer = ctx.llm.stream(
+        messages,
+        tools=TOOLS + ((TABLE_TOOL,) if input.table else ()),
+        script="",
+        calls=calls,
+        thinking=thinking,
+        tokens_per_s=input.tokens_per_s,
+    )
+    while True:
+        try:
+            ctx.reasoning(next(answer))
+        except StopIteration as end:
+            return [asked_call(call) for call in end.value]
+
+
+def asked_call(call: ToolCall) -> Called:
+    """A call as the model has it; arguments that are none are what its result will say."""
+    try:
+        return {"id": call.id, "name": call.name, "arguments": call.parsed()}
+    except TaskError as error:
+        return {"id": call.id, "name": call.name, "arguments": {}, "error": error.detail}
+
+
+def run_tool(ctx: JobContext, input: AgentInput, call: Called, *, needed: bool) -> Called:
+    """Call a tool, once more if it fails; with its output, or its error where it is not needed."""
+    tools, said = make_tools(ctx, input), ""
+    for tried in range(1, TRIES + 1):
+        try:
+            if "error" in call:
+                raise TaskError(call["error"], code="bad_tool_arguments")
+            if call["name"] not in tools:
+                raise TaskError(f"there is no tool {call['name']!r}", code="unknown_tool")
+            output = ctx.tool(call["name"], tools[call["name"]], **call["arguments"])
+            return {**call, "output": output}
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            if tried == TRIES and needed:
+                message = f"the tool {call['name']} failed: {said}"
+                raise TaskError(message, code="tool_failed") from error
+    ctx.log(f"the tool {call['name']} is left out: {said}", level="warning")
+    return {**call, "error": said}
+
+
+def make_tools(ctx: JobContext, input: AgentInput) -> Mapping[str, Callable[..., Any]]:
+    def find(query: str) -> list[dict[str, str]]:
+        with contextlib.closing(DocumentSet(load_documents(ctx, input))) as documents:
+            hits = documents.search(query)
+        return [{"id": hit.id, "title": hit.title, "text": hit.text} for hit in hits]
+
+    def look_up(column: str, period: str) -> float:
+        return figure(load_table(ctx, input), column, period)
+
+    def date(expression: str) -> str:
+        return days(expression, today=datetime.now(UTC).date())
+
+    return {"search": find, "calculate": calculate, "date": date, "look_up": look_up}
+
+
+def load_documents(ctx: JobContext, input: AgentInput) -> Any:
+    """The sections of the uploaded documents, or of the handbook."""
+    if not input.documents:
+        for page in sorted(
+            resources.files("streaming.tasks").joinpath("handbook").iterdir(), key=str
+        ):
+            yield from sections(page.name, page.read_text("utf-8"))
+    for file in input.documents:
+        name = str(ctx.file_info(file).get("name") or file)
+        yield from sections(name, read_text(ctx, file))
+
+
+def check_files(ctx: JobContext, input: AgentInput) -> None:
+    """A file that is not there or is no table ends the job before any work."""
+    for file in input.documents:
+        read_text(ctx, file)
+    if input.table:
+        load_table(ctx, input)
+
+
+def load_table(ctx: JobContext, input: AgentInput) -> Table:
+    if input.table is None:
+        raise TaskError("no table was uploaded", code="file_not_found")
+    try:
+        return parse(read_text(ctx, input.table))
+    except BadCsv as error:
+        raise TaskError(str(error), code="bad_csv", **error.extra) from error
+
+
+def read_text(ctx: JobContext, file: str) -> str:
+    with ctx.open_file(file) as upload:
+        data = upload.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise TaskError(f"{file} is larger than {MAX_FILE_BYTES} bytes", code="file_too_large")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"{file} is no text in UTF-8 (byte {error.start})"
+        raise TaskError(message, code="bad_document") from error
+
+
+def figure(table: Table, column: str, period: str) -> float:
+    """A figure of a column: of a period, or over all of them."""
+    if column not in table.columns:
+        raise TaskError(f"there is no column {column!r}; there are {', '.join(table.columns)}")
+    values = [value for value in table.columns[column] if value is not None]
+    over_all: dict[str, Callable[[], float]] = {
+        "sum": lambda: sum(values),
+        "mean": lambda: sum(values) / len(values),
+        "min": lambda: min(values),
+        "max": lambda: max(values),
+    }
+    if period in over_all and values:
+        return round(over_all[period](), 6)
+    if period not in table.periods:
+        raise TaskError(f"there is no period {period!r}")
+    value = table.columns[column][table.periods.index(period)]
+    if value is None:
+        raise TaskError(f"{column} has no figure for {period}")
+    return value
+
+
+def conversation(input: AgentInput, called: list[Called]) -> list[dict[str, Any]]:
+    """What was said and done so far, for the model."""
+    calls = [ToolCall(c["id"], c["name"], json.dumps(c["arguments"])).message() for c in called]
+    results = [
+        {
+            "role": "tool",
+            "tool_call_id": call["id"],
+            "content": json.dumps(call.get("output", {"error": call.get("error")})),
+        }
+        for call in called
+    ]
+    asked = [message("system", SYSTEM), message("user", input.question)]
+    return [*asked, {"role": "assistant", "content": None, "tool_calls": calls}, *results]
+
+
+def message(role: str, content: str) -> dict[str, Any]:
+    return {"role": role, "content": content}
+
+
+def call_of(name: str, **arguments: str) -> Called:
+    return {"id": f"call_{name}", "name": name, "arguments": arguments}
+
+
+def sources(found: list[Called]) -> list[dict[str, Any]]:
+    """Each section that was found, once, under the number by which the answer cites it."""
+    hits = {hit["id"]: hit for call in found for hit in call["output"]}
+    return [
+        {"number": number, "id": hit["id"], "title": hit["title"]}
+        for number, hit in enumerate(hits.values(), start=1)
+    ]
+
+
+# What the simulated model says: it cannot read, so rules stand in for its judgement.
+
+
+def simulated_plan(input: AgentInput) -> list[Called]:
+    """A search, and a tool for each expression, date or column that the question has."""
+    calls = [call_of("search", query=input.question)]
+    calls += [call_of("calculate", expression=each) for each in sums_in(input.question)[:1]]
+    dated = re.search(
+        r"(today|\d{4}-\d{2}-\d{2})(\s*[+-]\s*\d+ days?|.*\d{4}-\d{2}-\d{2})?", input.question
+    )
+    calls += [call_of("date", expression=dated[0])] if dated else []
+    wanted = re.search(r"(sum|mean|min|max|\d{4}-\d{2}) of (\w+)", input.question)
+    if input.table and wanted:
+        calls.append(call_of("look_up", column=wanted[2], period=wanted[1]))
+    return calls
+
+
+def sums_in(text: str) -> list[str]:
+    """What can be calculated in a text; dates are not meant."""
+    without_dates = re.sub(r"\d{4}-\d{2}(-\d{2})?", "", text)
+    found = re.findall(r"[\d(][\d\s.+*/^×÷()-]*[\d)]", without_dates)
+    return [each for each in found if re.search(r"[+*/^×÷-]", each) and is_sum(each)]
+
+
+def is_sum(text: str) -> bool:
+    try:
+        calculate(text)
+    except ValueError:
+        return False
+    return True
+
+
+def simulated_answer(called: list[Called]) -> str:
+    """What was found and worked out, in sentences."""
+    lines = []
+    found = [call for call in called if call["name"] == "search"]
+    hits = {hit["id"]: hit for call in found for hit in call.get("output", [])}
+    for number, hit in enumerate(hits.values(), start=1):
+        first = re.split(r"(?<=[.!?])\s", hit["text"].replace("\n", " "), maxsplit=1)[0]
+        lines.append(f"{hit['title']}: {first} [{number}]")
+    for call in called:
+        if call["name"] != "search" and "output" in call:
+            asked = ", ".join(str(value) for value in call["arguments"].values())
+            lines.append(f"{call['name']}({asked}) = {call['output']}")
+    return "\n".join(lines) or "The documents say nothing about this, and no tool could help."
