@@ -34,8 +34,8 @@ bind = (
     else f"{settings.host}:{settings.port}"
 )
 worker_class = settings.worker_class
-# The log in SQLite has one writing process; more need a shared log.
-workers = 1
+# WEB_CONCURRENCY with a shared log; the log in SQLite has one writing process.
+workers = settings.web_processes
 # Above our own limit of streams, so that health checks and POSTs always find a place.
 worker_connections = (settings.max_streams or 0) + 1000
 threads = settings.threads

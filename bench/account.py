@@ -26,6 +26,8 @@ class Account:
     texts: dict[str, str] = field(default_factory=dict)
     #: What could not be read, or is not as an event must be.
     torn: list[str] = field(default_factory=list)
+    #: Whether a gap that is told, with the state in its place, is no loss.
+    takes_gaps: bool = False
 
     def take(self, envelope: Envelope) -> None:
         """Write down one envelope."""
@@ -68,7 +70,7 @@ class Account:
         # A log has one end, and nothing behind it; what retention keeps is never skipped.
         ends = [number for number, kind in enumerate(self.stored, start=1) if kind in TERMINAL]
         found["torn"] += ends != [len(self.stored)]
-        found["lost"] += self.count("stream.gap")
+        found["lost"] += 0 if self.takes_gaps else self.count("stream.gap")
         return found
 
     @property
@@ -79,7 +81,7 @@ class Account:
     def differs(self, digests: Mapping[int, bytes]) -> int:
         """How many events are not as `digests` has them; merged ones are not compared."""
         single = {last for first, last in self.ranges if first == last}
-        return sum(self.digests[seq] != digests.get(seq) for seq in single)
+        return sum(self.digests[seq] != digests.get(seq) for seq in single if seq in self.digests)
 
     def _fault(self, envelope: Envelope) -> str | None:
         """What is wrong with an envelope, if anything."""
@@ -99,7 +101,26 @@ class Account:
         elif envelope["type"] == "text.reset":
             self.texts[data["item"]] = ""
         elif envelope["type"] == "stream.snapshot":
+            if self.takes_gaps:
+                self._begin_at(data["seq"])
             self.texts = {each["item"]: each["text"] for each in data["job"]["texts"]}
+
+    def leave_out_trimmed(self, log: Iterable[Envelope]) -> None:
+        """Have the base of a log stand for what it has no more: it cannot be compared."""
+        events = [event for event in log if "seq" in event and event["job"] == self.job]
+        first = min((event["seq"] for event in events), default=1)
+        if first > 1 and self.count(*TERMINAL) and self.last < events[-1]["seq"]:
+            # It had all, ended, and the log was mended afterwards.
+            self._begin_at(events[-1]["seq"])
+            self.types.append(events[-1]["type"])
+        elif first > 1:
+            self.digests = {seq: known for seq, known in self.digests.items() if seq >= first}
+
+    def _begin_at(self, seq: int) -> None:
+        """The state after `seq` stands for all before; what was seen behind it is lost."""
+        self.ranges = [(1, seq)] if seq else []
+        self.digests = {}
+        self.types = [kind for kind in self.types if kind not in TERMINAL]
 
 
 def digest(envelope: Envelope) -> bytes:
@@ -110,4 +131,4 @@ def digest(envelope: Envelope) -> bytes:
 
 def digests_of(events: Iterable[Envelope]) -> dict[int, bytes]:
     """A log's digests by seq."""
-    return {event["seq"]: digest(event) for event in events}
+    return {event["seq"]: digest(event) for event in events if "seq" in event}

@@ -72,7 +72,8 @@ class Link:
         """What `read` gives until the end, or until it is cut."""
         while data := read(65536):
             allowed = data[: self._bytes_left]
-            yield allowed
+            if allowed:  # nothing would mean the end to a parser
+                yield allowed
             if self._bytes_left is not None:
                 self._bytes_left = max(0, self._bytes_left - len(data))
                 self.was_cut = self._bytes_left == 0

@@ -139,9 +139,8 @@ class Soak:
 
     def submit(self, number: int) -> None:
         """Start a job and its three readers, however often the server goes away meanwhile."""
-        task = "random-steps" if number % THREADED == 0 else "random-steps-cooperative"
         script = {"bursts": self.plan.bursts, "pause_s": self.plan.pause_s}
-        body = {"task": task, "input": script}
+        body = {"task": self.task_of(number), "input": script}
         headers = {"Idempotency-Key": f"soak-{number}"}
         while time.monotonic() < self._until:
             try:
@@ -152,6 +151,9 @@ class Soak:
             except requests.RequestException:
                 pass
             time.sleep(0.1)
+
+    def task_of(self, number: int) -> str:
+        return "random-steps" if number % THREADED == 0 else "random-steps-cooperative"
 
     def _watch(self, job: str, number: int) -> None:
         address = ("127.0.0.1", self.server.port)

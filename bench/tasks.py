@@ -83,6 +83,31 @@ def _work_a_little() -> None:
     sum(range(20_000))
 
 
+@task("stamped-steps", steps=STEPS, input=Script)
+def stamped_steps(ctx: JobContext, input: Script) -> dict[str, str]:
+    """Random steps of which every word says which attempt has said it."""
+    return {"text": "".join(ctx.step(step, speak_stamped, ctx, input, step) for step in STEPS)}
+
+
+def speak_stamped(ctx: JobContext, script: Script, step: str) -> Iterator[str]:
+    """Yield words in bursts, each with the number of the attempt; return them all."""
+    text = ""
+    for word in (words := speak(ctx, script, step)):
+        stamped = f"[{ctx.attempt}]{word}"
+        text += stamped
+        yield stamped
+    words.close()
+    return text
+
+
+@task("ticking-slowly")
+def ticking_slowly(ctx: JobContext, input: dict[str, Any]) -> None:
+    """Emit a little every two seconds, until it is stopped."""
+    while True:
+        ctx.text("tick ")
+        ctx.sleep(2)
+
+
 class Stamps(BaseModel):
     """How many events, how many a second, and how long nothing is said before."""
 

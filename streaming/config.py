@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -18,11 +19,6 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 
 #: Threads that gthread keeps for requests that are not streams.
 THREAD_RESERVE = 16
-
-#: Settings of what is to come: better refused than silently without effect.
-NOT_YET: Mapping[str, str] = {
-    "REDIS_URL": "keeps its log in SQLite only",
-}
 
 
 def _setting(default: Any, name: str, description: str, **limits: Any) -> Any:
@@ -52,8 +48,23 @@ class Settings(BaseSettings):
     var_dir: Path = _setting(
         Path("var"), "STREAMING_VAR_DIR", "folder of the SQLite file, uploads and artifacts"
     )
+    redis_url: str = _setting(
+        "", "REDIS_URL", "Redis for log, queue and shared state, with any number of processes"
+    )
     log_url: str = _setting(
-        "", "STREAMING_LOG_URL", "where the log is: memory:// or sqlite:///file"
+        "", "STREAMING_LOG_URL", "where the log is: sqlite:///file, redis://… or memory://"
+    )
+    queue_url: str = _setting(
+        "", "STREAMING_QUEUE_URL", "Redis of the job queue; the log's, next database number"
+    )
+    redis_verify: bool = _setting(
+        True, "STREAMING_REDIS_VERIFY", "0: take the certificate of rediss:// unchecked"
+    )
+    blob_dir: Path | None = _setting(
+        None, "STREAMING_BLOB_DIR", "with Redis: folder for files that all machines share"
+    )
+    blob_bytes: int = _setting(
+        64 << 20, "STREAMING_BLOB_BYTES", "bytes of a file that is kept in Redis", ge=1 << 16
     )
     api_keys: CommaList = _setting(
         (), "STREAMING_API_KEYS", "bearer keys, comma-separated; none: loopback only"
@@ -71,7 +82,15 @@ class Settings(BaseSettings):
     jobs_cooperative: int = _setting(
         2000, "STREAMING_JOBS_COOPERATIVE", "jobs at once as greenlets, per process", ge=1
     )
-    queue: int = _setting(1000, "STREAMING_QUEUE", "jobs waiting, per process", ge=0)
+    queue: int = _setting(1000, "STREAMING_QUEUE", "jobs waiting, in all", ge=0)
+    worker_timeout_s: float = _setting(
+        10.0,
+        "STREAMING_WORKER_TIMEOUT_S",
+        "seconds of silence after which a worker's jobs go to another",
+        ge=3,
+        le=600,
+    )
+    app: str = _setting("wsgi:app", "STREAMING_APP", "the Flask app whose tasks a worker runs")
     direct_writes: bool = _setting(
         True,
         "STREAMING_DIRECT_WRITES",
@@ -131,9 +150,6 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, config: Mapping[str, Any] | None = None) -> Settings:
         """Read the environment and, over it, the same names in `config` (a Flask app's)."""
-        for name, instead in NOT_YET.items():
-            if (config or {}).get(name) or os.environ.get(name):
-                raise InvalidSettings(f"{name} is set, but this version {instead}; unset it")
         names = [str(f.validation_alias) for f in cls.model_fields.values()]
         given = {
             name: (config or {})[name] for name in names if (config or {}).get(name) is not None
@@ -178,9 +194,26 @@ class Settings(BaseSettings):
     @field_validator("log_url")
     @classmethod
     def _known_log(cls, url: str) -> str:
-        if url and url != "memory://" and not (url.startswith("sqlite:///") and len(url) > 10):
-            raise ValueError("memory://, sqlite:///relative/path or sqlite:////absolute/path")
+        file = url.startswith("sqlite:///") and len(url) > 10
+        if url and url != "memory://" and not file and not _is_redis(url):
+            raise ValueError(
+                "memory://, sqlite:///relative/path, sqlite:////absolute/path or redis://host"
+            )
         return url
+
+    @field_validator("redis_url", "queue_url")
+    @classmethod
+    def _redis(cls, url: str) -> str:
+        if url and not _is_redis(url):
+            raise ValueError("redis://[:password@]host[:port][/database], or rediss:// for TLS")
+        return url
+
+    @field_validator("app")
+    @classmethod
+    def _module_and_name(cls, app: str) -> str:
+        if not re.fullmatch(r"[\w.]+:\w+", app):
+            raise ValueError("module:name, as gunicorn takes it")
+        return app
 
     @field_validator("llm_base_url")
     @classmethod
@@ -204,7 +237,10 @@ class Settings(BaseSettings):
             given = "port" in self.model_fields_set
             derived["host"] = "0.0.0.0" if given else "127.0.0.1"
         if not self.log_url:
-            derived["log_url"] = f"sqlite:///{self.var_dir / 'streaming.db'}"
+            file = f"sqlite:///{self.var_dir / 'streaming.db'}"
+            derived["log_url"] = self.redis_url or file
+        if not self.queue_url:
+            derived["queue_url"] = _next_database(derived.get("log_url", self.log_url))
         if self.max_streams is None:
             threads = self.threads - THREAD_RESERVE
             derived["max_streams"] = 10_000 if self.worker_class == "gevent" else threads
@@ -224,11 +260,36 @@ class Settings(BaseSettings):
         )
 
     @property
+    def shared(self) -> bool:
+        """Whether any number of processes may serve, and workers run the jobs."""
+        return _is_redis(self.log_url)
+
+    @property
+    def web_processes(self) -> int:
+        """Web processes of this server: one where the log has one writing process."""
+        return self.web_concurrency if self.shared else 1
+
+    @property
     def sqlite_path(self) -> Path | None:
         """The SQLite file, or None with another log."""
         if not self.log_url.startswith("sqlite:///"):
             return None
         return Path(self.log_url.removeprefix("sqlite:///"))
+
+
+def _is_redis(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname)
+
+
+def _next_database(url: str) -> str:
+    """The database number after a Redis URL's; "" for other URLs."""
+    if not _is_redis(url):
+        return ""
+    parts = urlsplit(url)
+    number = parts.path.strip("/") or "0"
+    following = str(int(number) + 1) if number.isdigit() else "1"
+    return urlunsplit(parts._replace(path=f"/{following}"))
 
 
 def is_loopback(host: str) -> bool:

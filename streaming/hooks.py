@@ -51,7 +51,7 @@ def post_worker_init(worker: Any) -> None:
     born = _reloads[0]
     server.succeeded = lambda: _reloads[0] != born
     warn_of_lone_process(server.settings)
-    if worker.cfg.workers > 1:
+    if worker.cfg.workers > 1 and not server.settings.shared:
         raise InvalidSettings(
             f"gunicorn has workers = {worker.cfg.workers}, but the log in SQLite has one writing "
             "process: set workers = 1"

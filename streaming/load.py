@@ -9,6 +9,7 @@ from collections.abc import Callable
 import psutil
 
 from streaming.concurrency import Thread, loop_delay, make_waker
+from streaming.errors import Unavailable
 from streaming.keeper import UNFINISHED
 from streaming.pressure import Pressure, Signals
 from streaming.runners.base import Runner
@@ -93,6 +94,10 @@ class LoadMeter:
             waker.wait(TICK_S)
             try:
                 self._look(max(0.0, time.monotonic() - due))
+            except Unavailable as error:
+                if error.code == "draining":
+                    return
+                logger.debug("the load is measured later: %s", error.detail)
             except Exception:  # whatever it was, the next look must come
                 logger.exception("measuring the load failed")
 
@@ -106,5 +111,5 @@ class LoadMeter:
 
     def _lags(self) -> list[int]:
         rows = self._storage.index.list(statuses=UNFINISHED, limit=LAG_JOBS)
-        viewers = [(row.seq, each) for row in rows for each in self._storage.viewers.of(row.id)]
+        viewers = [(row.seq, each) for row in rows for each in self._storage.viewers.here(row.id)]
         return [max(0, seq - viewer.position) for seq, viewer in viewers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import random
@@ -84,7 +85,8 @@ class JobRegistry:
 
     def start(self) -> None:
         """Take up the jobs that an earlier process left, and look after all from now on."""
-        self.recover()
+        if not self._runner.shared:  # else others run them
+            self.recover()
         self.keeper.start()
 
     def submit(
@@ -243,7 +245,8 @@ class JobRegistry:
     def _end_queued(self, job: str, reason: str | None) -> None:
         """The end of a job that was taken out of the queue before it began."""
         ended = Draft("job.cancelled", {"reason": reason, "usage": None, "partial": None})
-        self._storage.log.append(job, [ended])
+        with contextlib.suppress(LogRefusal, NotFound):  # begun and ended by a worker meanwhile
+            self._storage.log.append(job, [ended])
 
     def _answer(self, row: JobRow, request: str, data: Json) -> JobRow:
         received = self._draft("input.received", {"request": request, "data": data})

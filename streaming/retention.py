@@ -63,8 +63,11 @@ class Retention:
         while True:
             waker.wait(TICK_S)
             try:
-                self.sweep()
+                if self._storage.turn("retention"):
+                    self.sweep()
             except StreamingError as error:
+                if error.code == "draining":
+                    return
                 logger.warning("retention has to wait: %s", error.detail)
             except Exception:  # whatever it was, the next look must come
                 logger.exception("retention failed")

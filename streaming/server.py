@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from streaming.concurrency import (
     Latch,
@@ -22,6 +23,7 @@ from streaming.config import Settings, durable_disk
 from streaming.errors import InUse, InvalidSettings, Unavailable
 from streaming.llm.base import Model
 from streaming.load import LoadMeter
+from streaming.mending import Mending
 from streaming.pressure import TOP, Pressure
 from streaming.registry import JobRegistry
 from streaming.retention import Retention
@@ -35,6 +37,9 @@ from streaming.web.services import Services
 from streaming.web.streams import Streams
 from streaming.web.traffic import Traffic
 from streaming.web.writer import StreamWriter
+
+if TYPE_CHECKING:  # loaded where there is a Redis
+    from streaming.runners.dramatiq import DramatiqRunner, JobQueue
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +108,7 @@ class Server:
         if self.settings.sqlite_path is not None and not durable_disk():
             logger.warning(
                 "this platform's disk does not outlast a restart: jobs are lost then; "
-                "set STREAMING_VAR_DIR to a disk that lasts"
+                "set REDIS_URL, or STREAMING_VAR_DIR to a disk that lasts"
             )
 
     def start_or_wait(self) -> None:
@@ -136,6 +141,7 @@ class Server:
         # 4. Requests that the worker still accepts: jobs that they store are the successor's.
         self._outlast_listener(began)
         # 5. The log last: a successor may open it now.
+        found.runner.close()
         found.storage.close()
         self._ended.open()
 
@@ -145,7 +151,7 @@ class Server:
 
     def _outlast_listener(self, began: float) -> None:
         """gunicorn's gevent worker accepts for up to a second after it is told to leave."""
-        if patched() and self.succeeded():
+        if patched() and (self.succeeded() or self.settings.shared):
             make_waker().wait(began + LISTENER_S - time.monotonic())
 
     def _start_later(self) -> None:
@@ -155,25 +161,54 @@ class Server:
             logger.critical("cannot start: %s", error)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _assemble(self, storage: Storage) -> Services:
-        settings = self.settings
-        snapshots, pressure = Snapshots(storage.log, storage.index), Pressure()
-        shop = Shop(
+    def make_shop(
+        self,
+        storage: Storage,
+        snapshots: Snapshots,
+        *,
+        figures: Callable[[], dict[str, tuple[float, str]]] = dict,
+        level: Callable[[], int] = lambda: 0,
+    ) -> Shop:
+        """What attempts work with, in this process."""
+        return Shop(
             storage=storage,
             snapshots=snapshots,
             tasks=self.tasks,
             model=self._model,
-            max_event_bytes=settings.max_event_bytes,
+            max_event_bytes=self.settings.max_event_bytes,
             base_url=self._base_url,
-            figures=lambda: meter.figures(),
-            level=lambda: pressure.level,
+            figures=figures,
+            level=level,
         )
-        runner = ThreadRunner(
+
+    def _make_runner(
+        self, storage: Storage, make_shop: Callable[[], Shop]
+    ) -> ThreadRunner | DramatiqRunner:
+        settings = self.settings
+        if settings.shared:
+            from streaming.runners.dramatiq import DramatiqRunner
+
+            return DramatiqRunner(make_queue(settings), storage, limit=settings.queue)
+        shop = make_shop()
+        return ThreadRunner(
             lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
             threads=settings.jobs,
             greenlets=settings.jobs_cooperative,
             queue=settings.queue,
             succeeded=lambda: self.succeeded(),
+        )
+
+    def _assemble(self, storage: Storage) -> Services:
+        settings = self.settings
+        snapshots, pressure = Snapshots(storage.log, storage.index), Pressure()
+        runner = self._make_runner(
+            storage,
+            lambda: self.make_shop(
+                storage,
+                snapshots,
+                figures=lambda: meter.figures(),
+                level=lambda: pressure.level,
+            ),
         )
         registry = JobRegistry(
             storage=storage,
@@ -221,6 +256,7 @@ class Server:
         for part in (runner, registry, streams, retention, meter):
             part.start()
         Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
+        Mending(storage, snapshots).start()
         return Services(
             settings=settings,
             storage=storage,
@@ -255,9 +291,18 @@ class Server:
             waker.wait(LOOK_S)
 
 
+def make_queue(settings: Settings) -> JobQueue:
+    """The queue of jobs in Redis, not yet started."""
+    from streaming.runners.dramatiq import JobQueue
+    from streaming.storage.redis.connection import Server as RedisServer
+
+    redis = RedisServer(settings.queue_url, verify=settings.redis_verify)
+    return JobQueue(redis, timeout_s=settings.worker_timeout_s)
+
+
 def warn_of_lone_process(settings: Settings) -> None:
     """Without a shared log there is one web process, whatever the platform asks for."""
-    if settings.web_concurrency > 1:
+    if settings.web_concurrency > settings.web_processes:
         logger.warning(
             "WEB_CONCURRENCY=%d is ignored: several processes need a shared log (REDIS_URL)",
             settings.web_concurrency,

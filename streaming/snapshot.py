@@ -17,6 +17,8 @@ from streaming.summary import Summary, advance, blank
 #: Folds kept, and characters of text in them: whichever is reached first drops the oldest.
 CACHED_FOLDS = 512
 CACHED_TEXT = 32 << 20
+#: Attempts lost in a row that make a job suspicious of having killed its worker.
+SUSPICIOUS = 2
 #: Locks that keep two readers from folding the same log at once.
 STRIPES = 64
 
@@ -254,7 +256,7 @@ class Snapshots:
         last: int | None = None
         while last is None or state.seq < last:
             page = self._log.page(job, state.seq, 500)
-            if page.base > state.seq:
+            if page.base > state.seq or page.last < state.seq:  # trimmed, or lost by storage
                 state = self._start(job)
                 continue
             for event in page.events:

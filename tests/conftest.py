@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from streaming.snapshot import Snapshots
+from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
+from streaming.storage.redis import RedisStorage
 from streaming.tasks.registry import Task
 from tests.gate import Gate, held_at
+from tests.redis_server import RedisServer
+from tests.storage.conftest import STORAGES
 
 # How long an example takes says nothing on a machine under load.
 settings.register_profile(
@@ -43,3 +48,30 @@ def gate() -> Iterator[Gate]:
 def held(gate: Gate) -> Task:
     """A task that runs until the gate opens."""
     return held_at(gate)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for all tests that do not break it."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def make_redis(redis_server: RedisServer) -> Callable[..., RedisStorage]:
+    """Makes storages, not yet open, on one empty server: each is a process's."""
+    with redis_server.client() as client:
+        client.flushall()
+    return lambda **options: RedisStorage(redis_server.url, **options)
+
+
+@pytest.fixture(params=[*STORAGES, "redis"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """Each storage, open and empty."""
+    if request.param == "redis":
+        opened: Storage = request.getfixturevalue("make_redis")()
+    else:
+        opened = STORAGES[request.param](tmp_path)
+    opened.open(timeout=1)
+    yield opened
+    opened.close()

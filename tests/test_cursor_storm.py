@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -13,20 +12,11 @@ from streaming.cursor import Cursor
 from streaming.snapshot import Snapshots
 from streaming.storage.base import Storage
 from tests.jobs import completed, delta, new_job, reset, said
-from tests.storage.conftest import STORAGES
 from tests.threads import TIMEOUT_S, Background
 from tests.transports import TRANSPORTS, Client
 
 #: Appends to each job, and readers of them all.
 APPENDS, READERS = 80, 6
-
-
-@pytest.fixture(params=STORAGES.values(), ids=STORAGES.keys())
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    opened: Storage = request.param(tmp_path)
-    opened.open(timeout=1)
-    yield opened
-    opened.close()
 
 
 class Storm:

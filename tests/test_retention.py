@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from pathlib import Path
-
-import pytest
 
 from streaming.cursor import Cursor
 from streaming.retention import FILES_S, Retention
@@ -15,7 +11,6 @@ from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from tests.clocks import Clock
 from tests.jobs import artifact, completed, delta, ended_job, events_of, new_job, seqs
-from tests.storage.conftest import STORAGES
 from tests.threads import eventually
 
 
@@ -256,12 +251,7 @@ def test_it_sweeps_by_itself(memory: MemoryStorage) -> None:
     eventually(lambda: job not in keeper.kept())
 
 
-@pytest.mark.parametrize("make", STORAGES.values(), ids=STORAGES.keys())
-def test_every_storage_is_kept_within_its_limits(
-    make: Callable[[Path], Storage], tmp_path: Path
-) -> None:
-    storage = make(tmp_path)
-    storage.open(timeout=1)
+def test_every_storage_is_kept_within_its_limits(storage: Storage) -> None:
     keeper = Keeper(storage, events=8, size=60_000)
     for number in range(12):
         large_job(storage, ended=number % 3 == 0)
@@ -274,4 +264,3 @@ def test_every_storage_is_kept_within_its_limits(
     for row in storage.index.list():
         assert row.seq - row.base <= 8
         assert len(Snapshots(storage.log, storage.index).public(row.id)["text"]) == 10_000
-    storage.close()

@@ -78,7 +78,8 @@ def _missing(found: Services) -> list[str]:
     checks = {
         "draining": found.streams.draining,
         f"storage: {fault}": fault is not None,
-        f"all {load.threads} job threads are stuck": load.stuck >= load.threads,
+        "no worker runs jobs: start one (python -m streaming.worker)": not load.threads,
+        f"all {load.threads} job threads are stuck": 0 < load.threads <= load.stuck,
     }
     return [text for text, holds in checks.items() if holds]
 
@@ -87,7 +88,9 @@ def _notes(found: Services) -> list[str]:
     load = found.runner.load()
     checks = {
         f"{load.stuck} job threads are stuck": load.stuck > 0,
-        "jobs are lost at every restart: this platform's disk does not last": not durable_disk(),
+        "jobs are lost at every restart: this platform's disk does not last": (
+            found.settings.sqlite_path is not None and not durable_disk()
+        ),
         f"pressure level {found.pressure.level}: {found.pressure.why}": found.pressure.level > 0,
         "jobs are lost at every restart: the log is in memory": not found.storage.durable,
     }

@@ -23,7 +23,7 @@ from streaming.errors import (
     Unavailable,
     problem,
 )
-from streaming.events import Draft, Json, dumps
+from streaming.events import TERMINAL, Draft, Json, dumps
 from streaming.llm.base import Model
 from streaming.snapshot import Snapshot, Snapshots
 from streaming.stopping import StopSignal
@@ -73,6 +73,8 @@ class Attempt:
         self._clock = clock
         self._log = shop.storage.log
         self._number: int | None = None
+        #: Over without an end of the job: a later attempt is to go on, and nobody has begun it.
+        self.left = False
         self._context: JobContext | None = None
         #: On `clock`: when its running time is over, waiting for people left out.
         self._deadline: float | None = None
@@ -85,6 +87,7 @@ class Attempt:
             logger.info("job %s goes on without this attempt: %s", self.job, refusal.detail)
         except Unavailable as error:
             logger.warning("job %s is left to a later attempt: %s", self.job, error.detail)
+            self.left = True
 
     def ask_to_stop(self, reason: Stop) -> None:
         """Unwind the task; from any thread."""
@@ -179,6 +182,7 @@ class Attempt:
         else:
             ending = self._completed(output)
         self._append(ending)
+        self.left = ending[-1].type not in TERMINAL
 
     def _ending(self, error: BaseException) -> list[Draft]:
         """The events that end an attempt that was stopped or has failed."""

@@ -23,6 +23,9 @@ class Load:
 class Runner(ABC):
     """Runs jobs, each attempt once, within limits."""
 
+    #: Whether other processes queue and run jobs, too: what is not known here is not lost.
+    shared = False
+
     @abstractmethod
     def reserve(self, *, cooperative: bool) -> int:
         """A place for a new job: 0 = it starts at once, else its position. `TooMany` when full.
@@ -62,3 +65,7 @@ class Runner(ABC):
     @abstractmethod
     def drain(self, *, finish_s: float, unwind_s: float) -> None:
         """Start nothing more; let jobs finish for `finish_s`, then unwind them for `unwind_s`."""
+
+    def close(self) -> None:
+        """Let go of what it holds, when nothing is submitted any more."""
+        return

@@ -54,6 +54,7 @@ class ThreadRunner(Runner):
         greenlets: int,
         queue: int,
         succeeded: Callable[[], bool] = lambda: False,
+        ended: Callable[[Attempt], object] = lambda _: None,
         stop_grace_s: float = STOP_GRACE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +62,8 @@ class ThreadRunner(Runner):
         self._queue = queue
         #: Whether another process will take up what is stored while this one leaves.
         self._succeeded = succeeded
+        #: Told of each attempt that is over, when its thread has returned.
+        self._tell_ended = ended
         self._stop_grace_s = stop_grace_s
         self._clock = clock
         self._lock = native_lock()
@@ -133,6 +136,11 @@ class ThreadRunner(Runner):
             lanes = (self._threads, self._greenlets)
             return job in self._attempts or any(job in lane.waiting for lane in lanes)
 
+    def jobs(self) -> set[str]:
+        """The jobs that run here."""
+        with self._lock:
+            return set(self._attempts)
+
     def load(self) -> Load:
         with self._lock:
             return Load(
@@ -193,6 +201,7 @@ class ThreadRunner(Runner):
                 self._stuck.discard(attempt.job)
                 logger.warning("the code of job %s has returned at last", attempt.job)
             lane.running -= 1
+        self._tell_ended(attempt)
         self._dispatch(lane)
 
     def _wait_for_end(self, timeout_s: float) -> bool:

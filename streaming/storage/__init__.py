@@ -10,6 +10,17 @@ from streaming.storage.sqlite import SqliteStorage
 
 def make_storage(settings: Settings) -> Storage:
     """The storage that `STREAMING_LOG_URL` names, not yet open."""
+    if settings.shared:
+        from streaming.storage.redis import RedisStorage
+
+        return RedisStorage(
+            settings.log_url,
+            verify=settings.redis_verify,
+            blobs=settings.blob_dir,
+            blob_bytes=settings.blob_bytes,
+            tombstone_s=settings.retention_s,
+            resources=settings.resources,
+        )
     if settings.sqlite_path is None:
         return MemoryStorage(tombstone_s=settings.retention_s, resources=settings.resources)
     return SqliteStorage(

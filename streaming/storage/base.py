@@ -376,6 +376,9 @@ class Viewer:
 class Viewers(ABC):
     """Who watches which job, over all processes."""
 
+    #: Seconds after which the coming of a viewer is known everywhere.
+    lag_s = 0.0
+
     @abstractmethod
     def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
         """A viewer has come, who is at `position()` whenever that is asked; the id for `leave`."""
@@ -387,6 +390,10 @@ class Viewers(ABC):
     @abstractmethod
     def of(self, job: str) -> list[Viewer]:
         """Who watches now."""
+
+    def here(self, job: str) -> list[Viewer]:
+        """Those of them who watch through this process."""
+        return self.of(job)
 
     @abstractmethod
     def absent_s(self, job: str) -> float:
@@ -437,6 +444,26 @@ class Leases(ABC):
         """The declared pools, by name."""
 
 
+class Mender(ABC):
+    """For storages that may lose what they have acknowledged: so that nobody misses it unaware.
+
+    A torn log goes on behind all that was ever seen of it. Nobody's position is at its new base:
+    every reader is told of the gap and given the state of what is left.
+    """
+
+    @abstractmethod
+    def torn(self) -> Mapping[str, int]:
+        """Jobs whose log has lost events, with the last seq that readers may have seen."""
+
+    @abstractmethod
+    def mend(self, job: str, base: bytes, *, at: int, seq: int, end: Draft | None) -> None:
+        """Have the log begin behind `seq`; `base` is the fold of what is left.
+
+        `end` is the terminal event of a log that is closed: it comes behind the base. `at` is the
+        log's present end; when it has moved, nothing happens and the log stays torn.
+        """
+
+
 class Storage(ABC):
     """All that a server keeps, opened and closed together."""
 
@@ -445,6 +472,8 @@ class Storage(ABC):
     blobs: Blobs
     viewers: Viewers
     leases: Leases
+    #: None where nothing that was acknowledged is lost.
+    mender: Mender | None = None
     #: Whether what is acknowledged outlasts the process.
     durable: bool
 
@@ -459,6 +488,14 @@ class Storage(ABC):
     @abstractmethod
     def size(self) -> int:
         """Bytes of all jobs, as their rows count them."""
+
+    def turn(self, what: str) -> bool:  # noqa: ARG002 - one process has every turn
+        """Whether this process is the one that does `what` for all, until it is asked again.
+
+        For work that is to be done once but may be done twice: a new holder may begin before
+        the old one has noticed. `Unavailable` when storage is away.
+        """
+        return True
 
     @abstractmethod
     def appended(self) -> int:

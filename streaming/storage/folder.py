@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -59,10 +61,13 @@ class FolderBlobs(Blobs):
                 size = sum(file.stat().st_size for file in path.iterdir())
                 yield Folder(path.name, path.stat().st_mtime, size)
 
-    def clean(self) -> None:
-        """Drop what a process that died has half written."""
+    def clean(self, *, age_s: float = 0.0) -> None:
+        """Drop what a process that died has half written, longer ago than `age_s`."""
+        now = time.time()
         for part in self._root.glob(".part-*"):
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # finished or dropped by another process
+                if now - part.stat().st_mtime >= age_s:
+                    part.unlink()
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

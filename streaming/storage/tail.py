@@ -6,6 +6,7 @@ must not know who reads.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ CLOSED_TAILS = 500
 class Tail:
     """One log's newest events. Its row and events change together, under its lock."""
 
-    __slots__ = ("_events", "_keep", "_lock", "_size", "_wakers", "row")
+    __slots__ = ("__weakref__", "_events", "_keep", "_lock", "_size", "_wakers", "row")
 
     def __init__(self, row: JobRow, *, keep: bool) -> None:
         self.row = row
@@ -45,13 +46,32 @@ class Tail:
         with self._lock:
             if row.seq >= self.row.seq:
                 self.row = row
-            self._events.extend(events)
-            self._size += sum(len(event.json) for event in events)
-            if not self._keep and (len(self._events) > 2 * TAIL_EVENTS or self._size > TAIL_BYTES):
-                self._shrink()
-            moved = bool(events) or row.closed or row.expired
-            wakers = self._wakers if moved else set()
-            self._wakers = set() if moved else self._wakers
+            wakers = self._take(events, moved=bool(events) or row.closed or row.expired)
+        wake_all(wakers)
+
+    def follow(
+        self, events: Sequence[Event], after: Callable[[JobRow, Sequence[Event]], JobRow]
+    ) -> bool:
+        """`publish` for a log that several processes write, told in any order and twice.
+
+        `after` gives the row behind the events that are new. False when some before them are
+        missing: nothing is shown then.
+        """
+        with self._lock:
+            fresh = [event for event in events if event.seq > self.row.seq]
+            if fresh and fresh[0].seq != self.row.seq + 1:
+                return False
+            if fresh:
+                self.row = after(self.row, fresh)
+            wakers = self._take(fresh, moved=bool(fresh))
+        wake_all(wakers)
+        return True
+
+    def restart(self, row: JobRow) -> None:
+        """Show a row that does not follow from the last: the log was cut, or has lost events."""
+        with self._lock:
+            self.row, self._events, self._size = row, [], 0
+            wakers = self._take((), moved=True)
         wake_all(wakers)
 
     def trim(self, base: int) -> None:
@@ -86,6 +106,15 @@ class Tail:
     def unwatch(self, waker: Wakeable) -> None:
         with self._lock:
             self._wakers.discard(waker)
+
+    def _take(self, events: Sequence[Event], *, moved: bool) -> set[Wakeable]:
+        self._events.extend(events)
+        self._size += sum(len(event.json) for event in events)
+        if not self._keep and (len(self._events) > 2 * TAIL_EVENTS or self._size > TAIL_BYTES):
+            self._shrink()
+        wakers = self._wakers if moved else set()
+        self._wakers = set() if moved else self._wakers
+        return wakers
 
     def _shrink(self) -> None:
         size, start = 0, len(self._events)
@@ -143,9 +172,13 @@ class Tails:
         tail = self.add(row)
         tail.publish(row, events)
         if row.closed:
-            with self._lock:
-                self._live.pop(row.id, None)
-                self._place(row, tail)
+            self.settle(tail)
+
+    def settle(self, tail: Tail) -> None:
+        """Keep the tail of a log that is closed only while it is among the last used."""
+        with self._lock:
+            self._live.pop(tail.row.id, None)
+            self._place(tail.row, tail)
 
     def rows(self) -> list[JobRow]:
         """The rows of the jobs in memory: all that go on, and some others."""
@@ -160,6 +193,33 @@ class Tails:
             tail = self._live.pop(job, None) or self._closed.pop(job, None)
         if tail is not None:
             tail.publish(replace(tail.row, expired=True), ())
+
+    def forget(self, job: str) -> None:
+        """Keep the tail no longer: nobody tells it of what happens to the log."""
+        with self._lock:
+            self._live.pop(job, None)
+            self._closed.pop(job, None)
+
+    def let_go(self, job: str) -> bool:
+        """Forget the tail of a log that goes on, unless somebody holds it; whether it is gone.
+
+        A reader may hold a tail and not wait at it, while it sends what is long past.
+        """
+        with self._lock:
+            tail = self._live.pop(job, None)
+            if tail is None:
+                return True
+            held = weakref.ref(tail)
+            del tail
+            tail = held()
+            if tail is not None:
+                self._live[job] = tail
+            return tail is None
+
+    def closed(self) -> list[str]:
+        """Jobs whose closed logs are in memory."""
+        with self._lock:
+            return list(self._closed)
 
     def _add(self, row: JobRow) -> Tail:
         tail = self._live.get(row.id) or self._closed.get(row.id)

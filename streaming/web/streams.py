@@ -16,7 +16,7 @@ from flask import request
 
 from streaming.concurrency import Waker, make_waker, native_lock, wake_all
 from streaming.cursor import Cursor, Delivery
-from streaming.errors import NotFound
+from streaming.errors import NotFound, Unavailable
 from streaming.events import Json
 from streaming.pressure import TOP, Pressure
 from streaming.storage.base import Storage
@@ -31,6 +31,9 @@ from streaming.wire import Form
 LISTEN_S = 0.05
 #: Seconds after which a client is asked to come back; spread, so that they do not come together.
 RETRY_S = (1.0, 3.0)
+
+#: Seconds between tries to read on while storage is away.
+AWAY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,11 @@ class Stream:
             if told is not None:
                 yield [told]
             until_beat = self._quiet_since + self._streams.heartbeat_s - self._clock()
-            found = self._next(until_beat)
+            try:
+                found = self._next(until_beat)
+            except Unavailable:  # `degraded_news` tells of it; the reader stays, and reads on later
+                self.waker.wait(self._patience(min(until_beat, AWAY_S)))
+                found = []
             began = self._clock()
             if found or self._two_way:
                 yield found

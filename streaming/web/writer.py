@@ -157,6 +157,11 @@ class Channel:
         """Whether the line is on loan."""
         return line in self._lines
 
+    def has(self, after: int, end: int) -> bool:
+        """Whether the log still has what lies between: it may be trimmed, or have lost events."""
+        row = self._live.row
+        return row.base <= after and end <= row.seq
+
     def wake(self) -> None:
         """The log has moved; called by whoever appends to it."""
         if not self.rung:
@@ -197,11 +202,11 @@ class Channel:
     def _next_page(self) -> Page | None:
         """What is behind `position`, in memory; None when storage has to be asked."""
         fetched, limit = self._fetched, self._writer.write_events
-        if fetched is not None:
+        if fetched is not None and self.has(self.position, fetched.events[-1].seq):
             start = self.position + 1 - fetched.events[0].seq
             if 0 <= start < len(fetched.events):
                 return replace(fetched, events=fetched.events[start : start + limit])
-            self._fetched = None
+        self._fetched = None
         return self._live.page(self.position, limit)
 
     def _fetch(self) -> None:
@@ -332,8 +337,9 @@ class StreamWriter:
             del self._channels[channel.job, channel.form]
 
     def kept(self, channel: Channel, after: int) -> Chunk | None:
-        """A chunk that was made before."""
-        return self._kept.get((channel, after, self.level()))
+        """A chunk that was made before, if the log still has what is in it."""
+        chunk = self._kept.get((channel, after, self.level()))
+        return chunk if chunk is not None and channel.has(after, chunk.end) else None
 
     def keep(self, channel: Channel, after: int, chunk: Chunk) -> None:
         """Keep a chunk for those who are behind."""

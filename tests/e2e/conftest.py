@@ -1,10 +1,11 @@
-"""Servers for the end-to-end tests: all of them once under each of gunicorn's worker classes.
+"""Servers for the end-to-end tests: under each of gunicorn's worker classes, and on Redis.
 
 A server of a kind lives as long as the tests of its worker class; `new_server` makes others.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +15,9 @@ import pytest
 
 from examples.openai_server import ModelServer
 from tests.e2e.clients import READERS, Api, Reader
+from tests.e2e.cluster import Cluster
 from tests.e2e.server import Server
+from tests.redis_server import RedisServer
 
 #: What the model's server asks for.
 MODEL_KEY = "sk-model-key-123"
@@ -23,34 +26,51 @@ MODEL_KEY = "sk-model-key-123"
 NewServer = Callable[..., Server]
 
 
-@pytest.fixture(scope="session", params=["gevent", "gthread"])
+#: The kinds of deployment: one process of a worker class, or web processes and a worker on Redis.
+KINDS = ("gevent", "gthread", "redis")
+#: Database numbers of the tests' Redis: each deployment has two.
+DATABASES = 400
+
+
+@pytest.fixture(scope="session", params=KINDS)
 def worker_class(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="session")
-def lasting_server(
+def make_server(
     worker_class: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[NewServer]:
+) -> Iterator[Callable[..., Server]]:
+    """Makes a server of the present kind, not yet started, in a folder of its own."""
     with ExitStack() as stack:
+        redis: list[RedisServer] = []
+        numbers = itertools.count(step=2)
 
         def make(**settings: Any) -> Server:
             folder = tmp_path_factory.mktemp("server")
-            return stack.enter_context(Server(folder, worker_class, **settings))
+            if worker_class != "redis":
+                return Server(folder, worker_class, **settings)
+            if not redis:
+                server = RedisServer(
+                    tmp_path_factory.mktemp("redis"), "--databases", str(DATABASES)
+                )
+                redis.append(stack.enter_context(server))
+            return Cluster(folder, redis[0].url_of(next(numbers)), **settings)
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def lasting_server(make_server: NewServer) -> Iterator[NewServer]:
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(make_server(**settings))
 
 
 @pytest.fixture
-def new_server(worker_class: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewServer]:
+def new_server(make_server: NewServer) -> Iterator[NewServer]:
     """For tests that start, end or break a server, or need settings of their own."""
     with ExitStack() as stack:
-
-        def make(**settings: Any) -> Server:
-            folder = tmp_path_factory.mktemp("server")
-            return stack.enter_context(Server(folder, worker_class, **settings))
-
-        yield make
+        yield lambda **settings: stack.enter_context(make_server(**settings))
 
 
 @pytest.fixture(scope="session")
@@ -84,8 +104,9 @@ def rotating(lasting_server: NewServer) -> Server:
 
 @pytest.fixture(scope="session")
 def narrow(lasting_server: NewServer) -> Server:
-    """Two streams, one job, one in the queue, small bodies."""
+    """Two streams, one job, one in the queue, small bodies; one web process on Redis, too."""
     return lasting_server(
+        WEB_CONCURRENCY=1,
         STREAMING_MAX_STREAMS=2,
         STREAMING_JOBS=1,
         STREAMING_QUEUE=1,

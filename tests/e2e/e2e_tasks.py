@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -278,6 +279,12 @@ def chorus_then_asking(ctx: JobContext, input: Chorus) -> None:
     for _ in range(input.times):
         ctx.text(input.word)
     ctx.ask("Is it good?")
+
+
+@task("killing")
+def killing(ctx: JobContext, input: dict[str, Any]) -> None:
+    """End the whole process."""
+    os._exit(9)
 
 
 class Flood(BaseModel):

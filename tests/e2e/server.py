@@ -51,12 +51,16 @@ class Server:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the process, without waiting for it."""
+        self._process = self._start(procfile_command("web"))
+        return self._process
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
         settings = {name: str(value) for name, value in self._settings.items()}
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                procfile_command(),
+            return subprocess.Popen(
+                command,
                 cwd=ROOT,
                 env=environment | settings | {"PATH": path},
                 stdin=subprocess.DEVNULL,
@@ -64,7 +68,6 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        return self._process
 
     def start(self) -> Self:
         """Start it, and wait until it is ready."""
@@ -136,13 +139,13 @@ class Server:
             self.kill()
 
 
-def procfile_command() -> list[str]:
-    """What the Procfile runs for `web`."""
+def procfile_command(process: str = "web") -> list[str]:
+    """What the Procfile runs for a kind of process."""
     for line in (ROOT / "Procfile").read_text().splitlines():
         kind, _, command = line.partition(":")
-        if kind == "web":
+        if kind == process:
             return shlex.split(command)
-    raise AssertionError("the Procfile has no web process")
+    raise AssertionError(f"the Procfile has no {process} process")
 
 
 def free_port() -> int:

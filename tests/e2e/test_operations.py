@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from contextlib import closing
 
+from requests import Response
+
 from tests.e2e.clients import Api, read_sse
+from tests.e2e.server import Server
+from tests.e2e.waiting import eventually
 
 ROUTES = {
     "/v1/tasks": {"get"},
@@ -27,18 +31,23 @@ def test_the_process_is_alive_and_ready(api: Api) -> None:
     assert api.get("/readyz").json()["ready"] is True
 
 
-def test_metrics_count_open_streams_and_running_jobs(api: Api) -> None:
+def test_metrics_count_open_streams_and_running_jobs(narrow: Server) -> None:
+    api = narrow.api
     job = api.submit("asking")
 
     with closing(read_sse(api, job)) as events:
         next(events)
         api.reach(job, "waiting_for_input")
-        shown = api.get("/metrics")
+        shown = eventually(lambda: with_running_jobs(api), "a job that runs is counted")
 
     assert shown.headers["Content-Type"].startswith("text/plain")
     assert re.search(r"^streaming_open_streams\{.*sse.*\} 1\.0$", shown.text, re.MULTILINE)
-    assert re.search(r"^streaming_jobs_running [1-9]", shown.text, re.MULTILINE)
     api.cancel(job)
+
+
+def with_running_jobs(api: Api) -> Response | None:
+    shown = api.get("/metrics")
+    return shown if re.search(r"^streaming_jobs_running [1-9]", shown.text, re.MULTILINE) else None
 
 
 def test_the_openapi_document_describes_every_route(api: Api) -> None:

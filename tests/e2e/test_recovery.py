@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.clients import READERS, Api, Envelope, Json, Reader
+from tests.e2e.conftest import NewServer
 from tests.e2e.reading import assert_ended, assert_whole, of_type, texts, types_of, upto
 from tests.e2e.server import Server
 
@@ -26,10 +27,10 @@ def kill_all(server: Server) -> None:
 
 #: Ways in which a server loses its jobs.
 LOSSES: dict[str, Callable[[Server], None]] = {
-    "worker-killed": Server.kill_worker,
+    "worker-killed": lambda server: server.kill_worker(),
     "all-killed": kill_all,
     "restarted": restart,
-    "reloaded": Server.reload,
+    "reloaded": lambda server: server.reload(),
 }
 
 
@@ -51,10 +52,10 @@ class Survivors:
 
 @pytest.fixture(scope="module", params=LOSSES.values(), ids=LOSSES.keys())
 def survivors(
-    request: pytest.FixtureRequest, worker_class: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, make_server: NewServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Survivors]:
-    folder = tmp_path_factory.mktemp("server")
-    with Server(folder, worker_class, STREAMING_DRAIN_S=1, STREAMING_JOBS=6) as server:
+    folder = tmp_path_factory.mktemp("runs")
+    with make_server(STREAMING_DRAIN_S=1, STREAMING_JOBS=6) as server:
         api, runs = server.start().api, folder / "runs"
         jobs = {
             "ended": api.run("making", {"name": "a.txt", "versions": ["kept"]})["id"],

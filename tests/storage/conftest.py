@@ -1,11 +1,9 @@
-"""The storages that the contract suite runs on: a new one is a name and a function here."""
+"""The storages that need no server; the contract suite runs on these and on Redis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
@@ -17,17 +15,9 @@ def make_sqlite(folder: Path) -> SqliteStorage:
     return SqliteStorage(folder / "streaming.db", blobs=folder / "blobs")
 
 
-#: Each makes a storage that is not yet open; what it keeps on a disk is in the folder.
+#: Storages that need no server. Each function makes one that is not yet open; what it keeps on
+#: a disk is in the folder.
 STORAGES: dict[str, Callable[[Path], Storage]] = {
     "memory": lambda _: MemoryStorage(),
     "sqlite": make_sqlite,
 }
-
-
-@pytest.fixture(params=STORAGES.values(), ids=STORAGES.keys())
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """Each storage, open and empty."""
-    opened: Storage = request.param(tmp_path)
-    opened.open(timeout=1)
-    yield opened
-    opened.close()

@@ -113,3 +113,16 @@ def test_a_file_that_cannot_be_read_is_told_as_storage_away(storage: SqliteStora
         storage.index.list()
 
     assert refused.value.code == "storage_away"
+
+
+def test_a_tail_that_somebody_holds_is_not_let_go() -> None:
+    row = first_row(submission())
+    tails = Tails({row.id: row}.get)
+    held = tails.get(row.id)
+
+    assert not tails.let_go(row.id)
+    assert tails.get(row.id) is held
+
+    del held
+    assert tails.let_go(row.id)
+    assert tails.find(row.id) is None

@@ -1,0 +1,147 @@
+"""Storage in Redis: one stream per job, shared by any number of processes and machines."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from streaming.concurrency import Latch, Thread, make_waker
+from streaming.errors import InvalidSettings, Unavailable
+from streaming.storage.base import Blobs, Storage
+from streaming.storage.folder import FolderBlobs
+from streaming.storage.leases import LocalLeases
+from streaming.storage.redis.blobs import RedisBlobs
+from streaming.storage.redis.connection import Server, explain
+from streaming.storage.redis.follower import Follower
+from streaming.storage.redis.index import RedisIndex
+from streaming.storage.redis.link import Link
+from streaming.storage.redis.log import RedisLog
+from streaming.storage.redis.memberships import Memberships
+from streaming.storage.redis.mender import RedisMender
+from streaming.storage.redis.rows import Rows
+from streaming.storage.redis.turns import Turns
+from streaming.storage.redis.viewers import RedisViewers
+from streaming.storage.redis.writer import Writer
+
+#: Seconds for which a start waits for Redis, and between two tries.
+START_S, RETRY_S = 20.0, 0.25
+#: Seconds after which a half-written file in a shared folder is nobody's any more.
+HALF_WRITTEN_S = 86400.0
+#: Seconds between two looks whether the indexes are as the rows say.
+REPAIR_S = 300.0
+
+
+class RedisStorage(Storage):
+    """Shared by many processes; as durable as the Redis server is set to be."""
+
+    durable = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        verify: bool = True,
+        prefix: str = "streaming",
+        blobs: Path | None = None,
+        blob_bytes: int = 64 << 20,
+        patience_s: float = 300.0,
+        tombstone_s: float = 86400.0,
+        start_s: float = START_S,
+        resources: Mapping[str, int] | None = None,
+    ) -> None:
+        """`blobs`: a folder that all machines share; without one, blobs are in Redis too."""
+        self._server = server = Server(url, verify=verify, prefix=prefix)
+        self._start_s = start_s
+        process = os.urandom(6).hex()
+        self._link = Link(server, name="redis-link")
+        rows = Rows(self._link, server.keys)
+        self._memberships = Memberships(self._link, rows, server.keys)
+        self._follower = Follower(server, self._link, rows, process=process)
+        self._writer = Writer(
+            server,
+            process=process,
+            published=self._follower.offer,
+            memberships=self._memberships,
+            lost=self._follower.lost,
+        )
+        self.index = RedisIndex(
+            self._link,
+            rows,
+            server.keys,
+            memberships=self._memberships,
+            follower=self._follower,
+            tombstone_s=tombstone_s,
+        )
+        self.log = RedisLog(
+            self._link,
+            rows,
+            server.keys,
+            writer=self._writer,
+            follower=self._follower,
+            memberships=self._memberships,
+            patience_s=patience_s,
+        )
+        self.mender = RedisMender(
+            self._link,
+            rows,
+            server.keys,
+            follower=self._follower,
+            memberships=self._memberships,
+        )
+        self.blobs: Blobs = (
+            FolderBlobs(blobs)
+            if blobs is not None
+            else RedisBlobs(self._link, server.keys, limit=blob_bytes)
+        )
+        self.viewers = self._viewers = RedisViewers(self._link, server.keys, process=process)
+        #: Of this process alone: units are not counted over processes yet.
+        self.leases = LocalLeases(resources)
+        self._turns = Turns(self._link, server.keys, process=process)
+        self._closed = Latch()
+
+    def open(self, *, timeout: float) -> None:
+        """`InvalidSettings` when it is not reachable in time, or not fit for logs."""
+        until = time.monotonic() + max(timeout, self._start_s)
+        waker = make_waker()
+        while True:
+            try:
+                self._server.check()
+                break
+            except Unavailable as error:
+                if time.monotonic() > until:
+                    raise InvalidSettings(
+                        f"Redis at {self._server.shown} is not there: {explain(error)}. "
+                        "Start it, or set REDIS_URL."
+                    ) from error
+                waker.wait(RETRY_S)
+        if isinstance(self.blobs, FolderBlobs):
+            self.blobs.clean(age_s=HALF_WRITTEN_S)
+        for part in (self._link, self._writer, self._follower, self._viewers):
+            part.start()
+        Thread(self._repair, name="redis-repair").start()
+
+    def close(self) -> None:
+        self._closed.open()
+        self._turns.release()
+        self._viewers.stop()  # others must not count our viewers any longer
+        self._writer.stop()
+        self._follower.stop()
+        self._link.stop()
+
+    def appended(self) -> int:
+        return self._writer.appended
+
+    def turn(self, what: str) -> bool:
+        return self._turns.mine(what)
+
+    def size(self) -> int:
+        return self._memberships.size()
+
+    def fault(self) -> str | None:
+        return self._writer.fault or self._follower.fault
+
+    def _repair(self) -> None:
+        while not self._closed.wait(REPAIR_S):
+            self._memberships.repair_in_turn()

@@ -1,0 +1,161 @@
+"""The Redis server: how to reach it, whether it is fit to keep logs, and when it is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from streaming.errors import InvalidSettings, Unavailable
+from streaming.storage.redis.keys import Keys
+from streaming.storage.redis.scripts import SCRIPTS
+
+logger = logging.getLogger(__name__)
+
+#: A command and its arguments.
+Command = tuple[Any, ...]
+
+#: The oldest version that it was tried with.
+OLDEST = (7, 0)
+#: The version of what is kept; a server with a newer one is left alone.
+FORMAT = 1
+#: Seconds to connect, and to wait for an answer.
+CONNECT_S, ANSWER_S = 3.0, 5.0
+#: What a server answers that is there, but does not take what it is given at present.
+AWAY = ("OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
+
+
+class Server:
+    """Makes connections to one Redis server. Each belongs to the thread that uses it."""
+
+    def __init__(self, url: str, *, verify: bool = True, prefix: str = "streaming") -> None:
+        """Without `verify`, a certificate that nobody vouches for will do (`rediss://`)."""
+        self._url = url
+        self._verify = verify
+        self.keys = Keys(prefix)
+        address = urlsplit(url)
+        #: The address without its password.
+        self.shown = f"{address.hostname}:{address.port or 6379}{address.path}"
+
+    def connect(self, *, answer_s: float = ANSWER_S) -> redis.Redis:
+        """A client with one connection, with the scripts loaded; `Unavailable` when it is away."""
+        client = self._client(answer_s)
+        try:
+            pipeline = client.pipeline(transaction=False)
+            for script in SCRIPTS:
+                pipeline.script_load(script.source)
+            pipeline.execute()
+        except redis.RedisError as error:
+            disconnect(client)
+            raise unavailable(error) from error
+        return client
+
+    def shared(self) -> redis.Redis:
+        """A client with connections for any number of real threads, for other libraries."""
+        return self._client(ANSWER_S, connections=None)
+
+    def check(self) -> None:
+        """`InvalidSettings` when it would lose logs or is of another format; `Unavailable`."""
+        client = self._client(ANSWER_S)
+        try:
+            self._check(client)
+        except redis.AuthenticationError as error:
+            raise InvalidSettings(f"Redis at {self.shown} refuses the password: {error}") from error
+        except redis.RedisError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise InvalidSettings(
+                    f"Redis at {self.shown} has a certificate that nobody vouches for: {error}. "
+                    "If it is your platform's own, set STREAMING_REDIS_VERIFY=0."
+                ) from error
+            raise unavailable(error) from error
+        finally:
+            disconnect(client)
+
+    def _check(self, client: redis.Redis) -> None:
+        check_info(client.info("server") | client.info("memory"), self.shown)
+        client.set(self.keys.format, FORMAT, nx=True)
+        found = int(client.get(self.keys.format) or 0)
+        if found > FORMAT:
+            raise InvalidSettings(
+                f"Redis at {self.shown} has logs of format {found}; this program knows {FORMAT}. "
+                "Run the newer version, or set REDIS_URL to another server or database number."
+            )
+
+    def _client(self, answer_s: float, *, connections: int | None = 1) -> redis.Redis:
+        options: dict[str, Any] = {"max_connections": connections}
+        if self._url.startswith("rediss://") and not self._verify:
+            options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+        return redis.Redis.from_url(
+            self._url,
+            socket_connect_timeout=CONNECT_S,
+            socket_timeout=answer_s,
+            socket_keepalive=True,
+            # A retry that nobody knows of would repeat an append.
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            **options,
+        )
+
+
+def run(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
+    """The results of commands in one pipeline, errors among them; raises when it is away."""
+    pipeline: Any = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    results: list[Any] = pipeline.execute(raise_on_error=False)
+    for each in results:
+        if isinstance(each, redis.exceptions.NoScriptError):
+            # Restarted behind a proxy: the scripts come with a new connection.
+            raise redis.ConnectionError("the server has lost our scripts")
+    return results
+
+
+def check_info(info: Mapping[str, Any], shown: str) -> None:
+    """`InvalidSettings` for a server that is too old, or that evicts logs when it is full."""
+    version = str(info.get("redis_version", "0"))
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise InvalidSettings(
+            f"Redis at {shown} is version {version}; {oldest} or newer is needed. Upgrade it, or "
+            "set REDIS_URL to another server."
+        )
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if policy.startswith("allkeys"):
+        raise InvalidSettings(
+            f"Redis at {shown} has maxmemory-policy {policy}: when it is full it drops logs. Set "
+            "maxmemory-policy to noeviction (CONFIG SET maxmemory-policy noeviction, or your "
+            "platform's setting for it)."
+        )
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the same command may do better later."""
+    if isinstance(error, redis.exceptions.NoScriptError):
+        return True  # it has been restarted; with a new connection come the scripts
+    if isinstance(error, redis.ResponseError):
+        return str(error).startswith(AWAY) or isinstance(
+            error, (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError)
+        )
+    return isinstance(error, (redis.RedisError, OSError))
+
+
+def unavailable(error: BaseException) -> Unavailable:
+    """What callers are told."""
+    return Unavailable(f"Redis cannot be used at present: {explain(error)}", code="storage_away")
+
+
+def explain(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def disconnect(client: redis.Redis) -> None:
+    """Close its connection; the next command makes another."""
+    try:
+        client.connection_pool.disconnect()
+    except (redis.RedisError, OSError) as error:
+        logger.debug("closing a connection to Redis: %s", error)

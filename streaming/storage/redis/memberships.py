@@ -1,0 +1,178 @@
+"""The indexes over jobs: which ones a row belongs to.
+
+They are written behind the rows, which alone are true: an entry is a candidate, looked up
+before it is believed. What a crash leaves undone is repaired by going through all rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+
+from streaming.concurrency import native_lock
+from streaming.errors import StreamingError
+from streaming.storage.base import JobRow
+from streaming.storage.redis.connection import Command
+from streaming.storage.redis.keys import Keys, digest
+from streaming.storage.redis.link import Link, call
+from streaming.storage.redis.rows import Rows
+from streaming.storage.redis.scripts import TURN
+
+logger = logging.getLogger(__name__)
+
+#: Jobs looked at in one go by a repair.
+STRIDE = 500
+#: Seconds for which a process has the repairs to itself.
+TURN_S = 240
+#: Seconds after which an entry without a row is no submission under way.
+SETTLED_S = 60.0
+
+ALL, UNFINISHED, LENGTHS, EXPIRY = "all", "unfinished", "lengths", "expiry"
+
+
+def owner_name(owner: str) -> str:
+    return f"owner:{digest(owner)}"
+
+
+def task_name(owner: str, task: str) -> str:
+    return f"task:{digest(owner)}:{task}"
+
+
+def status_name(owner: str, status: str) -> str:
+    """Of ended jobs: what has not ended changes too often."""
+    return f"status:{digest(owner)}:{status}"
+
+
+def memberships(row: JobRow) -> dict[str, float]:
+    """The indexes that the row is in, with its score."""
+    found: dict[str, float] = {ALL: 0}
+    if row.expires_at is not None:
+        found[EXPIRY] = row.expires_at
+    if row.expired:
+        return found
+    found |= {owner_name(row.owner): 0, task_name(row.owner, row.task): 0}
+    found[status_name(row.owner, row.status) if row.closed else UNFINISHED] = 0
+    # An upper bound, so that it is written anew only when the length has doubled.
+    found[LENGTHS] = 1 << (row.seq - row.base).bit_length()
+    return found
+
+
+class Memberships:
+    """Keeps the indexes, and the size of all jobs, in step with the rows."""
+
+    def __init__(self, link: Link, rows: Rows, keys: Keys) -> None:
+        self._link = link
+        self._rows = rows
+        self._keys = keys
+        self._lock = native_lock()
+        #: Bytes that the common count does not have yet.
+        self._grown = 0
+        self._process = os.urandom(6).hex()
+
+    def changes(self, before: JobRow | None, after: JobRow | None) -> list[Command]:
+        """The commands that bring the indexes from one row of a job to another."""
+        old = {} if before is None else memberships(before)
+        new = {} if after is None else memberships(after)
+        row = after or before
+        assert row is not None
+        commands: list[Command] = [
+            ("ZADD", self._keys.jobs(name), score, row.id)
+            for name, score in new.items()
+            if old.get(name) != score
+        ]
+        gone = [("ZREM", self._keys.jobs(name), row.id) for name in old if name not in new]
+        return commands + gone
+
+    def grow(self, by: int) -> None:
+        """Count bytes that rows have come to have."""
+        with self._lock:
+            self._grown += by
+
+    def take_grown(self) -> int:
+        """The bytes to be added to the common count; the caller does so, or grows them back."""
+        with self._lock:
+            grown, self._grown = self._grown, 0
+        return grown
+
+    def size(self) -> int:
+        """Bytes of all jobs, as their rows count them."""
+        grown = self.take_grown()
+        try:
+            [size] = self._link.call(("INCRBY", self._keys.size, grown))
+        except BaseException:
+            self.grow(grown)
+            raise
+        return int(size)
+
+    def repair_in_turn(self) -> None:
+        """Repair, unless another process has just done so."""
+        try:
+            [mine] = self._link.call(
+                call(TURN, [self._keys.turn("repair")], self._process, TURN_S * 1000)
+            )
+            if mine:
+                self.repair()
+        except StreamingError as error:
+            logger.warning("the repair of the job indexes has to wait: %s", error.detail)
+        except Exception:  # whatever it was, the next repair must come
+            logger.exception("the repair of the job indexes failed")
+
+    def repair(self) -> None:
+        """Make the indexes what the rows say, and count the size anew."""
+        before, size = self.size(), 0
+        for jobs in self._strides():
+            found = self._rows.get_all(jobs)
+            size += sum(stored.row.size for stored in found if stored is not None)
+            commands: list[Command] = []
+            for job, stored in zip(jobs, found, strict=True):
+                if stored is not None:
+                    commands += self.changes(None, stored.row)
+                    commands += self._leave_wrong(stored.row)
+                elif _made_at(job) < time.time() - SETTLED_S:
+                    commands.append(("ZREM", self._keys.jobs(ALL), job))
+            self._link.call(*commands)
+        # What was appended meanwhile is in both counts: the difference is what was wrong before.
+        self._link.call(("INCRBY", self._keys.size, size - before))
+        self._drop_rowless()
+
+    def _leave_wrong(self, row: JobRow) -> list[Command]:
+        if not row.closed and not row.expired:
+            return []
+        return [("ZREM", self._keys.jobs(UNFINISHED), row.id)]
+
+    def _drop_rowless(self) -> None:
+        """Entries of the shared indexes whose job is in no list."""
+        for name in (UNFINISHED, LENGTHS, EXPIRY):
+            [jobs] = self._link.call(("ZRANGE", self._keys.jobs(name), 0, -1))
+            known = self._link.call(*[("ZSCORE", self._keys.jobs(ALL), job) for job in jobs])
+            gone = [job for job, score in zip(jobs, known, strict=True) if score is None]
+            self._link.call(*[("ZREM", self._keys.jobs(name), job) for job in gone])
+
+    def _strides(self) -> Iterator[list[str]]:
+        last = "-"
+        while True:
+            [found] = self._link.call(
+                ("ZRANGEBYLEX", self._keys.jobs(ALL), last, "+", "LIMIT", 0, STRIDE)
+            )
+            if not found:
+                return
+            jobs = [job.decode() for job in found]
+            yield jobs
+            last = f"({jobs[-1]}"
+
+
+_DIGITS: Mapping[str, int] = {
+    digit: value for value, digit in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+}
+
+
+def _made_at(job: str) -> float:
+    """Epoch seconds of a job's making, from its id; 0 for what is no id."""
+    stamp = 0
+    for digit in job.rpartition("_")[2][:10]:
+        if digit not in _DIGITS:
+            return 0.0
+        stamp = stamp << 5 | _DIGITS[digit]
+    return stamp / 1000

@@ -1,0 +1,118 @@
+"""Rows and events as Redis has them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from streaming.events import Event, dumps
+from streaming.storage.base import PAGE_BYTES, JobRow
+from streaming.storage.redis.keys import Keys
+from streaming.storage.redis.link import Link, call
+from streaming.storage.redis.scripts import PAGE
+from streaming.summary import advance
+
+#: Types that change nothing but a row's seq and size.
+_PLAIN = frozenset({"text.delta", "text.reset", "reasoning.delta"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row with what only this storage knows of it."""
+
+    row: JobRow
+    #: Names this state of the row.
+    rev: bytes
+    #: The job's idempotency key, or "".
+    key: str
+
+
+class Rows:
+    """Reads rows and pages of events."""
+
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+
+    def get(self, job: str) -> StoredRow | None:
+        return self.get_all([job])[0]
+
+    def get_all(self, jobs: Collection[str]) -> list[StoredRow | None]:
+        """The rows in the order of the jobs, None where there is none."""
+        found = self._link.call(*[("HGETALL", self._keys.row(job)) for job in jobs])
+        return [decode(job, fields) for job, fields in zip(jobs, found, strict=True)]
+
+    def page(self, job: str, after: int, limit: int) -> list[Event]:
+        """The events behind `after`, up to the limits of a page."""
+        return self.pages([(job, after, limit)])[0]
+
+    def pages(self, wanted: Sequence[tuple[str, int, int]]) -> list[list[Event]]:
+        """Several pages in one go."""
+        found = self._link.call(
+            *[
+                call(PAGE, [self._keys.events(job)], f"{after + 1}-0", limit, PAGE_BYTES)
+                for job, after, limit in wanted
+            ]
+        )
+        return [
+            [event_of(job, body) for body in bodies]
+            for (job, _, _), bodies in zip(wanted, found, strict=True)
+        ]
+
+
+def new_rev() -> bytes:
+    """A name that no other state of a row has."""
+    return os.urandom(8).hex().encode()
+
+
+def encode(row: JobRow, *, summary: bool = True) -> list[Any]:
+    """The row's fields and values; without `summary`, those that every append changes."""
+    fields: list[Any] = ["seq", row.seq, "size", row.size]
+    if summary:
+        expires_at = "" if row.expires_at is None else repr(row.expires_at)
+        fields += ["summary", dumps(row.summary), "expires_at", expires_at]
+    return fields
+
+
+def decode(job: str, fields: Mapping[bytes, bytes] | Sequence[bytes]) -> StoredRow | None:
+    """The row of HGETALL's answer."""
+    if not isinstance(fields, Mapping):
+        fields = dict(zip(fields[::2], fields[1::2], strict=True))
+    if b"rev" not in fields:
+        return None
+    expires_at = fields[b"expires_at"]
+    row = JobRow(
+        job,
+        fields[b"owner"].decode(),
+        json.loads(fields[b"summary"]),
+        seq=int(fields[b"seq"]),
+        base=int(fields[b"base"]),
+        size=int(fields[b"size"]),
+        expires_at=float(expires_at) if expires_at else None,
+        expired=fields.get(b"expired") == b"1",
+    )
+    return StoredRow(row, fields[b"rev"], fields.get(b"key", b"").decode())
+
+
+def event_of(job: str, body: bytes) -> Event:
+    """An event from its envelope, whose members' order `Event.of` has set."""
+    seq = int(body[7 : body.index(b",")])
+    start = body.index(b'"type":"') + 8
+    return Event(job, seq, body[start : body.index(b'"', start)].decode(), body)
+
+
+def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
+    """The row after events that another process has appended."""
+    summary, size = row.summary, row.size
+    for event in events:
+        size += len(event.json)
+        if event.type in _PLAIN:
+            continue
+        envelope = event.envelope
+        summary = advance(summary, event.type, envelope["data"], envelope["at"])
+        if event.type == "artifact":
+            size += int(envelope["data"]["size"])
+    return replace(row, summary=summary, seq=events[-1].seq, size=size)

@@ -1,0 +1,155 @@
+"""What happens in Redis in one step. Keys of a script are those of one job.
+
+A row's `rev` names its present state: a script changes the row only when it is as its caller
+has seen it. `w:<process>` is the number of the last append that a process has made here: a
+retry whose first try did get through is told so, and a process sees when its append was lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Lua, and its name in Redis."""
+
+    source: str
+
+    @property
+    def sha(self) -> str:
+        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+#: KEYS row, events. ARGV the row's fields and values (the first is `rev`), then, behind the
+#: count of the former, the first event. Gives 1 when it is new, 0 when there is one already.
+CREATE = Script("""
+local fields = tonumber(ARGV[1])
+local made = redis.call('HGET', KEYS[1], 'made')
+if made then
+    if made == ARGV[3] then return 1 end
+    return 0
+end
+redis.call('HSET', KEYS[1], 'made', ARGV[3], unpack(ARGV, 2, fields + 1))
+redis.call('XADD', KEYS[2], '1-0', 'e', ARGV[fields + 2])
+return 1
+""")
+
+#: KEYS row, events, records. ARGV channel, expected rev, new rev, the process's field, the
+#: append's number; counts of row fields, events, records (two ARGV each: field and value, id and
+#: event, name and value), then these.
+APPEND = Script("""
+local found = redis.call('HMGET', KEYS[1], 'rev', ARGV[4])
+if not found[1] then return {'gone'} end
+if found[2] == ARGV[5] then return {'done'} end
+if found[1] ~= ARGV[2] then
+    return {'moved', found[2] or '0', redis.call('HGETALL', KEYS[1])}
+end
+local fields, events, records = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+redis.call('HSET', KEYS[1], 'rev', ARGV[3], ARGV[4], ARGV[5])
+local at = 9
+for _ = 1, fields do
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+    at = at + 2
+end
+local told = {}
+for i = 1, events do
+    redis.call('XADD', KEYS[2], ARGV[at], 'e', ARGV[at + 1])
+    told[i] = ARGV[at + 1]
+    at = at + 2
+end
+for _ = 1, records do
+    redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
+    at = at + 2
+end
+if events > 0 then redis.call('PUBLISH', ARGV[1], table.concat(told, '\\n')) end
+return {'done'}
+""")
+
+#: KEYS events. ARGV first id, events at the most, bytes at the most. Gives the events.
+PAGE = Script("""
+local from, left, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local found = {}
+while left > 0 and room > 0 do
+    local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', math.min(left, 32))
+    if #entries == 0 then break end
+    for _, entry in ipairs(entries) do
+        room = room - #entry[2][2]
+        if room < 0 and #found > 0 then return found end
+        found[#found + 1] = entry[2][2]
+        left = left - 1
+        from = '(' .. entry[1]
+    end
+end
+return found
+""")
+
+#: KEYS row, events, base. ARGV channel, new rev, present base, new base, its fold, bytes freed.
+TRIM = Script("""
+local row = redis.call('HMGET', KEYS[1], 'base', 'seq', 'expired')
+if row[1] ~= ARGV[3] or row[3] == '1' or tonumber(row[2]) < tonumber(ARGV[4]) then return 0 end
+redis.call('HSET', KEYS[1], 'rev', ARGV[2], 'base', ARGV[4])
+redis.call('HINCRBY', KEYS[1], 'size', -tonumber(ARGV[6]))
+redis.call('SET', KEYS[3], ARGV[5])
+redis.call('XTRIM', KEYS[2], 'MINID', string.format('%d-0', tonumber(ARGV[4]) + 1))
+return 1
+""")
+
+#: KEYS row, events, base. ARGV channel, expected rev, new rev, new base, its fold, size, and the
+#: terminal event that comes behind it, or ''.
+MEND = Script("""
+if redis.call('HGET', KEYS[1], 'rev') ~= ARGV[2] then return 0 end
+local base, seq = tonumber(ARGV[4]), tonumber(ARGV[4])
+redis.call('XTRIM', KEYS[2], 'MAXLEN', 0)
+if ARGV[7] ~= '' then
+    seq = seq + 1
+    redis.call('XADD', KEYS[2], string.format('%d-0', seq), 'e', ARGV[7])
+end
+redis.call('HSET', KEYS[1], 'rev', ARGV[3], 'size', ARGV[6],
+    'base', string.format('%d', base), 'seq', string.format('%d', seq))
+redis.call('SET', KEYS[3], ARGV[5])
+redis.call('PUBLISH', ARGV[1], 'again')
+return 1
+""")
+
+#: KEYS row, events, records, base, viewers. ARGV channel, new rev, when the tombstone is over or
+#: '' without one. Gives the bytes that the row has counted, or nil without a row.
+REMOVE = Script("""
+local size = redis.call('HGET', KEYS[1], 'size')
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+if not size then return nil end
+if ARGV[3] == '' then
+    redis.call('DEL', KEYS[1])
+else
+    redis.call('HSET', KEYS[1],
+        'rev', ARGV[2], 'expired', '1', 'size', '0', 'expires_at', ARGV[3], 'key', '')
+end
+redis.call('PUBLISH', ARGV[1], 'again')
+return size
+""")
+
+#: KEYS claim. ARGV the job that claims and its digest, seconds that a claim without a job lasts.
+#: Gives the job that has it.
+CLAIM = Script("""
+local found = redis.call('GET', KEYS[1])
+if found then return found end
+if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
+return false
+""")
+
+#: KEYS turn. ARGV who, milliseconds. 1 when it is (or stays) theirs.
+TURN = Script("""
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+""")
+
+#: KEYS turn. ARGV who gives it back.
+RELEASE = Script("""
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+""")
+
+SCRIPTS = (CREATE, APPEND, PAGE, TRIM, MEND, REMOVE, CLAIM, TURN, RELEASE)

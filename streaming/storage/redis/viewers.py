@@ -1,0 +1,160 @@
+"""Viewers of all processes: each tells of its own at short intervals."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock
+from streaming.errors import StreamingError
+from streaming.storage.base import Viewer, Viewers
+from streaming.storage.redis.connection import Command
+from streaming.storage.redis.keys import Keys
+from streaming.storage.redis.link import Link
+from streaming.storage.viewers import LocalViewers
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two tellings of all that watch here, and how far they are.
+TELL_S = 3.0
+#: Seconds in which comings and goings gather before they are told.
+GATHER_S = 0.1
+#: Seconds after which a process that tells nothing has no viewers any more.
+SILENT_S = 15.0
+#: Seconds that it is remembered when a job's last viewer left.
+REMEMBERED_S = 86400
+#: Viewers of one job that a process names; the others are counted here alone.
+NAMED = 1000
+
+
+class RedisViewers(Viewers):
+    """This process's viewers in memory; those of the others as they have told.
+
+    A job's hash has a field for each process with viewers, and `left`: when one last said that
+    its last viewer had gone. Times are those of the Redis server.
+    """
+
+    lag_s = 0.5
+
+    def __init__(self, link: Link, keys: Keys, *, process: str) -> None:
+        self._link = link
+        self._keys = keys
+        self._process = process
+        self._local = LocalViewers()
+        self._lock = native_lock()
+        #: Jobs whose viewers have changed since they were told; those that have any.
+        self._changed: set[str] = set()
+        self._told: set[str] = set()
+        self._stopping = Latch()
+        #: Wakes the thread when somebody has come or gone.
+        self._news: Waker | None = None
+        self._thread = Thread(self._work, name="redis-viewers")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Tell that nobody watches here any more."""
+        self._stopping.open()
+        self._ring()
+        self._thread.join(timeout=5)
+        try:
+            self._link.call(*[self._tell(job, (), 0.0) for job in self._told])
+        except StreamingError as error:
+            logger.warning("viewers are not signed off: %s", error.detail)
+
+    def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
+        viewer = self._local.enter(job, transport, position)
+        self._note(job)
+        self._ring()
+        return f"{self._process}.{viewer}"
+
+    def leave(self, job: str, viewer: str) -> None:
+        self._local.leave(job, viewer.rpartition(".")[2])
+        self._note(job)
+        self._ring()
+
+    def of(self, job: str) -> list[Viewer]:
+        _, others = self._others(job)
+        return self.here(job) + [Viewer(*each) for told in others for each in told["viewers"]]
+
+    def absent_s(self, job: str) -> float:
+        if self._local.of(job):
+            return 0.0
+        now, others = self._others(job)
+        if any(told["alive"] for told in others):
+            return 0.0
+        left = max((told["at"] for told in others), default=-math.inf)
+        return max(0.0, min(now - left, self._local.absent_s(job)))
+
+    def here(self, job: str) -> list[Viewer]:
+        return [
+            Viewer(f"{self._process}.{v.id}", v.transport, v.since, v.position)
+            for v in self._local.of(job)
+        ]
+
+    def _others(self, job: str) -> tuple[float, Sequence[dict[str, Any]]]:
+        """The server's time, and what the others have told: the silent ones have none."""
+        (seconds, micros), found = self._link.call(("TIME",), ("HGETALL", self._keys.viewers(job)))
+        now = int(seconds) + int(micros) / 1e6
+        others = []
+        for name, value in found.items():
+            told = json.loads(value)
+            if name.decode() != self._process:
+                told["alive"] = bool(told["viewers"]) and now - told["at"] < SILENT_S
+                if not told["alive"]:
+                    told["viewers"] = []
+                others.append(told)
+        return now, others
+
+    def _note(self, job: str) -> None:
+        with self._lock:
+            self._changed.add(job)
+
+    def _ring(self) -> None:
+        if self._news is not None:
+            self._news.wake()
+
+    def _work(self) -> None:
+        self._news = make_waker()
+        all_at = 0.0
+        while not self._stopping.wait(GATHER_S):
+            self._news.wait(TELL_S)
+            every = time.monotonic() >= all_at
+            all_at = time.monotonic() + TELL_S if every else all_at
+            try:
+                self._tell_all(every=every)
+            except StreamingError as error:
+                logger.debug("viewers are told later: %s", error.detail)
+            except Exception:  # whatever it was, the next telling must come
+                logger.exception("telling of viewers failed")
+
+    def _tell_all(self, *, every: bool) -> None:
+        with self._lock:
+            jobs, self._changed = self._changed, set()
+        jobs |= self._told if every else set()
+        if not jobs or self._stopping.is_open:
+            return
+        try:
+            [(seconds, micros)] = self._link.call(("TIME",))
+            now = int(seconds) + int(micros) / 1e6
+            commands: list[Command] = []
+            for job in jobs:
+                viewers = self.here(job)
+                commands.append(self._tell(job, viewers, now))
+                commands.append(("EXPIRE", self._keys.viewers(job), REMEMBERED_S))
+                (self._told.add if viewers else self._told.discard)(job)
+            self._link.call(*commands)
+        except StreamingError:
+            with self._lock:
+                self._changed |= jobs
+            raise
+
+    def _tell(self, job: str, viewers: Sequence[Viewer], now: float) -> Command:
+        named = [[v.id, v.transport, v.since, v.position] for v in viewers[:NAMED]]
+        told = json.dumps({"at": now, "viewers": named})
+        return ("HSET", self._keys.viewers(job), self._process, told)

@@ -1,0 +1,85 @@
+"""A TCP proxy that cuts connections at moments that matter: for tests of lost answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Self
+
+
+class CuttingProxy:
+    """Stands between a client and a server on this machine."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._lock = threading.Lock()
+        self._cut_answer_to: bytes | None = None
+        self._open: set[socket.socket] = set()
+        #: Answers that were swallowed.
+        self.swallowed = 0
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        with self._lock:
+            for each in self._open:
+                each.close()
+
+    def swallow_answer_to(self, needle: bytes) -> None:
+        """Pass the next request that has `needle`, and cut its connection before the answer."""
+        with self._lock:
+            self._cut_answer_to = needle
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        server = socket.create_connection(("127.0.0.1", self._target))
+        with self._lock:
+            self._open |= {client, server}
+        cut = threading.Event()
+        threading.Thread(target=self._answer, args=(server, client, cut), daemon=True).start()
+        try:
+            while data := client.recv(1 << 20):
+                if self._is_wanted(data):
+                    cut.set()
+                server.sendall(data)
+        except OSError:
+            pass  # cut: what this proxy is for
+        finally:
+            _shut(server)
+
+    def _answer(self, server: socket.socket, client: socket.socket, cut: threading.Event) -> None:
+        try:
+            while data := server.recv(1 << 20):
+                if cut.is_set():
+                    self.swallowed += 1
+                    break
+                client.sendall(data)
+        except OSError:
+            pass  # cut: what this proxy is for
+        finally:
+            _shut(client)
+
+    def _is_wanted(self, data: bytes) -> bool:
+        with self._lock:
+            found = self._cut_answer_to is not None and self._cut_answer_to in data
+            self._cut_answer_to = None if found else self._cut_answer_to
+            return found
+
+
+def _shut(each: socket.socket) -> None:
+    try:
+        each.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return

@@ -1,0 +1,257 @@
+"""Workers on Redis: they die, freeze, leave, and are cancelled from another process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.e2e.clients import Api
+from tests.e2e.cluster import Cluster
+from tests.e2e.reading import assert_ended, assert_whole, of_type
+from tests.e2e.waiting import eventually
+from tests.redis_server import RedisServer
+
+#: Seconds within which a job that has lost its worker goes on; its time-out is 3 s here.
+RECOVERY_S = 9.0
+
+MakeCluster = Callable[..., Cluster]
+
+
+@pytest.fixture
+def make_cluster(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeCluster]:
+    """Makes clusters on one empty Redis."""
+    with redis_server.client() as client:
+        client.flushall()
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Cluster:
+            folder = tmp_path_factory.mktemp("cluster")
+            return stack.enter_context(Cluster(folder, redis_server.url, **settings))
+
+        yield make
+
+
+def worker_of(api: Api, job: str) -> int:
+    """The process that runs the job's newest attempt."""
+    return int(of_type(api.log_of(job), "job.started")[-1]["data"]["worker"].split(":")[1])
+
+
+def reach_attempt(api: Api, job: str, attempt: int, timeout_s: float = RECOVERY_S) -> None:
+    eventually(
+        lambda: api.snapshot(job)["attempt"] >= attempt,
+        f"attempt {attempt} of {job} has begun",
+        timeout_s=timeout_s,
+    )
+
+
+def test_jobs_of_a_killed_worker_go_on_at_another_from_their_last_step(
+    make_cluster: MakeCluster, tmp_path: Path
+) -> None:
+    cluster = make_cluster(job_workers=2)
+    api = cluster.start().api
+    job = api.submit("diary", {"path": str(tmp_path / "runs")})
+    api.reach(job, "waiting_for_input")
+    killed = worker_of(api, job)
+
+    cluster.end_worker(killed, signal.SIGKILL)
+
+    reach_attempt(api, job, 2)
+    api.reach(job, "waiting_for_input")
+    assert worker_of(api, job) != killed
+    api.answer(job, "go on")
+    assert api.finish(job)["status"] == "completed"
+    assert (tmp_path / "runs").read_text().splitlines()[0] == "one of attempt 1"
+    assert "one of attempt 2" not in (tmp_path / "runs").read_text()
+
+
+def test_a_frozen_worker_that_wakes_is_refused_and_stops(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(job_workers=2)
+    api = cluster.start().api
+    job = api.submit("counting")
+    api.reach(job, "running")
+    frozen = worker_of(api, job)
+
+    os.kill(frozen, signal.SIGSTOP)
+    reach_attempt(api, job, 2)
+    os.kill(frozen, signal.SIGCONT)
+    eventually(lambda: "goes on without this attempt" in cluster.log_text(), "it has noticed")
+    api.cancel(job)
+
+    assert api.finish(job)["status"] == "cancelled"
+    log = api.log_of(job)
+    assert_ended(log)
+    assert assert_whole(log) == len(log)
+    started = [event["seq"] for event in of_type(log, "job.started")]
+    assert len(started) == 2
+    # Whatever the frozen one had still in hand, the second attempt's numbers are its own.
+    numbers = [int(e["data"]["text"]) for e in of_type(log, "text.delta") if e["seq"] > started[1]]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_worker_that_leaves_hands_its_jobs_over_at_once(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(job_workers=2, STREAMING_DRAIN_S=1)
+    api = cluster.start().api
+    jobs = [api.submit("asking") for _ in range(4)]
+    for job in jobs:
+        api.reach(job, "waiting_for_input")
+    leaving = worker_of(api, jobs[0])
+    its_jobs = [job for job in jobs if worker_of(api, job) == leaving]
+
+    began = time.monotonic()
+    for _ in range(3):  # platforms send several
+        os.kill(leaving, signal.SIGTERM)
+    (process,) = (each for each in cluster.job_workers if each.pid == leaving)
+
+    assert process.wait(10) == 0
+    assert time.monotonic() - began < 5
+    cluster.job_workers.remove(process)
+    for job in its_jobs:
+        reach_attempt(api, job, 2, timeout_s=2)
+    for job in jobs:
+        api.reach(job, "waiting_for_input")
+        api.answer(job, {"ok": True})
+        assert api.finish(job)["status"] == "completed"
+
+
+def test_a_job_that_must_not_be_tried_twice_ends_as_worker_lost(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(job_workers=2)
+    api = cluster.start().api
+    job = api.submit("once-only")
+    api.reach(job, "running")
+
+    cluster.end_worker(worker_of(api, job), signal.SIGKILL)
+
+    assert api.finish(job, timeout_s=RECOVERY_S)["error"]["code"] == "worker_lost"
+
+
+def test_a_cancelled_job_whose_worker_is_gone_ends_though_there_is_no_other(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster()
+    api = cluster.start().api
+    job = api.submit("sleeping")
+    api.reach(job, "running")
+    cluster.end_worker(worker_of(api, job), signal.SIGKILL)
+
+    api.cancel(job)
+
+    assert api.finish(job, timeout_s=25)["status"] == "cancelled"
+
+
+def test_a_cancel_reaches_a_job_on_another_machine_promptly(make_cluster: MakeCluster) -> None:
+    api = make_cluster(job_workers=2).start().api
+
+    for task in ("sleeping", "counting", "sleeping-async", "asking"):
+        job = api.submit(task)
+        api.reach(job, "running", "waiting_for_input")
+        began = time.monotonic()
+        api.cancel(job)
+        assert api.finish(job)["status"] == "cancelled"
+        assert time.monotonic() - began < 0.5, task
+
+
+def test_jobs_wait_for_a_worker_within_one_limit_and_are_cancelled_there(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster(job_workers=0, STREAMING_QUEUE=3)
+    cluster.launch()
+    api = cluster.api
+    eventually(lambda: answers(api), "it answers")
+    assert "no worker" in api.get("/readyz").text
+
+    jobs = [api.submit("plain", {"words": [str(n)]}) for n in range(3)]
+    refused = api.post("/v1/jobs", json={"task": "plain", "input": {"words": []}})
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"]
+    assert [api.snapshot(job)["queue_position"] for job in jobs] == [1, 2, 3]
+
+    api.cancel(jobs[0])
+    assert api.snapshot(jobs[0])["status"] == "cancelled"
+    assert [api.snapshot(job)["queue_position"] for job in jobs[1:]] == [1, 2]
+    cluster.start_worker()
+
+    for job in jobs[1:]:
+        assert api.finish(job)["status"] == "completed"
+
+
+def answers(api: Api) -> bool:
+    try:
+        return api.get("/healthz").status_code == 200
+    except OSError:
+        return False
+
+
+def test_a_job_whose_message_was_lost_is_run_all_the_same(
+    make_cluster: MakeCluster, redis_server: RedisServer
+) -> None:
+    cluster = make_cluster(job_workers=0)
+    cluster.launch()
+    api = cluster.api
+    eventually(lambda: answers(api), "it answers")
+    job = api.submit("plain", {"words": ["a"]})
+    with redis_server.client() as client:
+        client.select(1)
+        client.flushdb()
+
+    cluster.start_worker()
+
+    assert api.finish(job, timeout_s=20)["status"] == "completed"
+
+
+def test_a_task_that_kills_its_workers_is_found_out_and_its_neighbours_complete(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster()
+    api = cluster.start().api
+    neighbours = [api.submit("asking") for _ in range(3)]
+    for job in neighbours:
+        api.reach(job, "waiting_for_input")
+
+    poison = api.submit("killing")
+
+    def ended() -> bool:
+        for worker in list(cluster.job_workers):
+            if worker.poll() is not None:
+                cluster.job_workers.remove(worker)
+                cluster.start_worker()  # as a supervisor does
+        return api.snapshot(poison)["status"] == "failed"
+
+    eventually(ended, "it is found out", timeout_s=90)
+    assert api.snapshot(poison)["error"]["code"] == "worker_lost"
+    for job in neighbours:
+        api.reach(job, "waiting_for_input", timeout_s=30)
+        api.answer(job, {"ok": True})
+        assert api.finish(job, timeout_s=20)["status"] == "completed"
+
+
+def test_a_worker_needs_a_redis_and_says_so(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(job_workers=0, STREAMING_LOG_URL="memory://")
+
+    worker = cluster.start_worker()
+
+    assert worker.wait(20) != 0
+    assert "set REDIS_URL" in cluster.log_text()
+
+
+def test_nothing_is_left_behind(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(job_workers=2)
+    cluster.start()
+    pids = [worker.pid for worker in cluster.job_workers]
+    pids += [worker.pid for worker in cluster.workers()]
+
+    assert cluster.stop() < 15
+
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    said = cluster.log_text()
+    for word in ("Traceback", "WARNING", "ERROR", "Warning"):
+        assert word not in said
