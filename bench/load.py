@@ -79,6 +79,10 @@ class Load:
             reader.stalled = True
             self._selector.unregister(reader.socket)
 
+    def drop(self, sock: socket.socket) -> None:
+        """Read it no more."""
+        self._selector.unregister(sock)
+
     def close(self) -> None:
         for reader in self._readers:
             reader.socket.close()
@@ -115,8 +119,9 @@ class _Reader:
             data = self.socket.recv(CHUNK)
         except BlockingIOError:
             return
-        if not data:
-            raise ConnectionError("a reader was cut off")
+        if not data:  # a job has ended, or a reader was cut off: the count of events tells
+            self._load.drop(self.socket)
+            return
         if not self.open:
             self._check(data)
         data = self._rest + data

@@ -186,7 +186,6 @@ def workloads(stall_s: float) -> tuple[Workload, ...]:
         Workload("one log, 1,000 SSE readers, 100 events/s", fan_out("sse", 1000, 300, 100)),
         Workload("one log, 1,000 WebSocket readers, flat out", fan_out("websocket", 1000, 300, 0)),
         Workload("long poll, 500 readers, 2 events/s", fan_out("poll", 500, 10, 2)),
-        Workload("200 jobs at 20 tokens/s, a reader each", private(200, 20, 6)),
         Workload("500 jobs at 20 tokens/s, a reader each", private(500, 20, 6)),
         Workload("1,000 jobs at 20 tokens/s, a reader each", private(1000, 20, 6)),
         Workload("3,000 jobs at 2 tokens/s, a reader each", private(3000, 2, 12)),

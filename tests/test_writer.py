@@ -11,7 +11,7 @@ import pytest
 from streaming.storage.base import Storage
 from streaming.storage.tail import TAIL_EVENTS
 from streaming.web.traffic import Traffic
-from streaming.web.writer import WRITE_BYTES, Channel, Line, StreamWriter
+from streaming.web.writer import CHUNK_BYTES, WRITE_BYTES, Channel, Line, StreamWriter
 from streaming.wire import Form
 from tests.jobs import completed, delta, events_of, new_job, progress
 from tests.sse_parser import parse_sse
@@ -421,3 +421,39 @@ def test_a_reader_who_catches_up_goes_no_further_than_the_others_are(desk: Desk)
     assert chunk is not None
     assert chunk.end == 3
     assert channel.lend(Peer().line, 3)
+
+
+def test_who_is_ahead_of_the_log_is_left_to_the_cursor_while_others_watch(desk: Desk) -> None:
+    channel = desk.lent(Peer(), Peer())
+
+    assert channel.next(99) is None
+    assert not channel.lend(Peer().line, 99)
+
+
+def test_chunks_are_kept_no_longer_than_their_channel_and_count_when_empty(desk: Desk) -> None:
+    form = Form("sse", types=frozenset({"metric"}))
+    channels = [desk.writer.join(desk.job, form) for _ in range(2)]
+    channels[0].lend(Peer().line, 1)
+    for _ in range(20):
+        desk.append("not a metric")
+        desk.loop.run()
+    assert len(desk.writer._kept) == 20
+    assert desk.writer._kept_bytes == 20 * CHUNK_BYTES
+
+    for channel in channels:
+        desk.writer.leave(channel)
+
+    assert (len(desk.writer._kept), desk.writer._kept_bytes) == (0, 0)
+
+
+def test_a_page_that_is_thinned_meanwhile_is_not_kept_as_whole(desk: Desk) -> None:
+    channels = [desk.writer.join(desk.job, SSE) for _ in range(2)]
+    desk.append("a", "b")
+
+    desk.writer.level = iter([0, 1, 0, 0, 0]).__next__
+    channels[0].next(1)
+
+    assert all(level in (0, 1) for _, _, level in desk.writer._kept)
+    [(_, _, level)] = desk.writer._kept
+    [chunk] = desk.writer._kept.values()
+    assert (level == 1) == (b'"from"' in chunk.data)

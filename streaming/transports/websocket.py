@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from flask import Response, g, request
 from flask_sock import Sock
 from simple_websocket import Server
 
+from streaming.errors import Unavailable
 from streaming.web.auth import check_origin, find_job
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.hangups import client_socket
@@ -39,6 +41,10 @@ def before_upgrade() -> None:
         row = find_job(job)
         positions[row.id], g.from_snapshot = start_position(row)
     g.cursor = services().cursor(positions, wanted_types())
+    if isinstance(request.environ.get("gunicorn.socket"), ssl.SSLSocket):
+        raise Unavailable(
+            "this server's own TLS has no WebSockets; let a proxy end TLS", code="tls_not_supported"
+        )
     prepare_handshake(request.environ)
 
 
@@ -74,8 +80,9 @@ def _begin(ws: Server, job: str | None) -> None:
     if stream is None:
         g.served = _Served(partial(_refuse, connection), lambda: None)
     else:
-        session = Session(connection, stream, job, from_snapshot=g.from_snapshot)
-        g.served = _Served(session.serve, session.end)
+        with stream.set_up():
+            session = Session(connection, stream, job, from_snapshot=g.from_snapshot)
+            g.served = _Served(session.serve, session.end)
 
 
 def _refuse(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 from typing import Any
 
 from streaming.concurrency import Thread, Waker, native_lock, original
@@ -21,7 +22,7 @@ def client_socket(environ: dict[str, Any]) -> socket.socket | None:
 
 def has_hung_up(sock: socket.socket | None) -> bool:
     """Whether the peer has closed its side, as far as the kernel knows."""
-    if sock is None:
+    if sock is None or isinstance(sock, ssl.SSLSocket):  # TLS has no peeking
         return False
     try:
         return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""

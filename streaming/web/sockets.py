@@ -27,6 +27,10 @@ from streaming.wire import ws_text
 SEND_S = 45.0
 #: Bytes that are read in one go.
 READ_BYTES = 1 << 16
+#: Fragments of a message at the most: empty ones have no size.
+PARTS = 10_000
+#: Reads at a time.
+READS = 4
 #: Seconds without a sign of life for which a closed connection waits for its peer.
 LINGER_S = 1.5
 #: Close code: the message was larger than is taken (RFC 6455, 7.4.1).
@@ -41,6 +45,7 @@ class Connection:
     """One connection after its handshake; for its handler alone."""
 
     __slots__ = (
+        "_ended",
         "_heard_at",
         "_max_message_bytes",
         "_parts",
@@ -54,6 +59,8 @@ class Connection:
         self._protocol = Protocol(ConnectionType.SERVER)
         self._sock = sock
         self._max_message_bytes = max_message_bytes
+        #: `Closed` is raised at the next call.
+        self._ended = False
         #: A message whose end has not arrived.
         self._parts: list[str | bytes] = []
         self._parts_size = 0
@@ -73,14 +80,23 @@ class Connection:
         self._write(self._protocol.send(Ping()))
 
     def receive(self) -> list[str | bytes]:
-        """The messages that have arrived, perhaps none; never waits. `Closed` at the end."""
+        """The messages that have arrived, perhaps none; never waits. `Closed` behind the last."""
+        if self._ended:
+            raise Closed
         messages: list[str | bytes] = []
-        while not messages:
+        for _ in range(READS):  # no peer has the event loop for itself
             try:
                 data = self._sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError):
                 break
-            self._take(data, messages)
+            try:
+                self._take(data, messages)
+            except Closed:
+                self._ended = True
+                if not messages:
+                    raise
+            if messages:
+                break
         return messages
 
     def close(self, code: int, reason: str) -> None:
@@ -128,7 +144,7 @@ class Connection:
             raise Closed from error
 
     def _handle(self, event: Event, messages: list[str | bytes]) -> None:
-        if isinstance(event, Ping):
+        if isinstance(event, Ping) and self._is_open:
             self._write(self._protocol.send(event.response()))
         elif isinstance(event, CloseConnection):
             if self._protocol.state is not ConnectionState.CLOSED:
@@ -143,9 +159,13 @@ class Connection:
         return bool(self._protocol.state is ConnectionState.OPEN)
 
     def _gather(self, event: TextMessage | BytesMessage, messages: list[str | bytes]) -> None:
-        self._parts.append(event.data if isinstance(event, TextMessage) else bytes(event.data))
-        self._parts_size += len(event.data)
-        if self._parts_size > self._max_message_bytes:
+        if isinstance(event, TextMessage):
+            self._parts.append(event.data)
+            self._parts_size += len(event.data.encode())
+        else:
+            self._parts.append(bytes(event.data))
+            self._parts_size += len(event.data)
+        if self._parts_size > self._max_message_bytes or len(self._parts) > PARTS:
             self.close(TOO_LARGE, f"a message has {self._max_message_bytes} bytes at the most")
             raise Closed
         if event.message_finished:

@@ -24,12 +24,13 @@ def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = Fa
         reason = "drain" if services().streams.draining else "overloaded"
         refusal = encoder.opening() + encoder.closing(Closing(reason, retry_s()))
         return _response([refusal], wire.SSE)
-    if not composite:
-        types = cursor.types(next(iter(cursor.positions)))
-        stream.share(Form("sse", named=encoder.named, types=types))
-    # Before the snapshot moves the cursor: who never gets the snapshot has not got so far.
-    opening = encoder.opening() + encoder.deliveries(_first(cursor, snapshots))
-    return _stream_response(stream, _encoded(stream, encoder, opening), wire.SSE)
+    with stream.set_up():
+        if not composite:
+            types = cursor.types(next(iter(cursor.positions)))
+            stream.share(Form("sse", named=encoder.named, types=types))
+        # Before the snapshot moves the cursor: who never gets the snapshot has not got so far.
+        opening = encoder.opening() + encoder.deliveries(_first(cursor, snapshots))
+        return _stream_response(stream, _encoded(stream, encoder, opening), wire.SSE)
 
 
 def no_content() -> Response:
@@ -128,8 +129,9 @@ def respond_ndjson(cursor: Cursor, *, snapshots: bool) -> Response:
             code="draining" if services().streams.draining else "too_many_streams",
         )
     encoder = NdjsonEncoder()
-    opening = encoder.deliveries(_first(cursor, snapshots))
-    return _stream_response(stream, _encoded(stream, encoder, opening), wire.NDJSON)
+    with stream.set_up():
+        opening = encoder.deliveries(_first(cursor, snapshots))
+        return _stream_response(stream, _encoded(stream, encoder, opening), wire.NDJSON)
 
 
 def _encoded(

@@ -134,12 +134,22 @@ class Stream:
         that has sent what comes before them.
         """
         writer, job = self._streams.writer, self.cursor.only_job
-        if writer is None or job is None or not _is_plain(request.environ):
+        if writer is None or job is None or self._socket is None:
             return
-        assert self._socket is not None
+        if not _is_plain(request.environ):
+            return
         line = Line(self._socket.send, self.waker)
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFound, Unavailable):
             self._shared = (writer.join(job, form), line)
+
+    @contextlib.contextmanager
+    def set_up(self) -> Iterator[None]:
+        """Where something fails before a response has the stream, nobody else would close it."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def parts(self) -> Iterator[list[Delivery] | Beat | Closing]:
         """All that the reader gets, until its logs end, it hangs up, or the server closes it.
@@ -236,7 +246,9 @@ class Stream:
                 self._moved(channel.job, line.position, channel.wrote_at)
             self._take_rest(line)
         elif channel.await_others(after, self.waker):
-            self.waker.wait(timeout)  # to look again and again would keep the writer from its turn
+            self.waker.wait(timeout)
+        else:  # to look again and again would keep the writer from its turn
+            return False
         return True
 
     def _catch_up(self, channel: Channel, chunk: Chunk) -> None:

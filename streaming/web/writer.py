@@ -9,6 +9,7 @@ is no such loop, streams write everything themselves.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,8 @@ from streaming.thinning import SKIP_LEVEL, Thinned, thin
 from streaming.web.traffic import Traffic
 from streaming.wire import Form, event_json
 
+logger = logging.getLogger(__name__)
+
 #: Seconds for which it writes before other greenlets get their turn.
 SLICE_S = 0.005
 #: Bytes of one write at the most, besides its first event: what a full socket leaves behind.
@@ -32,6 +35,8 @@ WRITE_BYTES = 1 << 16
 PAGE_EVENTS = 500
 #: Bytes of encoded pages that are kept for readers who are a little behind the others.
 KEPT_BYTES = 32 << 20
+#: What a kept chunk costs besides its data, about.
+CHUNK_BYTES = 500
 
 
 class Chunk(NamedTuple):
@@ -75,6 +80,7 @@ class Channel:
         "_writer",
         "form",
         "job",
+        "kept",
         "position",
         "rung",
         "streams",
@@ -96,6 +102,8 @@ class Channel:
         self.position = 0
         #: When something was written last, on the monotonic clock.
         self.wrote_at = 0.0
+        #: Position and level of the chunks that are kept.
+        self.kept: set[tuple[int, int]] = set()
         #: Streams that use the channel.
         self.streams = 0
         #: Whether it is among those that have news.
@@ -107,7 +115,8 @@ class Channel:
         For streams that catch up: it may wait for storage. Never goes on past those on loan, or
         the reader would be ahead of them and could not join.
         """
-        if self._lines and after >= self.position:
+        # Ahead of the log is for the cursor to say, never to be waited for.
+        if self._lines and self.position <= after <= self._live.row.seq:
             return Chunk(b"", after, 0, last=False)
         try:
             kept = self._writer.kept(self, after)
@@ -124,14 +133,23 @@ class Channel:
 
         The stream then waits, and takes the line back whatever has woken it.
         """
-        if not self._lines:
-            self.position = after
-            if not self._live.watch(after, self):
-                return False
-        elif after != self.position:
+        if not self._lines and not self._begin_at(after):
+            return False
+        if after != self.position:
             return False
         line.rest = b""
         self._lines.add(line)
+        return True
+
+    def _begin_at(self, after: int) -> bool:
+        """Have the channel at a position when nobody is on loan; False if the log is not there."""
+        try:
+            live = self._writer.log.live(self.job)  # a log that was set back has another one
+        except (NotFound, Unavailable):
+            return False
+        if not self._lines:  # loading it may have taken a while
+            self._live, self.position = live, after
+            return live.watch(after, self)
         return True
 
     def await_others(self, after: int, stream: Wakeable) -> bool:
@@ -215,6 +233,9 @@ class Channel:
             page = self._writer.log.page(self.job, self.position, PAGE_EVENTS)
         except (NotFound, Unavailable):
             page = None
+        except Exception:  # the top of a greenlet; the streams find out for themselves
+            logger.exception("reading on for the readers of job %s failed", self.job)
+            page = None
         if page is None or not page.events:
             self._give_back(list(self._lines))
             return
@@ -238,14 +259,14 @@ class Channel:
             events = _cut(events)
         end = events[-1].seq
         last = page.closed and end == page.last
-        chunk = Chunk(self._encode(events, after), end, len(events), last)
+        level = self._writer.level()  # once: it may change while the page is encoded
+        chunk = Chunk(self._encode(events, after, level), end, len(events), last)
         if self.streams > 1:
-            self._writer.keep(self, after, chunk)
+            self._writer.keep(self, after, level, chunk)
         return chunk
 
-    def _encode(self, events: Sequence[Event], after: int) -> bytes:
+    def _encode(self, events: Sequence[Event], after: int, level: int) -> bytes:
         """The bytes; under pressure, of fewer events that cover the same range."""
-        level = self._writer.level()
         if not level:
             return self.form.encode(events)
         kept = thin(self.form.passing(events), after, skip=level >= SKIP_LEVEL)
@@ -335,20 +356,28 @@ class StreamWriter:
         channel.streams -= 1
         if not channel.streams:
             del self._channels[channel.job, channel.form]
+            for after, level in channel.kept:
+                self._drop((channel, after, level))
 
     def kept(self, channel: Channel, after: int) -> Chunk | None:
         """A chunk that was made before, if the log still has what is in it."""
         chunk = self._kept.get((channel, after, self.level()))
         return chunk if chunk is not None and channel.has(after, chunk.end) else None
 
-    def keep(self, channel: Channel, after: int, chunk: Chunk) -> None:
-        """Keep a chunk for those who are behind."""
-        key = (channel, after, self.level())
+    def keep(self, channel: Channel, after: int, level: int, chunk: Chunk) -> None:
+        """Keep a chunk for those who are behind, as long as the channel has streams."""
+        key = (channel, after, level)
         if key not in self._kept:
             self._kept[key] = chunk
-            self._kept_bytes += len(chunk.data)
+            channel.kept.add((after, level))
+            self._kept_bytes += len(chunk.data) + CHUNK_BYTES
             while self._kept_bytes > KEPT_BYTES:
-                self._kept_bytes -= len(self._kept.popitem(last=False)[1].data)
+                oldest = next(iter(self._kept))
+                oldest[0].kept.discard(oldest[1:])
+                self._drop(oldest)
+
+    def _drop(self, key: tuple[Channel, int, int]) -> None:
+        self._kept_bytes -= len(self._kept.pop(key).data) + CHUNK_BYTES
 
     def ring(self, channel: Channel) -> None:
         """A channel has news; from any thread."""

@@ -232,10 +232,14 @@ def test_viewers_are_counted_by_transport_each_with_its_lag(api: Api) -> None:
         next(events)
         connection.receive()
         shown = eventually(
-            lambda: (v := viewers(api, job))["count"] == 2 and v, "there are two viewers"
+            lambda: (
+                (v := viewers(api, job))["count"] == 2
+                and [viewer["lag"] for viewer in v["viewers"]] == [0, 0]
+                and v
+            ),
+            "there are two viewers, who have everything",
         )
         assert shown["by_transport"] == {"sse": 1, "websocket": 1}
-        assert [viewer["lag"] for viewer in shown["viewers"]] == [0, 0]
     eventually(lambda: viewers(api, job)["count"] == 0, "they have left")
     api.cancel(job)
 

@@ -29,6 +29,8 @@ def watched(read: Any, api: Api, job: str) -> Account:
     return account
 
 
+# Pressure is each process's own: with several web processes, another one would answer.
+@pytest.mark.parametrize("worker_class", ["gevent", "gthread"], indirect=True)
 @pytest.mark.slow
 def test_a_full_queue_leads_to_the_top_and_its_end_back(new_server: NewServer) -> None:
     server = new_server(STREAMING_JOBS=2, STREAMING_QUEUE=QUEUE).start()

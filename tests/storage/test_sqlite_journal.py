@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from streaming.storage.sqlite.journal import LOOSE_COMMITS, PAGE_EVENTS
 from streaming.storage.sqlite.schema import MIGRATIONS, connect, prepare
 from tests.jobs import completed, delta, events_of, new_job, seqs, started
 from tests.storage.conftest import make_sqlite
-from tests.threads import eventually
+from tests.threads import TIMEOUT_S, Background, eventually
 
 
 @pytest.fixture
@@ -143,3 +144,48 @@ def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
     assert [last for last, _ in found] == [1, 2, 3]
     assert all(b'"seq":%d,' % last in data for last, data in found)
     connection.close()
+
+
+def test_a_trim_in_a_batch_of_appends_leaves_the_others_their_rows(
+    storage: SqliteStorage, tmp_path: Path
+) -> None:
+    first, second = new_job(storage), new_job(storage)
+    for job in (first, second):
+        storage.log.append(job, [delta(str(number)) for number in range(5)])
+    writer = storage._database.writer
+    begun, hold = threading.Event(), threading.Event()
+    writer.post(lambda _: begun.set() or hold.wait(TIMEOUT_S), patience_s=0)  # type: ignore[func-returns-value]
+    assert begun.wait(TIMEOUT_S)
+    trim = Background(storage.log.trim, first, 3, b"fold")
+    eventually(lambda: len(writer._given) == 1)
+    append = storage.log.post(first, [delta("new")], attempt=0)
+    hold.set()  # the trim and the append are one batch
+    trim.result()
+    append.result()
+
+    ended = new_job(storage)
+    storage.log.append(ended, [completed()])
+    storage.index.remove(ended, tombstone=False)  # the journal drops what it can
+    again = copied(storage, tmp_path / "copy")
+
+    assert seqs(events_of(again, first)) == [4, 5, 6, 7]
+    assert seqs(events_of(again, second)) == [1, 2, 3, 4, 5, 6]
+    again.close()
+
+
+def test_two_crashes_in_a_row_lose_nothing(storage: SqliteStorage, tmp_path: Path) -> None:
+    paged, quiet = new_job(storage), new_job(storage)
+    storage.log.append(quiet, [delta(str(number)) for number in range(5)])
+    storage.log.append(paged, [delta() for _ in range(PAGE_EVENTS)])
+    storage.log.append(paged, [delta("loose")])
+    once = copied(storage, tmp_path / "once")
+
+    ended = new_job(once)
+    once.log.append(ended, [completed()])
+    once.index.remove(ended, tombstone=False)
+    twice = copied(once, tmp_path / "twice")
+
+    for job in (paged, quiet):
+        assert seqs(events_of(twice, job)) == seqs(events_of(storage, job))
+    once.close()
+    twice.close()

@@ -73,8 +73,10 @@ class Database:
         ).fetchone()
         if found is None:
             raise NotFound(f"there is no job {job}", code="job_not_found")
-        self._numbers[job] = found[0]
-        return found[0], self.newest(row_of(found[1:]))
+        row = self.newest(row_of(found[1:]))
+        if not row.closed:
+            self._numbers[job] = found[0]
+        return found[0], row
 
     def grow(self, by: int) -> None:
         self.size += by

@@ -51,6 +51,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._next = 1
+        #: In the order of `since`.
         self._loose: OrderedDict[str, Loose] = OrderedDict()
         self._planned: dict[str, Loose | None] = {}
 
@@ -66,6 +67,8 @@ class Journal:
             for event in events_of(data):
                 found.setdefault(event.job, []).append((id, event))
         loaded = [self._load_job(connection, job, events) for job, events in found.items()]
+        by_age = sorted(self._loose.items(), key=lambda each: each[1].since)
+        self._loose = OrderedDict(by_age)
         return [each for each in loaded if each is not None]
 
     def begin(self) -> None:
@@ -116,9 +119,10 @@ class Journal:
         """The transaction has been committed."""
         self._next += 1
         for job, loose in self._planned.items():
-            if loose is None:
-                self._loose.pop(job, None)
-            else:
+            known = self._loose.get(job)
+            if known is not None and (loose is None or loose.since != known.since):
+                del self._loose[job]
+            if loose is not None:  # in the order of `since`
                 self._loose[job] = loose
 
     def _with(self, job: str, append: Append) -> Loose:
@@ -143,7 +147,7 @@ class Journal:
     def _drop(self, connection: sqlite3.Connection) -> None:
         """Drop the rows whose events are all in pages."""
         kept = (self._planned.get(job, loose) for job, loose in self._loose.items())
-        done = next((loose.since for loose in kept if loose is not None), self._next)
+        done = min((loose.since for loose in kept if loose is not None), default=self._next)
         connection.execute("DELETE FROM journal WHERE id < ?", (done,))
 
     def _insert(self, connection: sqlite3.Connection, pages: Iterable[Loose]) -> None:

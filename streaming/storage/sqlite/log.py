@@ -5,12 +5,25 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, takewhile
 
+from streaming.errors import Unavailable
 from streaming.events import Draft, Event
-from streaming.storage.base import PAGE_BYTES, EventLog, Expect, JobRow, Live, Page, Pending, extend
+from streaming.storage.base import (
+    PAGE_BYTES,
+    EventLog,
+    Expect,
+    JobRow,
+    Live,
+    Page,
+    Pending,
+    cut_page,
+    extend,
+)
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.journal import events_of
 from streaming.storage.sqlite.writer import Transaction
+from streaming.storage.tail import Tail
 
 
 class SqliteLog(EventLog):
@@ -60,11 +73,22 @@ class SqliteLog(EventLog):
         # the tail, would take its position for one ahead of the log.
         row = tail.row
         start = max(after, row.base)
-        limit = min(limit, row.seq - start)
-        events = self._database.query(lambda c: _select(c, job, start, limit))
-        if events and events[0].seq != start + 1:  # trimmed meanwhile: the tail knows
-            return self.page(job, after, limit)
-        return Page(events, row.base, row.seq, row.closed)
+        wanted = min(limit, row.seq - start)
+        events = self._database.query(lambda c: _select(c, job, start, wanted))
+        if not events or events[0].seq != start + 1:
+            if tail.row.base != row.base or tail.row.expired:  # trimmed or removed meanwhile
+                return self.page(job, after, limit)
+            raise Unavailable(f"the log of job {job} has a hole behind {start}", code="log_damaged")
+        return self._with_newest(tail, Page(events, row.base, row.seq, row.closed), limit)
+
+    def _with_newest(self, tail: Tail, page: Page, limit: int) -> Page:
+        """The page, and behind it what is in no page of the file yet, as far as there is room."""
+        end, room = page.events[-1].seq, limit - len(page.events)
+        newest = tail.page(end, room) if room > 0 else None
+        if newest is None or not newest.events or newest.events[0].seq != end + 1:
+            return page
+        events = cut_page([*page.events, *newest.events], limit)
+        return Page(events, newest.base, newest.last, newest.closed)
 
     def live(self, job: str) -> Live:
         return self._database.tails.get(job)
@@ -76,8 +100,9 @@ class SqliteLog(EventLog):
                 return
             connection = transaction.connection
             transaction.journal.page(connection, job)
-            events = [*_events(connection, number, row.base), *transaction.events.get(job, ())]
-            size = sum(len(event.json) for event in events if event.seq <= before)
+            events = chain(_events(connection, number, row.base), transaction.events.get(job, ()))
+            dropped = takewhile(lambda event: event.seq <= before, events)
+            size = sum(len(event.json) for event in dropped)
             trimmed = replace(row, base=before, size=row.size - size)
             # A page that has more than these stays whole; `base` tells what counts.
             connection.execute("DELETE FROM pages WHERE job = ? AND last <= ?", (number, before))

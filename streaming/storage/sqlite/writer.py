@@ -219,7 +219,7 @@ class Writer:
         """Have all events in pages; where that fails, they stay safe where they are."""
         try:
             self.journal.empty(connection)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             self._note_fault(error)
@@ -298,7 +298,7 @@ class Writer:
         _answer(batch)
         return None
 
-    def _note_fault(self, error: sqlite3.OperationalError) -> None:
+    def _note_fault(self, error: sqlite3.DatabaseError) -> None:
         if self.fault is None:
             logger.error("the event log cannot be written: %s: %s", self._path, error)
         self.fault = f"{self._path}: {error}"
