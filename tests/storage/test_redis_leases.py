@@ -175,6 +175,29 @@ def test_a_later_attempt_elsewhere_takes_over_what_the_job_holds(process: Proces
     assert second.position("job_2") == 0
 
 
+def test_what_is_taken_over_was_never_free_for_others(process: Process) -> None:
+    first, second = process(), process()
+    first.request("job_1", NEEDS)
+    first.request("job_0", NEEDS)
+
+    second.request("job_1", NEEDS)
+
+    assert second.position("job_1") == 0
+    eventually(lambda: first.position("job_0") == 1)
+
+
+def test_what_is_taken_over_does_not_count_twice_though_both_state_it(process: Process) -> None:
+    first, second = process({"gpu": 2}), process({"gpu": 2})
+    first.request("job_1", NEEDS)
+    second.request("job_1", NEEDS)
+
+    first._state()
+    second._state()
+    second.request("job_2", NEEDS)
+
+    assert second.position("job_2") == 0
+
+
 def test_an_older_attempt_that_still_waits_is_told_to_go(process: Process) -> None:
     first, second = process(), process()
     second.request("job_1", NEEDS)
@@ -185,7 +208,7 @@ def test_an_older_attempt_that_still_waits_is_told_to_go(process: Process) -> No
     second.request("job_2", NEEDS)
 
     with pytest.raises(NotFound):
-        older.result()
+        older.result(TIMEOUT_S / 4)
     assert second.position("job_2") == 1
     assert second.pools()["gpu"].waiting == 1
 
@@ -233,7 +256,7 @@ def test_an_older_statement_that_comes_late_is_not_taken(process: Process) -> No
 def test_a_process_that_closes_gives_all_back(
     process: Process, make_redis: Callable[..., RedisStorage]
 ) -> None:
-    leases, storage = process(worker_timeout_s=600), make_redis(resources=SIZES)
+    leases, storage = process(), make_redis(resources=SIZES, worker_timeout_s=600)
     storage.open(timeout=1)
     storage.leases.request("job_1", NEEDS)
     leases.request("job_2", NEEDS)
@@ -241,7 +264,7 @@ def test_a_process_that_closes_gives_all_back(
 
     storage.close()
 
-    acquire(leases, "job_2")
+    Background(lambda: acquire(leases, "job_2")).result()
 
 
 def test_a_process_without_the_setting_gives_no_more_than_there_is(process: Process) -> None:

@@ -154,6 +154,7 @@ class RedisLeases(Leases):
         return self._view.next_place(job) if asked.fresh else asked.place
 
     def wait(self, job: str, position: int, timeout: float, waker: Waker) -> None:
+        """Woken by the news on the process's subscription, or by its next statement."""
         with self._lock:
             self._wakers.add(waker)
         try:  # watch, then look, then sleep: so no wake-up is lost
@@ -237,7 +238,7 @@ class RedisLeases(Leases):
             if number < self._seen_number:
                 return
             self._seen_number = number
-            changed = view.places != self._view.places
+            changed = view.jobs != self._view.jobs
             self._view = view
             for job, asked in stated.items():
                 mine = view.jobs.get(job, ("",))[0] == self._process
