@@ -117,7 +117,7 @@ class _Figures(Collector):
         )
         for name, pool in self._found.storage.leases.pools().items():
             units.add_metric([name, "taken"], pool.taken)
-            units.add_metric([name, "free"], pool.total - pool.taken)
+            units.add_metric([name, "free"], max(0, pool.total - pool.taken))
             waiting.add_metric([name], pool.waiting)
         yield from (units, waiting)
         size = CounterMetricFamily(

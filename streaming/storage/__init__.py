@@ -20,6 +20,7 @@ def make_storage(settings: Settings) -> Storage:
             blob_bytes=settings.blob_bytes,
             tombstone_s=settings.retention_s,
             resources=settings.resources,
+            worker_timeout_s=settings.worker_timeout_s,
         )
     if settings.sqlite_path is None:
         return MemoryStorage(tombstone_s=settings.retention_s, resources=settings.resources)

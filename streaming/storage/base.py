@@ -428,7 +428,8 @@ class Leases(ABC):
     def position(self, job: str) -> int:
         """0 when the job holds what it has requested, else its place among those that wait.
 
-        `NotFound` when it has requested nothing.
+        `NotFound` when it has requested nothing, or a later attempt has requested elsewhere.
+        `Unavailable` when storage has stayed away for the time that appends wait.
         """
 
     @abstractmethod
@@ -437,11 +438,14 @@ class Leases(ABC):
 
     @abstractmethod
     def release(self, job: str) -> None:
-        """Give back what the job holds, or wait no more; known or not."""
+        """Give back what the job holds, or wait no more; known or not.
+
+        Storage that is away is told later: it raises nothing.
+        """
 
     @abstractmethod
     def pools(self) -> Mapping[str, Pool]:
-        """The declared pools, by name."""
+        """The declared pools, by name. `Unavailable` when storage is away."""
 
 
 class Mender(ABC):

@@ -149,6 +149,12 @@ def asking(ctx: JobContext, input: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": ctx.ask("Is it good?", schema=VERDICT)}
 
 
+@task("leasing", needs={"gpu": 1})
+def leasing(ctx: JobContext, input: dict[str, Any]) -> dict[str, Any]:
+    """Ask for a verdict, holding something scarce meanwhile."""
+    return {"verdict": ctx.ask("Is it good?", schema=VERDICT)}
+
+
 @task("listening", takes_input=True)
 def listening(ctx: JobContext, input: dict[str, Any]) -> dict[str, Any]:
     """Repeat what it is told, until it is told to stop."""

@@ -148,6 +148,45 @@ def test_a_cancelled_job_whose_worker_is_gone_ends_though_there_is_no_other(
     assert api.finish(job, timeout_s=25)["status"] == "cancelled"
 
 
+def test_workers_share_a_pool_and_what_a_killed_one_held_goes_on(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster(job_workers=2, STREAMING_RESOURCES="gpu=1", STREAMING_JOBS=2)
+    api = cluster.start().api
+    jobs = [api.submit("leasing") for _ in range(4)]  # two for each worker
+    killed = 0
+
+    def holder() -> str | None:
+        asking = [job for job in jobs if api.snapshot(job)["status"] == "waiting_for_input"]
+        asking = [job for job in asking if worker_of(api, job) != killed]
+        assert len(asking) <= 1
+        return asking[0] if asking else None
+
+    def places() -> list[int]:
+        shown = [api.snapshot(job)["leases"] for job in jobs]
+        return [leases[0]["position"] for leases in shown if leases]
+
+    first = eventually(holder, "one has it")
+    waiting = [job for job in jobs if job != first]
+    expected = [0 if job == first else 1 + waiting.index(job) for job in jobs]
+    eventually(lambda: places() == expected, "the others wait in order")
+    assert len({worker_of(api, job) for job in jobs}) == 2
+    figures = api.get("/metrics").text
+    assert 'streaming_lease_units{pool="gpu",state="taken"} 1.0' in figures
+    assert 'streaming_lease_jobs_waiting{pool="gpu"} 3.0' in figures
+
+    killed = worker_of(api, first)
+    cluster.end_worker(killed, signal.SIGKILL)
+    cluster.start_worker()
+
+    while jobs:
+        job = eventually(holder, "the next one has it", timeout_s=20)
+        api.answer(job, {"ok": True})
+        assert api.finish(job)["status"] == "completed"
+        jobs.remove(job)
+    assert 'streaming_lease_units{pool="gpu",state="taken"} 0.0' in api.get("/metrics").text
+
+
 def test_a_cancel_reaches_a_job_on_another_machine_promptly(make_cluster: MakeCluster) -> None:
     api = make_cluster(job_workers=2).start().api
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import given, strategies as st
@@ -17,10 +18,22 @@ from tests.threads import Background
 Make = Callable[[Mapping[str, int]], Leases]
 
 
-@pytest.fixture(params=[LocalLeases])
-def make(request: pytest.FixtureRequest) -> Make:
+@pytest.fixture(params=["local", "redis"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Leases on pools of these sizes."""
-    return request.param
+    if request.param == "local":
+        yield LocalLeases
+        return
+    make_redis = request.getfixturevalue("make_redis")
+    with contextlib.ExitStack() as stack:
+
+        def make_one(sizes: Mapping[str, int]) -> Leases:
+            storage = make_redis(resources=sizes)
+            storage.open(timeout=1)
+            stack.callback(storage.close)
+            return storage.leases
+
+        yield make_one
 
 
 def positions(leases: Leases, *jobs: str) -> list[int]:

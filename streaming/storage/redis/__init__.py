@@ -11,11 +11,11 @@ from streaming.concurrency import Latch, Thread, make_waker
 from streaming.errors import InvalidSettings, Unavailable
 from streaming.storage.base import Blobs, Storage
 from streaming.storage.folder import FolderBlobs
-from streaming.storage.leases import LocalLeases
 from streaming.storage.redis.blobs import RedisBlobs
 from streaming.storage.redis.connection import Server, explain
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.index import RedisIndex
+from streaming.storage.redis.leases import RedisLeases
 from streaming.storage.redis.link import Link
 from streaming.storage.redis.log import RedisLog
 from streaming.storage.redis.memberships import Memberships
@@ -50,8 +50,12 @@ class RedisStorage(Storage):
         tombstone_s: float = 86400.0,
         start_s: float = START_S,
         resources: Mapping[str, int] | None = None,
+        worker_timeout_s: float = 10.0,
     ) -> None:
-        """`blobs`: a folder that all machines share; without one, blobs are in Redis too."""
+        """`blobs`: a folder that all machines share; without one, blobs are in Redis too.
+
+        `worker_timeout_s`: seconds of silence after which what a process leases is free.
+        """
         self._server = server = Server(url, verify=verify, prefix=prefix)
         self._start_s = start_s
         process = os.urandom(6).hex()
@@ -96,8 +100,15 @@ class RedisStorage(Storage):
             else RedisBlobs(self._link, server.keys, limit=blob_bytes)
         )
         self.viewers = self._viewers = RedisViewers(self._link, server.keys, process=process)
-        #: Of this process alone: units are not counted over processes yet.
-        self.leases = LocalLeases(resources)
+        self.leases = self._leases = RedisLeases(
+            self._link,
+            server.keys,
+            process=process,
+            sizes=resources,
+            timeout_s=worker_timeout_s,
+            patience_s=patience_s,
+        )
+        self._follower.hear(server.keys.lease_news, self._leases.look)
         self._turns = Turns(self._link, server.keys, process=process)
         self._closed = Latch()
 
@@ -118,13 +129,20 @@ class RedisStorage(Storage):
                 waker.wait(RETRY_S)
         if isinstance(self.blobs, FolderBlobs):
             self.blobs.clean(age_s=HALF_WRITTEN_S)
-        for part in (self._link, self._writer, self._follower, self._viewers):
+        for part in (
+            self._link,
+            self._writer,
+            self._follower,
+            self._viewers,
+            self._leases,
+        ):
             part.start()
         Thread(self._repair, name="redis-repair").start()
 
     def close(self) -> None:
         self._closed.open()
         self._turns.release()
+        self._leases.stop()
         self._viewers.stop()  # others must not count our viewers any longer
         self._writer.stop()
         self._follower.stop()

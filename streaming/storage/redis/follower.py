@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import redis
@@ -54,6 +54,8 @@ class Follower:
         #: The newest event seen of each of them: a log that was set back has another in its place.
         self._newest: dict[str, Event] = {}
         self._subscribed: set[str] = set()
+        #: Other channels, and what is called when something is told there or may have been missed.
+        self._heard: dict[str, Callable[[], None]] = {}
         #: Jobs that were listened to before their tail was there: it may be behind.
         self._early: set[str] = set()
         #: Whether other jobs are to be followed.
@@ -65,6 +67,10 @@ class Follower:
         #: What keeps it from listening at present.
         self.fault: str | None = None
         self._thread = Thread(self._work, name="redis-follower")
+
+    def hear(self, channel: str, told: Callable[[], None]) -> None:
+        """Before the start: have `told`, which must not block, called with what comes there."""
+        self._heard[channel] = told
 
     def start(self) -> None:
         self._thread.start()
@@ -240,7 +246,7 @@ class Follower:
         self._subscribed = set()
         heard = pinged = look_at = time.monotonic()
         try:
-            pubsub.subscribe(self._own_channel)
+            pubsub.subscribe(self._own_channel, *self._heard)
             while not self._stopping.is_open:
                 message = pubsub.get_message(timeout=LOOK_S)
                 now = time.monotonic()
@@ -261,7 +267,9 @@ class Follower:
 
     def _take(self, message: dict[str, Any]) -> None:
         channel = message["channel"].decode() if message["channel"] else ""
-        if message["type"] == "subscribe":
+        if channel in self._heard:
+            self._heard[channel]()
+        elif message["type"] == "subscribe":
             self._confirmed(channel)
         elif message["type"] == "message" and channel == self._own_channel:
             self._changed = True

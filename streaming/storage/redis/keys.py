@@ -65,6 +65,16 @@ class Keys:
         """Held by the one process that does something for all."""
         return f"{self.prefix}:turn:{what}"
 
+    @property
+    def leases(self) -> str:
+        """What the jobs of each process hold and wait for."""
+        return f"{self.prefix}:leases"
+
+    @property
+    def lease_news(self) -> str:
+        """The channel on which changes of leases are told."""
+        return f"{self.prefix}:leases:news"
+
 
 def digest(text: str) -> str:
     """A name's fixed-length form."""

@@ -152,4 +152,86 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 """)
 
-SCRIPTS = (CREATE, APPEND, PAGE, TRIM, MEND, REMOVE, CLAIM, TURN, RELEASE)
+#: KEYS leases. ARGV the process, the number of its statement, seconds after which it is gone, its
+#: pools' sizes, its jobs (`needs`: JSON, `held`, `fresh`: requested since its last statement), the
+#: channel of changes. Takes the statement if it is newer than the last, drops what the processes
+#: held that are gone, gives what is free in the order of ids, and gives what all have stated.
+LEASES = Script("""
+local clock = redis.call('TIME')
+local now, me, number = clock[1] + clock[2] / 1e6, ARGV[1], tonumber(ARGV[2])
+local all, owner, changed, news = {}, {}, {}, false
+
+local found = redis.call('HGETALL', KEYS[1])
+for i = 1, #found, 2 do
+    local process, told = found[i], cjson.decode(found[i + 1])
+    if told.ends < now and process ~= me then
+        redis.call('HDEL', KEYS[1], process)
+        news = news or next(told.jobs) ~= nil
+    else
+        all[process] = told
+        for job in pairs(told.jobs) do owner[job] = process end
+    end
+end
+
+local mine = all[me] or {number = 0, jobs = {}}
+if number > mine.number then
+    local jobs = {}
+    for job, lease in pairs(cjson.decode(ARGV[5])) do
+        local before = owner[job] and all[owner[job]].jobs[job]
+        if before and owner[job] ~= me and lease.fresh then
+            lease.held = before.held and before.needs == lease.needs
+            all[owner[job]].jobs[job] = nil
+            changed[owner[job]], news = true, true
+        elseif before and owner[job] ~= me then
+            lease = nil
+        elseif before then
+            lease.held = lease.held or before.held
+        else
+            news = true
+        end
+        if lease then
+            lease.fresh = nil
+            jobs[job] = lease
+        end
+    end
+    for job in pairs(mine.jobs) do news = news or not jobs[job] end
+    all[me] = {number = number, ends = now + ARGV[3], sizes = cjson.decode(ARGV[4]), jobs = jobs}
+    changed[me] = true
+end
+
+local taken, queue = {}, {}
+for process, told in pairs(all) do
+    for job, lease in pairs(told.jobs) do
+        local needs = cjson.decode(lease.needs)
+        if lease.held then
+            for name, units in pairs(needs) do taken[name] = (taken[name] or 0) + units end
+        else
+            queue[#queue + 1] = {job = job, process = process, lease = lease, needs = needs}
+        end
+    end
+end
+table.sort(queue, function(a, b) return a.job < b.job end)
+
+local wanted = {}
+for _, each in ipairs(queue) do
+    local sizes, free = all[each.process].sizes, true
+    for name, units in pairs(each.needs) do
+        local over = sizes[name] and (taken[name] or 0) + units > sizes[name]
+        if over or wanted[name] then free = false end
+    end
+    for name, units in pairs(each.needs) do
+        if free then taken[name] = (taken[name] or 0) + units else wanted[name] = true end
+    end
+    if free then
+        each.lease.held, changed[each.process], news = true, true, true
+    end
+end
+
+for process in pairs(changed) do
+    redis.call('HSET', KEYS[1], process, cjson.encode(all[process]))
+end
+if news then redis.call('PUBLISH', ARGV[6], '') end
+return cjson.encode(all)
+""")
+
+SCRIPTS = (CREATE, APPEND, PAGE, TRIM, MEND, REMOVE, CLAIM, TURN, RELEASE, LEASES)

@@ -1,0 +1,266 @@
+"""Leases over all processes: each states what its jobs have asked for, Redis gives in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock, wake_all
+from streaming.errors import NotFound, StreamingError, Unavailable
+from streaming.storage.base import Leases, Pool
+from streaming.storage.redis.keys import Keys
+from streaming.storage.redis.link import Link, call
+from streaming.storage.redis.scripts import LEASES
+
+logger = logging.getLogger(__name__)
+
+#: Statements of a process within the time after which it is gone; seconds between two at most.
+STATEMENTS, STATE_S = 5, 3.0
+#: Seconds between two tries while Redis is away.
+RETRY_S = 0.25
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What a job of this process has asked for."""
+
+    needs: Mapping[str, int]
+    #: Redis has not answered yet: it takes the job over from whichever process had it.
+    fresh: bool = True
+    #: Its place; None when a later request in another process has taken it over.
+    place: int | None = 0
+    #: Once it holds its units it does until it gives them back, whatever Redis forgets.
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What all processes have stated, as Redis has answered."""
+
+    places: Mapping[str, int] = field(default_factory=dict)
+    #: The owner of each job, what it needs, and whether it holds that.
+    jobs: Mapping[str, tuple[str, Mapping[str, int], bool]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, answer: bytes) -> _View:
+        jobs = {
+            job: (process, json.loads(lease["needs"]), bool(lease["held"]))
+            for process, stated in json.loads(answer).items()
+            for job, lease in stated["jobs"].items()
+        }
+        waiting = sorted(job for job, (_, _, held) in jobs.items() if not held)
+        places = {job: place for place, job in enumerate(waiting, 1)}
+        return cls(dict.fromkeys(jobs, 0) | places, jobs)
+
+    def next_place(self, job: str) -> int:
+        """Where a job would come that is not among them yet."""
+        return 1 + sum(place > 0 and other < job for other, place in self.places.items())
+
+
+class RedisLeases(Leases):
+    """One hash for all: a field per process, with what its jobs hold and wait for.
+
+    A process states all of its own at every change and at intervals: that keeps it alive, and
+    puts right what Redis has lost. Whoever states first drops those that are gone, and gives
+    what is free, in one script. Changes are told on a channel that the process's one
+    subscription listens to; a message that is missed is made up for by the next statement.
+
+    While Redis is away, jobs keep what they hold, and wait; after `patience_s` their `position`
+    raises `Unavailable`. What is given back then is free when Redis is back.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        keys: Keys,
+        *,
+        process: str,
+        sizes: Mapping[str, int] | None = None,
+        timeout_s: float = 10.0,
+        patience_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`timeout_s`: seconds of silence after which what this process holds is free."""
+        self._link = link
+        self._keys = keys
+        self._process = process
+        self._sizes = dict(sizes or {})
+        self._timeout_s = timeout_s
+        self._patience_s = patience_s
+        self._clock = clock
+        self._lock = native_lock()
+        self._asked: dict[str, _Asked] = {}
+        #: Statements are numbered: an older one that comes late is not taken.
+        self._number = 0
+        self._seen_number = 0
+        self._view = _View()
+        #: On `clock`: since when Redis is away.
+        self._away_since: float | None = None
+        self._wakers: set[Waker] = set()
+        self._stopping = Latch()
+        #: Wakes the thread.
+        self._news: Waker | None = None
+        self._thread = Thread(self._work, name="redis-leases")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give all back: what a process holds ends with it."""
+        self._stopping.open()
+        self.look()
+        self._thread.join(timeout=5)
+        with self._lock:
+            known, self._asked = bool(self._asked), {}
+        if known:
+            self._state_or_later()
+
+    def look(self) -> None:
+        """Others have stated something new; never blocks."""
+        if self._news is not None:
+            self._news.wake()
+
+    def request(self, job: str, needs: Mapping[str, int]) -> None:
+        for name, units in needs.items():
+            if units > self._sizes.get(name, units):
+                raise ValueError(
+                    f"{units} units of {name} are needed, there are {self._sizes[name]}"
+                )
+        with self._lock:
+            if job in self._asked:
+                return
+            self._asked[job] = _Asked(dict(needs))
+        self._state_or_later()
+
+    def position(self, job: str) -> int:
+        """As new as what was told last, for a job of this process; others are asked for."""
+        with self._lock:
+            asked = self._asked.get(job)
+        if asked is None:
+            self._state()
+            return self._place_of_another(job)
+        if asked.held:
+            return 0
+        if asked.place is None:
+            raise NotFound(f"job {job} was requested by another process since")
+        away_since = self._away_since
+        if away_since is not None and self._clock() - away_since > self._patience_s:
+            raise Unavailable(
+                f"Redis has been away for {self._patience_s:g} s", code="storage_away"
+            )
+        return self._view.next_place(job) if asked.fresh else asked.place
+
+    def wait(self, job: str, position: int, timeout: float, waker: Waker) -> None:
+        """Woken by the news on the process's subscription, or by its next statement."""
+        with self._lock:
+            self._wakers.add(waker)
+        try:  # watch, then look, then sleep: so no wake-up is lost
+            if self.position(job) == position:
+                waker.wait(timeout)
+        finally:
+            with self._lock:
+                self._wakers.discard(waker)
+
+    def release(self, job: str) -> None:
+        with self._lock:
+            known = self._asked.pop(job, None) is not None
+        if known:
+            self._state_or_later()
+
+    def pools(self) -> Mapping[str, Pool]:
+        """Of all processes, by this one's sizes. `Unavailable` when Redis is away.
+
+        More may be taken than there is, for a while: by a process that was thought to be gone.
+        """
+        if not self._sizes:
+            return {}
+        self._state()
+        jobs = self._view.jobs.values()
+        return {
+            name: Pool(
+                total,
+                sum(needs.get(name, 0) for _, needs, held in jobs if held),
+                sum(name in needs for _, needs, held in jobs if not held),
+            )
+            for name, total in self._sizes.items()
+        }
+
+    def _place_of_another(self, job: str) -> int:
+        place = self._view.places.get(job)
+        if place is None:
+            raise NotFound(f"job {job} waits for no lease")
+        return place
+
+    def _state_or_later(self) -> None:
+        """State at once; while Redis is away, the thread does it as soon as it is back."""
+        if self._away_since is None:
+            try:
+                self._state()
+                return
+            except StreamingError as error:
+                logger.debug("leases are stated later: %s", error.detail)
+        self.look()
+
+    def _state(self) -> None:
+        """Say what this process's jobs have and want, and take in how all stand."""
+        with self._lock:
+            self._number += 1
+            number, stated = self._number, dict(self._asked)
+        jobs = {
+            job: {
+                "needs": json.dumps(asked.needs, sort_keys=True),
+                "held": asked.held,
+                "fresh": asked.fresh,
+            }
+            for job, asked in stated.items()
+        }
+        arguments = (self._process, number, self._timeout_s, *map(json.dumps, (self._sizes, jobs)))
+        try:
+            [answer] = self._link.call(
+                call(LEASES, [self._keys.leases], *arguments, self._keys.lease_news)
+            )
+        except Unavailable:
+            with self._lock:
+                if self._away_since is None:
+                    self._away_since = self._clock()
+            raise
+        self._take(number, stated, _View.of(answer))
+
+    def _take(self, number: int, stated: Mapping[str, _Asked], view: _View) -> None:
+        """Take an answer in, unless that to a later statement was there before."""
+        with self._lock:
+            self._away_since = None
+            for asked in stated.values():
+                asked.fresh = False
+            if number < self._seen_number:
+                return
+            self._seen_number = number
+            changed = view.jobs != self._view.jobs
+            self._view = view
+            for job, asked in stated.items():
+                mine = view.jobs.get(job, ("",))[0] == self._process
+                asked.place = view.places[job] if mine else None
+                asked.held = asked.held or asked.place == 0
+            wakers = list(self._wakers) if changed else []
+        wake_all(wakers)
+
+    def _work(self) -> None:
+        self._news = make_waker()
+        pause_s = min(STATE_S, self._timeout_s / STATEMENTS)
+        while not self._stopping.is_open:
+            self._news.wait(pause_s if self._away_since is None else RETRY_S)
+            if self._asked or self._wakers or self._away_since is not None:
+                self._state_again()
+
+    def _state_again(self) -> None:
+        try:
+            self._state()
+        except StreamingError as error:
+            logger.debug("leases are stated later: %s", error.detail)
+            self._stopping.wait(RETRY_S)
+        except Exception:  # whatever it was, what is held must be stated
+            logger.exception("stating leases failed")
+            self._stopping.wait(RETRY_S)
