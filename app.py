@@ -15,7 +15,8 @@ from streaming.tasks.report import report
 from streaming.tasks.train import train
 from streaming.web.blueprints import answer_with_problems
 
-TASKS = [agent, analyze, chat, files, generate, monitor, report, train]
+#: In the order in which the page offers them: the first needs no input of one's own.
+TASKS = [generate, report, agent, analyze, chat, files, monitor, train]
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import mmap
+import signal
 import sys
 from typing import Any
 
@@ -45,6 +46,8 @@ def on_reload(_arbiter: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Open the storage; while a predecessor drains, requests wait for it and /healthz answers."""
     _log_to_stderr()
+    # Ctrl-C reaches master and workers alike; the master tells its workers to leave, in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(*GC_THRESHOLDS)
     server = server_of(worker.wsgi)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+import pytest
 import requests
 from httpx_sse import connect_sse
 
@@ -111,6 +114,21 @@ def asked_all_the_time(api: Api, job: str) -> Iterator[Json]:
             over.set()
         for each in asking:
             each.result()
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "gthread"], indirect=True)
+def test_ctrl_c_lets_jobs_finish_as_sigterm_does(new_server: NewServer) -> None:
+    server = new_server().start()
+    job = server.api.submit("sleeping", {"seconds": 1})
+    server.api.reach(job, "running")
+
+    os.killpg(server.process.pid, signal.SIGINT)  # a terminal tells all processes
+    server.wait_until_ended()
+    server.start()
+
+    shown = server.api.finish(job)
+    assert (shown["status"], shown["attempt"]) == ("completed", 1)
+    assert "Traceback" not in server.log_text()
 
 
 def test_a_reload_is_no_outage(new_server: NewServer) -> None:
