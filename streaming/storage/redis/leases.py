@@ -137,21 +137,15 @@ class RedisLeases(Leases):
 
     def position(self, job: str) -> int:
         """As new as what was told last, for a job of this process; others are asked for."""
-        with self._lock:
+        with self._lock:  # an answer is taken in under it, as a whole
             asked = self._asked.get(job)
-        if asked is None:
-            self._state()
-            return self._place_of_another(job)
-        if asked.held:
-            return 0
-        if asked.place is None:
-            raise NotFound(f"job {job} was requested by another process since")
-        away_since = self._away_since
-        if away_since is not None and self._clock() - away_since > self._patience_s:
-            raise Unavailable(
-                f"Redis has been away for {self._patience_s:g} s", code="storage_away"
-            )
-        return self._view.next_place(job) if asked.fresh else asked.place
+            if asked is not None:
+                return self._place(job, asked)
+        self._state()
+        place = self._view.places.get(job)
+        if place is None:
+            raise NotFound(f"job {job} waits for no lease")
+        return place
 
     def wait(self, job: str, position: int, timeout: float, waker: Waker) -> None:
         """Woken by the news on the process's subscription, or by its next statement."""
@@ -188,11 +182,16 @@ class RedisLeases(Leases):
             for name, total in self._sizes.items()
         }
 
-    def _place_of_another(self, job: str) -> int:
-        place = self._view.places.get(job)
-        if place is None:
-            raise NotFound(f"job {job} waits for no lease")
-        return place
+    def _place(self, job: str, asked: _Asked) -> int:
+        if asked.held:
+            return 0
+        if asked.place is None:
+            raise NotFound(f"job {job} was requested by another process since")
+        if self._away_since is not None and self._clock() - self._away_since > self._patience_s:
+            raise Unavailable(
+                f"Redis has been away for {self._patience_s:g} s", code="storage_away"
+            )
+        return self._view.next_place(job) if asked.fresh else asked.place
 
     def _state_or_later(self) -> None:
         """State at once; while Redis is away, the thread does it as soon as it is back."""
