@@ -113,6 +113,7 @@ class Connection:
         with contextlib.suppress(OSError, Closed):
             while self._protocol.state is not ConnectionState.CLOSED:
                 if _wait(self._sock, select.POLLIN, LINGER_S):
+                    self._ended = False  # what still comes is read away, or TCP would reset
                     self.receive()
                 elif not (patient() and self.taking() and time.monotonic() < until):
                     return
