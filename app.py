@@ -15,7 +15,7 @@ from streaming.tasks.report import report
 from streaming.tasks.train import train
 from streaming.web.blueprints import answer_with_problems
 
-#: In the order in which the page offers them: the first needs no input of one's own.
+#: In the order in which the page offers them, the simplest first.
 TASKS = [generate, report, agent, analyze, chat, files, monitor, train]
 
 
