@@ -31,6 +31,11 @@ def lost(attempt: int, *, on_trial: bool = False) -> Draft:
     return Draft("job.started", {**data, "on_trial": True} if on_trial else data)
 
 
+def lost_alone() -> Draft:
+    """What a worker says when the process of a suspect has died."""
+    return Draft("log", {"level": "error", "message": "its process died", "lost_alone": True})
+
+
 def left_behind(house: House, made: Task, *drafts: Draft, **asked: Any) -> str:
     """A job as a server leaves it that was killed."""
     job = house.store(made, **asked)
@@ -279,6 +284,17 @@ def test_who_died_on_trial_before_goes_first(gate: Gate) -> None:
     assert house.runner.knows(died)
 
 
+def test_where_each_has_a_process_of_its_own_suspects_run_at_once(gate: Gate) -> None:
+    made = held_at(gate)
+    house = House(made)
+    house.runner.isolates = True
+    jobs = [left_behind(house, made, lost(1), lost(2)) for _ in range(3)]
+
+    house.take_up()
+
+    eventually(lambda: gate.inside == len(jobs))
+
+
 def test_a_suspect_is_cancelled_before_its_trial(gate: Gate) -> None:
     house, _, [job] = suspects(gate, 1)
 
@@ -292,9 +308,10 @@ def test_a_suspect_is_cancelled_before_its_trial(gate: Gate) -> None:
     "attempts",
     [
         [lost(n + 1, on_trial=True) for n in range(LOST_TRIALS)],
+        [each for n in range(LOST_TRIALS) for each in (lost(n + 1), lost_alone())],
         [lost(n + 1) for n in range(LOST_ATTEMPTS)],
     ],
-    ids=["on trial", "in all"],
+    ids=["on trial", "alone", "in all"],
 )
 def test_a_job_that_loses_its_workers_again_and_again_fails(attempts: list[Draft]) -> None:
     made = quick()

@@ -253,6 +253,8 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
     lost = state.lost_trials >= LOST_TRIALS or state.lost_attempts >= LOST_ATTEMPTS
     if row.attempt and (not task.retry or lost):
         message = f"the worker of attempt {row.attempt} was lost"
+        if state.lost_trials >= LOST_TRIALS:
+            message += "; it died each time that this job ran there alone"
         return TaskError(message, code="worker_lost", retryable=True)
     return None
 
