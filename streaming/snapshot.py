@@ -206,8 +206,9 @@ class Snapshot:
 
 
 def public_summary(summary: Summary) -> dict[str, Any]:
-    """The members of a snapshot that lists show, too."""
-    shown = {name: value for name, value in summary.items() if name != "options"}
+    """The members of a snapshot that lists show, too; an older program's had fewer."""
+    shown = {**blank("", ""), **summary}
+    del shown["options"]
     for name in ("metrics", "alerts", "artifacts"):
         shown[name] = list(summary[name].values())
     return shown

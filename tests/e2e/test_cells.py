@@ -49,8 +49,10 @@ def process_of(api: Api, job: str) -> int:
 
 def reach_attempt(api: Api, job: str, attempt: int) -> None:
     eventually(
-        lambda: (api.snapshot(job)["attempt"], api.snapshot(job)["status"])
-        == (attempt, "waiting_for_input"),
+        lambda: (
+            (api.snapshot(job)["attempt"], api.snapshot(job)["status"])
+            == (attempt, "waiting_for_input")
+        ),
         f"attempt {attempt} of {job} asks",
         timeout_s=9,
     )
