@@ -456,3 +456,17 @@ def test_a_log_that_moves_while_it_is_compared_is_not_taken_for_torn(
     follower._bring(follower.tails.get(job), behind)
 
     assert there.mender.torn() == {}
+
+
+def test_a_log_that_ends_while_it_is_compared_is_not_taken_for_torn(two: Two) -> None:
+    here, there = two
+    job = new_job(here)
+    there.log.page(job, 0, 9)
+    follower = there.log._follower
+    tail, behind = follower.tails.get(job), there.log._rows.get(job)
+
+    here.log.append(job, [completed()])
+    eventually(lambda: tail.row.closed)
+    follower._bring(tail, behind)
+
+    assert there.mender.torn() == {}
