@@ -100,6 +100,8 @@ class Server:
 
     def kill(self) -> None:
         """kill -9 of everything at once."""
+        if self._process is None:
+            return
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE_S)
@@ -137,8 +139,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self.kill()
+        self.kill()
 
 
 def procfile_command(process: str = "web") -> list[str]:
