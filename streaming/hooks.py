@@ -45,7 +45,7 @@ _reloads = mmap.mmap(-1, 1)
 def on_starting(arbiter: Any) -> None:
     """Keep gunicorn's "cannot boot" codes apart from what a task's `os._exit` may say."""
     arbiter.WORKER_BOOT_ERROR, arbiter.APP_LOAD_ERROR = BOOT_ERROR, BOOT_ERROR + 1
-    if not INHERITED & os.environ.keys():
+    if not INHERITED & os.environ.keys() and not arbiter.cfg.reuse_port:
         for address in arbiter.cfg.address:
             _say_if_taken(arbiter.log, address)
 

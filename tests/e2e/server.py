@@ -35,7 +35,9 @@ class Server:
 
     def __init__(self, folder: Path, worker_class: str, **settings: str | float) -> None:
         self.var_dir = folder / "var"
-        self.port = free_port()
+        #: The tree that it runs.
+        self.root = ROOT
+        self.port = int(settings.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.api = Api(self.url)
         self._log = folder / "server.log"
@@ -61,7 +63,7 @@ class Server:
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self.root,
                 env=environment | settings | {"PATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 
 from streaming.errors import Fenced, InvalidSettings, NotFound, TooLarge
-from streaming.events import Draft
-from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Submission
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.connection import check_info
@@ -406,30 +403,6 @@ def test_a_self_signed_certificate_is_taken_when_that_is_said(encrypted: str) ->
 
     assert seqs(reader.result().events) == [2]
     storage.close()
-
-
-def test_what_a_newer_program_writes_is_passed_on_and_kept(
-    two: Two, redis_server: RedisServer
-) -> None:
-    newer, older = two
-    job = new_job(newer)
-    future = Draft("log", {"message": "?"})
-    object.__setattr__(future, "type", "future.event")
-    newer.log.append(job, [started(1), future])
-    row_key = older._server.keys.row(job)
-    with redis_server.client() as client:
-        summary = json.loads(client.hget(row_key, "summary") or "")
-        client.hset(row_key, mapping={
-            "summary": json.dumps({**summary, "future": 1}), "future": "2", "rev": "3",
-        })  # fmt: skip
-
-    row = older.log.append(job, [delta(), completed()])
-
-    assert types(events_of(older, job))[2] == "future.event"
-    assert Snapshots(older.log, older.index).public(job)["status"] == "completed"
-    assert row.summary["future"] == 1
-    with redis_server.client() as client:
-        assert client.hget(row_key, "future") == b"2"
 
 
 def test_a_redis_that_is_not_there_is_named_at_the_start(make_redis: MakeRedis) -> None:
