@@ -19,6 +19,8 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 
 #: Threads that gthread keeps for requests that are not streams.
 THREAD_RESERVE = 16
+#: Characters of a secret at the least.
+SECRET_LENGTH = 32
 
 
 def _setting(default: Any, name: str, description: str, **limits: Any) -> Any:
@@ -68,6 +70,15 @@ class Settings(BaseSettings):
     )
     api_keys: CommaList = _setting(
         (), "STREAMING_API_KEYS", "bearer keys, comma-separated; none: loopback only"
+    )
+    api_keys_file: Path | None = _setting(
+        None, "STREAMING_API_KEYS_FILE", "file of keys that `streaming.cli keys` makes and revokes"
+    )
+    api_keys_hashed: CommaList = _setting(
+        (), "STREAMING_API_KEYS_HASHED", "lines of such a file, comma-separated"
+    )
+    secret: SecretStr = _setting(
+        SecretStr(""), "STREAMING_SECRET", "what signs tickets; made and kept with the log"
     )
     allow_anonymous: bool = _setting(
         False, "STREAMING_ALLOW_ANONYMOUS", "serve other machines without keys"
@@ -159,7 +170,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InvalidSettings(_explain(error)) from None
 
-    @field_validator("api_keys", "allowed_origins", "tasks", "llm_models", mode="before")
+    @field_validator(
+        "api_keys", "allowed_origins", "tasks", "llm_models", "api_keys_hashed", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -190,6 +203,13 @@ class Settings(BaseSettings):
         if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
             raise ValueError("keys are printable ASCII without spaces")
         return keys
+
+    @field_validator("secret")
+    @classmethod
+    def _long(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < SECRET_LENGTH:
+            raise ValueError(f"{SECRET_LENGTH} characters or more: openssl rand -base64 32")
+        return secret
 
     @field_validator("log_url")
     @classmethod
@@ -250,7 +270,7 @@ class Settings(BaseSettings):
 
     def check_exposure(self) -> None:
         """Refuse to serve other machines without keys, unless that is said to be meant."""
-        if self.api_keys or self.allow_anonymous or is_loopback(self.host):
+        if self.keyed or self.allow_anonymous or is_loopback(self.host):
             return
         why = " because PORT is given" if "host" not in self.model_fields_set else ""
         raise InvalidSettings(
@@ -258,6 +278,11 @@ class Settings(BaseSettings):
             "STREAMING_API_KEYS to one or more keys, or HOST=127.0.0.1, or, to let anyone in, "
             "STREAMING_ALLOW_ANONYMOUS=1."
         )
+
+    @property
+    def keyed(self) -> bool:
+        """Whether every request needs an API key (or a ticket made with one)."""
+        return bool(self.api_keys or self.api_keys_file or self.api_keys_hashed)
 
     @property
     def shared(self) -> bool:
@@ -308,7 +333,7 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors(include_url=False):
         name = str(item["loc"][0]) if item["loc"] else "settings"
         # Without a name it is about several settings together, keys among them.
-        secret = not item["loc"] or "KEY" in name or "URL" in name
+        secret = not item["loc"] or any(word in name for word in ("KEY", "URL", "SECRET"))
         value = "" if secret else f"={item['input']!r}"
         lines.append(f"{name}{value}: {item['msg']}")
     return "; ".join(lines)

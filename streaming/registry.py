@@ -124,25 +124,28 @@ class JobRegistry:
         self._runner.enqueue(row.id, cooperative=task.cooperative, reserved=True)
         return row, True
 
-    def find(self, job: str, owner: str) -> JobRow:
-        """The job's row. `NotFound` when unknown or another owner's, `Expired` when removed."""
+    def find(self, job: str, owner: str | None) -> JobRow:
+        """The job's row. `NotFound` when unknown or another owner's, `Expired` when removed.
+
+        Without an owner, anyone's.
+        """
         row = self._storage.index.get(job)
-        if row is None or row.owner != owner:
-            raise NotFound(f"there is no job {job[:40]!r}", code="job_not_found")
+        if row is None or owner not in (None, row.owner):
+            raise unknown_job(job)
         if row.expired:
             raise Expired(f"job {job} was removed after its retention time")
         return row
 
     def list(
         self,
-        owner: str,
+        owner: str | None,
         *,
         statuses: Collection[str] = (),
         task: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> list[JobRow]:
-        """The owner's jobs, newest first, ids below `before`."""
+        """The owner's jobs (None: everybody's), newest first, ids below `before`."""
         return self._storage.index.list(
             owner=owner, statuses=statuses, task=task, before=before, limit=limit
         )
@@ -267,6 +270,11 @@ class JobRegistry:
                 f"request {request!r} has another answer already", code="already_answered"
             )
         return row
+
+
+def unknown_job(job: str) -> NotFound:
+    """What is said of jobs that are not there, and of those that are not the asker's."""
+    return NotFound(f"there is no job {job[:40]!r}", code="job_not_found")
 
 
 def digest_of(body: Any) -> str:

@@ -33,8 +33,10 @@ from streaming.snapshot import Snapshots
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
 from streaming.tasks.registry import Task, TaskRegistry
-from streaming.web.services import Services
+from streaming.web.keys import KeyRing
+from streaming.web.services import Authorize, Services
 from streaming.web.streams import Streams
+from streaming.web.tickets import Tickets
 from streaming.web.traffic import Traffic
 from streaming.web.writer import StreamWriter
 
@@ -63,7 +65,7 @@ class Server:
         tasks: Iterable[Task],
         model: Model,
         base_url: str,
-        authorize: Callable[[], str | None] | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
         self.settings = settings
         self.tasks = TaskRegistry(tasks)
@@ -71,6 +73,7 @@ class Server:
         self._model = model
         self._base_url = base_url
         self._authorize = authorize
+        self._keys = KeyRing(settings)
         self._starting = Mutex()
         self._started = Latch()
         self._ended = Latch()
@@ -268,6 +271,8 @@ class Server:
             pressure=pressure,
             base_url=self._base_url,
             authorize=self._authorize,
+            keys=self._keys,
+            tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
         )
 
     def _check_needs(self) -> None:

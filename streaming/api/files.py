@@ -28,6 +28,7 @@ files = owned_blueprint("files")
 @operation(
     "Upload files",
     tag="files",
+    scope="submit",
     status=201,
     answers=FileList,
     body=UploadForm,

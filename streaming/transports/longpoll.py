@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from streaming.cursor import Cursor, Delivery
 from streaming.events import dumps
-from streaming.web.auth import find_job
+from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation, parse_query
 from streaming.web.pace import thinned
@@ -38,6 +38,7 @@ longpoll = owned_blueprint("longpoll")
 @operation(
     "Long-poll a job's events",
     tag="watch",
+    takes_ticket=True,
     query=(PositionQuery, PollQuery),
     answers=EventPage,
     more={304: "Not changed", 422: "Not valid"},
@@ -68,7 +69,7 @@ def poll(job: str) -> Response:
 
 def _wait(cursor: Cursor, wait_s: float, limit: int) -> list[Delivery]:
     """Hold the poll until something passes, as a viewer with a slot; without one, not at all."""
-    stream = services().streams.open("poll", cursor) if wait_s > 0 else None
+    stream = services().streams.open("poll", cursor, principal()) if wait_s > 0 else None
     if stream is None or cursor.ended:
         return []
     try:
@@ -87,7 +88,7 @@ def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
             return [told]
         if left <= 0:
             break
-        found = stream.cursor.read(left, stream.waker, limit)
+        found = stream.cursor.read(stream.patience(left), stream.waker, limit)
         if found:
             return found
     return []

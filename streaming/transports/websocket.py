@@ -13,7 +13,7 @@ from flask_sock import Sock
 from simple_websocket import Server
 
 from streaming.errors import Unavailable
-from streaming.web.auth import check_origin, find_job
+from streaming.web.auth import check_origin, find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.hangups import client_socket
 from streaming.web.operations import operation
@@ -49,7 +49,13 @@ def before_upgrade() -> None:
 
 
 @sock.route("/jobs/<job>/ws", bp=websocket)  # type: ignore[untyped-decorator]
-@operation("Watch a job over WebSocket", tag="watch", status=101, query=(PositionQuery,))
+@operation(
+    "Watch a job over WebSocket",
+    tag="watch",
+    takes_ticket=True,
+    status=101,
+    query=(PositionQuery,),
+)
 def job_socket(ws: Server, job: str) -> None:
     """Each event is one JSON text frame; it closes with 1000 after the terminal event.
 
@@ -60,7 +66,12 @@ def job_socket(ws: Server, job: str) -> None:
 
 
 @sock.route("/ws", bp=websocket)  # type: ignore[untyped-decorator]
-@operation("Watch and steer any number of jobs over one WebSocket", tag="watch", status=101)
+@operation(
+    "Watch and steer any number of jobs over one WebSocket",
+    tag="watch",
+    takes_ticket=True,
+    status=101,
+)
 def any_socket(ws: Server) -> None:
     """Stays open. Messages to the server, besides those of the socket of one job (with "job"):
 
@@ -76,7 +87,7 @@ def _begin(ws: Server, job: str | None) -> None:
     sock = client_socket(request.environ)
     assert sock is not None
     connection = Connection(sock, max_message_bytes=services().settings.max_body_bytes)
-    stream = services().streams.open("websocket", g.cursor)
+    stream = services().streams.open("websocket", g.cursor, principal())
     if stream is None:
         g.served = _Served(partial(_refuse, connection), lambda: None)
     else:

@@ -29,6 +29,10 @@ class Operation:
     summary: str
     description: str
     tag: str
+    #: What the one who asks must be allowed, of `principal.SCOPES`.
+    scope: str
+    #: Whether a ticket for the job is enough.
+    takes_ticket: bool
     status: int
     answers: type[BaseModel] | None
     media_type: str
@@ -62,6 +66,8 @@ def operation(
     summary: str,
     *,
     tag: str,
+    scope: str = "read",
+    takes_ticket: bool = False,
     status: int = 200,
     answers: type[BaseModel] | None = None,
     media_type: str = "application/json",
@@ -78,6 +84,8 @@ def operation(
             summary=summary,
             description=inspect.getdoc(view) or "",
             tag=tag,
+            scope=scope,
+            takes_ticket=takes_ticket,
             status=status,
             answers=answers,
             media_type=media_type,
@@ -90,6 +98,12 @@ def operation(
         return view
 
     return decorate
+
+
+def operation_of(app: Flask, endpoint: str) -> Operation:
+    """How the endpoint's view is described; every view that needs rights is."""
+    found: Operation = app.view_functions[endpoint].__dict__["streaming_operation"]
+    return found
 
 
 def parse_query(model: type[M]) -> M:
@@ -105,6 +119,7 @@ def openapi(app: Flask, *, title: str, version: str) -> dict[str, Any]:
     """The OpenAPI document of all described routes of an app."""
     spec = APISpec(title=title, version=version, openapi_version="3.1.0")
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    spec.components.security_scheme("ticket", {"type": "apiKey", "in": "query", "name": "ticket"})
     found = _operations(app)
     models = {model for _, _, each in found for model in _models(each)} | {Problem}
     _, schemas = models_json_schema(
@@ -154,6 +169,10 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
             **{str(status): _problem(status, meaning) for status, meaning in problems.items()},
         },
     }
+    rights: list[dict[str, list[str]]] = [{"key": [each.scope]}, {}]
+    if each.takes_ticket:
+        rights.insert(1, {"ticket": []})
+    document["security"] = rights
     if each.body is not None:
         content = {each.body_type: {"schema": _ref(each.body)}}
         document["requestBody"] = {"content": content}

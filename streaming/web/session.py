@@ -11,13 +11,13 @@ from flask import Flask, current_app, request
 from streaming import wire
 from streaming.errors import BadRequest, StreamingError, problem
 from streaming.events import Json, dumps
-from streaming.web.auth import find_job
+from streaming.web.auth import find_job, require
 from streaming.web.bodies import parse_json
 from streaming.web.jobs import AnswerBody, CancelBody, SubmitBody, answer, cancel, submit, validate
 from streaming.web.positions import check_types
 from streaming.web.services import services
 from streaming.web.sockets import Closed, Connection
-from streaming.web.streams import Closing, Stream
+from streaming.web.streams import TICKET_EXPIRED, Closing, Stream
 from streaming.wire import Form
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ SILENT_BEATS = 3
 #: Jobs that one socket follows at the most.
 SUBSCRIPTIONS = 100
 #: Close codes (RFC 6455, 7.4.1, and IANA's list).
-NORMAL, GOING_AWAY, OUR_FAULT, RESTART = 1000, 1001, 1011, 1012
+NORMAL, GOING_AWAY, NOT_ALLOWED, OUR_FAULT, RESTART = 1000, 1001, 1008, 1011, 1012
 
 
 class Session:
@@ -80,7 +80,7 @@ class Session:
         for part in self._stream.parts():
             if isinstance(part, Closing):
                 self._connection.send(wire.control_json("stream.closing", None, part.data))
-                return RESTART, part.reason
+                return (NOT_ALLOWED if part.reason == TICKET_EXPIRED else RESTART), part.reason
             if isinstance(part, list) and part:
                 size = self._connection.send(*[delivery.json for delivery in part])
                 self._stream.count(size, len(part))
@@ -140,14 +140,17 @@ class Session:
         return commands[kind](command)
 
     def _cancel(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        require("cancel")
         row = find_job(self._named(command))
         return self._shown(cancel(row, validate(CancelBody, command)).id)
 
     def _input(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        require("submit")
         row = find_job(self._named(command))
         return self._shown(answer(row, validate(AnswerBody, command)).id)
 
     def _submit(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        require("submit")
         key = command.pop("idempotency_key", None)
         self._check_room()
         row, _ = submit(validate(SubmitBody, command), command, key=key)

@@ -9,6 +9,7 @@ from flask import Response, request
 from streaming import wire
 from streaming.cursor import Cursor, Delivery
 from streaming.errors import Unavailable
+from streaming.web.auth import principal
 from streaming.web.services import services
 from streaming.web.streams import Beat, Closing, Stream, retry_s
 from streaming.wire import Form
@@ -19,7 +20,7 @@ def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = Fa
     encoder = SseEncoder(
         cursor, composite=composite, named=request.args.get("named") in ("1", "true")
     )
-    stream = services().streams.open("feed" if composite else "sse", cursor)
+    stream = services().streams.open("feed" if composite else "sse", cursor, principal())
     if stream is None:
         reason = "drain" if services().streams.draining else "overloaded"
         refusal = encoder.opening() + encoder.closing(Closing(reason, retry_s()))
@@ -122,7 +123,7 @@ def _first(cursor: Cursor, snapshots: bool) -> list[Delivery]:
 
 
 def respond_ndjson(cursor: Cursor, *, snapshots: bool) -> Response:
-    stream = services().streams.open("ndjson", cursor)
+    stream = services().streams.open("ndjson", cursor, principal())
     if stream is None:
         raise Unavailable(
             "there is no room for another stream; poll instead, or try again",

@@ -22,6 +22,7 @@ from streaming.pressure import TOP, Pressure
 from streaming.storage.base import Storage
 from streaming.web.hangups import Hangups, client_socket, has_hung_up
 from streaming.web.pace import Pace, thinned
+from streaming.web.principal import Principal
 from streaming.web.sockets import SEND_S, send_all
 from streaming.web.traffic import Traffic
 from streaming.web.writer import Channel, Chunk, Line, StreamWriter
@@ -32,6 +33,8 @@ LISTEN_S = 0.05
 #: Seconds after which a client is asked to come back; spread, so that they do not come together.
 RETRY_S = (1.0, 3.0)
 
+#: Why a stream ends whose ticket is over.
+TICKET_EXPIRED = "ticket_expired"
 #: Seconds between tries to read on while storage is away.
 AWAY_S = 0.5
 
@@ -68,13 +71,14 @@ class Stream:
         "_told",
         "_lost",
         "_quiet_since",
-        "_rotates_at",
+        "_ends_at",
         "_shared",
         "_socket",
         "_streams",
         "_two_way",
         "_viewers",
         "_watched",
+        "_why",
         "cursor",
         "stays",
         "transport",
@@ -90,7 +94,8 @@ class Stream:
         self.cursor = cursor
         self.waker: Waker = make_waker()
         self._socket = client_socket(request.environ)
-        self._rotates_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
+        self._ends_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
+        self._why = "rotation"
         self._quiet_since = clock()
         self._watched: int | None = None
         self._viewers: dict[str, str] = {}
@@ -170,7 +175,7 @@ class Stream:
             try:
                 found = self._next(until_beat)
             except Unavailable:  # `degraded_news` tells of it; the reader stays, and reads on later
-                self.waker.wait(self._patience(min(until_beat, AWAY_S)))
+                self.waker.wait(self.patience(min(until_beat, AWAY_S)))
                 found = []
             began = self._clock()
             if found or self._two_way:
@@ -207,7 +212,7 @@ class Stream:
             self._shared is not None
             and not self._pace.is_slow  # what it gets then is not what the others get
             and not self.cursor.ended
-            and self._read_shared(self._patience(until_beat), *self._shared)
+            and self._read_shared(self.patience(until_beat), *self._shared)
         ):
             return []
         return self._paced(until_beat)
@@ -219,10 +224,10 @@ class Stream:
         """
         rest_s = self._pace.rest_s()
         if rest_s > 0 and not self.cursor.ended and self._shared is None:
-            self.waker.wait(self._patience(min(rest_s, until_beat)))
+            self.waker.wait(self.patience(min(rest_s, until_beat)))
             return []
         before = dict(self.cursor.positions)
-        timeout = self._patience(until_beat)
+        timeout = self.patience(until_beat)
         if self.cursor.ended:
             self.waker.wait(timeout if self.stays else 0)
         return thinned(self.cursor.read(timeout, self.waker), before, self._pace.level)
@@ -282,11 +287,11 @@ class Stream:
             with contextlib.suppress(OSError):  # whatever comes behind a torn frame must not
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _patience(self, seconds: float) -> float:
-        """How long to wait at the most, so that rotation comes in time."""
+    def patience(self, seconds: float) -> float:
+        """How long to wait at the most, so that the stream's end comes in time."""
         if self._two_way and not self._streams.hangups.works:
             seconds = min(seconds, LISTEN_S)
-        return max(0.001, min(seconds, self._rotates_at - self._clock()))
+        return max(0.001, min(seconds, self._ends_at - self._clock()))
 
     def hung_up(self) -> bool:
         return self._lost or has_hung_up(self._socket)
@@ -295,9 +300,16 @@ class Stream:
         """Why the server closes the stream now, if it does."""
         if self._streams.draining:
             return Closing("drain", retry_s())
-        if self._clock() >= self._rotates_at:
-            return Closing("rotation", retry_s())
+        if self._clock() >= self._ends_at:
+            return Closing(self._why, retry_s())
         return None
+
+    def end_by(self, expires_at: float | None) -> None:
+        """Close it at an epoch second, when the ticket that let it in is over."""
+        if expires_at is not None:
+            ends_at = self._clock() + expires_at - time.time()
+            if ends_at < self._ends_at:
+                self._ends_at, self._why = ends_at, TICKET_EXPIRED
 
     def take_state_as_known(self) -> None:
         """Tell only of changes from now on: for readers that come again and again."""
@@ -363,13 +375,14 @@ class Streams:
     def start(self) -> None:
         self.hangups.start()
 
-    def open(self, transport: str, cursor: Cursor) -> Stream | None:
+    def open(self, transport: str, cursor: Cursor, asker: Principal) -> Stream | None:
         """A stream of the present request, closed by its owner; None when there is no room."""
         with self._lock:
             if self.draining or self._slots >= self._limit or self.pressure.level >= TOP:
                 return None
             self._slots += 1
         stream = Stream(self, transport, cursor, clock=self._clock)
+        stream.end_by(asker.expires_at)
         with self._lock:
             self._open.add(stream)
         return stream
