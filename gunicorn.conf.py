@@ -14,6 +14,7 @@ from streaming.errors import InvalidSettings
 from streaming.hooks import (  # noqa: F401
     on_reload,
     on_starting,
+    post_fork,
     post_worker_init,
     raise_descriptor_limit,
     worker_exit,
