@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
+import limits
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -89,6 +90,24 @@ class Settings(BaseSettings):
     max_streams: int | None = _setting(
         None, "STREAMING_MAX_STREAMS", "open streams per process (10000; gthread: fewer)", ge=1
     )
+    owner_streams: int | None = _setting(
+        None, "STREAMING_OWNER_STREAMS", "open streams of one owner, per process", ge=1
+    )
+    owner_jobs: int | None = _setting(
+        None, "STREAMING_OWNER_JOBS", "unfinished jobs of one owner, in all", ge=1
+    )
+    rate_submits: str = _setting(
+        "", "STREAMING_RATE_SUBMITS", "new jobs, answers and uploads of one owner: 20/second"
+    )
+    rate_requests: str = _setting(
+        "", "STREAMING_RATE_REQUESTS", "all other requests of one owner, opened streams too"
+    )
+    messages_per_s: int = _setting(
+        200, "STREAMING_MESSAGES_PER_S", "messages that one WebSocket may send in a second", ge=1
+    )
+    body_s: float = _setting(
+        30.0, "STREAMING_BODY_S", "seconds that a body may take to come", gt=0, le=3600
+    )
     jobs: int = _setting(64, "STREAMING_JOBS", "jobs at once in threads, per process", ge=1)
     jobs_cooperative: int = _setting(
         2000, "STREAMING_JOBS_COOPERATIVE", "jobs at once as greenlets, per process", ge=1
@@ -136,6 +155,12 @@ class Settings(BaseSettings):
     )
     max_event_bytes: int = _setting(
         1 << 20, "STREAMING_MAX_EVENT_BYTES", "bytes of an event", ge=4096
+    )
+    max_job_events: int = _setting(
+        1_000_000, "STREAMING_MAX_JOB_EVENTS", "events that a job may write", ge=10
+    )
+    max_job_bytes: int = _setting(
+        256 << 20, "STREAMING_MAX_JOB_BYTES", "bytes that a job may write, in files too", ge=1 << 16
     )
     tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
     resources: Annotated[dict[str, int], NoDecode] = _setting(
@@ -210,6 +235,15 @@ class Settings(BaseSettings):
         if 0 < len(secret.get_secret_value()) < SECRET_LENGTH:
             raise ValueError(f"{SECRET_LENGTH} characters or more: openssl rand -base64 32")
         return secret
+
+    @field_validator("rate_submits", "rate_requests")
+    @classmethod
+    def _is_rate(cls, rate: str) -> str:
+        try:
+            limits.parse_many(rate or "1/second")
+        except ValueError:
+            raise ValueError("such as 20/second, or 20/second;600/minute") from None
+        return rate
 
     @field_validator("log_url")
     @classmethod

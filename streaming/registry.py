@@ -27,7 +27,7 @@ from streaming.errors import (
     Unavailable,
 )
 from streaming.events import Draft, Json, new_id
-from streaming.keeper import JobKeeper
+from streaming.keeper import UNFINISHED, JobKeeper
 from streaming.runners.base import Runner
 from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Storage, Submission
@@ -62,6 +62,7 @@ class JobRegistry:
         runner: Runner,
         retention_s: float,
         max_event_bytes: int,
+        owner_jobs: int | None = None,
         overloaded: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +72,7 @@ class JobRegistry:
         self._runner = runner
         self._retention_s = retention_s
         self._max_event_bytes = max_event_bytes
+        self._owner_jobs = owner_jobs
         #: Whether new jobs are refused until the load is less.
         self._overloaded = overloaded
         #: Looks after jobs that go on.
@@ -109,6 +111,7 @@ class JobRegistry:
 
         try:
             self._refuse_when_overloaded()
+            self._refuse_over_quota(owner)
             position = self._runner.reserve(cooperative=task.cooperative)
         except (TooMany, Unavailable) as refusal:
             return self._known(submission(0), refusal)
@@ -210,6 +213,19 @@ class JobRegistry:
             raise Unavailable(
                 "the server is overloaded; try again later",
                 code="overloaded",
+                retry_after_s=random.uniform(2, 10),
+            )
+
+    def _refuse_over_quota(self, owner: str) -> None:
+        """Two at the same moment may both be the last one."""
+        limit = self._owner_jobs
+        if limit is None:
+            return
+        if len(self._storage.index.list(owner=owner, statuses=UNFINISHED, limit=limit)) >= limit:
+            raise TooMany(
+                f"you have {limit} jobs that have not ended; wait for one, or cancel one "
+                "(STREAMING_OWNER_JOBS)",
+                code="too_many_jobs",
                 retry_after_s=random.uniform(2, 10),
             )
 

@@ -33,7 +33,7 @@ from streaming.web.schemas import (
 )
 from streaming.web.services import services
 from streaming.web.sse import no_content, respond_sse, wants_sse
-from streaming.web.streams import Stream
+from streaming.web.streams import Refusal
 
 #: Seconds that `Prefer: wait` holds an answer at the most.
 MAX_PREFER_S = 300.0
@@ -240,8 +240,8 @@ def _etag(row: JobRow) -> str:
 def _wait_for_end(row: JobRow, wait_s: float) -> JobRow:
     """Hold the request until the job has ended, as one of its viewers."""
     cursor = services().cursor({row.id: row.seq})
-    stream: Stream | None = services().streams.open("wait", cursor, principal())
-    if stream is None:
+    stream = services().streams.open("wait", cursor, principal())
+    if isinstance(stream, Refusal):
         return row
     try:
         until = time.monotonic() + wait_s

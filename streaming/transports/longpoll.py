@@ -16,7 +16,7 @@ from streaming.web.pace import thinned
 from streaming.web.positions import start_position, wanted_types
 from streaming.web.schemas import EventPage, PositionQuery
 from streaming.web.services import services
-from streaming.web.streams import Stream
+from streaming.web.streams import Refusal, Stream
 
 #: Seconds that a poll is held when it does not say, and at the most: below what proxies allow.
 WAIT_S, MAX_WAIT_S = 25.0, 30.0
@@ -69,8 +69,10 @@ def poll(job: str) -> Response:
 
 def _wait(cursor: Cursor, wait_s: float, limit: int) -> list[Delivery]:
     """Hold the poll until something passes, as a viewer with a slot; without one, not at all."""
-    stream = services().streams.open("poll", cursor, principal()) if wait_s > 0 else None
-    if stream is None or cursor.ended:
+    if wait_s <= 0 or cursor.ended:
+        return []
+    stream = services().streams.open("poll", cursor, principal())
+    if isinstance(stream, Refusal):
         return []
     try:
         return _read(stream, time.monotonic() + wait_s, limit)

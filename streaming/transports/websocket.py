@@ -13,15 +13,17 @@ from flask_sock import Sock
 from simple_websocket import Server
 
 from streaming.errors import Unavailable
-from streaming.web.auth import check_origin, find_job, principal
+from streaming.web.auth import check_origin, find_job
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.hangups import client_socket
+from streaming.web.opening import open_stream
 from streaming.web.operations import operation
 from streaming.web.positions import start_position, wanted_types
 from streaming.web.schemas import PositionQuery
 from streaming.web.services import services
 from streaming.web.session import Session
 from streaming.web.sockets import Connection, prepare_handshake
+from streaming.web.streams import Refusal
 
 #: Close code: try again later (RFC 6455, 7.4.1, and IANA's list).
 TRY_LATER = 1013
@@ -87,8 +89,8 @@ def _begin(ws: Server, job: str | None) -> None:
     sock = client_socket(request.environ)
     assert sock is not None
     connection = Connection(sock, max_message_bytes=services().settings.max_body_bytes)
-    stream = services().streams.open("websocket", g.cursor, principal())
-    if stream is None:
+    stream = open_stream("websocket", g.cursor)
+    if isinstance(stream, Refusal):
         g.served = _Served(partial(_refuse, connection), lambda: None)
     else:
         with stream.set_up():

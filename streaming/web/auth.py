@@ -45,6 +45,17 @@ def require(scope: str) -> None:
         )
 
 
+def count(scope: str) -> None:
+    """Count what is asked against the owner's rate; `TooMany` when it is over it."""
+    services().rates.check("submits" if scope == "submit" else "requests", payer())
+
+
+def payer() -> str:
+    """Whose rate a request counts for: nobody's name is everybody's, so there the address."""
+    asker = principal()
+    return asker.owner if asker is not ANONYMOUS else f"{asker.owner}:{request.remote_addr}"
+
+
 def refuse_ticket() -> None:
     """`Forbidden` when a ticket is all that the one who asks has."""
     if principal().jobs is not None:

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError
-from streaming.web.auth import SAFE, check_origin, refuse_ticket, require
+from streaming.web.auth import SAFE, check_origin, count, refuse_ticket, require
 from streaming.web.operations import operation_of
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
 from streaming.web.services import services
@@ -26,6 +26,8 @@ def owned_blueprint(name: str) -> Blueprint:
         if not asked.takes_ticket:
             refuse_ticket()
         require(asked.scope)
+        if not asked.streams:  # they are refused in a way of their own
+            count(asked.scope)
         if request.method not in SAFE:
             check_origin()
 

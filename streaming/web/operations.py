@@ -19,7 +19,13 @@ M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
 
 #: What every route may answer besides its success.
-_PROBLEMS = {400: "Malformed request or position", 401: "No valid API key", 403: "Not allowed"}
+_PROBLEMS = {
+    400: "Malformed request or position",
+    401: "No valid API key or ticket",
+    403: "Not allowed",
+    429: "Over a rate or a quota",
+    503: "Shutting down, overloaded, or storage is away",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,11 @@ class Operation:
     body_type: str
     #: More statuses that it may answer, with what they mean.
     more: Mapping[int, str]
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is a stream."""
+        return self.status == 101 or self.media_type == "text/event-stream"
 
 
 class Problem(BaseModel):

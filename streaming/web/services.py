@@ -16,8 +16,10 @@ from streaming.runners.base import Runner
 from streaming.snapshot import Snapshots, public_summary
 from streaming.storage.base import JobRow, Storage
 from streaming.tasks.registry import TaskRegistry
+from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
 from streaming.web.principal import Principal
+from streaming.web.rates import Rates
 from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Services:
     authorize: Authorize | None
     keys: KeyRing
     tickets: Tickets
+    rates: Rates
+    deadlines: Deadlines
 
     def links(self, job: str) -> dict[str, str]:
         """Where a job's resources are."""

@@ -7,6 +7,7 @@ import random
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +57,13 @@ class Closing:
         return {"reason": self.reason, "retry_s": self.retry_s}
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """There is no stream: `drain`, `overloaded`, `too_many_streams`, or the like."""
+
+    why: str
+
+
 def retry_s() -> float:
     """When to come back, jittered."""
     return round(random.uniform(*RETRY_S), 3)
@@ -80,20 +88,29 @@ class Stream:
         "_watched",
         "_why",
         "cursor",
+        "owner",
         "stays",
         "transport",
         "waker",
     )
 
     def __init__(
-        self, streams: Streams, transport: str, cursor: Cursor, *, clock: Callable[[], float]
+        self,
+        streams: Streams,
+        transport: str,
+        cursor: Cursor,
+        *,
+        owner: str,
+        clock: Callable[[], float],
     ) -> None:
         self._streams = streams
         self._clock = clock
         self.transport = transport
         self.cursor = cursor
+        self.owner = owner
         self.waker: Waker = make_waker()
         self._socket = client_socket(request.environ)
+        _drop_when_stalled(self._socket)
         self._ends_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
         self._why = "rotation"
         self._quiet_since = clock()
@@ -337,6 +354,17 @@ class Stream:
         self._streams.closed(self)
 
 
+def _drop_when_stalled(sock: socket.socket | None) -> None:
+    """Have the kernel end the connection of a peer that takes nothing of what was sent.
+
+    Where it can (Linux): it finds also those whom no write of ours would wait for.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if sock is not None and option is not None:
+        with contextlib.suppress(OSError):  # no TCP: a Unix socket behind a proxy
+            sock.setsockopt(socket.IPPROTO_TCP, option, int(SEND_S * 1000))
+
+
 def _is_plain(environ: Mapping[str, Any]) -> bool:
     """Whether what is written to the socket is what the client reads: no TLS, HTTP/1.1."""
     real = environ.get("gunicorn.socket")
@@ -351,6 +379,7 @@ class Streams:
         storage: Storage,
         *,
         limit: int,
+        owner_limit: int | None = None,
         heartbeat_s: float,
         rotate_s: float,
         pressure: Pressure | None = None,
@@ -371,26 +400,55 @@ class Streams:
         self._lock = native_lock()
         self._open: set[Stream] = set()
         self._slots = 0
+        self._owner_limit = owner_limit
+        self._owners: Counter[str] = Counter()
+        #: Streams that were turned away, by reason.
+        self.refused: Counter[str] = Counter()
 
     def start(self) -> None:
         self.hangups.start()
 
-    def open(self, transport: str, cursor: Cursor, asker: Principal) -> Stream | None:
-        """A stream of the present request, closed by its owner; None when there is no room."""
+    def open(self, transport: str, cursor: Cursor, asker: Principal) -> Stream | Refusal:
+        """A stream of the present request, closed by its owner; why not when there is no room."""
         with self._lock:
-            if self.draining or self._slots >= self._limit or self.pressure.level >= TOP:
-                return None
-            self._slots += 1
-        stream = Stream(self, transport, cursor, clock=self._clock)
+            why = self._full(asker.owner)
+            if why is None:
+                self._slots += 1
+                self._owners[asker.owner] += 1
+            else:
+                self.refused[why] += 1
+                return Refusal(why)
+        stream = Stream(self, transport, cursor, owner=asker.owner, clock=self._clock)
         stream.end_by(asker.expires_at)
         with self._lock:
             self._open.add(stream)
         return stream
 
+    def refuse(self, why: str) -> Refusal:
+        """Turn a stream away for a reason of the caller's."""
+        with self._lock:
+            self.refused[why] += 1
+        return Refusal(why)
+
+    def _full(self, owner: str) -> str | None:
+        """Why there is no room for another stream."""
+        if self.draining:
+            return "drain"
+        if self.pressure.level >= TOP:
+            return "overloaded"
+        if self._slots >= self._limit:
+            return "too_many_streams"
+        if self._owner_limit is not None and self._owners[owner] >= self._owner_limit:
+            return "too_many_streams_of_owner"
+        return None
+
     def closed(self, stream: Stream) -> None:
         with self._lock:
             self._open.discard(stream)
             self._slots -= 1
+            self._owners[stream.owner] -= 1
+            if not self._owners[stream.owner]:
+                del self._owners[stream.owner]
 
     def count(self) -> dict[str, int]:
         """Open streams by transport."""
