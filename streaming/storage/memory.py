@@ -124,7 +124,7 @@ class MemoryLog(EventLog):
             tail = self._jobs.tails.get(job)
             trimmed = tail.page(row.base, before - row.base)
             size = sum(len(event.json) for event in trimmed.events) if trimmed else 0
-            self._jobs.rows[job] = row = replace(row, base=before, size=row.size - size)
+            self._jobs.rows[job] = row = row._replace(base=before, size=row.size - size)
             self._jobs.bases[job] = base
             tail.publish(row, ())
             tail.trim(before)
@@ -194,7 +194,7 @@ class MemoryIndex(JobIndex):
                 del self._jobs.keys[key]
             if row is not None and tombstone:
                 lasts = time.time() + self._tombstone_s
-                self._jobs.rows[job] = replace(row, expired=True, size=0, expires_at=lasts)
+                self._jobs.rows[job] = row._replace(expired=True, size=0, expires_at=lasts)
         self._jobs.tails.drop(job)
 
     def due(self, now: float) -> Iterable[str]:
