@@ -1,0 +1,49 @@
+// How a job, and the connection to it, stand: as small marks.
+
+import { el, say } from "./dom.js";
+import { duration, t } from "./i18n.js";
+
+export const TERMINAL = ["completed", "failed", "cancelled"];
+export const ACTIVE = ["queued", "running", "waiting_for_input", "cancelling"];
+
+/** A job's status as a mark that `tell` changes. */
+export function statusMark(status) {
+  const node = el("span", { className: "status" });
+  node.tell = (now) => {
+    node.dataset.status = now;
+    say(node, t(now));
+  };
+  node.tell(status);
+  return node;
+}
+
+/** How a watch stands; while it waits, with the seconds that are left. */
+export class Connection {
+  constructor() {
+    this.node = el("span", { className: "connection" });
+    this.timer = 0;
+  }
+
+  tell(state) {
+    clearInterval(this.timer);
+    this.node.dataset.state = state.name;
+    if (state.name === "waiting" && state.retryAt) this.timer = setInterval(() => this.write(state), 500);
+    this.write(state);
+  }
+
+  write({ name, transport, retryAt, reason }) {
+    const left = Math.max(0, (retryAt ?? 0) - Date.now()) / 1000;
+    const texts = {
+      connecting: t("connecting ({transport})", { transport: t(transport) }),
+      live: t("live ({transport})", { transport: t(transport) }),
+      waiting: t("reconnecting in {time}", { time: duration(Math.max(left, 0.1)) }),
+      offline: t("offline: goes on by itself"),
+      closed: reason === "refused" ? t("refused") : t("whole log read"),
+    };
+    say(this.node, texts[name] ?? name);
+  }
+
+  close() {
+    clearInterval(this.timer);
+  }
+}
