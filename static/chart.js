@@ -9,6 +9,8 @@ import { colour } from "./theme.js";
 /** Points that are kept; older ones move out to the left. */
 const POINTS = 1000;
 const LINES = 4;
+/** Units as people read them. */
+const UNITS = { 1: () => "", "1/s": () => "/s", level: () => "", events: () => t("events") };
 
 export class Chart {
   constructor(title) {
@@ -19,7 +21,7 @@ export class Chart {
     this.now = el("span", { className: "now" });
     this.plot = el("div", { className: "plot", role: "img" });
     this.legend = el("p", { className: "legend" });
-    this.node = el("section", { className: "chart" }, el("header", {}, el("h3", {}, t(title)), this.now), this.plot, this.legend);
+    this.node = el("section", { className: "chart" }, el("header", {}, el("h3", {}, nameOf(title)), this.now), this.plot, this.legend);
     this.redraw = perFrame(() => this.draw());
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.plot);
@@ -28,7 +30,7 @@ export class Chart {
 
   /** A value at a time (ms), of the line with this label. */
   add(at, value, label = "", unit = "") {
-    this.unit = unit === "1" ? "" : unit ?? "";
+    this.unit = UNITS[unit]?.() ?? unit ?? "";
     if (!this.lines.has(label)) {
       if (this.lines.size === LINES) return;
       this.lines.set(label, this.xs.map(() => null));
@@ -59,9 +61,9 @@ export class Chart {
   /** The latest values in words, for all who do not see the lines. */
   tell() {
     const latest = [...this.lines].map(([label, values]) => [label, values.findLast((each) => each !== null)]);
-    const shown = latest.map(([label, value]) => `${label ? `${label} ` : ""}${number(value, 3)} ${t(this.unit)}`.trim());
+    const shown = latest.map(([label, value]) => `${label ? `${label} ` : ""}${number(value, 3)} ${this.unit}`.trim());
     this.now.textContent = latest.length === 1 ? shown[0] : "";
-    this.plot.ariaLabel = `${t(this.title)}: ${shown.join(", ")}`;
+    this.plot.ariaLabel = `${nameOf(this.title)}: ${shown.join(", ")}`;
     if (latest.length > 1) {
       this.legend.replaceChildren(...shown.map((each, index) => el("span", { className: `s${index + 1}` }, each)));
     }
@@ -76,7 +78,7 @@ export class Chart {
       stroke: () => colour(`series-${index + 1}`),
       width: 1.5,
       spanGaps: true,
-      points: { show: this.xs.length < 3 },
+      points: { show: false },
     }));
     this.chart = new uPlot({
       width: this.plot.clientWidth,
@@ -88,6 +90,8 @@ export class Chart {
         { ...axis, size: 24, space: 70, values: (_, splits) => splits.map((each) => clock(each * 1000)) },
         { ...axis, size: 44, space: 28, values: (_, splits) => splits.map((each) => short(each)) },
       ],
+      // From nought on: a line that trembles by a thousandth shall look like one.
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
       series: [{}, ...lines],
     }, [this.xs, ...this.lines.values()], this.plot);
   }
@@ -105,7 +109,9 @@ export class Chart {
   }
 }
 
+const nameOf = (title) => t(title.replaceAll("_", " "));
+
 function short(value) {
-  const format = { notation: "compact", maximumFractionDigits: 2 };
+  const format = { notation: "compact", maximumSignificantDigits: 3 };
   return new Intl.NumberFormat("en", format).format(value);
 }

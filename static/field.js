@@ -24,16 +24,16 @@ export function plain(schema, root) {
 /** The field of a schema. `given` is its value to begin with, `upload` sends a file, for its id. */
 export function makeField(name, raw, context) {
   const schema = plain(raw, context.root);
-  return kindOf(schema)(name, schema, context);
+  return kindOf(schema, context.root)(name, schema, context);
 }
 
-function kindOf(schema) {
+function kindOf(schema, root) {
   if (schema.enum || schema.const !== undefined) return choice;
   if (schema.format === "file-id") return file;
   if (schema.type === "boolean") return tick;
   if (schema.type === "integer" || schema.type === "number") return figure;
   if (schema.type === "string") return text;
-  if (schema.type === "array" && plain(schema.items ?? {}, {}).format === "file-id") return file;
+  if (schema.type === "array" && plain(schema.items ?? {}, root).format === "file-id") return file;
   if (schema.type === "array" && schema.items) return list;
   if (schema.type === "object" && schema.properties) return group;
   return json;

@@ -18,8 +18,16 @@ function preferred() {
 
 /** A text in the page's language, with `{name}` replaced by the value of that name. */
 export function t(text, values = {}) {
-  const found = CATALOGUES[language][text] ?? text;
+  const found = CATALOGUES[language][text] ?? lacking(text);
   return found.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+/** Texts that were asked for and that the catalogue of the page's language lacks: for tests. */
+export const missing = new Set();
+
+function lacking(text) {
+  if (language !== "en") missing.add(text);
+  return text;
 }
 
 /** Translate what stands in the document itself, marked by data-t and data-t-label. */
@@ -68,4 +76,4 @@ export const clock = (at) =>
 
 /** A day and a time. */
 export const moment = (at) =>
-  new Date(at).toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium" });
+  new Date(at).toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium", hourCycle: "h23" });

@@ -51,7 +51,7 @@ export class JobView {
       activity: card(t("Thinking and tools"), activity.node),
       metrics: card(t("Metrics"), metrics.node),
       alerts: card(t("Alerts"), alerts.node),
-      output: card(t("Output"), this.output = el("pre", { className: "one-event", tabIndex: 0 })),
+      output: card(t("Output"), this.result = el("details", {}, el("summary", {}, "JSON"), this.output = el("pre", { className: "one-event", tabIndex: 0 }))),
     };
     const { texts: text, artifacts: made, activity: doing, metrics: figures, alerts: warnings, output } = this.cards;
     const progress = el("section", { className: "card", ariaLabel: t("Progress") }, el("h2", {}, t("Progress")), meter.node, steps.node);
@@ -129,7 +129,9 @@ export class JobView {
   drawOutput({ output, text }) {
     const repeats = output && Object.keys(output).length === 1 && output.text === text;
     this.cards.output.hidden = output == null || repeats;
-    if (!this.cards.output.hidden && !this.output.textContent) this.output.textContent = JSON.stringify(output, null, 2);
+    if (this.cards.output.hidden || this.output.textContent) return;
+    this.output.textContent = JSON.stringify(output, null, 2);
+    this.result.open = !text; // a text most often says the same
   }
 
   async askCancel() {

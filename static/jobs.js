@@ -113,7 +113,7 @@ class JobRow {
     this.job = job;
     const ended = TERMINAL.includes(job.status);
     this.mark.tell(job.status);
-    this.bar.hidden = ended;
+    this.bar.hidden = ended || !job.progress.percent;
     this.bar.value = job.progress.percent ?? 0;
     if (job.error) say(this.about, `${moment(job.created_at)} · ${job.error.title ?? job.error.code}`);
     if (ended) this.close();

@@ -40,7 +40,7 @@ class Lane {
     this.controls = el("div", { className: "bar" });
     this.problem = problemBox();
     this.node = el("section", { className: "card lane", ariaLabel: title, data: { lane: title } },
-      el("header", { className: "bar" }, el("h2", {}, title), this.connection.node), this.controls, el("dl", {}, rows), this.said, this.problem);
+      el("header", {}, el("h2", {}, title), this.connection.node), this.controls, el("dl", {}, rows), this.said, this.problem);
     this.redraw = perFrame(() => this.draw());
   }
 
@@ -193,10 +193,10 @@ export class PlainLane extends Lane {
   }
 
   lose(error) {
-    this.connection.tell({ name: "offline", transport: "plain" });
+    this.connection.tell({ name: "closed", transport: "plain", reason: "lost" });
     const aborted = error.code === "aborted";
     const detail = t("The answer is lost. The job goes on, but this request has to be sent again.");
-    showProblem(this.problem, aborted ? { title: t("Cut off"), detail } : error);
+    showProblem(this.problem, aborted ? { title: "Cut off", detail } : error);
   }
 
   draw() {}

@@ -65,7 +65,7 @@ function keyForm(error) {
   const hint = el("p", { className: "hint", id: freshId("hint") }, t("This server asks for a key. It is kept until this tab is closed."));
   input.setAttribute("aria-describedby", hint.id);
   const problem = problemBox();
-  if (hasKey()) showProblem(problem, { ...error.problem, title: t("This key was refused"), detail: t("Check it for missing characters, or ask who runs this server for one.") });
+  if (hasKey()) showProblem(problem, { ...error.problem, title: "This key was refused", detail: t("Check it for missing characters, or ask who runs this server for one.") });
   const form = el("form", { className: "card schema key" }, el("h1", {}, t("API key")), el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("API key")), input, hint), problem, el("button", { className: "main" }, t("Use this key")));
   form.onsubmit = (event) => {
     event.preventDefault();

@@ -4,6 +4,16 @@ import { el, say } from "./dom.js";
 import { duration, t } from "./i18n.js";
 
 export const TERMINAL = ["completed", "failed", "cancelled"];
+
+/** What people call the transports. */
+const TRANSPORTS = {
+  sse: "SSE", websocket: "WebSocket", poll: "long polling", ndjson: "NDJSON", plain: "plain request",
+  feed: "feed", wait: "plain request",
+};
+export const transportName = (name) => t(TRANSPORTS[name] ?? name);
+/** Why a watch waits, where no time is known. */
+const REASONS = { paused: "paused: the server keeps the rest", full: "paused: the server keeps the rest" };
+
 export const ACTIVE = ["queued", "running", "waiting_for_input", "cancelling"];
 
 /** A job's status as a mark that `tell` changes. */
@@ -33,14 +43,15 @@ export class Connection {
 
   write({ name, transport, retryAt, reason }) {
     const left = Math.max(0, (retryAt ?? 0) - Date.now()) / 1000;
+    const over = transportName(transport);
     const texts = {
-      connecting: t("connecting ({transport})", { transport: t(transport) }),
-      live: t("live ({transport})", { transport: t(transport) }),
-      waiting: t("reconnecting in {time}", { time: duration(Math.max(left, 0.1)) }),
-      offline: t("offline: goes on by itself"),
-      closed: reason === "refused" ? t("refused") : t("whole log read"),
+      connecting: () => t("connecting ({transport})", { transport: over }),
+      live: () => t("live ({transport})", { transport: over }),
+      waiting: () => (retryAt ? t("reconnecting in {time}", { time: duration(left) }) : t(REASONS[reason] ?? "waiting")),
+      offline: () => t("offline: goes on by itself"),
+      closed: () => t(reason === "refused" ? "refused" : reason === "lost" ? "connection lost" : "whole log read"),
     };
-    say(this.node, texts[name] ?? name);
+    say(this.node, texts[name]());
   }
 
   close() {
