@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streaming.budget import Budget
 from streaming.context import JobContext, Work
 from streaming.errors import (
     Cancelled,
@@ -49,6 +51,9 @@ class Shop:
     model: Model
     max_event_bytes: int
     base_url: str
+    #: What a job may write over all of its attempts.
+    max_job_events: float = math.inf
+    max_job_bytes: float = math.inf
     #: Value and unit of this service's own figures, by name.
     figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
     #: The present pressure level.
@@ -161,6 +166,10 @@ class Attempt:
                 base_url=self._shop.base_url,
                 leases=self._shop.storage.leases,
                 figures=self._shop.figures,
+                budget=Budget(
+                    events=self._shop.max_job_events - row.seq,
+                    size=self._shop.max_job_bytes - row.size,
+                ),
             ),
             clock=self._clock,
         )

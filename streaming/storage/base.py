@@ -19,6 +19,9 @@ from streaming.summary import Summary, advance, blank
 #: Bytes of events in one page at the most, besides its first event: bounds what a reader costs.
 PAGE_BYTES = 1 << 20
 
+#: Bytes of a storage's secret.
+SECRET_BYTES = 32
+
 #: For each field of a job's summary (dotted for members), the values that an append accepts.
 Expect = Mapping[str, Collection[Json]]
 
@@ -500,6 +503,13 @@ class Storage(ABC):
         the old one has noticed. `Unavailable` when storage is away.
         """
         return True
+
+    @abstractmethod
+    def secret(self) -> bytes:
+        """Random bytes that all processes on this storage share; made by the first who asks.
+
+        They outlast a restart where the storage does.
+        """
 
     @abstractmethod
     def appended(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from streaming.concurrency import native_lock
 from streaming.errors import NotFound
 from streaming.events import Draft
 from streaming.storage.base import (
+    SECRET_BYTES,
     Blobs,
     EventLog,
     Expect,
@@ -45,6 +47,7 @@ class MemoryStorage(Storage):
         self.blobs = MemoryBlobs()
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)
+        self._secret = os.urandom(SECRET_BYTES)
 
     def open(self, *, timeout: float) -> None:  # noqa: ARG002
         return None
@@ -55,6 +58,9 @@ class MemoryStorage(Storage):
     def size(self) -> int:
         with self._jobs.lock:
             return sum(row.size for row in self._jobs.rows.values())
+
+    def secret(self) -> bytes:
+        return self._secret
 
     def appended(self) -> int:
         return self._jobs.tails.published

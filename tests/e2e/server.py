@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import requests
 
 from tests.e2e.clients import Api
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,9 +149,3 @@ def procfile_command(process: str = "web") -> list[str]:
         if kind == process:
             return shlex.split(command)
     raise AssertionError(f"the Procfile has no {process} process")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

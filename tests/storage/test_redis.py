@@ -27,7 +27,8 @@ from tests.jobs import (
     submission,
     types,
 )
-from tests.redis_server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import RedisServer
 from tests.threads import TIMEOUT_S, Background, eventually, together
 
 MakeRedis = Callable[..., RedisStorage]
