@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from streaming.concurrency import native_lock
+from streaming.errors import Unavailable
+from streaming.storage.base import Storage
 from streaming.storage.redis.link import Link
 
 #: Seconds between two tellings of a worker when nothing changes, and in which changes gather.
@@ -127,6 +130,47 @@ class Fleet:
         if gone:
             self._link.call(("HDEL", self._workers, *gone))
         return View(waiting, found)
+
+
+class FleetFigures:
+    """What a worker knows of the deployment, for `monitor`; it has no streams and no event loop."""
+
+    def __init__(
+        self, fleet: Fleet, storage: Storage, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._fleet = fleet
+        self._storage = storage
+        self._clock = clock
+        self._lock = native_lock()
+        #: When events were counted, how many there were, and how many a second before that.
+        self._counted = (clock(), 0, 0.0)
+
+    def look(self) -> dict[str, tuple[float, str]]:
+        """Value and unit of all jobs, the queue, the workers and the log; what this process appends.
+
+        Empty while Redis is away.
+        """
+        try:
+            view, size = self._fleet.view(), self._storage.size()
+        except Unavailable:
+            return {}
+        return {
+            "service_jobs": (len(view.running), "1"),
+            "service_queue": (len(view.waiting), "1"),
+            "service_workers": (len(view.workers), "1"),
+            "service_events": (round(self._events_per_s(), 1), "1/s"),
+            "service_log": (size, "B"),
+        }
+
+    def _events_per_s(self) -> float:
+        """Since the count before, which may be another monitor's; over half a second at least."""
+        now, appended = self._clock(), self._storage.appended()
+        with self._lock:
+            at, before, rate = self._counted
+            if now - at >= VIEW_S:
+                rate = (appended - before) / (now - at)
+                self._counted = (now, appended, rate)
+            return rate
 
 
 def _seconds(clock: tuple[int, int]) -> float:

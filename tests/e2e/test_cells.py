@@ -12,6 +12,7 @@ from tests.e2e.clients import Api
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.reading import assert_ended, of_type
+from tests.e2e.server import PATIENCE_S
 from tests.e2e.waiting import eventually
 from tests.jobs import started
 from tests.redis_server import RedisServer
@@ -54,7 +55,7 @@ def reach_attempt(api: Api, job: str, attempt: int) -> None:
             == (attempt, "waiting_for_input")
         ),
         f"attempt {attempt} of {job} asks",
-        timeout_s=9,
+        timeout_s=PATIENCE_S,
     )
 
 
@@ -89,7 +90,7 @@ def test_a_cell_that_dies_takes_nobody_along_and_its_job_is_found_out(
     worker = cluster.start_worker()
 
     reach_attempt(api, neighbour, SUSPICIOUS + 1)
-    error = api.finish(poison)["error"]
+    error = api.finish(poison, timeout_s=PATIENCE_S)["error"]
 
     assert error["code"] == "worker_lost"
     assert "alone" in error["detail"]
@@ -99,6 +100,7 @@ def test_a_cell_that_dies_takes_nobody_along_and_its_job_is_found_out(
         "its process died (exit code 9)"
     ] * 3
     assert worker.poll() is None
+    assert "Warning:" not in cluster.log_text()
     assert api.snapshot(neighbour)["attempt"] == SUSPICIOUS + 1
 
 

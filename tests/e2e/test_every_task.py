@@ -86,8 +86,9 @@ def rest_of(socket: Socket) -> dict[str, str]:
 def test_what_is_sent_to_a_running_task_is_checked_before_it_is_taken(
     api: Api, worker_class: str
 ) -> None:
-    # A job worker serves no streams: of the service it has nothing to tell.
-    of_service = set() if worker_class == "redis" else {"service_streams", "service_events"}
+    # A job worker serves no streams: it tells of the deployment.
+    of_process = "service_workers" if worker_class == "redis" else "service_streams"
+    of_service = {of_process, "service_jobs", "service_queue", "service_events", "service_log"}
     job = api.submit("monitor", {"interval_s": 0.2})
     api.reach(job, "running")
 
