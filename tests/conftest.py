@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from streaming.storage.memory import MemoryStorage
 from streaming.storage.redis import RedisStorage
 from streaming.tasks.registry import Task
 from tests.gate import Gate, held_at
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, free_port
 from tests.storage.conftest import STORAGES
 
 # How long an example takes says nothing on a machine under load.
@@ -55,6 +56,23 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """One server for all tests that do not break it."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with a self-signed certificate, as platforms have it."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=elsewhere.example", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-cert-file", str(certificate)]
+    options += ["--tls-key-file", str(key), "--tls-auth-clients", "no"]
+    with RedisServer(folder / "redis", *options):
+        yield f"rediss://127.0.0.1:{port}/0"
 
 
 @pytest.fixture

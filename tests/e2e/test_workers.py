@@ -13,6 +13,7 @@ import psutil
 
 from streaming.runners.dramatiq import NAMESPACE, QUEUE
 from tests.e2e.clients import Api
+from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.reading import assert_ended, assert_whole, of_type
 from tests.e2e.waiting import eventually
@@ -275,6 +276,18 @@ def test_a_worker_needs_a_redis_and_says_so(make_cluster: MakeCluster) -> None:
 
     assert worker.wait(20) != 0
     assert "set REDIS_URL" in cluster.log_text()
+
+
+def test_a_deployment_runs_over_tls_with_a_certificate_that_nobody_vouches_for(
+    encrypted: str, tmp_path: Path
+) -> None:
+    settings = {"STREAMING_REDIS_VERIFY": 0, "STREAMING_RATE_SUBMITS": "100/minute"}
+    with Cluster(tmp_path, encrypted, **settings) as cluster:
+        api = cluster.start().api
+
+        assert api.run("plain", {"words": ["a"]})["text"] == "a"
+
+        assert "WARNING" not in cluster.log_text()
 
 
 def test_nothing_is_left_behind(make_cluster: MakeCluster) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +26,6 @@ from tests.jobs import (
     submission,
     types,
 )
-from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.threads import TIMEOUT_S, Background, eventually, together
 
@@ -361,6 +359,12 @@ def test_a_server_that_evicts_logs_is_found_out_at_the_start(
             client.config_set("maxmemory-policy", "noeviction")
 
 
+def test_a_node_of_a_cluster_is_refused(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "node", "--cluster-enabled", "yes") as node:
+        with pytest.raises(InvalidSettings, match="without cluster mode"):
+            RedisStorage(node.url).open(timeout=1)
+
+
 def test_logs_of_a_newer_format_are_left_alone(
     redis_server: RedisServer, make_redis: MakeRedis
 ) -> None:
@@ -370,22 +374,6 @@ def test_logs_of_a_newer_format_are_left_alone(
 
     with pytest.raises(InvalidSettings, match="format 99"):
         storage.open(timeout=1)
-
-
-@pytest.fixture
-def encrypted(tmp_path: Path) -> Iterator[str]:
-    """The address of a server with a self-signed certificate, as platforms have it."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-         "-subj", "/CN=elsewhere.example", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    port = free_port()
-    options = ["--tls-port", str(port), "--tls-cert-file", str(certificate)]
-    options += ["--tls-key-file", str(key), "--tls-auth-clients", "no"]
-    with RedisServer(tmp_path / "tls", *options):
-        yield f"rediss://127.0.0.1:{port}/0"
 
 
 def test_a_self_signed_certificate_is_refused_with_what_to_set(encrypted: str) -> None:

@@ -77,7 +77,9 @@ class Server:
             disconnect(client)
 
     def _check(self, client: redis.Redis) -> None:
-        check_info(client.info("server") | client.info("memory"), self.shown)
+        check_info(
+            client.info("server") | client.info("memory") | client.info("cluster"), self.shown
+        )
         client.set(self.keys.format, FORMAT, nx=True)
         found = int(client.get(self.keys.format) or 0)
         if found > FORMAT:
@@ -116,13 +118,18 @@ def run(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
 
 
 def check_info(info: Mapping[str, Any], shown: str) -> None:
-    """`InvalidSettings` for a server that is too old, or that evicts logs when it is full."""
+    """`InvalidSettings` for a server that is too old, in a cluster, or evicts logs when full."""
     version = str(info.get("redis_version", "0"))
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise InvalidSettings(
             f"Redis at {shown} is version {version}; {oldest} or newer is needed. Upgrade it, or "
             "set REDIS_URL to another server."
+        )
+    if int(info.get("cluster_enabled", 0)):
+        raise InvalidSettings(
+            f"Redis at {shown} is a node of a cluster, which holds a part of the keys. Set REDIS_URL "
+            "to a server without cluster mode; docs/scale.md says how far that carries."
         )
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy.startswith("allkeys"):
