@@ -77,7 +77,7 @@ def post_worker_init(worker: Any) -> None:
     born = _reloads[0]
     server.succeeded = lambda: _reloads[0] != born
     if patched():  # gthread stops listening at once
-        server.listening = lambda: any(each.sock is not None for each in worker.sockets)
+        server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
     warn_of_lone_process(server.settings)
     with _refused_plainly():
         if worker.cfg.workers > 1 and not server.settings.shared:
