@@ -14,7 +14,7 @@ import sys
 from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.runners.cells import Cells
-from streaming.runners.dramatiq import JobWorker
+from streaming.runners.worker import JobWorker
 from streaming.server import Server
 from streaming.workshop import Workshop, load_server, prepare_process
 

@@ -6,10 +6,8 @@ another; should two run the same job after all, the log refuses the older attemp
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -18,23 +16,10 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock
-from streaming.errors import (
-    LogRefusal,
-    NotFound,
-    Stop,
-    StreamingError,
-    TooMany,
-    Unavailable,
-)
-from streaming.events import Draft
-from streaming.runners.attempt import Attempt, worker_name
+from streaming.errors import Stop, TooMany, Unavailable
 from streaming.runners.base import Load, Runner
-from streaming.runners.cells import Cells
-from streaming.runners.fleet import GATHER_S, TELL_S, Fleet, Worker
-from streaming.runners.stops import StopWatch
-from streaming.runners.threads import ThreadRunner
-from streaming.snapshot import SUSPICIOUS, Snapshots
-from streaming.storage.base import JobRow, Storage
+from streaming.runners.fleet import Fleet
+from streaming.storage.base import Storage
 from streaming.storage.redis.connection import Server
 from streaming.storage.redis.link import Link
 
@@ -42,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: What Dramatiq's keys start with, and its one queue.
 NAMESPACE, QUEUE = "streaming-queue", "jobs"
+#: The name of the one actor.
+RUN = "run_job"
 #: Where workers tell of themselves, beside Dramatiq's keys.
 WORKERS = f"{NAMESPACE}:workers"
 #: Dramatiq looks for dead workers at this many of a million commands: at each, so that their
@@ -55,8 +42,6 @@ STOP_MS = 2000
 SENT_S = 1.0
 #: Seconds that a view of the queue may be old: a list of jobs asks for each of them.
 POSITION_S = 0.005
-#: Seconds between looks whether another worker still has a job.
-LOOK_S = 0.25
 #: Seconds between tries to queue a job while Redis is away.
 RETRY_S = 0.5
 
@@ -153,8 +138,33 @@ class JobQueue:
         self.broker.do_enqueue(QUEUE, message_id, message.encode())
 
 
-#: The name of the one actor.
-RUN = "run_job"
+class Consumer:
+    """Takes messages from the queue and gives their jobs to `run`, so many at once."""
+
+    def __init__(self, queue: JobQueue, run: Callable[..., None], *, threads: int) -> None:
+        """`run` gets a job's id, and whatever its message says besides, in one of the threads.
+
+        The message is acknowledged when it returns; it must not raise.
+        """
+        actor: dramatiq.Actor[..., None] = dramatiq.Actor(
+            run, broker=queue.broker, actor_name=RUN, queue_name=QUEUE, priority=0, options={}
+        )
+        queue.broker.declare_actor(actor)
+        self._worker = dramatiq.Worker(queue.broker, worker_threads=threads, worker_timeout=IDLE_MS)
+        # No job waits here behind another while a worker elsewhere is idle.
+        self._worker.queue_prefetch = threads
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def pause(self) -> None:
+        """Take no more."""
+        for consumer in self._worker.consumers.values():
+            consumer.pause()
+
+    def stop(self) -> None:
+        """End the threads; what was taken and not begun goes back into the queue."""
+        self._worker.stop(timeout=STOP_MS)
 
 
 class DramatiqRunner(Runner):
@@ -238,204 +248,3 @@ class DramatiqRunner(Runner):
 
     def close(self) -> None:
         self._queue.stop()
-
-
-class JobWorker:
-    """A worker's side: takes jobs from the queue and runs them in this process."""
-
-    def __init__(
-        self,
-        queue: JobQueue,
-        storage: Storage,
-        snapshots: Snapshots,
-        make_attempt: Callable[[str, bool], Attempt],
-        *,
-        threads: int,
-        cells: Cells,
-    ) -> None:
-        self._queue = queue
-        self._storage = storage
-        self._cells = cells
-        self._snapshots = snapshots
-        self._threads = threads
-        self.name = f"{worker_name()}:{uuid.uuid4().hex[:6]}"
-        self._runner = ThreadRunner(
-            make_attempt, threads=threads, greenlets=1, queue=threads, ended=self._ended
-        )
-        self._stops = StopWatch(storage.log, self._runner)
-        self._lock = native_lock()
-        #: Jobs that run here; each is acknowledged when its latch opens.
-        self._running: dict[str, Latch] = {}
-        #: Jobs whose message is here, and that have not begun.
-        self._taken: set[str] = set()
-        self._draining = Latch()
-        self._left = Latch()
-        #: Wakes the herald.
-        self._news: Waker | None = None
-        self._herald = Thread(self._tell, name="worker-herald")
-        actor: dramatiq.Actor[..., None] = dramatiq.Actor(
-            self._run, broker=queue.broker, actor_name=RUN, queue_name=QUEUE, priority=0, options={}
-        )
-        queue.broker.declare_actor(actor)
-        self._dramatiq = dramatiq.Worker(
-            queue.broker, worker_threads=threads, worker_timeout=IDLE_MS
-        )
-        # No job waits here behind another while a worker elsewhere is idle.
-        self._dramatiq.queue_prefetch = threads
-
-    def start(self) -> None:
-        self._queue.start()
-        self._runner.start()
-        self._stops.start()
-        self._herald.start()
-        self._dramatiq.start()
-
-    def drain(self, *, finish_s: float, unwind_s: float) -> None:
-        """Take no more; let jobs finish for `finish_s`, then hand over what still runs."""
-        for consumer in self._dramatiq.consumers.values():
-            consumer.pause()
-        self._draining.open()
-        self._cells.leave()
-        until = time.monotonic() + finish_s + unwind_s
-        self._runner.drain(finish_s=finish_s, unwind_s=unwind_s)
-        self._cells.kill(after_s=until - time.monotonic())
-        with self._lock:
-            still = list(self._running.values())
-        for latch in still:  # stuck ones are left to the time-out
-            latch.open()
-        self._dramatiq.stop(timeout=STOP_MS)
-        self._left.open()
-        self._ring()
-        self._herald.join(timeout=2)
-        self._queue.stop()
-
-    def jobs(self) -> frozenset[str]:
-        """The jobs that run here."""
-        with self._lock:
-            return frozenset(self._running)
-
-    def _run(self, job: str, **_newer: object) -> None:
-        """One message: an attempt, or nothing where there is nothing to do.
-
-        What a newer or older program says besides is left alone.
-        """
-        try:
-            if self._draining.is_open:
-                self._queue.put(job)
-            elif self._find(job) and self._take(job):
-                self._run_taken(job)
-        except StreamingError as error:
-            logger.warning("job %s is left to a later attempt: %s", job, error.detail)
-        except Exception:  # else Dramatiq would put it away as a dead letter
-            logger.exception("running job %s failed", job)
-
-    def _find(self, job: str) -> JobRow | None:
-        """The row of a job that goes on."""
-        row = self._storage.index.get(job)
-        return None if row is None or row.closed or row.expired else row
-
-    def _take(self, job: str) -> bool:
-        """Whether the job is to run here: nobody else has it, as far as they tell."""
-        with self._lock:
-            if job in self._running or job in self._taken:  # a second message for the same job
-                return False
-            self._taken.add(job)
-        self._ring()
-        try:
-            elsewhere = self._is_elsewhere(job)
-        finally:
-            with self._lock:
-                self._taken.discard(job)
-        if not elsewhere:
-            with self._lock:
-                self._running[job] = Latch()
-            self._ring()
-        return not elsewhere
-
-    def _run_taken(self, job: str) -> None:
-        """Run it here; or in a cell, if it may be what its last workers died of."""
-        ended = self._running[job]
-        try:
-            row = self._find(job)
-            if row is None:
-                return
-            if row.attempt and self._snapshots.state(job).lost_attempts >= SUSPICIOUS:
-                self._run_apart(row)
-                return
-            self._stops.begin(job, row.seq)
-            self._runner.enqueue(job, cooperative=False)
-            ended.wait()
-        finally:
-            self._release(job)
-
-    def _run_apart(self, row: JobRow) -> None:
-        """An attempt in a process of its own; when that dies, it is this job that it died of."""
-        logger.warning("job %s has lost %d workers: it runs in a cell", row.id, SUSPICIOUS)
-        code = self._cells.run(row.id)
-        left = self._find(row.id)
-        if left is None:
-            return
-        if code:
-            self._blame(left, code, since=row.attempt)
-        self._queue.put(row.id)
-
-    def _blame(self, row: JobRow, code: int, *, since: int) -> None:
-        """Say that the process of a job that ran alone has died, unless it goes on elsewhere."""
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        logger.error("the process in which job %s ran alone has died: %s", row.id, how)
-        said = {"level": "error", "message": f"its process died ({how})", "lost_alone": True}
-        with contextlib.suppress(LogRefusal, NotFound):
-            self._storage.log.append(
-                row.id, [Draft("log", said)], expect={"attempt": [since, since + 1]}
-            )
-
-    def _is_elsewhere(self, job: str) -> bool:
-        """Whether another worker has it, and goes on telling so: this message is one too many.
-
-        A worker that has died still seems to have its jobs for a while: that is waited for.
-        """
-        until = time.monotonic() + self._queue.timeout_s + 2 * TELL_S
-        while any(
-            job in worker.jobs and worker.name != self.name
-            for worker in self._queue.fleet.view().workers
-        ):
-            if time.monotonic() > until or self._draining.wait(LOOK_S):
-                return True
-        return False
-
-    def _ended(self, attempt: Attempt) -> None:
-        if attempt.left:
-            self._queue.put(attempt.job)
-        self._release(attempt.job)
-
-    def _release(self, job: str) -> None:
-        with self._lock:
-            ended = self._running.pop(job, None)
-        self._ring()
-        if ended is not None:
-            ended.open()
-
-    def _ring(self) -> None:
-        if self._news is not None:
-            self._news.wake()
-
-    def _tell(self) -> None:
-        """Tell the fleet what runs here, until this worker has left."""
-        self._news = make_waker()
-        while not self._left.is_open:
-            threads = 0 if self._draining.is_open else self._threads
-            stuck = self._runner.load().stuck
-            try:
-                with self._lock:
-                    taken = frozenset(self._taken)
-                self._queue.fleet.tell(Worker(self.name, threads, self.jobs(), taken, stuck))
-            except Unavailable as error:
-                logger.debug("the fleet is told later: %s", error.detail)
-            except Exception:  # whatever it was, the next telling must come
-                logger.exception("telling the fleet failed")
-            self._left.wait(GATHER_S)
-            self._news.wait(TELL_S)
-        try:
-            self._queue.fleet.sign_off(self.name)
-        except Unavailable:
-            return

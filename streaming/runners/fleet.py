@@ -146,7 +146,7 @@ class FleetFigures:
         self._counted = (clock(), 0, 0.0)
 
     def look(self) -> dict[str, tuple[float, str]]:
-        """Value and unit of all jobs, the queue, the workers and the log; what this process appends.
+        """Value and unit of jobs, queue, workers and log of all; of the events of this process.
 
         Empty while Redis is away.
         """

@@ -360,9 +360,12 @@ def test_a_server_that_evicts_logs_is_found_out_at_the_start(
 
 
 def test_a_node_of_a_cluster_is_refused(tmp_path: Path) -> None:
-    with RedisServer(tmp_path / "node", "--cluster-enabled", "yes") as node:
-        with pytest.raises(InvalidSettings, match="without cluster mode"):
-            RedisStorage(node.url).open(timeout=1)
+    cluster_mode = ("--cluster-enabled", "yes")
+    with (
+        RedisServer(tmp_path / "node", *cluster_mode) as node,
+        pytest.raises(InvalidSettings, match="without cluster mode"),
+    ):
+        RedisStorage(node.url).open(timeout=1)
 
 
 def test_logs_of_a_newer_format_are_left_alone(

@@ -128,8 +128,8 @@ def check_info(info: Mapping[str, Any], shown: str) -> None:
         )
     if int(info.get("cluster_enabled", 0)):
         raise InvalidSettings(
-            f"Redis at {shown} is a node of a cluster, which holds a part of the keys. Set REDIS_URL "
-            "to a server without cluster mode; docs/scale.md says how far that carries."
+            f"Redis at {shown} is a node of a cluster, which holds a part of the keys. Set "
+            "REDIS_URL to a server without cluster mode; docs/scale.md says how far that carries."
         )
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy.startswith("allkeys"):

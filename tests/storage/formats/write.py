@@ -38,6 +38,16 @@ ASKED = {
 }
 
 
+#: How a key of each type is read.
+READ: dict[str, Any] = {
+    "string": lambda client, key: client.get(key),
+    "hash": lambda client, key: client.hgetall(key),
+    "zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+    "list": lambda client, key: client.lrange(key, 0, -1),
+    "stream": lambda client, key: client.xrange(key),
+}
+
+
 def step(id: str, status: str) -> Draft:
     data = {"id": id, "index": 1, "total": 2, "title": id, "status": status}
     return Draft("step.updated", {**data, "duration_s": 1.5, "detail": None})
@@ -72,7 +82,7 @@ def write_jobs(storage: RedisStorage) -> None:
         attempt=1,
     )  # fmt: skip
     # Until leases came, a viewer's position was a number.
-    number = "int" in str(storage.viewers.enter.__annotations__["position"])
+    number = storage.viewers.enter.__annotations__["position"] == "int"
     storage.viewers.enter(ids[0], "sse", 7 if number else lambda: 7)  # type: ignore[arg-type]
     storage.viewers._tell_all(every=True)  # type: ignore[attr-defined]
     storage.blobs.put(f"{ids[0]}/chart.svg", [b"<svg/>"])
@@ -99,14 +109,7 @@ def dump(client: redis.Redis) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in sorted(client.keys("*")):
         kind = client.type(key).decode()
-        read = {
-            "string": lambda: client.get(key),
-            "hash": lambda: client.hgetall(key),
-            "zset": lambda: client.zrange(key, 0, -1, withscores=True),
-            "list": lambda: client.lrange(key, 0, -1),
-            "stream": lambda: client.xrange(key),
-        }[kind]
-        found[key.decode()] = {"type": kind, "value": plain(read())}
+        found[key.decode()] = {"type": kind, "value": plain(READ[kind](client, key))}
     return found
 
 
@@ -127,7 +130,7 @@ def main() -> None:
     queue = JobQueue(Server(URL), timeout_s=10)
     write_queue(queue)
     with redis.Redis.from_url(URL, protocol=2) as client:
-        print(json.dumps(dump(client), indent=1))
+        sys.stdout.write(json.dumps(dump(client), indent=1) + "\n")
     storage.close()
 
 
