@@ -103,6 +103,19 @@ def test_an_older_versions_jobs_are_listed_and_shown_in_full(older: RedisStorage
     ]  # fmt: skip
 
 
+def test_what_an_older_version_did_not_write_is_filled_in(older: RedisStorage, client: Any) -> None:
+    row_key = older._server.keys.row(WAITING)
+    summary = json.loads(client.hget(row_key, "summary") or "")
+    for name in ("leases", "degraded", "usage"):
+        del summary[name]
+    client.hset(row_key, "summary", json.dumps(summary))
+
+    [row, *_] = older.index.list(owner="owner")
+
+    shown = public_summary(row.summary)
+    assert (shown["leases"], shown["degraded"], shown["usage"]) == ([], False, None)
+
+
 def test_an_older_versions_log_is_read_from_its_base(older: RedisStorage) -> None:
     row = older.index.get(BEGUN)
     assert row is not None
