@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which a process starts, and how many may do so at once: loading the app takes time.
 START_S, STARTING = 0.5, 2
+#: The exit code of a process whose own was not told: the one that it was forked from is gone.
+UNKNOWN = 255
 
 
 class Cells:

@@ -12,7 +12,7 @@ from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock
 from streaming.errors import LogRefusal, NotFound, StreamingError, Unavailable
 from streaming.events import Draft
 from streaming.runners.attempt import Attempt, worker_name
-from streaming.runners.cells import Cells
+from streaming.runners.cells import UNKNOWN, Cells
 from streaming.runners.dramatiq import Consumer, JobQueue
 from streaming.runners.fleet import GATHER_S, TELL_S, Worker
 from streaming.runners.stops import StopWatch
@@ -132,29 +132,33 @@ class JobWorker:
 
     def _run_taken(self, job: str, ended: Latch) -> None:
         """Run it here; or in a cell, if it may be what its last workers died of."""
+        left = False
         try:
             row = self._find(job)
             if row is None:
                 return
             if row.attempt and self._snapshots.state(job).lost_attempts >= SUSPICIOUS:
-                self._run_apart(row)
-                return
-            self._stops.begin(job, row.seq)
-            self._runner.enqueue(job, cooperative=False)
-            ended.wait()
+                left = self._run_apart(row)
+            else:
+                self._stops.begin(job, row.seq)
+                self._runner.enqueue(job, cooperative=False)
+                ended.wait()
         finally:
             self._release(job, ended)
+        if left:
+            self._queue.put(job)
 
-    def _run_apart(self, row: JobRow) -> None:
-        """An attempt in a process of its own; when that dies, it is this job that it died of."""
+    def _run_apart(self, row: JobRow) -> bool:
+        """An attempt in a process of its own; when that dies, it is this job that it died of.
+
+        Whether it is left to a later attempt.
+        """
         logger.warning("job %s has lost %d workers: it runs in a cell", row.id, SUSPICIOUS)
         code = self._cells.run(row.id)
         left = self._find(row.id)
-        if left is None:
-            return
-        if code:
+        if left is not None and code not in (0, UNKNOWN):
             self._blame(left, code, since=row.attempt)
-        self._queue.put(row.id)
+        return left is not None
 
     def _blame(self, row: JobRow, code: int, *, since: int) -> None:
         """Say that the process of a job that ran alone has died, unless it goes on elsewhere."""
@@ -184,12 +188,12 @@ class JobWorker:
         return False
 
     def _ended(self, attempt: Attempt) -> None:
-        if attempt.left:
-            self._queue.put(attempt.job)
         with self._lock:
             ended = self._running.get(attempt.job)
         if ended is not None:
             self._release(attempt.job, ended)
+        if attempt.left:  # not before: as long as it runs here, another message for it is nothing
+            self._queue.put(attempt.job)
 
     def _release(self, job: str, ended: Latch) -> None:
         """It runs here no longer; unless it has begun anew, from another message."""
