@@ -105,16 +105,20 @@ class Account:
                 self._begin_at(data["seq"])
             self.texts = {each["item"]: each["text"] for each in data["job"]["texts"]}
 
-    def leave_out_trimmed(self, log: Iterable[Envelope]) -> None:
-        """Have the base of a log stand for what it has no more: it cannot be compared."""
+    def leave_out_trimmed(self, log: Iterable[Envelope]) -> bool:
+        """Have the base of a log stand for what it has no more: it cannot be compared.
+
+        Whether it had all, and ended, before the log was mended: nobody could tell it any more.
+        """
         events = [event for event in log if "seq" in event and event["job"] == self.job]
         first = min((event["seq"] for event in events), default=1)
         if first > 1 and self.count(*TERMINAL) and self.last < events[-1]["seq"]:
-            # It had all, ended, and the log was mended afterwards.
             self._begin_at(events[-1]["seq"])
             self.types.append(events[-1]["type"])
-        elif first > 1:
+            return True
+        if first > 1:
             self.digests = {seq: known for seq, known in self.digests.items() if seq >= first}
+        return False
 
     def _begin_at(self, seq: int) -> None:
         """The state after `seq` stands for all before; what was seen behind it is lost."""

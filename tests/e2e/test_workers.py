@@ -250,7 +250,7 @@ def test_a_task_that_kills_its_workers_is_found_out_and_its_neighbours_complete(
     neighbours = [api.submit("asking") for _ in range(4)]
     for job in neighbours:
         api.reach(job, "waiting_for_input")
-    poisons = [api.submit("killing", {"after_s": after_s}) for after_s in (0, 1.5)]
+    poisons = [api.submit("killing", {"after_s": after_s}) for after_s in (0, 0.5)]
 
     def found_out() -> bool:
         for worker in list(cluster.job_workers):
