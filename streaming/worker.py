@@ -19,6 +19,7 @@ from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.extension import server_of
 from streaming.hooks import SWITCH_S
+from streaming.logs import make_formatter
 from streaming.mending import Mending
 from streaming.runners.attempt import Attempt
 from streaming.runners.dramatiq import JobWorker
@@ -81,10 +82,16 @@ def load_server(app: str) -> Server:
         ) from error
 
 
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    # Bad settings are told in a moment; until then lines are text.
+    handler.setFormatter(make_formatter(os.environ.get("STREAMING_LOG_FORMAT", "text")))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def main() -> None:
     """Run until told to leave."""
-    form = "[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, datefmt="%Y-%m-%d %H:%M:%S %z")
+    _log_to_stderr()
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
     leaving = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

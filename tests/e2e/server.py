@@ -80,7 +80,7 @@ class Server:
             assert self.process.poll() is None, f"the server has ended:\n{self.log_text()}"
             try:
                 return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):  # it starts on a busy machine
                 return False
 
         eventually(ready, "the server is ready", timeout_s=PATIENCE_S)
