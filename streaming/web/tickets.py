@@ -44,17 +44,18 @@ class Tickets:
             if len(text) > MAX_LENGTH or not text.startswith(PREFIX):
                 raise ValueError("no ticket")
             owner, key, admin, expires_at, jobs = self._signer.loads(text[len(PREFIX) :])
-        except (BadData, ValueError):
+            over, named = float(expires_at) <= self._clock(), frozenset(map(str, jobs))
+        except (BadData, ValueError, TypeError):  # TypeError: another version's
             raise Unauthorized(
                 "this is no ticket of this server; ask for one: POST /v1/tickets",
                 code="invalid_ticket",
             ) from None
-        if expires_at <= self._clock():
+        if over:
             raise Unauthorized(
                 "this ticket is over; ask for a new one: POST /v1/tickets", code="ticket_expired"
             )
         scopes = frozenset({"read", "admin"} if admin else {"read"})
-        return Principal(owner, scopes, jobs=frozenset(jobs), expires_at=expires_at, key=key)
+        return Principal(owner, scopes, jobs=named, expires_at=expires_at, key=key)
 
     @cached_property
     def _signer(self) -> URLSafeSerializer:

@@ -1,4 +1,4 @@
-"""A server that sends back what it is sent, over our WebSocket connections: for conformance tests."""
+"""A server that sends back what it is sent, over our WebSocket connections."""
 
 from __future__ import annotations
 
