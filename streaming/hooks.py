@@ -24,7 +24,7 @@ from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger as GunicornLogger
 from prometheus_client.multiprocess import mark_process_dead
 
-from streaming.concurrency import Thread, make_waker
+from streaming.concurrency import Thread, make_waker, patched
 from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.extension import server_of
@@ -67,7 +67,7 @@ class Logger(GunicornLogger):  # type: ignore[misc]
 def on_starting(arbiter: Any) -> None:
     """Keep gunicorn's "cannot boot" codes apart from what a task's `os._exit` may say."""
     arbiter.WORKER_BOOT_ERROR, arbiter.APP_LOAD_ERROR = BOOT_ERROR, BOOT_ERROR + 1
-    if not INHERITED & os.environ.keys():
+    if not INHERITED & os.environ.keys() and not arbiter.cfg.reuse_port:
         for address in arbiter.cfg.address:
             _say_if_taken(arbiter.log, address)
 
@@ -98,6 +98,8 @@ def post_worker_init(worker: Any) -> None:
     _log_to_stderr(server.settings.log_format)
     born = _reloads[0]
     server.succeeded = lambda: _reloads[0] != born
+    if patched():  # gthread stops listening at once
+        server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
     warn_of_lone_process(server.settings)
     with _refused_plainly():
         if worker.cfg.workers > 1 and not server.settings.shared:

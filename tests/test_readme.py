@@ -18,8 +18,9 @@ import pytest
 import requests
 
 from streaming import server_of
-from tests.e2e.server import PATIENCE_S, free_port, procfile_command
+from tests.e2e.server import PATIENCE_S, procfile_command
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 from tests.readme import PAGES, ROOT, Example, blocks, examples, files
 
 #: Seconds that an example may take.

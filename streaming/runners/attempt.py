@@ -147,12 +147,11 @@ class Attempt:
         if state.basic or (number == 1 and task.basic and self._shop.level() >= BASIC_LEVEL):
             started["basic"] = True
         drafts = [Draft("job.started", started)]
-        drafts += [Draft("text.reset", {"item": item}) for item in state.unfinished_items()]
-        drafts += [
-            Draft("step.updated", {**step, "status": "pending", "duration_s": None, "detail": None})
-            for step in _checklist(task, state)
-        ]
+        if number == 1:
+            drafts += _checklist(task, state)
         self._log.append(self.job, drafts, attempt=number, expect={"attempt": [row.attempt]})
+        if number > 1:
+            state = self._start_over(task, number)
         self._number = number
         self._deadline = self._clock() + max(0.0, timeout_s - state.running_s)
         self._context = JobContext(
@@ -178,6 +177,18 @@ class Attempt:
             clock=self._clock,
         )
         return "basic" in started
+
+    def _start_over(self, task: Task, number: int) -> Snapshot:
+        """Text and checklist of steps that had not completed begin anew; the state before that.
+
+        Only now: until the claim an older attempt that was not dead may have completed one.
+        """
+        state = self._shop.snapshots.state(self.job)
+        drafts = [Draft("text.reset", {"item": item}) for item in state.unfinished_items()]
+        drafts += _checklist(task, state)
+        if drafts:
+            self._log.append(self.job, drafts, attempt=number)
+        return state
 
     def _execute(self, task: Task, value: Any, *, basic: bool) -> None:
         """Run the task's code and append its end, whatever it raises."""
@@ -275,15 +286,28 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
     lost = state.lost_trials >= LOST_TRIALS or state.lost_attempts >= LOST_ATTEMPTS
     if row.attempt and (not task.retry or lost):
         message = f"the worker of attempt {row.attempt} was lost"
+        if state.lost_trials >= LOST_TRIALS:
+            message += "; it died each time that this job ran there alone"
         return TaskError(message, code="worker_lost", retryable=True)
     return None
 
 
-def _checklist(task: Task, state: Snapshot) -> list[dict[str, Json]]:
+def _checklist(task: Task, state: Snapshot) -> list[Draft]:
     """The declared steps that have not completed, for the start of an attempt."""
     total = len(task.steps)
     return [
-        {"id": step.id, "index": index, "total": total, "title": step.title}
+        Draft(
+            "step.updated",
+            {
+                "id": step.id,
+                "index": index,
+                "total": total,
+                "title": step.title,
+                "status": "pending",
+                "duration_s": None,
+                "detail": None,
+            },
+        )
         for index, step in enumerate(task.steps, start=1)
         if state.steps.get(step.id, {}).get("status") != "completed"
     ]

@@ -114,6 +114,9 @@ class SqliteLog(EventLog):
         self._database.writer.call(run)
 
     def base(self, job: str) -> bytes | None:
+        tail = self._database.tails.find(job)
+        if tail is not None and not tail.row.base:  # each new job is asked for it: no look needed
+            return None
         found = self._database.query(
             lambda c: c.execute(
                 "SELECT state FROM bases WHERE job = (SELECT number FROM jobs WHERE id = ?)", (job,)

@@ -1,0 +1,110 @@
+// The shapes that the client gives and takes, for editors and `tsc --checkJs`. Nothing runs here.
+
+/**
+ * An event of a job's log, or word about the stream itself (`stream.*`), which has no `seq`.
+ * `from`: it stands for the events from there to its `seq`.
+ * @typedef {object} StreamEvent
+ * @property {string} type
+ * @property {number} [seq]
+ * @property {number} [from]
+ * @property {string} [job]
+ * @property {string} [at]
+ * @property {Record<string, any>} data
+ */
+
+/** @typedef {"queued" | "running" | "waiting_for_input" | "cancelling" | "completed" | "failed" | "cancelled"} Status */
+
+/**
+ * @typedef {object} Step
+ * @property {string} id
+ * @property {number | null} index
+ * @property {number | null} total
+ * @property {string | null} title
+ * @property {"pending" | "running" | "completed" | "failed" | "skipped"} status
+ * @property {number | null} duration_s
+ */
+
+/**
+ * A job's state: what `GET /v1/jobs/{id}` gives, and what `fold` makes of events.
+ * Lists leave out `steps`, `texts`, `text` and `output`.
+ * @typedef {object} Job
+ * @property {string} id
+ * @property {string} task
+ * @property {Status} status
+ * @property {string} created_at
+ * @property {string | null} started_at
+ * @property {string | null} finished_at
+ * @property {number} attempt
+ * @property {number | null} queue_position
+ * @property {{percent: number, eta_s: number | null, basis: "measured" | "estimated"}} progress
+ * @property {Step[]} steps
+ * @property {{item: string, text: string}[]} texts in order of first appearance
+ * @property {string} text all of them, one behind the other
+ * @property {any[]} metrics the latest of each name and labels
+ * @property {any[]} alerts the latest of each rule
+ * @property {any[]} leases
+ * @property {{request: string, prompt: string, schema: any} | null} input_request
+ * @property {any} output
+ * @property {any} error a problem object
+ * @property {any} usage
+ * @property {{name: string, media_type: string, size: number, href: string}[]} artifacts
+ * @property {Record<string, any>} metadata
+ * @property {number} seq of the last event in it
+ * @property {boolean} degraded
+ * @property {{self: string, events: string, poll: string, ws: string, cancel: string}} links
+ */
+
+/**
+ * What `POST /v1/jobs` takes.
+ * @typedef {object} JobRequest
+ * @property {string} task
+ * @property {any} [input]
+ * @property {Record<string, any>} [metadata]
+ * @property {"continue" | "cancel"} [on_disconnect]
+ * @property {number} [disconnect_grace_s]
+ * @property {number} [timeout_s]
+ * @property {number} [ttl_s]
+ */
+
+/**
+ * `ndjson` is SSE's stream read by fetch: the one transport on which `pause()` is felt by the
+ * server, because a browser reads EventSource and WebSocket whether it is asked or not.
+ * @typedef {"sse" | "websocket" | "poll" | "ndjson"} Transport
+ */
+
+/**
+ * How a watch stands. `retryAt`: when it tries again (ms, as Date.now()), in `waiting` and `offline`.
+ * `reason`: why it waits, or has closed: `ended`, `closed` (by you), `refused` (see `problem`).
+ * @typedef {object} WatchState
+ * @property {"connecting" | "live" | "waiting" | "offline" | "closed"} name
+ * @property {Transport} transport
+ * @property {string} [reason]
+ * @property {number} [retryAt]
+ * @property {import("./http.js").Problem} [problem]
+ */
+
+/**
+ * `lost`: events that are covered by nothing that was given, `stream.gap` included; `repeated`:
+ * events that came again and were left out. `bytes` are those of the events, without framing.
+ * @typedef {object} WatchStats
+ * @property {number} events
+ * @property {number} bytes
+ * @property {number} requests connections and polls, those that failed too
+ * @property {number} reconnects connections after the first
+ * @property {number | null} firstEventMs from watch() to the first event
+ * @property {number} lost
+ * @property {number} repeated
+ */
+
+/**
+ * @typedef {object} WatchOptions
+ * @property {number} [after] seq of the last event that you have; beats `from`
+ * @property {"start" | "snapshot" | "latest"} [from] where to begin; the default is the start
+ * @property {string[]} [types] only these types, terminal events and `stream.*`
+ * @property {Transport} [transport] only this one, without falling back
+ * @property {boolean} [shared] over one connection with all other shared watches
+ * @property {(event: StreamEvent) => void} [onEvent] each event once, in order
+ * @property {(state: WatchState) => void} [onState]
+ */
+
+export {};

@@ -1,0 +1,78 @@
+"""A real browser for the browser client and the page: one a session, with a context for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.e2e.clients import Api
+from tests.e2e.server import Server
+
+#: Where Debian's package puts it; elsewhere Playwright's own is taken.
+CHROMIUM = Path("/usr/bin/chromium")
+#: It must not use the network but for what a test asks of it.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = str(CHROMIUM) if CHROMIUM.exists() else None
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The settings as they come, but for heartbeats that follow faster upon each other."""
+    folder = tmp_path_factory.mktemp("browser")
+    with Server(folder, "gevent", STREAMING_HEARTBEAT_S=2) as server:
+        yield server.start()
+
+
+@pytest.fixture
+def api(server: Server) -> Api:
+    return server.api
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A user of the browser: no cookies, no cache."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(context: BrowserContext) -> Page:
+    """A tab, still empty. What its page throws fails the test."""
+    return context.new_page()
+
+
+@pytest.fixture
+def page(tab: Page, server: Server) -> Iterator[Page]:
+    """The page of the service, in English. What it throws or complains of fails the test."""
+    complaints = listen(tab)
+    tab.goto(server.url)
+    yield tab
+    assert complaints == []
+
+
+def listen(tab: Page) -> list[str]:
+    """What a tab's page throws, and its console's errors: of the policy, of files that lack."""
+    complaints: list[str] = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    return complaints
