@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 
 # Before anything else is imported: locks made before the patching would hang the worker.
 if os.environ.get("GUNICORN_WORKER_CLASS", "gevent") == "gevent":
@@ -11,7 +12,21 @@ if os.environ.get("GUNICORN_WORKER_CLASS", "gevent") == "gevent":
 
 from streaming.config import Settings
 from streaming.errors import InvalidSettings
+
+try:
+    settings = Settings.load()
+    settings.check_exposure()
+except InvalidSettings as error:
+    sys.exit(f"cannot start: {error}")
+
+# Where web processes add up their metrics. The library looks for it when it is imported.
+if settings.web_processes > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="streaming-metrics-")
+
 from streaming.hooks import (  # noqa: F401
+    Logger,
+    child_exit,
+    on_exit,
     on_reload,
     on_starting,
     post_fork,
@@ -19,12 +34,6 @@ from streaming.hooks import (  # noqa: F401
     raise_descriptor_limit,
     worker_exit,
 )
-
-try:
-    settings = Settings.load()
-    settings.check_exposure()
-except InvalidSettings as error:
-    sys.exit(f"cannot start: {error}")
 
 raise_descriptor_limit()
 
@@ -48,6 +57,7 @@ keepalive = 2
 control_socket_disable = True
 if os.path.isdir("/dev/shm"):
     worker_tmp_dir = "/dev/shm"
+logger_class = Logger
 accesslog = os.environ.get("GUNICORN_ACCESS_LOG")
 # Paths without their query, which may hold a ticket; no Referer, for the same reason.
 access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s "%(a)s"'

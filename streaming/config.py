@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     var_dir: Path = _setting(
         Path("var"), "STREAMING_VAR_DIR", "folder of the SQLite file, uploads and artifacts"
     )
+    log_format: Literal["text", "json"] = _setting(
+        "text", "STREAMING_LOG_FORMAT", "log lines as text, or as JSON with ids"
+    )
+    log_requests: bool = _setting(
+        False, "STREAMING_LOG_REQUESTS", "log each request and the end of each stream"
+    )
     redis_url: str = _setting(
         "", "REDIS_URL", "Redis for log, queue and shared state, with any number of processes"
     )

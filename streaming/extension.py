@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from streaming.api.files import files
 from streaming.api.jobs import jobs
 from streaming.api.ops import ops
+from streaming.api.streams import streams
 from streaming.api.tickets import tickets
 from streaming.api.transports import transports
 from streaming.config import Settings
@@ -99,7 +100,7 @@ class Streaming:
         self._servers.append(server)
         # What submit() refuses in a view of the app's own.
         app.register_error_handler(StreamingError, problem_response)
-        for blueprint in (jobs, files, tickets, transports, sse, longpoll, websocket):
+        for blueprint in (jobs, files, tickets, streams, transports, sse, longpoll, websocket):
             app.register_blueprint(blueprint, url_prefix=base_url)
         app.register_blueprint(ops, url_prefix=self._url_prefix or None)
 

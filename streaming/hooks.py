@@ -11,19 +11,27 @@ import gc
 import logging
 import mmap
 import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from gunicorn.errors import AppImportError
+from gunicorn.glogging import Logger as GunicornLogger
+from prometheus_client.multiprocess import mark_process_dead
 
 from streaming.concurrency import Thread, make_waker, patched
+from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.extension import server_of
+from streaming.logs import TEXT, make_formatter
 from streaming.server import Server, warn_of_lone_process
+from streaming.web.metrics import FOLDER
+from streaming.web.request_log import RequestFields
 
 #: Seconds between looks whether the worker was told to leave.
 LOOK_S = 0.1
@@ -38,8 +46,22 @@ BOOT_ERROR = 113
 #: Set where the listening sockets come from a predecessor or from systemd.
 INHERITED = {"GUNICORN_FD", "LISTEN_FDS"}
 
+#: What the name of the metrics' folder begins with.
+METRICS_PREFIX = "streaming-metrics-"
+
 #: How often gunicorn was told to reload (it wraps), shared by its master with all workers.
 _reloads = mmap.mmap(-1, 1)
+
+
+class Logger(GunicornLogger):  # type: ignore[misc]
+    """gunicorn's own lines in the same form as ours, and without keys and tickets too."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        kind = Settings.load().log_format
+        for log, form in ((self.error_log, TEXT), (self.access_log, "%(message)s")):
+            for handler in log.handlers:
+                handler.setFormatter(make_formatter(kind, form))
 
 
 def on_starting(arbiter: Any) -> None:
@@ -68,12 +90,12 @@ def on_reload(_arbiter: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Open the storage; while a predecessor drains, requests wait for it and /healthz answers."""
-    _log_to_stderr()
     # Ctrl-C reaches master and workers alike; the master tells its workers to leave, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(*GC_THRESHOLDS)
     server = server_of(worker.wsgi)
+    _log_to_stderr(server.settings.log_format)
     born = _reloads[0]
     server.succeeded = lambda: _reloads[0] != born
     if patched():  # gthread stops listening at once
@@ -94,6 +116,19 @@ def worker_exit(_arbiter: Any, worker: Any) -> None:
     """Leave only when everything is put away."""
     if worker.booted:
         server_of(worker.wsgi).wait_until_ended()
+
+
+def child_exit(_arbiter: Any, worker: Any) -> None:
+    """What a worker has counted stays; what it has open is gone."""
+    if FOLDER in os.environ:
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_arbiter: Any) -> None:
+    """Remove the folder of the metrics, where gunicorn.conf.py has made it."""
+    folder = Path(os.environ.get(FOLDER, ""))
+    if folder.name.startswith(METRICS_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def raise_descriptor_limit() -> None:
@@ -130,14 +165,14 @@ def _say_if_taken(log: Any, address: object) -> None:
                 log.error("port %d is taken by another program: set PORT to another", address[1])
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(kind: str) -> None:
     """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
     log = logging.getLogger("streaming")
     if log.hasHandlers():
         return
     handler = logging.StreamHandler()
-    form = "[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"
-    handler.setFormatter(logging.Formatter(form, "%Y-%m-%d %H:%M:%S %z"))
+    handler.setFormatter(make_formatter(kind))
+    handler.addFilter(RequestFields())
     log.addHandler(handler)
     log.setLevel(logging.INFO)
 

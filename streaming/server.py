@@ -34,7 +34,9 @@ from streaming.storage.base import Storage
 from streaming.tasks.registry import Task, TaskRegistry
 from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
+from streaming.web.metrics import Figures, Metrics
 from streaming.web.rates import Rates
+from streaming.web.request_log import stream_ended
 from streaming.web.services import Authorize, Services
 from streaming.web.streams import Streams
 from streaming.web.tickets import Tickets
@@ -181,6 +183,7 @@ class Server:
         *,
         figures: Callable[[], dict[str, tuple[float, str]]] = dict,
         level: Callable[[], int] = lambda: 0,
+        ended: Callable[[str, str, float], object] = lambda *_: None,
     ) -> Shop:
         """What attempts work with, in this process."""
         return Shop(
@@ -194,6 +197,7 @@ class Server:
             base_url=self._base_url,
             figures=figures,
             level=level,
+            ended=ended,
         )
 
     def _make_runner(
@@ -223,6 +227,7 @@ class Server:
                 snapshots,
                 figures=lambda: meter.figures(),
                 level=lambda: pressure.level,
+                ended=lambda *end: metrics.ended(*end),
             ),
         )
         registry = JobRegistry(
@@ -235,7 +240,17 @@ class Server:
             owner_jobs=settings.owner_jobs,
             overloaded=lambda: pressure.level >= TOP,
         )
-        traffic = Traffic()
+        metrics = Metrics(
+            lambda: Figures(
+                streams=streams.count(),
+                sent=traffic.sent(),
+                lag=meter.lag,
+                loop_lag_s=pressure.signals.loop_lag_s,
+                pressure=pressure.level,
+                draining=streams.draining,
+            )
+        )
+        traffic = Traffic(metrics.delayed)
         writer = None
         if has_event_loop() and settings.direct_writes:
             writer = StreamWriter(
@@ -253,6 +268,8 @@ class Server:
             heartbeat_s=settings.heartbeat_s,
             rotate_s=settings.rotate_s,
             pressure=pressure,
+            refused=metrics.refused,
+            ended=stream_ended if settings.log_requests else lambda _: None,
         )
         retention = Retention(
             storage,
@@ -271,7 +288,7 @@ class Server:
             changed=streams.wake,
         )
         deadlines = Deadlines()
-        for part in (runner, registry, streams, retention, meter, deadlines):
+        for part in (runner, registry, streams, retention, meter, deadlines, metrics):
             part.start()
         Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
         Mending(storage, snapshots).start()
@@ -290,6 +307,7 @@ class Server:
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
             deadlines=deadlines,
+            metrics=metrics,
         )
 
     def _check_needs(self) -> None:

@@ -17,7 +17,9 @@ SSE_HEARTBEAT = b": heartbeat\n\n"
 NDJSON_HEARTBEAT = b"\n"
 
 #: More digits than any log has events; int() of very long digits is slow.
-_NUMBER = re.compile(r"[0-9]{1,18}")
+#: Digits of a position at the most.
+MAX_DIGITS = 18
+_NUMBER = re.compile(rf"[0-9]{{1,{MAX_DIGITS}}}")
 
 
 def event_json(event: Event, *, since: int | None = None) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from streaming.errors import InvalidSettings
 from streaming.extension import server_of
 from streaming.hooks import SWITCH_S
+from streaming.logs import make_formatter
 from streaming.mending import Mending
 from streaming.runners.attempt import Attempt
 from streaming.runners.fleet import FleetFigures
@@ -69,8 +71,10 @@ def load_server(app: str) -> Server:
 
 def prepare_process() -> threading.Event:
     """Logs and signals of this process; what is set when it is told to leave."""
-    form = "[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, datefmt="%Y-%m-%d %H:%M:%S %z")
+    handler = logging.StreamHandler()
+    # Bad settings are told in a moment; until then lines are text.
+    handler.setFormatter(make_formatter(os.environ.get("STREAMING_LOG_FORMAT", "text")))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_S)
     leaving = threading.Event()

@@ -123,6 +123,8 @@ BAD = {
     "STREAMING_WORKER_TIMEOUT_S": ["1", "nan", "601"],
     "STREAMING_APP": ["wsgi", "wsgi:", "a b:c"],
     "STREAMING_MAX_STREAMS": ["0"],
+    "STREAMING_LOG_FORMAT": ["xml"],
+    "STREAMING_LOG_REQUESTS": ["perhaps"],
     "STREAMING_OWNER_STREAMS": ["0"],
     "STREAMING_OWNER_JOBS": ["0", "-1"],
     "STREAMING_RATE_SUBMITS": ["often", "20", "0x/second"],

@@ -169,6 +169,7 @@ def viewers(job: str) -> Response:
     status=202,
     answers=Snapshot,
     body=CancelBody,
+    needs_body=False,
     more={200: "It has ended", 413: "The body is too large", 415: "Not JSON", 422: "Not valid"},
 )
 def cancel_job(job: str) -> Response:

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import Response, current_app, render_template, request
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from streaming.api.jobs import as_json
@@ -52,10 +50,9 @@ def readyz() -> Response:
 @ops.get("/metrics")
 def metrics() -> Response:
     """For Prometheus."""
-    registry = CollectorRegistry()
-    registry.register(_Figures(services()))
-    ProcessCollector(registry=registry)
-    return Response(generate_latest(registry), content_type="text/plain; version=0.0.4")
+    found = services()
+    text = found.metrics.exposition(_Figures(found))
+    return Response(text, content_type="text/plain; version=0.0.4")
 
 
 @ops.get("/openapi.json")
@@ -98,17 +95,13 @@ def _notes(found: Services) -> list[str]:
 
 
 class _Figures(Collector):
-    """The present figures of one process."""
+    """What is the same whichever process is asked."""
 
     def __init__(self, found: Services) -> None:
         self._found = found
 
     def collect(self) -> Iterable[Metric]:
         load = self._found.runner.load()
-        streams = GaugeMetricFamily("streaming_open_streams", "Open streams", labels=["transport"])
-        for transport, count in self._found.streams.count().items():
-            streams.add_metric([transport], count)
-        yield streams
         units = GaugeMetricFamily(
             "streaming_lease_units", "Units of leased pools, by state", labels=["pool", "state"]
         )
@@ -120,17 +113,6 @@ class _Figures(Collector):
             units.add_metric([name, "free"], max(0, pool.total - pool.taken))
             waiting.add_metric([name], pool.waiting)
         yield from (units, waiting)
-        size = CounterMetricFamily(
-            "streaming_sent_bytes", "Bytes sent on streams", labels=["transport", "way"]
-        )
-        events = CounterMetricFamily(
-            "streaming_sent_events", "Events sent on streams", labels=["transport", "way"]
-        )
-        for transport, way, sent, count in self._found.streams.traffic.sent():
-            size.add_metric([transport, way], sent)
-            events.add_metric([transport, way], count)
-        yield size
-        yield events
         figures: dict[str, tuple[str, Any]] = {
             "streaming_jobs_running": ("Jobs that run", load.running),
             "streaming_jobs_queued": ("Jobs that wait", load.queued),
@@ -140,12 +122,6 @@ class _Figures(Collector):
                 "1 while the log cannot be written",
                 int(self._found.storage.fault() is not None),
             ),
-            "streaming_pressure_level": ("Pressure level, 0 to 3", self._found.pressure.level),
-            "streaming_loop_lag_seconds": (
-                "Seconds by which the event loop is late",
-                self._found.pressure.signals.loop_lag_s,
-            ),
-            "streaming_draining": ("1 while shutting down", int(self._found.streams.draining)),
         }
         for name, (meaning, value) in figures.items():
             yield GaugeMetricFamily(name, meaning, value=value)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.api.jobs import as_json
+from streaming.events import rfc3339
 from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import json_body
@@ -66,9 +65,4 @@ def issue() -> Response:
     body = validate(TicketBody, json_body(limit=services().settings.max_body_bytes))
     jobs = [find_job(job).id for job in dict.fromkeys(body.jobs)]
     text, expires_at = services().tickets.issue(principal(), jobs, body.ttl_s)
-    return as_json({"ticket": text, "expires_at": _rfc3339(expires_at), "jobs": jobs}, 201)
-
-
-def _rfc3339(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return moment.replace("+00:00", "Z")
+    return as_json({"ticket": text, "expires_at": rfc3339(expires_at), "jobs": jobs}, 201)

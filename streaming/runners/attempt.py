@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from streaming.budget import Budget
@@ -58,6 +59,8 @@ class Shop:
     figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
     #: The present pressure level.
     level: Callable[[], int] = lambda: 0
+    #: Hears of each end: task, status, seconds since the job's first start.
+    ended: Callable[[str, str, float], object] = lambda *_: None
 
 
 class Attempt:
@@ -257,12 +260,22 @@ class Attempt:
         return Draft(kind, {**data, "usage": usage, "partial": partial})
 
     def _append(self, drafts: list[Draft], *, patient: bool = True) -> None:
-        self._log.append(self.job, drafts, attempt=self._number, patient=patient)
+        row = self._log.append(self.job, drafts, attempt=self._number, patient=patient)
+        if row.closed:
+            self._shop.ended(row.task, row.status, _running_s(row))
 
 
 def worker_name() -> str:
     """Who runs the attempts of this process, as job.started tells."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _running_s(row: JobRow) -> float:
+    """Seconds from a job's first start to its end; 0 when it was never started."""
+    began, ended = row.summary["started_at"], row.summary["finished_at"]
+    if began is None or ended is None:
+        return 0.0
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
 
 
 def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None:

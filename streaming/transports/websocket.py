@@ -113,6 +113,9 @@ def hand_over(response: Response) -> Response:
 class _Served(Response):
     """Serves the connection when the server asks for the body, outside of Flask's context."""
 
+    #: The handshake has said so already.
+    logged_status = 101
+
     def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
         super().__init__()
         self._serve = serve

@@ -11,12 +11,14 @@ from streaming.errors import StreamingError
 from streaming.web.auth import SAFE, check_origin, count, refuse_ticket, require
 from streaming.web.operations import operation_of
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
+from streaming.web.request_log import begin_request, end_request
 from streaming.web.services import services
 
 
 def owned_blueprint(name: str) -> Blueprint:
     """A blueprint that asks of every request whose it is, and whether they may, before its view."""
     made = open_blueprint(name)
+    made.before_request(begin_request)
 
     @made.before_request
     def check_rights() -> None:
@@ -37,6 +39,7 @@ def owned_blueprint(name: str) -> Blueprint:
             response.vary.add("Origin")
         return response
 
+    made.after_request(end_request)
     return made
 
 

@@ -46,6 +46,7 @@ class Operation:
     headers: type[BaseModel] | None
     body: type[BaseModel] | None
     body_type: str
+    needs_body: bool
     #: More statuses that it may answer, with what they mean.
     more: Mapping[int, str]
 
@@ -86,6 +87,7 @@ def operation(
     headers: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
     body_type: str = "application/json",
+    needs_body: bool = True,
     more: Mapping[int, str] | None = None,
 ) -> Callable[[View], View]:
     """Describe a view; its docstring is the description."""
@@ -104,6 +106,7 @@ def operation(
             headers=headers,
             body=body,
             body_type=body_type,
+            needs_body=needs_body,
             more=more or {},
         )
         return view
@@ -186,7 +189,7 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
     document["security"] = rights
     if each.body is not None:
         content = {each.body_type: {"schema": _ref(each.body)}}
-        document["requestBody"] = {"content": content}
+        document["requestBody"] = {"content": content, "required": each.needs_body}
     return document
 
 

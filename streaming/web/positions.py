@@ -20,13 +20,13 @@ def start_position(row: JobRow) -> tuple[int, bool]:
 
     `Last-Event-ID` beats `after` beats `from`.
     """
+    start = _start()
     last_id = request.headers.get("Last-Event-ID")
     if last_id:
         return parse_position(last_id.strip(), name="Last-Event-ID"), False
     after = request.args.get("after")
     if after is not None:
         return parse_position(after, name="after"), False
-    start = _start()
     return (row.seq if start == "latest" else 0), start == "snapshot"
 
 
@@ -35,12 +35,12 @@ def start_positions(rows: Sequence[JobRow]) -> tuple[dict[str, int], bool]:
 
     Jobs that a given position does not name start at 0.
     """
+    start = _start()
     last_id, after = request.headers.get("Last-Event-ID"), request.args.get("after")
     if last_id or after is not None:
         name = "Last-Event-ID" if last_id else "after"
         given = parse_positions(last_id or after or "", name=name)
         return {row.id: given.get(row.id, 0) for row in rows}, False
-    start = _start()
     return {row.id: row.seq if start == "latest" else 0 for row in rows}, start == "snapshot"
 
 

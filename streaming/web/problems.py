@@ -6,16 +6,19 @@ import logging
 import math
 import random
 
-from flask import Response, request
+from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError, TooMany, Unavailable, problem
 from streaming.events import dumps
+from streaming.web.services import EXTENSION
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
+#: Statuses of what is turned away: `/metrics` counts them by code.
+REFUSALS = (401, 403, 408, 413, 429, 503)
 #: Codes of the statuses that come from Flask itself.
 _CODES = {
     400: "bad_request",
@@ -30,6 +33,8 @@ def problem_response(error: StreamingError) -> Response:
     """An error as the client gets it; 429 and 503 say when to come again."""
     retry_after_s = error.extra.pop("retry_after_s", random.uniform(1, 5))
     body = problem(error, instance=request.path)
+    if error.status in REFUSALS:
+        _count(error.code)
     response = Response(dumps(body), status=error.status, content_type=MEDIA_TYPE)
     if isinstance(error, TooMany | Unavailable):
         response.headers["Retry-After"] = str(math.ceil(retry_after_s))
@@ -37,6 +42,12 @@ def problem_response(error: StreamingError) -> Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _count(code: str) -> None:
+    server = current_app.extensions[EXTENSION]
+    if server.started:
+        server.services().metrics.refused(code)
 
 
 def http_problem(error: HTTPException) -> Response:

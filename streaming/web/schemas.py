@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from streaming.events import CONTROL, TYPES
+from streaming.wire import MAX_DIGITS
 
 Status = Literal[
     "queued", "running", "waiting_for_input", "cancelling", "completed", "failed", "cancelled"
 ]
 
 
+_TYPE = "|".join(re.escape(kind) for kind in sorted(TYPES | CONTROL))
+#: What `types` may be.
+SOME_TYPES = f"^(({_TYPE})(,({_TYPE}))*)?$"
+
+
 class PositionQuery(BaseModel):
     """Where to start, and what to leave out."""
 
-    after: int | None = Field(default=None, ge=0, description="seq of the last event seen; 0: all")
+    after: int | None = Field(
+        default=None, ge=0, lt=10**MAX_DIGITS, description="seq of the last event seen; 0: all"
+    )
     start: Literal["start", "snapshot", "latest"] = Field(
         default="start", alias="from", description="where to start without `after`"
     )
-    types: str | None = Field(default=None, description="event types to give, comma-separated")
+    types: str | None = Field(
+        default=None, pattern=SOME_TYPES, description="event types to give, comma-separated"
+    )
 
 
 class SseQuery(PositionQuery):
     """The same for SSE."""
 
-    named: Literal["1"] | None = Field(default=None, description="1: with `event:` lines")
+    named: str | None = Field(default=None, description="1 or true: with `event:` lines")
 
 
 class FeedQuery(BaseModel):
@@ -35,7 +48,9 @@ class FeedQuery(BaseModel):
     start: Literal["start", "snapshot", "latest"] = Field(
         default="start", alias="from", description="where to start without `after`"
     )
-    types: str | None = Field(default=None, description="event types to give, comma-separated")
+    types: str | None = Field(
+        default=None, pattern=SOME_TYPES, description="event types to give, comma-separated"
+    )
 
 
 class ListQuery(BaseModel):
@@ -53,7 +68,11 @@ class SubmitHeaders(BaseModel):
     """How to submit."""
 
     idempotency_key: str | None = Field(
-        default=None, alias="Idempotency-Key", description="the same key and body: the same job"
+        default=None,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="the same key and body: the same job",
     )
     prefer: str | None = Field(
         default=None, alias="Prefer", description="wait=N: hold the answer up to N seconds"

@@ -18,6 +18,7 @@ from streaming.storage.base import JobRow, Storage
 from streaming.tasks.registry import TaskRegistry
 from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
+from streaming.web.metrics import Metrics
 from streaming.web.principal import Principal
 from streaming.web.rates import Rates
 from streaming.web.tickets import Tickets
@@ -51,6 +52,7 @@ class Services:
     tickets: Tickets
     rates: Rates
     deadlines: Deadlines
+    metrics: Metrics
 
     def links(self, job: str) -> dict[str, str]:
         """Where a job's resources are."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flask import request
+from flask import g, request
 
 from streaming.concurrency import Waker, make_waker, native_lock, wake_all
 from streaming.cursor import Cursor, Delivery
@@ -73,6 +73,7 @@ class Stream:
     """One reader's open stream. Used by one thread; `close` may come from another, and twice."""
 
     __slots__ = (
+        "_came_at",
         "_clock",
         "_closed",
         "_pace",
@@ -89,6 +90,7 @@ class Stream:
         "_why",
         "cursor",
         "owner",
+        "request_id",
         "stays",
         "transport",
         "waker",
@@ -108,11 +110,13 @@ class Stream:
         self.transport = transport
         self.cursor = cursor
         self.owner = owner
+        self.request_id = str(g.get("request_id", ""))
         self.waker: Waker = make_waker()
         self._socket = client_socket(request.environ)
         _drop_when_stalled(self._socket)
         self._ends_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
         self._why = "rotation"
+        self._came_at = time.time()
         self._quiet_since = clock()
         self._watched: int | None = None
         self._viewers: dict[str, str] = {}
@@ -200,6 +204,7 @@ class Stream:
             if self._two_way:
                 self.watch()
             if found:
+                self._measure_delay(found[0])
                 self._pace.sent(began=began, caught_up=self.cursor.caught_up)
                 self._quiet_since = self._clock()
             elif self.cursor.ended and not self.stays:
@@ -207,6 +212,11 @@ class Stream:
             elif self._clock() - self._quiet_since >= self._streams.heartbeat_s:
                 yield Beat()
                 self._quiet_since = self._clock()
+
+    def _measure_delay(self, first: Delivery) -> None:
+        """Of what was appended since the reader came: what it catches up with is no news."""
+        if first.event is not None:
+            self._streams.traffic.delayed(self.transport, first.event, self._came_at)
 
     def count(self, size: int, events: int) -> None:
         """So many bytes and events were sent by the stream itself."""
@@ -321,6 +331,10 @@ class Stream:
             return Closing(self._why, retry_s())
         return None
 
+    def age_s(self) -> float:
+        """Seconds since it was opened."""
+        return time.time() - self._came_at
+
     def end_by(self, expires_at: float | None) -> None:
         """Close it at an epoch second, when the ticket that let it in is over."""
         if expires_at is not None:
@@ -352,6 +366,7 @@ class Stream:
         if self._shared is not None and self._streams.writer is not None:
             self._streams.writer.leave(self._shared[0])
         self._streams.closed(self)
+        self._streams.ended(self)
 
 
 def _drop_when_stalled(sock: socket.socket | None) -> None:
@@ -385,6 +400,8 @@ class Streams:
         pressure: Pressure | None = None,
         traffic: Traffic,
         writer: StreamWriter | None = None,
+        refused: Callable[[str], object] = lambda _: None,
+        ended: Callable[[Stream], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = storage
@@ -402,8 +419,9 @@ class Streams:
         self._slots = 0
         self._owner_limit = owner_limit
         self._owners: Counter[str] = Counter()
-        #: Streams that were turned away, by reason.
-        self.refused: Counter[str] = Counter()
+        self._refused = refused
+        #: Hears of each stream that has been closed.
+        self.ended = ended
 
     def start(self) -> None:
         self.hangups.start()
@@ -416,7 +434,7 @@ class Streams:
                 self._slots += 1
                 self._owners[asker.owner] += 1
             else:
-                self.refused[why] += 1
+                self._refused(why)
                 return Refusal(why)
         stream = Stream(self, transport, cursor, owner=asker.owner, clock=self._clock)
         stream.end_by(asker.expires_at)
@@ -426,8 +444,7 @@ class Streams:
 
     def refuse(self, why: str) -> Refusal:
         """Turn a stream away for a reason of the caller's."""
-        with self._lock:
-            self.refused[why] += 1
+        self._refused(why)
         return Refusal(why)
 
     def _full(self, owner: str) -> str | None:

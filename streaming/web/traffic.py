@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from streaming.concurrency import native_lock
+from streaming.events import Event
 
 
 class Traffic:
     """Counts bytes and events by transport and way: `writer`, or `stream` for the stream itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, delayed: Callable[[str, Event, float], None] = lambda *_: None) -> None:
+        """`delayed(transport, event, since)` hears of the oldest event of each write."""
+        self.delayed = delayed
         self._lock = native_lock()
         self._sent: dict[tuple[str, str], list[int]] = {}
 

@@ -204,6 +204,7 @@ class Channel:
             self._give_back(list(self._lines))
             return
         self._write(chunk)
+        self._writer.traffic.delayed(self.form.transport, page.events[0], 0.0)
         if chunk.last:
             self._give_back(list(self._lines))
         elif self._lines:

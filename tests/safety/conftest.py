@@ -72,3 +72,10 @@ def running(alice: Api) -> Iterator[str]:
     alice.reach(job, "waiting_for_input")
     yield job
     alice.cancel(job)
+
+
+@pytest.fixture(scope="session")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Has no keys: for this machine alone."""
+    with Server(tmp_path_factory.mktemp("open"), "gevent") as server:
+        yield server.start()

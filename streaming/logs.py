@@ -1,0 +1,53 @@
+"""Log lines as text or JSON. API keys and tickets are in neither."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from pythonjsonlogger.json import JsonFormatter
+
+#: The form of lines that are text: gunicorn's.
+TEXT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"
+TIME = "%Y-%m-%d %H:%M:%S %z"
+
+_SECRETS = re.compile(
+    r"(?P<before>[?&]ticket=|\bbearer\s+|\btkt_|\bstk_[0-9a-f]{8}_)[^\s&\"'\\,]+", re.IGNORECASE
+)
+_JOB = re.compile(r"\bjob_[0-9A-HJKMNP-TV-Z]{26}\b")
+
+
+def redact(text: str) -> str:
+    """The text without the keys and tickets that are in it."""
+    return _SECRETS.sub(r"\g<before>***", text)
+
+
+class TextLines(logging.Formatter):
+    """One line a record, as people read it."""
+
+    def __init__(self, form: str = TEXT) -> None:
+        super().__init__(form, TIME)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+class JsonLines(JsonFormatter):
+    """One object a record, with what it is about: `job`, `owner`, `request_id` and the like."""
+
+    def __init__(self) -> None:
+        fields = {"asctime": "at", "levelname": "level", "name": "logger", "process": "process"}
+        form = " ".join(f"%({name})s" for name in [*fields, "message"])
+        super().__init__(form, "%Y-%m-%dT%H:%M:%S%z", rename_fields=fields)
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not hasattr(record, "job"):
+            found = _JOB.search(record.getMessage())
+            if found is not None:
+                record.job = found[0]
+        return redact(super().format(record))
+
+
+def make_formatter(kind: str, form: str = TEXT) -> logging.Formatter:
+    """`text` in that form, or `json`."""
+    return JsonLines() if kind == "json" else TextLines(form)
