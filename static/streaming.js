@@ -12,8 +12,9 @@
 //   });
 //
 // new Streaming({ base, key, transports })
-//   tasks()  submit(request, { idempotencyKey })  job(id)  jobs(query)  cancel(id, reason)
+//   tasks()  submit(request, { idempotencyKey, waitS, signal })  job(id)  jobs(query)  cancel(id, reason)
 //   answer(id, data, request)  upload(file, { onProgress, signal })  artifact(id, name)  remove(id)
+//   viewers(id)  transports()  ready()
 //   watch(id, { after, from, types, transport, shared, onEvent, onState }) → Watch
 //   close()                     ends all watches
 // Watch
@@ -75,13 +76,18 @@ export class Streaming {
 
   /**
    * Start a job; its snapshot. With a key it is safe to call again.
+   * `waitS`: hold the answer until the job has ended, so many seconds at the most (300).
    * @param {JobRequest} request
-   * @param {{idempotencyKey?: string}} [options]
+   * @param {{idempotencyKey?: string, waitS?: number, signal?: AbortSignal}} [options]
    * @returns {Promise<Job>}
    */
-  async submit(request, { idempotencyKey } = {}) {
-    const headers = idempotencyKey === undefined ? undefined : { "Idempotency-Key": idempotencyKey };
-    return this.#http.json("POST", "/jobs", { json: { input: {}, ...request }, headers });
+  async submit(request, { idempotencyKey, waitS, signal } = {}) {
+    /** @type {Record<string, string>} */
+    const headers = {};
+    if (idempotencyKey !== undefined) headers["Idempotency-Key"] = idempotencyKey;
+    if (waitS !== undefined) headers.Prefer = `wait=${Math.ceil(waitS)}`;
+    const timeoutS = waitS === undefined ? undefined : waitS + 10;
+    return this.#http.json("POST", "/jobs", { json: { input: {}, ...request }, headers, signal, timeoutS });
   }
 
   /** The job's snapshot. @param {string} id @returns {Promise<Job>} */
@@ -110,6 +116,30 @@ export class Streaming {
    */
   async answer(id, data, request) {
     return this.#http.json("POST", `${pathOf(id)}/input`, { json: { data, request } });
+  }
+
+  /**
+   * Who watches a job, by transport, and how far behind each is.
+   * @param {string} id
+   * @returns {Promise<{count: number, by_transport: Record<string, number>, viewers: any[]}>}
+   */
+  async viewers(id) {
+    return this.#http.json("GET", `${pathOf(id)}/viewers`);
+  }
+
+  /** The transports' traits, and which to pick for what. @returns {Promise<{transports: any[], needs: any[], measured_with: any}>} */
+  async transports() {
+    return this.#http.json("GET", "/transports");
+  }
+
+  /** Whether the service is ready, and how loaded: what `/readyz` says. @returns {Promise<any>} */
+  async ready() {
+    try {
+      return await this.#http.json("GET", "/readyz", { below: "" });
+    } catch (error) {
+      if (error instanceof Problem && error.problem.ready === false) return error.problem;
+      throw error;
+    }
   }
 
   /** Remove a job that has ended. @param {string} id @returns {Promise<void>} */

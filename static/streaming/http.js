@@ -68,6 +68,7 @@ export class Http {
    * @property {any} [json] the body
    * @property {Record<string, string>} [headers]
    * @property {AbortSignal} [signal]
+   * @property {string} [below] what the path is below; the default is /v1
    * @property {number} [timeoutS] until the answer is there; of a stream, until it begins
    *
    * @param {string} method
@@ -95,7 +96,7 @@ export class Http {
    * @param {((response: Response) => Promise<T>) | null} read null: the response itself, not yet read
    * @returns {Promise<any>}
    */
-  async #call(method, path, { json, headers = {}, signal, timeoutS = TIMEOUT_S } = {}, read) {
+  async #call(method, path, { json, headers = {}, signal, below = "/v1", timeoutS = TIMEOUT_S } = {}, read) {
     const abort = new AbortController();
     const stop = () => abort.abort();
     let late = false;
@@ -105,7 +106,7 @@ export class Http {
     /** @type {Record<string, string>} */
     const typed = json === undefined ? {} : { "Content-Type": "application/json" };
     try {
-      const response = await fetch(`${this.base}/v1${path}`, {
+      const response = await fetch(`${this.base}${below}${path}`, {
         method,
         headers: { ...this.headers, ...typed, ...headers },
         body: json === undefined ? undefined : JSON.stringify(json),
