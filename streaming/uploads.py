@@ -8,11 +8,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
+
+from pydantic import Field
 
 from streaming.errors import NotFound, TaskError
 from streaming.events import Json
 from streaming.storage.base import Blobs
+
+#: An uploaded file's id as a task's input: whoever makes a form of its schema offers an upload.
+FileId = Annotated[str, Field(json_schema_extra={"format": "file-id"})]
 
 
 class Uploads:

@@ -19,6 +19,7 @@ from streaming.errors import TaskError
 from streaming.llm.base import ToolCall
 from streaming.search import DocumentSet, keywords, sections
 from streaming.tasks.registry import task
+from streaming.uploads import FileId
 
 #: Times that a tool is tried, and rounds of tools that a model may ask for.
 TRIES, ROUNDS = 2, 3
@@ -63,13 +64,13 @@ class AgentInput(BaseModel):
     question: str = Field(
         title="Question", description="What you want to know", min_length=1, max_length=4000
     )
-    documents: list[str] = Field(
+    documents: list[FileId] = Field(
         [],
         title="Documents",
         description="Ids of uploaded texts; none: the handbook of this service",
         max_length=20,
     )
-    table: str | None = Field(
+    table: FileId | None = Field(
         None, title="Table", description="The id of an uploaded CSV file to look figures up in"
     )
     tokens_per_s: float = Field(

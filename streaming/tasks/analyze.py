@@ -16,6 +16,7 @@ from streaming.analysis.table import BadCsv
 from streaming.context import JobContext
 from streaming.errors import TaskError
 from streaming.tasks.registry import task
+from streaming.uploads import FileId
 
 #: Bytes of a file, charts, and pairs of columns in the output.
 MAX_FILE_BYTES, MAX_CHARTS, MAX_PAIRS = 200 << 20, 50, 20
@@ -26,7 +27,7 @@ class AnalyzeInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Analyze data")
 
-    file: str = Field(title="File", description="The id of an uploaded CSV file, up to 200 MB")
+    file: FileId = Field(title="File", description="The id of an uploaded CSV file, up to 200 MB")
     title: str = Field(
         "Data", title="Title", description="Heads the report", min_length=1, max_length=200
     )

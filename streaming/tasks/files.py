@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from streaming.context import JobContext
 from streaming.errors import TaskError
 from streaming.tasks.registry import task
+from streaming.uploads import FileId
 
 #: Bytes that are read at once.
 CHUNK = 1 << 18
@@ -35,7 +36,7 @@ class FilesInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Check files")
 
-    files: list[str] = Field(
+    files: list[FileId] = Field(
         title="Files", description="The ids of uploaded files", min_length=1, max_length=100
     )
 

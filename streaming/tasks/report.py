@@ -17,6 +17,7 @@ from streaming.analysis.trends import find_trends
 from streaming.context import JobContext
 from streaming.errors import TaskError
 from streaming.tasks.registry import task
+from streaming.uploads import FileId
 
 #: Bytes of an uploaded CSV file: more than the largest table takes.
 MAX_FILE_BYTES = 8 << 20
@@ -38,8 +39,9 @@ class ReportInput(BaseModel):
         None,
         title="CSV",
         description="A header, then a row for each period: the period first, figures after it",
+        json_schema_extra={"contentMediaType": "text/csv"},
     )
-    file: str | None = Field(
+    file: FileId | None = Field(
         None, title="File", description="The id of an uploaded CSV file, in place of the text"
     )
     title: str = Field(

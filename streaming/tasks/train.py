@@ -17,6 +17,7 @@ from streaming.analysis.table import BadCsv, Table
 from streaming.context import JobContext
 from streaming.errors import TaskError
 from streaming.tasks.registry import task
+from streaming.uploads import FileId
 
 #: Bytes of an uploaded data set.
 MAX_FILE_BYTES = 16 << 20
@@ -29,7 +30,7 @@ class TrainInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Train a model")
 
-    file: str | None = Field(
+    file: FileId | None = Field(
         None,
         title="File",
         description="An uploaded CSV file: columns of figures, then the class; none: two spirals",

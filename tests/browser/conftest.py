@@ -88,3 +88,20 @@ def far_client(tab: Page, proxy: Proxy) -> Iterator[Client]:
     made = Client(tab, proxy.url)
     yield made
     assert made.thrown == []
+
+
+@pytest.fixture
+def page(tab: Page, server: Server) -> Iterator[Page]:
+    """The page of the service, in English. What it throws or complains of fails the test."""
+    complaints = listen(tab)
+    tab.goto(server.url)
+    yield tab
+    assert complaints == []
+
+
+def listen(tab: Page) -> list[str]:
+    """What a tab's page throws, and its console's errors: of the policy, of files that lack."""
+    complaints: list[str] = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    return complaints

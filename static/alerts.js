@@ -1,0 +1,23 @@
+// Alerts as they came: the newest first, so many of them.
+
+import { el } from "./dom.js";
+import { clock, t } from "./i18n.js";
+
+const SHOWN = 100;
+
+export class Alerts {
+  constructor() {
+    this.node = el("ul", { className: "alerts", ariaLabel: t("Alerts") });
+  }
+
+  get isEmpty() {
+    return this.node.childElementCount === 0;
+  }
+
+  add({ at, data: { severity, state, message } }) {
+    const kind = state === "resolved" ? "resolved" : severity;
+    const time = el("span", { className: "hint" }, ` · ${clock(at)}`);
+    this.node.prepend(el("li", { data: { kind } }, el("b", {}, t(kind)), ` ${message}`, time));
+    if (this.node.childElementCount > SHOWN) this.node.lastChild.remove();
+  }
+}

@@ -1,0 +1,162 @@
+// The view for who runs the service: its load, figures live, alerts, and all jobs.
+
+import { Alerts } from "./alerts.js";
+import { el, say } from "./dom.js";
+import { t } from "./i18n.js";
+import { JobList } from "./jobs.js";
+import { Metrics } from "./metrics.js";
+import { problemBox, showProblem } from "./problem.js";
+import { client, tasks } from "./session.js";
+import { Connection } from "./status.js";
+
+/** Milliseconds between two looks at the server's state. */
+const LOOK_MS = 2000;
+/** Events before the present that the charts begin with. */
+const HISTORY = 2400;
+const DAY_S = 86_400;
+
+export class MonitorView {
+  constructor() {
+    this.service = new Service();
+    this.figures = new Figures(tasks.some(({ name }) => name === "monitor"));
+    this.list = new JobList({ title: t("All jobs"), limit: 50, filters: true });
+    this.node = el("div", { className: "stack" }, el("h1", { className: "unseen" }, t("Monitor")),
+      el("div", { className: "columns job" },
+        el("div", { className: "stack" }, this.figures.node, this.list.node),
+        el("div", { className: "stack" }, this.service.node, this.figures.warnings)));
+  }
+
+  close() {
+    for (const each of [this.service, this.figures, this.list]) each.close();
+  }
+}
+
+/** What `/readyz` says. */
+class Service {
+  constructor() {
+    this.facts = el("dl", { className: "facts" });
+    this.notes = el("ul", { className: "alerts", ariaLabel: t("Notes") });
+    this.problem = problemBox();
+    this.level = el("p", { className: "status", data: { status: "queued" } });
+    this.node = el("section", { className: "card stack", ariaLabel: t("Service") }, el("h2", {}, t("Service")), el("p", {}, this.level), this.facts, this.notes, this.problem);
+    this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
+    this.look();
+  }
+
+  async look() {
+    try {
+      this.draw(await client.ready());
+      showProblem(this.problem, null);
+    } catch (error) {
+      this.level.dataset.status = "failed";
+      say(this.level, t("not reachable"));
+      showProblem(this.problem, error);
+    }
+  }
+
+  draw({ ready, missing, notes, jobs, streams, pressure }) {
+    const level = pressure?.level ?? 0;
+    this.level.dataset.status = !ready ? "failed" : level ? "waiting_for_input" : "completed";
+    say(this.level, ready ? t("pressure level {level}", { level }) : t("not ready"));
+    const facts = [
+      [t("Running jobs"), jobs?.running], [t("Waiting jobs"), jobs?.queued], [t("Stuck threads"), jobs?.stuck_threads],
+      ...Object.entries(streams ?? {}).map(([name, count]) => [`${t("Open streams")}: ${name}`, count]),
+    ];
+    this.facts.replaceChildren(...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value ?? "–"))]));
+    const lines = [...missing.map((each) => ["critical", each]), ...notes.map((each) => ["warning", each])];
+    this.notes.hidden = !lines.length;
+    this.notes.replaceChildren(...lines.map(([kind, text]) => el("li", { data: { kind } }, text)));
+  }
+
+  close() {
+    clearInterval(this.timer);
+  }
+}
+
+/** The charts of the task `monitor`: of the one that runs, or of one that is started here. */
+class Figures {
+  constructor(known) {
+    this.known = known;
+    this.alerts = new Alerts();
+    this.metrics = new Metrics();
+    this.connection = new Connection();
+    this.problem = problemBox();
+    this.empty = el("p", { className: "empty", hidden: true }, known
+      ? t("No monitor runs. Start it: it draws the figures of machine and service, and raises alerts.")
+      : t("This server has no task named monitor."));
+    this.begin = el("button", { type: "button", className: "main", hidden: true, onclick: () => this.start() }, t("Start the monitor"));
+    this.stop = el("button", { type: "button", className: "small", hidden: true, onclick: () => this.end() }, t("Stop the monitor"));
+    this.open = el("a", { className: "link", hidden: true }, t("Its log"));
+    const head = el("header", { className: "bar" }, el("h2", {}, t("Live figures")), this.connection.node, el("span", { className: "end bar" }, this.open, this.begin, this.stop));
+    this.node = el("section", { className: "card stack", ariaLabel: t("Live figures") }, head, this.empty, this.problem, this.metrics.node);
+    this.quiet = el("p", { className: "hint" }, t("None so far."));
+    this.warnings = el("section", { className: "card", ariaLabel: t("Alert history") }, el("h2", {}, t("Alert history")), this.quiet, this.alerts.node);
+    this.watches = [];
+    if (known) this.find();
+    else this.offer();
+  }
+
+  async find() {
+    await this.guard(async () => {
+      const { jobs } = await client.jobs({ task: "monitor", status: "running", limit: 1 });
+      if (jobs.length) this.follow(jobs[0]);
+      else this.offer();
+    });
+  }
+
+  offer() {
+    this.empty.hidden = false;
+    this.begin.hidden = !this.known;
+    for (const each of [this.stop, this.open, this.connection.node]) each.hidden = true;
+  }
+
+  async start() {
+    this.begin.disabled = true;
+    await this.guard(async () => this.follow(await client.submit({ task: "monitor", input: { interval_s: 1 }, timeout_s: DAY_S })));
+    this.begin.disabled = false;
+  }
+
+  follow(job) {
+    this.job = job.id;
+    this.empty.hidden = this.begin.hidden = true;
+    for (const each of [this.stop, this.open, this.connection.node]) each.hidden = false;
+    this.open.href = `#/jobs/${job.id}`;
+    const after = Math.max(0, job.seq - HISTORY);
+    this.watches = [
+      client.watch(job.id, { after, types: ["metric"], onEvent: (event) => this.take(event), onState: (state) => this.connection.tell(state) }),
+      client.watch(job.id, { after: 0, types: ["alert"], onEvent: (event) => this.warn(event) }),
+    ];
+  }
+
+  take(event) {
+    if (event.type === "metric") this.metrics.add(event);
+    if (event.type === "job.cancelled" || event.type === "job.failed") this.offer();
+  }
+
+  warn(event) {
+    if (event.type !== "alert") return;
+    this.quiet.hidden = true;
+    this.alerts.add(event);
+  }
+
+  async end() {
+    this.stop.disabled = true;
+    await this.guard(() => client.cancel(this.job));
+    this.stop.disabled = false;
+  }
+
+  async guard(act) {
+    try {
+      await act();
+      showProblem(this.problem, null);
+    } catch (error) {
+      showProblem(this.problem, error);
+    }
+  }
+
+  close() {
+    for (const each of this.watches) each.close();
+    this.metrics.close();
+    this.connection.close();
+  }
+}

@@ -1,0 +1,37 @@
+// What went wrong, and what to do about it: a problem object (RFC 9457) in its place.
+
+import { el } from "./dom.js";
+import { t } from "./i18n.js";
+
+/** What helps, by the code or the status of a problem. */
+const REMEDIES = {
+  401: "Give a key that the server knows.",
+  404: "It was removed, or is somebody else's. Look at the list of jobs.",
+  410: "Its time is over. Start it again.",
+  413: "Make it smaller, or raise the server's limit.",
+  429: "Wait a moment and try again.",
+  503: "The server is busy or restarting. Try again in a moment.",
+};
+
+/** Show a problem in an element that is an alert; null takes it away. */
+export function showProblem(place, problem) {
+  place.hidden = problem === null;
+  if (problem === null) return place.replaceChildren();
+  problem = { message: problem.message, ...(problem.problem ?? problem) };
+  const lines = (problem.errors ?? []).map(({ field, message }) => el("li", {}, field ? `${field}: ${message}` : message));
+  // The detail of several errors repeats them.
+  const text = lines.length ? "" : problem.detail ?? problem.message ?? String(problem);
+  const remedy = REMEDIES[problem.status];
+  place.replaceChildren(
+    el("p", {}, el("b", {}, t(problem.title ?? "It did not work")), text && ` ${text}`),
+    ...(lines.length ? [el("ul", {}, lines)] : []),
+    ...(remedy ? [el("p", { className: "hint" }, t(remedy))] : []),
+  );
+}
+
+/** An alert with a problem in it. */
+export function problemBox(problem = null) {
+  const place = el("div", { className: "problem", role: "alert" });
+  showProblem(place, problem);
+  return place;
+}

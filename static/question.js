@@ -1,0 +1,67 @@
+// What a job asks a person while it runs, as a form from the question's schema.
+
+import { el } from "./dom.js";
+import { plain } from "./field.js";
+import { SchemaForm } from "./form.js";
+import { t } from "./i18n.js";
+import { problemBox, showProblem } from "./problem.js";
+import { client } from "./session.js";
+
+export class Question {
+  constructor(job) {
+    this.job = job;
+    this.request = null;
+    this.node = el("section", { className: "card ask", hidden: true });
+  }
+
+  /** The question that is open, or none; a form that somebody fills in is left alone. */
+  draw(asked) {
+    if ((asked?.request ?? null) === this.request) return;
+    this.request = asked?.request ?? null;
+    this.node.hidden = !asked;
+    this.node.ariaLabel = t("A question");
+    this.node.replaceChildren(...(asked ? this.ask(asked) : []));
+  }
+
+  ask({ prompt, schema, request }) {
+    const answer = (data) => client.answer(this.job, data, request);
+    const yesNo = decision(schema);
+    const form = yesNo === null ? valueForm(schema, answer) : buttons(yesNo, answer);
+    return [el("h2", {}, t("The job asks")), el("p", {}, prompt), form];
+  }
+}
+
+/** The name of a schema's only member when that is a yes or no; "" for a bare one; else null. */
+function decision(schema) {
+  if (schema?.type === "boolean") return "";
+  const names = Object.keys(schema?.properties ?? {});
+  if (names.length !== 1) return null;
+  return plain(schema.properties[names[0]], schema).type === "boolean" ? names[0] : null;
+}
+
+function buttons(name, answer) {
+  const problem = problemBox();
+  const give = (value) => async () => {
+    for (const each of all) each.disabled = true;
+    showProblem(problem, null);
+    try {
+      await answer(name === "" ? value : { [name]: value });
+    } catch (error) {
+      showProblem(problem, error);
+      for (const each of all) each.disabled = false;
+    }
+  };
+  const all = [
+    el("button", { type: "button", className: "main", onclick: give(true) }, name === "approve" ? t("Approve") : t("Yes")),
+    el("button", { type: "button", onclick: give(false) }, name === "approve" ? t("Refuse") : t("No")),
+  ];
+  return el("div", { className: "stack" }, el("div", { className: "bar" }, all), problem);
+}
+
+/** A form for an object with members; for all else a form with one field. */
+function valueForm(schema, answer) {
+  const members = Object.keys(schema?.properties ?? {}).length > 0;
+  const shape = members ? schema : { properties: { answer: { title: "Answer", ...schema } }, required: ["answer"] };
+  const submit = (value) => answer(members ? value : value.answer);
+  return new SchemaForm(shape, { prefix: "data", label: t("Answer"), submit }).node;
+}

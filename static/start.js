@@ -1,0 +1,127 @@
+// The first view: start a job, with one click or from its task's form, and the jobs there are.
+
+import { el, freshId } from "./dom.js";
+import { SchemaForm } from "./form.js";
+import { t } from "./i18n.js";
+import { JobList } from "./jobs.js";
+import { PRESETS, prepared } from "./presets.js";
+import { problemBox, showProblem } from "./problem.js";
+import { client, tasks, upload } from "./session.js";
+
+/** Views of their own for tasks that are more than a job to watch. */
+const VIEWS = { chat: "#/chat", monitor: "#/monitor" };
+
+/** Inputs to begin with, so that a form can be sent as it is. */
+const EXAMPLES = Object.fromEntries(PRESETS.toReversed().map(({ task, input }) => [task, plainPart(input)]));
+
+function plainPart(input) {
+  return Object.fromEntries(Object.entries(input).filter(([, each]) => !Array.isArray(each) && typeof each !== "function"));
+}
+
+/** What was typed for each task in this visit, and the input of a job that is to be run again. */
+const drafts = new Map();
+
+/** Have the form of a task begin with this input. */
+export function keepDraft(task, input) {
+  drafts.set(task, input);
+  drafts.set("", task);
+}
+
+export class StartView {
+  constructor() {
+    this.problem = problemBox();
+    this.select = el("select", { id: freshId("task"), onchange: () => this.choose(this.select.value) });
+    this.select.append(...inOrder(tasks).map(({ name, title }) => el("option", { value: name }, t(title))));
+    this.about = el("p", { className: "hint" });
+    this.place = el("div");
+    this.list = new JobList({ title: t("Recent jobs"), limit: 15 });
+    this.node = el("div", { className: "stack" },
+      el("h1", { className: "unseen" }, t("Start a job")),
+      this.drawPresets(),
+      el("div", { className: "columns start" }, this.drawForm(), this.list.node));
+    this.choose(drafts.get("") ?? this.select.value);
+  }
+
+  drawPresets() {
+    const known = new Set(tasks.map(({ name }) => name));
+    const items = PRESETS.filter(({ task }) => known.has(task)).map((preset) => {
+      const about = el("span", { className: "hint" }, t(preset.about));
+      const button = el("button", { type: "button", data: { preset: preset.name } }, el("b", {}, t(preset.title)), about);
+      button.onclick = () => this.startPreset(preset, button);
+      return el("li", {}, button);
+    });
+    const intro = el("p", { className: "intro" }, t("Start long work, watch it live, leave and come back: nothing is lost. One click starts an example."));
+    return el("section", { className: "stack", ariaLabel: t("Examples") }, intro, el("ul", { className: "presets" }, items), this.problem);
+  }
+
+  drawForm() {
+    const head = el("div", { className: "field" }, el("label", { htmlFor: this.select.id }, t("Task")), this.select, this.about);
+    return el("section", { className: "card stack", ariaLabel: t("Start a job") }, el("h2", {}, t("Start a job")), head, this.place);
+  }
+
+  async startPreset({ task, input }, button) {
+    button.disabled = true;
+    showProblem(this.problem, null);
+    try {
+      await start({ task, input: await prepared(input, upload) });
+    } catch (error) {
+      showProblem(this.problem, error);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  choose(name) {
+    const task = tasks.find((each) => each.name === name);
+    this.select.value = task.name;
+    this.about.textContent = t(task.description);
+    const given = drafts.get(task.name) ?? EXAMPLES[task.name] ?? {};
+    const options = new Options();
+    this.form = new SchemaForm(task.input_schema, {
+      prefix: "input",
+      given,
+      label: t("Start"),
+      upload,
+      extra: [options.node],
+      submit: async (input) => {
+        keepDraft(task.name, input);
+        await start({ task: task.name, input, ...options.read() });
+      },
+    });
+    this.place.replaceChildren(this.form.node);
+  }
+
+  close() {
+    this.list.close();
+  }
+}
+
+/** Those with an example first, in the order of the examples. */
+function inOrder(all) {
+  const place = ({ name }) => (PRESETS.findIndex(({ task }) => task === name) + PRESETS.length + 1) % (PRESETS.length + 1);
+  return all.toSorted((a, b) => place(a) - place(b));
+}
+
+/** Start a job and go to where it is watched. */
+async function start(request) {
+  const job = await client.submit(request, { idempotencyKey: crypto.randomUUID?.() });
+  location.hash = VIEWS[job.task] ? `${VIEWS[job.task]}/${job.id}` : `#/jobs/${job.id}`;
+}
+
+/** How a job runs, whatever its task. */
+class Options {
+  constructor() {
+    this.timeout = el("input", { id: freshId("timeout"), type: "number", min: "1", max: "604800", placeholder: "3600" });
+    this.cancels = el("input", { id: freshId("cancels"), type: "checkbox" });
+    const tick = el("div", { className: "field tick" }, this.cancels, el("label", { htmlFor: this.cancels.id }, t("Cancel it when nobody watches")));
+    const time = el("div", { className: "field" }, el("label", { htmlFor: this.timeout.id }, t("Time limit (seconds)")), this.timeout);
+    this.node = el("details", { className: "fold" }, el("summary", {}, t("Options")), el("div", { className: "group" }, time, tick));
+  }
+
+  read() {
+    const found = {};
+    if (this.timeout.value) found.timeout_s = Number(this.timeout.value);
+    if (this.cancels.checked) found.on_disconnect = "cancel";
+    return found;
+  }
+}

@@ -1,0 +1,38 @@
+// Who watches a job, and how far behind each is.
+
+import { el } from "./dom.js";
+import { t } from "./i18n.js";
+import { client } from "./session.js";
+import { transportName } from "./status.js";
+
+const EVERY_MS = 2000;
+
+export class Viewers {
+  constructor(job) {
+    this.job = job;
+    this.node = el("div");
+    this.timer = setInterval(() => this.look(), EVERY_MS);
+    this.look();
+  }
+
+  async look() {
+    if (document.hidden) return;
+    try {
+      this.draw(await client.viewers(this.job));
+    } catch {
+      this.node.replaceChildren(el("p", { className: "hint" }, t("Not known at the moment.")));
+    }
+  }
+
+  draw({ viewers }) {
+    const rows = viewers.slice(0, 50).map(({ transport, lag }) =>
+      el("tr", {}, el("th", { scope: "row" }, transportName(transport)), el("td", { className: "number" }, String(lag))));
+    if (!rows.length) return this.node.replaceChildren(el("p", { className: "hint" }, t("Nobody watches.")));
+    const head = el("tr", {}, el("th", { scope: "col" }, t("Transport")), el("th", { scope: "col", className: "number" }, t("Events behind")));
+    this.node.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, rows)));
+  }
+
+  close() {
+    clearInterval(this.timer);
+  }
+}
