@@ -85,7 +85,7 @@ def test_a_cut_of_the_shared_connection_costs_none_of_its_jobs_an_event(
     for job, watch in watches.items():
         seen = watch.finish()
         assert seen["events"] == api.log_of(job)
-    assert storm.cuts == 5
+    assert storm.cuts >= 2
 
 
 def test_a_shared_watch_falls_back_with_all_the_others(
@@ -105,14 +105,22 @@ def test_a_shared_watch_falls_back_with_all_the_others(
 
 @pytest.mark.slow
 def test_a_hundred_jobs_fit_into_one_feed(far_client: Client, proxy: Proxy, api: Api) -> None:
-    watches = many(far_client, api, "sse", 100)
-    for watch in watches.values():
-        watch.until("watch.position >= 1")
+    jobs = [api.submit("sleeping-cooperative") for _ in range(100)]
+    try:
+        watches = [far_client.watch(job, shared=True, transport="sse") for job in jobs]
+        for watch in watches:
+            watch.until("watch.position >= 2")
 
-    proxy.cut("/events")  # so that the address names all positions
-    (target,) = eventually(lambda: proxy.open("/events"), "it is back")
-    assert target.count("job=") == target.count(":") == 100
-    for job in watches:
-        api.cancel(job)
-    for watch in watches.values():
+        proxy.cut("/events")  # so that the address names all positions
+        eventually(
+            lambda: (
+                [each.count("job=") == each.count(":") == 100 for each in proxy.open("/events")]
+                == [True]
+            ),
+            "it is back, with all jobs and positions",
+        )
+    finally:
+        for job in jobs:
+            api.cancel(job)
+    for watch in watches:
         watch.finish()
