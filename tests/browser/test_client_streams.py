@@ -89,7 +89,9 @@ def test_a_reader_that_pauses_lags_and_has_the_same_text_in_the_end(
 
 
 @pytest.mark.slow
-def test_the_server_feels_a_paused_reader_who_has_the_same_text_in_the_end(client: Client, api: Api) -> None:
+def test_the_server_feels_a_paused_reader_who_has_the_same_text_in_the_end(
+    client: Client, api: Api
+) -> None:
     job = api.submit("flooding", {"bytes": 8000, "count": 1500, "pause_s": 0.002})
     watch = client.watch(job, transport="ndjson")
     watch.until("seen.job?.status === 'waiting_for_input'")
