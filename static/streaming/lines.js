@@ -8,8 +8,10 @@ import { Problem, problemOf, queryOf } from "./http.js";
 
 /** Polls that are open at once: browsers allow six connections to a host, and others need some. */
 const POLLS = 4;
-/** Seconds that a poll waits; and where others wait for their turn. */
-const WAIT_S = 25, SHORT_WAIT_S = 2;
+/** Seconds that a poll waits; and in which each of many jobs has had its turn. */
+const WAIT_S = 25, ROUND_S = 5;
+/** Events in a page; and at first where a connection was lost before: a large page might never pass. */
+const PAGE = 500, SMALL_PAGE = 8;
 /** Milliseconds until the next poll when one came back early and empty, at least. */
 const PAUSE_MS = 1000;
 
@@ -23,6 +25,7 @@ const NORMAL = 1000, RESTART = 1012, TRY_LATER = 1013;
  * @property {boolean} shared
  * @property {string[]} types
  * @property {() => Map<string, number>} positions where its jobs are now
+ * @property {boolean} again whether the connection before it has given nothing
  */
 
 /**
@@ -146,7 +149,7 @@ function openWebSocket(target, sink) {
 
   return {
     close() { closed = true; socket?.close(); },
-    add: subscribe,
+    add: target.http.key ? undefined : subscribe, // a ticket is for the jobs that it names
     remove: (job) => send({ type: "unsubscribe", job }),
   };
 }
@@ -165,16 +168,18 @@ function openPolls(target, sink) {
     if (polled.has(job)) return;
     polled.add(job);
     let wait = 0; // the first answer comes at once, and tells that the way is open
+    let limit = target.again ? SMALL_PAGE : PAGE;
     try {
       while (!signal.aborted && target.positions().has(job)) {
         await turns.take();
         const began = Date.now();
-        const page = await poll(job, wait).finally(() => turns.give());
+        const page = await poll(job, wait, limit).finally(() => turns.give());
         if (signal.aborted || !target.positions().has(job)) return;
         if (page.closed) return end({ why: "done" });
-        const early = wait > 0 && page.events.length === 0 && Date.now() - began < PAUSE_MS;
+        const early = page.events.length === 0 && Date.now() - began < wait * 500;
         if (early) await pause(PAUSE_MS, signal);
-        wait = turns.waited ? SHORT_WAIT_S : WAIT_S;
+        wait = polled.size <= POLLS ? WAIT_S : (ROUND_S * POLLS) / polled.size;
+        limit = Math.min(2 * limit, PAGE);
         await gate.passed();
       }
     } catch (error) {
@@ -184,9 +189,9 @@ function openPolls(target, sink) {
     }
   }
 
-  /** @param {string} job @param {number} wait */
-  async function poll(job, wait) {
-    const query = queryOf({ after: target.positions().get(job), wait, types: target.types.join() });
+  /** @param {string} job @param {number} wait @param {number} limit */
+  async function poll(job, wait, limit) {
+    const query = queryOf({ after: target.positions().get(job), wait, limit, types: target.types.join() });
     sink.requested(job);
     const page = await target.http.json("GET", `/jobs/${job}/poll?${query}`, { signal, timeoutS: wait + 10 });
     if (signal.aborted) return page;
@@ -278,10 +283,6 @@ class Turns {
     this.free = free;
     /** @type {(() => void)[]} */
     this.waiting = [];
-  }
-
-  get waited() {
-    return this.waiting.length > 0;
   }
 
   /** @returns {Promise<void>} */
