@@ -113,7 +113,7 @@ export const chinese = {
   // Status
   "queued": "排队中",
   "running": "运行中",
-  "waiting_for_input": "等待输入",
+  "waiting for input": "等待输入",
   "cancelling": "取消中",
   "completed": "已完成",
   "failed": "失败",

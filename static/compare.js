@@ -80,8 +80,6 @@ export class CompareView {
 
   /** All streams have ended: are their texts the same? */
   compare() {
-    const [first] = this.streams;
-    if (first.watch.ended && first.times === undefined) first.times = first.delays.length;
     if (!this.streams.every((each) => each.watch?.ended)) return;
     for (const each of [this.cut, this.offline]) each.disabled = true;
     const texts = this.streams.map((each) => each.state.text);
@@ -89,7 +87,7 @@ export class CompareView {
     const characters = number(texts[0].length);
     say(this.result, same ? t("All streams gave the same text: {n} characters.", { n: characters }) : t("The texts differ."));
     this.result.className = same ? "result good" : "result bad";
-    this.plain.takeTimes(first.at);
+    this.plain.takeTimes(this.streams[0].times);
   }
 
   cutAll() {

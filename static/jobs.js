@@ -92,7 +92,7 @@ export class JobList {
 
 function choice(title, values, titleOf, onchange) {
   const control = el("select", { id: freshId("filter"), onchange });
-  control.append(...values.map((each) => el("option", { value: each }, each ? titleOf(each) : t("all"))));
+  control.append(...values.map((each) => el("option", { value: each }, each ? titleOf(each.replaceAll("_", " ")) : t("all"))));
   const node = el("div", { className: "field" }, el("label", { htmlFor: control.id }, title), control);
   return { node, read: () => control.value || undefined };
 }

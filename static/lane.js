@@ -33,7 +33,7 @@ class Lane {
   constructor(title) {
     this.began = performance.now();
     this.delays = [];
-    this.facts = Object.fromEntries(Object.keys(FACTS).map((name) => [name, el("dd", {}, "–")]));
+    this.facts = Object.fromEntries(Object.keys(FACTS).map((name) => [name, el("dd", { data: { fact: name } }, "–")]));
     const rows = Object.entries(FACTS).flatMap(([name, text]) => [el("dt", {}, t(text)), this.facts[name]]);
     this.said = el("div", { className: "said", tabIndex: 0, role: "region", ariaLabel: t("Text") });
     this.connection = new Connection();
@@ -79,6 +79,7 @@ export class StreamLane extends Lane {
     this.ended = ended;
     this.id = job;
     this.state = null;
+    this.times = []; // when each event was
     this.transport = transport;
     this.slow = el("button", { type: "button", className: "small", ariaPressed: "false", onclick: () => this.slowDown() }, t("Slow reader"));
     this.cutter = el("button", { type: "button", className: "small", onclick: () => this.cut() }, t("Cut my connection"));
@@ -93,7 +94,8 @@ export class StreamLane extends Lane {
 
   take(event) {
     this.state = event.type === "stream.snapshot" ? event.data.job : fold(this.state, event);
-    if (event.at) this.delayed(Date.now() - Date.parse(event.at));
+    if (event.at) this.times.push(Date.parse(event.at));
+    if (event.at) this.delayed(Date.now() - this.times.at(-1));
     this.redraw();
   }
 

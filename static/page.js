@@ -28,7 +28,8 @@ let view = null;
 
 /** Show the view that the address names, in place of the one before. */
 async function show() {
-  const [, word = "", id = ""] = location.hash.split("/");
+  const address = location.hash || "#/";
+  const [, word = "", id = ""] = address.split("/");
   const { tab, title, open } = VIEWS[word] ?? VIEWS[""];
   view?.close?.();
   view = null;
@@ -39,9 +40,11 @@ async function show() {
   } catch (error) {
     return put(error.status === 401 ? keyForm(error) : failure(error));
   }
+  if (address !== (location.hash || "#/") || view) return; // somebody was faster
   document.title = `${t(title)} · ${t("Streaming jobs")}`;
   view = open(id);
   put(view.node);
+  document.body.dataset.shown = address;
 }
 
 const put = (node) => $("view").replaceChildren(node);

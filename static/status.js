@@ -21,7 +21,7 @@ export function statusMark(status) {
   const node = el("span", { className: "status" });
   node.tell = (now) => {
     node.dataset.status = now;
-    say(node, t(now));
+    say(node, t(now.replaceAll("_", " ")));
   };
   node.tell(status);
   return node;
