@@ -14,6 +14,7 @@ from streaming.errors import InvalidSettings
 from streaming.hooks import (  # noqa: F401
     on_reload,
     on_starting,
+    post_fork,
     post_worker_init,
     raise_descriptor_limit,
     worker_exit,
@@ -48,3 +49,7 @@ control_socket_disable = True
 if os.path.isdir("/dev/shm"):
     worker_tmp_dir = "/dev/shm"
 accesslog = os.environ.get("GUNICORN_ACCESS_LOG")
+# Paths without their query, which may hold a ticket; no Referer, for the same reason.
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s "%(a)s"'
+# A feed names up to a hundred jobs, its ticket names them again.
+limit_request_line = 8190

@@ -352,16 +352,23 @@ def main() -> int:
             except requests.RequestException as error:
                 console.print(f"{title}: the deployment does not answer: {error}")
                 return 1
-        table = Table("figure", "value", title=f"{title}, seed {plan.seed}")
-        for name in [*sorted(figures.keys() - set(FAULTS)), *FAULTS]:
-            table.add_row(name, f"{figures[name]:,}")
-        console.print(table)
-        for remark in remarks[:60]:
-            console.print(remark)
-        wrong = failures(plan, figures)
-        console.print("failed: " + "; ".join(wrong) if wrong else "passed")
-        status |= bool(wrong)
+        status |= show(console, title, plan, figures, remarks)
     return status
+
+
+def show(
+    console: Console, title: str, plan: Trouble, figures: Counter[str], remarks: list[str]
+) -> int:
+    """Print how a run has gone; the exit status."""
+    table = Table("figure", "value", title=f"{title}, seed {plan.seed}")
+    for name in [*sorted(figures.keys() - set(FAULTS)), *FAULTS]:
+        table.add_row(name, f"{figures[name]:,}")
+    console.print(table)
+    for remark in remarks[:60]:
+        console.print(remark)
+    wrong = failures(plan, figures)
+    console.print("failed: " + "; ".join(wrong) if wrong else "passed")
+    return int(bool(wrong))
 
 
 def _parse(arguments: list[str]) -> tuple[Trouble, list[str]]:

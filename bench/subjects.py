@@ -18,7 +18,8 @@ import psutil
 import requests
 
 from bench.load import Target, get, upgrade
-from tests.e2e.server import ROOT, Server, free_port
+from tests.e2e.server import ROOT, Server
+from tests.ports import free_port
 from tests.e2e.waiting import eventually
 
 #: The processor of the server, and that of the load.

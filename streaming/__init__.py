@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     )
     from streaming.extension import Streaming, server_of
     from streaming.tasks.registry import Task, task
+    from streaming.web.principal import Principal
 
 #: Loaded when they are used: a client, and the child process of a computation, need no server.
 _HOMES = {
     "Settings": "config",
     "JobContext": "context",
+    "Principal": "web.principal",
     "Streaming": "extension",
     "server_of": "extension",
     "Task": "tasks.registry",
@@ -39,6 +41,7 @@ __all__ = [
     "InvalidSettings",
     "JobContext",
     "NotFound",
+    "Principal",
     "Settings",
     "Stop",
     "Streaming",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 import requests
 
 from streaming.client import Client, ProblemError
+from streaming.web.keys import Key, make_key, parse_lines, write_keys
+from streaming.web.principal import OWN, SCOPES
 
 #: What is shown of each type besides text.
 _LINES = {
@@ -119,6 +122,73 @@ def list_jobs(client: Client, status: str | None, limit: int) -> None:
     for _, job in zip(range(limit), client.jobs(**query), strict=False):
         percent = job["progress"]["percent"]
         click.echo(f"{job['id']}  {job['status']:10} {percent:5.0f} %  {job['task']}")
+
+
+@cli.group()
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="STREAMING_API_KEYS_FILE",
+    required=True,
+    help="the server's STREAMING_API_KEYS_FILE",
+)
+@click.pass_context
+def keys(context: click.Context, path: Path) -> None:
+    """Make, list and revoke API keys, in a file that has only their hashes."""
+    context.obj = path
+
+
+@keys.command()
+@click.argument("owner")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    default=sorted(OWN, key=SCOPES.index),
+    show_default=True,
+    help="what it may; admin: with the jobs of all owners",
+)
+@click.pass_obj
+def add(path: Path, owner: str, scopes: tuple[str, ...]) -> None:
+    """Make a key of OWNER's. It is shown this once."""
+    try:
+        text, key = make_key(owner, scopes)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    write_keys(path, [*_kept(path), key])
+    click.echo(text)
+    click.echo(f"{key.id} of {owner} is in {path}; servers know it within a second", err=True)
+
+
+@keys.command("list")
+@click.pass_obj
+def list_keys(path: Path) -> None:
+    """List the keys: ids, owners and scopes."""
+    for key in _kept(path):
+        click.echo(f"{key.id}  {key.owner:20} {'+'.join(s for s in SCOPES if s in key.scopes)}")
+
+
+@keys.command()
+@click.argument("id")
+@click.pass_obj
+def revoke(path: Path, id: str) -> None:
+    """Revoke the key with this ID, and with it its tickets."""
+    kept = _kept(path)
+    left = [key for key in kept if key.id != id]
+    if len(left) == len(kept):
+        raise click.UsageError(f"there is no key {id} in {path}; see: keys list")
+    write_keys(path, left)
+    click.echo(f"{id} is revoked; servers know it within a second", err=True)
+
+
+def _kept(path: Path) -> list[Key]:
+    """The keys of the file, which need not be there yet."""
+    try:
+        return parse_lines(path.read_text(encoding="utf-8").splitlines()) if path.exists() else []
+    except ValueError as error:
+        raise click.UsageError(f"{path}: {error}") from None
 
 
 def _show(event: Mapping[str, Any], *, in_text: bool) -> bool:

@@ -16,7 +16,7 @@ import requests
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from streaming import wire
-from streaming.events import TERMINAL
+from streaming.events import ENDED, TERMINAL
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Client:
 
     def _has_ended(self, job: str, after: int) -> bool:
         snapshot = self._patiently(self.job, job)
-        return snapshot["status"] in TERMINAL.values() and snapshot["seq"] <= after
+        return snapshot["status"] in ENDED and snapshot["seq"] <= after
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._request(method, path, **options).json()

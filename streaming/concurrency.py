@@ -56,6 +56,11 @@ def in_greenlet() -> bool:
     return patched() and _get_ident() not in _native
 
 
+def current() -> object:
+    """The calling greenlet or thread: equal to itself alone, as long as it lives."""
+    return _gevent("getcurrent")() if in_greenlet() else _get_ident()
+
+
 def native_lock() -> Any:
     """A lock between real threads. Hold it for microseconds; never wait, log or switch under it."""
     return _allocate_lock()
@@ -240,7 +245,9 @@ class Mutex:
     def __exit__(self, *exc: object) -> None:
         with self._lock:
             self._held = False
-        self._wake_head()
+            waited_for = bool(self._queue)
+        if waited_for:
+            self._wake_head()
 
     def _take_at_once(self) -> bool:
         with self._lock:

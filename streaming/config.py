@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
+import limits
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -19,6 +20,8 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 
 #: Threads that gthread keeps for requests that are not streams.
 THREAD_RESERVE = 16
+#: Characters of a secret at the least.
+SECRET_LENGTH = 32
 
 
 def _setting(default: Any, name: str, description: str, **limits: Any) -> Any:
@@ -69,6 +72,15 @@ class Settings(BaseSettings):
     api_keys: CommaList = _setting(
         (), "STREAMING_API_KEYS", "bearer keys, comma-separated; none: loopback only"
     )
+    api_keys_file: Path | None = _setting(
+        None, "STREAMING_API_KEYS_FILE", "file of keys that `streaming.cli keys` makes and revokes"
+    )
+    api_keys_hashed: CommaList = _setting(
+        (), "STREAMING_API_KEYS_HASHED", "lines of such a file, comma-separated"
+    )
+    secret: SecretStr = _setting(
+        SecretStr(""), "STREAMING_SECRET", "what signs tickets; made and kept with the log"
+    )
     allow_anonymous: bool = _setting(
         False, "STREAMING_ALLOW_ANONYMOUS", "serve other machines without keys"
     )
@@ -77,6 +89,24 @@ class Settings(BaseSettings):
     )
     max_streams: int | None = _setting(
         None, "STREAMING_MAX_STREAMS", "open streams per process (10000; gthread: fewer)", ge=1
+    )
+    owner_streams: int | None = _setting(
+        None, "STREAMING_OWNER_STREAMS", "open streams of one owner, per process", ge=1
+    )
+    owner_jobs: int | None = _setting(
+        None, "STREAMING_OWNER_JOBS", "unfinished jobs of one owner, in all", ge=1
+    )
+    rate_submits: str = _setting(
+        "", "STREAMING_RATE_SUBMITS", "new jobs, answers and uploads of one owner: 20/second"
+    )
+    rate_requests: str = _setting(
+        "", "STREAMING_RATE_REQUESTS", "all other requests of one owner, opened streams too"
+    )
+    messages_per_s: int = _setting(
+        200, "STREAMING_MESSAGES_PER_S", "messages that one WebSocket may send in a second", ge=1
+    )
+    body_s: float = _setting(
+        30.0, "STREAMING_BODY_S", "seconds that a body may take to come", gt=0, le=3600
     )
     jobs: int = _setting(64, "STREAMING_JOBS", "jobs at once in threads, per process", ge=1)
     jobs_cooperative: int = _setting(
@@ -126,6 +156,12 @@ class Settings(BaseSettings):
     max_event_bytes: int = _setting(
         1 << 20, "STREAMING_MAX_EVENT_BYTES", "bytes of an event", ge=4096
     )
+    max_job_events: int = _setting(
+        1_000_000, "STREAMING_MAX_JOB_EVENTS", "events that a job may write", ge=10
+    )
+    max_job_bytes: int = _setting(
+        256 << 20, "STREAMING_MAX_JOB_BYTES", "bytes that a job may write, in files too", ge=1 << 16
+    )
     tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
     resources: Annotated[dict[str, int], NoDecode] = _setting(
         {}, "STREAMING_RESOURCES", "pools of scarce things that tasks lease: gpu=2,license=1"
@@ -159,7 +195,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InvalidSettings(_explain(error)) from None
 
-    @field_validator("api_keys", "allowed_origins", "tasks", "llm_models", mode="before")
+    @field_validator(
+        "api_keys", "allowed_origins", "tasks", "llm_models", "api_keys_hashed", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -190,6 +228,22 @@ class Settings(BaseSettings):
         if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
             raise ValueError("keys are printable ASCII without spaces")
         return keys
+
+    @field_validator("secret")
+    @classmethod
+    def _long(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < SECRET_LENGTH:
+            raise ValueError(f"{SECRET_LENGTH} characters or more: openssl rand -base64 32")
+        return secret
+
+    @field_validator("rate_submits", "rate_requests")
+    @classmethod
+    def _is_rate(cls, rate: str) -> str:
+        try:
+            limits.parse_many(rate or "1/second")
+        except ValueError:
+            raise ValueError("such as 20/second, or 20/second;600/minute") from None
+        return rate
 
     @field_validator("log_url")
     @classmethod
@@ -250,7 +304,7 @@ class Settings(BaseSettings):
 
     def check_exposure(self) -> None:
         """Refuse to serve other machines without keys, unless that is said to be meant."""
-        if self.api_keys or self.allow_anonymous or is_loopback(self.host):
+        if self.keyed or self.allow_anonymous or is_loopback(self.host):
             return
         why = " because PORT is given" if "host" not in self.model_fields_set else ""
         raise InvalidSettings(
@@ -258,6 +312,11 @@ class Settings(BaseSettings):
             "STREAMING_API_KEYS to one or more keys, or HOST=127.0.0.1, or, to let anyone in, "
             "STREAMING_ALLOW_ANONYMOUS=1."
         )
+
+    @property
+    def keyed(self) -> bool:
+        """Whether every request needs an API key (or a ticket made with one)."""
+        return bool(self.api_keys or self.api_keys_file or self.api_keys_hashed)
 
     @property
     def shared(self) -> bool:
@@ -308,7 +367,7 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors(include_url=False):
         name = str(item["loc"][0]) if item["loc"] else "settings"
         # Without a name it is about several settings together, keys among them.
-        secret = not item["loc"] or "KEY" in name or "URL" in name
+        secret = not item["loc"] or any(word in name for word in ("KEY", "URL", "SECRET"))
         value = "" if secret else f"={item['input']!r}"
         lines.append(f"{name}{value}: {item['msg']}")
     return "; ".join(lines)

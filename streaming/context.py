@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from streaming import compute as child
 from streaming.bound_model import BoundModel
+from streaming.budget import Budget
 from streaming.concurrency import Mutex, make_waker
 from streaming.errors import (
     LogRefusal,
@@ -63,6 +64,7 @@ class Work:
     leases: Leases
     #: Value and unit of this service's own figures, by name.
     figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
+    budget: Budget = field(default_factory=Budget)
 
 
 class JobContext:
@@ -163,6 +165,7 @@ class JobContext:
                 media_type += "; charset=utf-8"
         chunks = [data] if isinstance(data, bytes) else data
         size = self._work.blobs.put(f"{self.job}/{name}", chunks)
+        self._work.budget.spend(0, size)
         href = f"{self._work.base_url}/jobs/{self.job}/artifacts/{name}"
         shown = {"name": name, "media_type": media_type, "size": size, "href": href}
         self._emit("artifact", shown)
@@ -535,6 +538,7 @@ class JobContext:
                 "emit smaller pieces, or an artifact",
                 code="output_too_large",
             )
+        self._work.budget.spend(1, len(draft.encoded))
 
     def _encode(self, value: Json) -> bytes:
         try:

@@ -10,6 +10,7 @@
     │   ├── Unauthorized         401
     │   ├── Forbidden            403
     │   ├── NotFound             404   unknown, deleted, or another owner's
+    │   ├── TooSlow              408   the body did not come in time
     │   ├── Conflict             409
     │   ├── Expired              410   retention has removed the whole job
     │   ├── TooLarge             413
@@ -105,6 +106,15 @@ class NotFound(RequestError):
     status = 404
     title = "Not found"
     code = "not_found"
+
+
+class TooSlow(RequestError):
+    """Raised when a body does not come in its time."""
+
+    status = 408
+    title = "Request timeout"
+    code = "too_slow"
+    retryable = True
 
 
 class Conflict(RequestError):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from streaming.concurrency import native_lock
 
@@ -32,6 +32,9 @@ STATUS_AFTER: Mapping[str, str] = {
     **TERMINAL,
 }
 
+#: The statuses in which nothing can follow.
+ENDED = frozenset(TERMINAL.values())
+
 STATUSES = ("queued", "running", "waiting_for_input", "cancelling", *TERMINAL.values())
 
 #: The vocabulary of stored events.
@@ -52,12 +55,16 @@ TYPES = frozenset(
     }
 )
 
+#: The types whose data are an `item` and its `text`, and no more.
+DELTAS = frozenset({"text.delta", "reasoning.delta"})
+
 #: Control events of a stream: never stored, without a seq.
 CONTROL = frozenset({"stream.snapshot", "stream.gap", "stream.degraded", "stream.closing"})
 
 
 #: Made once: `json.dumps` would make one at each call with options.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_quote = json.encoder.encode_basestring
 
 
 def dumps(value: Json) -> bytes:
@@ -65,18 +72,31 @@ def dumps(value: Json) -> bytes:
     return _encode(value).encode()
 
 
+def _dump_delta(data: Mapping[str, Json]) -> bytes:
+    """What `dumps` makes of a delta, in an eighth of its time: each token is one."""
+    if len(data) != 2:
+        return dumps(data)
+    item, text = data["item"], data["text"]
+    return f'{{"item":{_quote(item)},"text":{_quote(text)}}}'.encode()
+
+
 def now_rfc3339() -> str:
     """The present time, RFC 3339 in UTC with milliseconds."""
-    return rfc3339(time.time())
+    return _rfc3339(time.time_ns() // 1_000_000)
 
 
 def rfc3339(epoch_s: float) -> str:
     """`epoch_s` as RFC 3339 in UTC with milliseconds."""
-    second, ms = divmod(int(epoch_s * 1000), 1000)
+    return _rfc3339(int(epoch_s * 1000))
+
+
+@lru_cache(maxsize=8)  # under load, many events are of the same millisecond
+def _rfc3339(epoch_ms: int) -> str:
+    second, ms = divmod(epoch_ms, 1000)
     return f"{_rfc3339_second(second)}.{ms:03d}Z"
 
 
-@lru_cache(maxsize=8)  # most events are of the present second
+@lru_cache(maxsize=8)
 def _rfc3339_second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).isoformat().removesuffix("+00:00")
 
@@ -93,11 +113,11 @@ class Draft:
     def __post_init__(self) -> None:
         if self.type not in TYPES:
             raise ValueError(f"unknown event type {self.type!r}")
-        object.__setattr__(self, "encoded", dumps(self.data))
+        encode = _dump_delta if self.type in DELTAS else dumps
+        object.__setattr__(self, "encoded", encode(self.data))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An event of a log. `json` is its envelope, made once and shared by all readers."""
 
     job: str

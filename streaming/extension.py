@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from streaming.api.files import files
 from streaming.api.jobs import jobs
 from streaming.api.ops import ops
+from streaming.api.tickets import tickets
 from streaming.api.transports import transports
 from streaming.config import Settings
 from streaming.errors import StreamingError
@@ -26,7 +27,7 @@ from streaming.transports.sse import sse
 from streaming.transports.websocket import websocket
 from streaming.web.auth import owner
 from streaming.web.problems import problem_response
-from streaming.web.services import EXTENSION, services
+from streaming.web.services import EXTENSION, Authorize, services
 
 #: What pages of allowed origins may read of an answer besides its body.
 EXPOSED = ["Location", "Content-Location", "Retry-After", "Idempotency-Replayed", "ETag"]
@@ -60,11 +61,13 @@ class Streaming:
         tasks: Iterable[Task] = (),
         settings: Settings | None = None,
         model: Model | None = None,
-        authorize: Callable[[], str | None] | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
         """`authorize` says who makes the present request, for apps with a login of their own.
 
-        It returns the user's id, or None for nobody (401); API keys do not count then.
+        It returns the user's id, or None for nobody (401); or a `Principal`, for one who may do
+        less (or with `admin` more) than everything with what is their own. API keys do not
+        count then.
         """
         self._authorize = authorize
         self._url_prefix = url_prefix.rstrip("/")
@@ -96,7 +99,7 @@ class Streaming:
         self._servers.append(server)
         # What submit() refuses in a view of the app's own.
         app.register_error_handler(StreamingError, problem_response)
-        for blueprint in (jobs, files, transports, sse, longpoll, websocket):
+        for blueprint in (jobs, files, tickets, transports, sse, longpoll, websocket):
             app.register_blueprint(blueprint, url_prefix=base_url)
         app.register_blueprint(ops, url_prefix=self._url_prefix or None)
 

@@ -6,12 +6,19 @@ An app of your own takes them into its `gunicorn.conf.py`:
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import mmap
+import os
 import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from gunicorn.errors import AppImportError
 
 from streaming.concurrency import Thread, make_waker
 from streaming.errors import InvalidSettings
@@ -28,6 +35,8 @@ SWITCH_S = 0.0005
 GC_THRESHOLDS = 50_000, 20, 10
 #: The exit code of a worker that cannot boot: the master gives up and says so.
 BOOT_ERROR = 113
+#: Set where the listening sockets come from a predecessor or from systemd.
+INHERITED = {"GUNICORN_FD", "LISTEN_FDS"}
 
 #: How often gunicorn was told to reload (it wraps), shared by its master with all workers.
 _reloads = mmap.mmap(-1, 1)
@@ -36,6 +45,20 @@ _reloads = mmap.mmap(-1, 1)
 def on_starting(arbiter: Any) -> None:
     """Keep gunicorn's "cannot boot" codes apart from what a task's `os._exit` may say."""
     arbiter.WORKER_BOOT_ERROR, arbiter.APP_LOAD_ERROR = BOOT_ERROR, BOOT_ERROR + 1
+    if not INHERITED & os.environ.keys() and not arbiter.cfg.reuse_port:
+        for address in arbiter.cfg.address:
+            _say_if_taken(arbiter.log, address)
+
+
+def post_fork(_arbiter: Any, worker: Any) -> None:
+    """Let settings that the app refuses be said without a traceback."""
+    load = worker.load_wsgi
+
+    def load_plainly() -> None:
+        with _refused_plainly():
+            load()
+
+    worker.load_wsgi = load_plainly
 
 
 def on_reload(_arbiter: Any) -> None:
@@ -54,12 +77,13 @@ def post_worker_init(worker: Any) -> None:
     born = _reloads[0]
     server.succeeded = lambda: _reloads[0] != born
     warn_of_lone_process(server.settings)
-    if worker.cfg.workers > 1 and not server.settings.shared:
-        raise InvalidSettings(
-            f"gunicorn has workers = {worker.cfg.workers}, but the log in SQLite has one writing "
-            "process: set workers = 1"
-        )
-    server.start_or_wait()
+    with _refused_plainly():
+        if worker.cfg.workers > 1 and not server.settings.shared:
+            raise InvalidSettings(
+                f"gunicorn has workers = {worker.cfg.workers}, but the log in SQLite has one "
+                "writing process: set workers = 1"
+            )
+        server.start_or_wait()
     gc.freeze()  # what is there by now stays
     Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
 
@@ -79,6 +103,29 @@ def raise_descriptor_limit() -> None:
         hard = max(soft, 10240)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def _refused_plainly() -> Iterator[None]:
+    """gunicorn prints its own error's message alone; of any other, a traceback."""
+    try:
+        yield
+    except InvalidSettings as error:
+        raise AppImportError(f"cannot start: {error}") from error
+
+
+def _say_if_taken(log: Any, address: object) -> None:
+    """gunicorn tries again for 5 s, then gives up; it does not say what to do."""
+    if not isinstance(address, tuple):  # a Unix socket
+        return
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                log.error("port %d is taken by another program: set PORT to another", address[1])
 
 
 def _log_to_stderr() -> None:

@@ -168,7 +168,8 @@ class JobKeeper:
         suspects = []
         for row in rows:
             self.watch(row)
-            state = self._snapshots.state(row.id) if row.attempt else None
+            needs_turns = row.attempt and not self._runner.isolates
+            state = self._snapshots.state(row.id) if needs_turns else None
             if state is not None and state.lost_attempts >= SUSPICIOUS:
                 suspects.append((state.lost_trials, row))
             else:

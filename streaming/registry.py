@@ -27,7 +27,7 @@ from streaming.errors import (
     Unavailable,
 )
 from streaming.events import Draft, Json, new_id
-from streaming.keeper import JobKeeper
+from streaming.keeper import UNFINISHED, JobKeeper
 from streaming.runners.base import Runner
 from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Storage, Submission
@@ -62,6 +62,7 @@ class JobRegistry:
         runner: Runner,
         retention_s: float,
         max_event_bytes: int,
+        owner_jobs: int | None = None,
         overloaded: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +72,7 @@ class JobRegistry:
         self._runner = runner
         self._retention_s = retention_s
         self._max_event_bytes = max_event_bytes
+        self._owner_jobs = owner_jobs
         #: Whether new jobs are refused until the load is less.
         self._overloaded = overloaded
         #: Looks after jobs that go on.
@@ -109,6 +111,7 @@ class JobRegistry:
 
         try:
             self._refuse_when_overloaded()
+            self._refuse_over_quota(owner)
             position = self._runner.reserve(cooperative=task.cooperative)
         except (TooMany, Unavailable) as refusal:
             return self._known(submission(0), refusal)
@@ -124,25 +127,28 @@ class JobRegistry:
         self._runner.enqueue(row.id, cooperative=task.cooperative, reserved=True)
         return row, True
 
-    def find(self, job: str, owner: str) -> JobRow:
-        """The job's row. `NotFound` when unknown or another owner's, `Expired` when removed."""
+    def find(self, job: str, owner: str | None) -> JobRow:
+        """The job's row. `NotFound` when unknown or another owner's, `Expired` when removed.
+
+        Without an owner, anyone's.
+        """
         row = self._storage.index.get(job)
-        if row is None or row.owner != owner:
-            raise NotFound(f"there is no job {job[:40]!r}", code="job_not_found")
+        if row is None or owner not in (None, row.owner):
+            raise unknown_job(job)
         if row.expired:
             raise Expired(f"job {job} was removed after its retention time")
         return row
 
     def list(
         self,
-        owner: str,
+        owner: str | None,
         *,
         statuses: Collection[str] = (),
         task: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> list[JobRow]:
-        """The owner's jobs, newest first, ids below `before`."""
+        """The owner's jobs (None: everybody's), newest first, ids below `before`."""
         return self._storage.index.list(
             owner=owner, statuses=statuses, task=task, before=before, limit=limit
         )
@@ -210,6 +216,19 @@ class JobRegistry:
                 retry_after_s=random.uniform(2, 10),
             )
 
+    def _refuse_over_quota(self, owner: str) -> None:
+        """Two at the same moment may both be the last one."""
+        limit = self._owner_jobs
+        if limit is None:
+            return
+        if len(self._storage.index.list(owner=owner, statuses=UNFINISHED, limit=limit)) >= limit:
+            raise TooMany(
+                f"you have {limit} jobs that have not ended; wait for one, or cancel one "
+                "(STREAMING_OWNER_JOBS)",
+                code="too_many_jobs",
+                retry_after_s=random.uniform(2, 10),
+            )
+
     def _draft(self, kind: str, data: Mapping[str, Json]) -> Draft:
         """What a client has sent, as an event; `TooLarge` when it would not fit."""
         draft = Draft(kind, data)
@@ -267,6 +286,11 @@ class JobRegistry:
                 f"request {request!r} has another answer already", code="already_answered"
             )
         return row
+
+
+def unknown_job(job: str) -> NotFound:
+    """What is said of jobs that are not there, and of those that are not the asker's."""
+    return NotFound(f"there is no job {job[:40]!r}", code="job_not_found")
 
 
 def digest_of(body: Any) -> str:

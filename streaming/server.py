@@ -33,8 +33,12 @@ from streaming.snapshot import Snapshots
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
 from streaming.tasks.registry import Task, TaskRegistry
-from streaming.web.services import Services
+from streaming.web.deadlines import Deadlines
+from streaming.web.keys import KeyRing
+from streaming.web.rates import Rates
+from streaming.web.services import Authorize, Services
 from streaming.web.streams import Streams
+from streaming.web.tickets import Tickets
 from streaming.web.traffic import Traffic
 from streaming.web.writer import StreamWriter
 
@@ -63,7 +67,7 @@ class Server:
         tasks: Iterable[Task],
         model: Model,
         base_url: str,
-        authorize: Callable[[], str | None] | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
         self.settings = settings
         self.tasks = TaskRegistry(tasks)
@@ -71,6 +75,7 @@ class Server:
         self._model = model
         self._base_url = base_url
         self._authorize = authorize
+        self._keys = KeyRing(settings)
         self._starting = Mutex()
         self._started = Latch()
         self._ended = Latch()
@@ -176,6 +181,8 @@ class Server:
             tasks=self.tasks,
             model=self._model,
             max_event_bytes=self.settings.max_event_bytes,
+            max_job_events=self.settings.max_job_events,
+            max_job_bytes=self.settings.max_job_bytes,
             base_url=self._base_url,
             figures=figures,
             level=level,
@@ -217,6 +224,7 @@ class Server:
             runner=runner,
             retention_s=settings.retention_s,
             max_event_bytes=settings.max_event_bytes,
+            owner_jobs=settings.owner_jobs,
             overloaded=lambda: pressure.level >= TOP,
         )
         traffic = Traffic()
@@ -233,6 +241,7 @@ class Server:
             traffic=traffic,
             writer=writer,
             limit=settings.max_streams or 1,
+            owner_limit=settings.owner_streams,
             heartbeat_s=settings.heartbeat_s,
             rotate_s=settings.rotate_s,
             pressure=pressure,
@@ -253,7 +262,8 @@ class Server:
             queue=settings.queue,
             changed=streams.wake,
         )
-        for part in (runner, registry, streams, retention, meter):
+        deadlines = Deadlines()
+        for part in (runner, registry, streams, retention, meter, deadlines):
             part.start()
         Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
         Mending(storage, snapshots).start()
@@ -268,6 +278,10 @@ class Server:
             pressure=pressure,
             base_url=self._base_url,
             authorize=self._authorize,
+            keys=self._keys,
+            tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
+            rates=Rates(settings),
+            deadlines=deadlines,
         )
 
     def _check_needs(self) -> None:

@@ -49,7 +49,7 @@ class Snapshot:
         self.text_size = 0
         #: Attempts in a row that ended without a word and completed no step.
         self.lost_attempts = 0
-        #: Of these, the ones on trial.
+        #: Of these, the ones on trial, or alone in their process.
         self.lost_trials = 0
         #: Seconds that the attempts before the present one have run, waiting for people left out.
         self.running_s = 0.0
@@ -143,6 +143,8 @@ class Snapshot:
             self.lost_attempts = max(0, self.lost_attempts - 1)
         if data.get("acquitted"):
             self.lost_trials = 0
+        if data.get("lost_alone"):
+            self.lost_trials += 1
         if "leases" in data:  # to wait for a lease is no running time
             waits = any(lease["state"] == "waiting" for lease in data["leases"])
             if waits:
@@ -204,8 +206,9 @@ class Snapshot:
 
 
 def public_summary(summary: Summary) -> dict[str, Any]:
-    """The members of a snapshot that lists show, too."""
-    shown = {name: value for name, value in summary.items() if name != "options"}
+    """The members of a snapshot that lists show, too; an older program's had fewer."""
+    shown = {**blank("", ""), **summary}
+    del shown["options"]
     for name in ("metrics", "alerts", "artifacts"):
         shown[name] = list(summary[name].values())
     return shown

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from streaming.concurrency import Latch, native_lock, pause
+from streaming.concurrency import Latch, Waker, current, make_waker, native_lock, pause
 from streaming.errors import Stop
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ class StopSignal:
         self._clock = clock
         self._lock = native_lock()
         self._latch = Latch()
+        #: Of the task's own thread, from its first sleep on; each token of a model is one.
+        self._sleeper: tuple[object, Waker] | None = None
         self._callbacks: list[Callable[[], object]] = []
         self.reason: Stop | None = None
         #: On `clock`: when it was set.
@@ -34,6 +36,8 @@ class StopSignal:
             self.reason, self.set_at = reason, self._clock()
             callbacks, self._callbacks = self._callbacks, []
         self._latch.open()
+        if self._sleeper is not None:
+            self._sleeper[1].wake()
         for call in callbacks:
             _run(call)
         return True
@@ -49,10 +53,20 @@ class StopSignal:
     def sleep(self, seconds: float) -> None:
         """Sleep; a stop ends it at once."""
         if seconds > 0:
-            self._latch.wait(seconds)
+            self._wait(seconds)
         else:
             pause()
         self.check()
+
+    def _wait(self, seconds: float) -> None:
+        me = current()
+        if self._sleeper is None:
+            self._sleeper = me, make_waker()
+        owner, waker = self._sleeper
+        if owner != me:  # a thread that the task has begun
+            self._latch.wait(seconds)
+        elif self.reason is None:  # looked at last: who sets it later wakes
+            waker.wait(seconds)
 
     @contextlib.contextmanager
     def closing(self, call: Callable[[], object]) -> Iterator[None]:

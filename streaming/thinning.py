@@ -10,13 +10,11 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from streaming.events import Event, Json, dumps
+from streaming.events import DELTAS, Event, Json, dumps
 
 #: The pressure level from which superseded events are skipped.
 SKIP_LEVEL = 2
 
-#: Deltas that are merged: their data are an item and a text.
-DELTAS = frozenset({"text.delta", "reasoning.delta"})
 #: Types of which a later event may replace an earlier one.
 REPLACEABLE = frozenset({"job.progress", "metric", "step.updated"})
 #: Bytes of events that are merged into one at the most.

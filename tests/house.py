@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from streaming.events import Event
@@ -65,9 +66,12 @@ class House:
             clock=clock,
         )
 
-    def attempt(self, job: str, on_trial: bool = False) -> Attempt:
-        """A try at the job, not yet begun."""
-        return Attempt(job, self._shop, on_trial=on_trial, clock=self._clock)
+    def attempt(
+        self, job: str, on_trial: bool = False, *, snapshots: Snapshots | None = None
+    ) -> Attempt:
+        """A try at the job, not yet begun; on other folds, where some are given."""
+        shop = replace(self._shop, snapshots=snapshots or self.snapshots)
+        return Attempt(job, shop, on_trial=on_trial, clock=self._clock)
 
     def submit(self, task: Task | str, input: Any = None, **options: Any) -> str:
         """The id of a job that has been given to the runner."""

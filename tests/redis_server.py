@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Self
 
 import redis
+
+from tests.ports import free_port
 
 #: Seconds within which it must be there, or gone.
 PATIENCE_S = 20.0
@@ -88,9 +89,3 @@ class RedisServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

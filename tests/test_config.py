@@ -98,6 +98,13 @@ def test_a_bad_url_of_redis_is_named_without_its_password() -> None:
     assert "secret" not in str(refused.value)
 
 
+def test_a_secret_that_is_short_is_refused_and_not_shown() -> None:
+    with pytest.raises(InvalidSettings, match="STREAMING_SECRET: .*32 characters") as refused:
+        Settings.load({"STREAMING_SECRET": "hush"})
+
+    assert "hush" not in str(refused.value)
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         Settings.load().jobs = 3  # type: ignore[misc]
@@ -116,6 +123,14 @@ BAD = {
     "STREAMING_WORKER_TIMEOUT_S": ["1", "nan", "601"],
     "STREAMING_APP": ["wsgi", "wsgi:", "a b:c"],
     "STREAMING_MAX_STREAMS": ["0"],
+    "STREAMING_OWNER_STREAMS": ["0"],
+    "STREAMING_OWNER_JOBS": ["0", "-1"],
+    "STREAMING_RATE_SUBMITS": ["often", "20", "0x/second"],
+    "STREAMING_RATE_REQUESTS": ["20/fortnight"],
+    "STREAMING_MESSAGES_PER_S": ["0"],
+    "STREAMING_BODY_S": ["0", "3601"],
+    "STREAMING_MAX_JOB_EVENTS": ["9"],
+    "STREAMING_MAX_JOB_BYTES": ["1000"],
     "STREAMING_JOBS": ["0", "-5", "1.5"],
     "STREAMING_JOBS_COOPERATIVE": ["0"],
     "STREAMING_QUEUE": ["-1"],
@@ -152,6 +167,7 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, val
 
 def test_every_setting_that_has_limits_is_tried_above() -> None:
     without = {"HOST", "STREAMING_VAR_DIR", "STREAMING_LOG_URL", "STREAMING_API_KEYS"}
+    without |= {"STREAMING_API_KEYS_FILE", "STREAMING_API_KEYS_HASHED", "STREAMING_SECRET"}
     without |= {"STREAMING_ALLOWED_ORIGINS", "STREAMING_TASKS", "STREAMING_BLOB_DIR"}
     without |= {"STREAMING_LLM_BASE_URL", "STREAMING_LLM_API_KEY", "STREAMING_LLM_MODEL"}
 
@@ -193,7 +209,7 @@ def test_models_are_listed_in_the_order_in_which_they_are_tried() -> None:
     settings = Settings.load(given)
 
     assert settings.llm_models == ("large", "small")
-    assert "secret" not in repr(settings)
+    assert "sk-secret" not in repr(settings)
 
 
 def test_all_bad_values_are_named_at_once() -> None:

@@ -76,10 +76,23 @@ def test_a_type_that_is_not_in_the_vocabulary_is_refused(kind: str) -> None:
         Draft(kind, {})
 
 
+@pytest.mark.parametrize("kind", ["text.delta", "reasoning.delta"])
+@given(item=st.text(), text=st.text())
+def test_a_delta_is_encoded_as_everything_else(kind: str, item: str, text: str) -> None:
+    data = {"item": item, "text": text}
+    assert Draft(kind, data).encoded == dumps(data)
+
+
+@pytest.mark.parametrize("data", [{"item": "a", "text": 1}, {"item": None, "text": "a"}])
+def test_a_delta_of_anything_but_text_is_refused(data: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        Draft("text.delta", data)
+
+
 def test_events_and_drafts_do_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         delta().type = "log"  # type: ignore[misc]
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         Event.of("job_a", 1, delta()).seq = 2  # type: ignore[misc]
 
 

@@ -18,8 +18,9 @@ import pytest
 import requests
 
 from streaming import server_of
-from tests.e2e.server import PATIENCE_S, free_port, procfile_command
+from tests.e2e.server import PATIENCE_S, procfile_command
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 from tests.readme import PAGES, ROOT, Example, blocks, examples, files
 
 #: Seconds that an example may take.
@@ -195,10 +196,11 @@ def run_all(machine: Machine, examples: list[Example]) -> None:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The tests' own, with this Python in front and no settings in it."""
+    """The tests' own, with this Python in front, a home of its own and no settings in it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    return {**kept, "PATH": path, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    python_path = f"{folder}{os.pathsep}{ROOT}"
+    return {**kept, "PATH": path, "PYTHONPATH": python_path, "HOME": str(folder)}
 
 
 @pytest.mark.slow

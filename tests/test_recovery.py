@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from streaming import JobContext, Task, task
 from streaming.events import Draft
 from streaming.keeper import SUSPICIOUS, TRIAL_S
+from streaming.snapshot import Snapshot, Snapshots
 from streaming.tasks.registry import LOST_ATTEMPTS, LOST_TRIALS
 from tests.clocks import Clock
 from tests.gate import Gate, held_at
@@ -29,6 +31,11 @@ def lost(attempt: int, *, on_trial: bool = False) -> Draft:
     """What is left of an attempt whose worker died."""
     data: dict[str, Any] = {"attempt": attempt, "worker": "a dead one"}
     return Draft("job.started", {**data, "on_trial": True} if on_trial else data)
+
+
+def lost_alone() -> Draft:
+    """What a worker says when the process of a suspect has died."""
+    return Draft("log", {"level": "error", "message": "its process died", "lost_alone": True})
 
 
 def left_behind(house: House, made: Task, *drafts: Draft, **asked: Any) -> str:
@@ -88,6 +95,46 @@ def test_finished_steps_are_not_run_again_and_unfinished_text_starts_over(gate: 
     assert runs == ["one", "two", "two", "three"]
     assert second.state(job).text == "one of attempt 1. two of attempt 2. three of attempt 2. "
     assert second.data(job, "text.reset") == [{"item": "two"}]
+
+
+class Late(Snapshots):
+    """Folds after which something happens, once."""
+
+    then: Callable[[], object] | None = None
+
+    def state(self, job: str) -> Snapshot:
+        found = super().state(job)
+        if self.then is not None:
+            then, self.then = self.then, None
+            then()
+        return found
+
+
+def test_a_step_that_completes_while_another_attempt_begins_is_not_started_over() -> None:
+    runs: list[str] = []
+
+    @task("two", steps=["one", "two"])
+    def two(ctx: JobContext, input: Any) -> str:
+        def write(name: str) -> str:
+            runs.append(name)
+            ctx.text(name)
+            return name
+
+        return "".join(ctx.step(name, write, name) for name in ("one", "two"))
+
+    house = House(two)
+    job = left_behind(house, two, started(1), step("one", "running"), delta("one", "one"))
+    snapshots = Late(house.storage.log, house.storage.index)
+    snapshots.then = lambda: house.storage.log.append(
+        job, [step("one", "completed")], attempt=1, records={"step:one": b'"one"'}
+    )
+
+    house.attempt(job, snapshots=snapshots).run()
+
+    assert house.end(job).data["output"] == "onetwo"
+    assert house.state(job).text == "onetwo"
+    assert house.data(job, "text.reset") == []
+    assert runs == ["two"]
 
 
 def test_everything_goes_on_from_the_file(tmp_path: Path, gate: Gate) -> None:
@@ -279,6 +326,17 @@ def test_who_died_on_trial_before_goes_first(gate: Gate) -> None:
     assert house.runner.knows(died)
 
 
+def test_where_each_has_a_process_of_its_own_suspects_run_at_once(gate: Gate) -> None:
+    made = held_at(gate)
+    house = House(made)
+    house.runner.isolates = True
+    jobs = [left_behind(house, made, lost(1), lost(2)) for _ in range(3)]
+
+    house.take_up()
+
+    eventually(lambda: gate.inside == len(jobs))
+
+
 def test_a_suspect_is_cancelled_before_its_trial(gate: Gate) -> None:
     house, _, [job] = suspects(gate, 1)
 
@@ -292,9 +350,10 @@ def test_a_suspect_is_cancelled_before_its_trial(gate: Gate) -> None:
     "attempts",
     [
         [lost(n + 1, on_trial=True) for n in range(LOST_TRIALS)],
+        [each for n in range(LOST_TRIALS) for each in (lost(n + 1), lost_alone())],
         [lost(n + 1) for n in range(LOST_ATTEMPTS)],
     ],
-    ids=["on trial", "in all"],
+    ids=["on trial", "alone", "in all"],
 )
 def test_a_job_that_loses_its_workers_again_and_again_fails(attempts: list[Draft]) -> None:
     made = quick()

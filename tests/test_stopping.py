@@ -58,6 +58,28 @@ def test_a_stop_ends_a_sleep() -> None:
         sleeper.result()
 
 
+def test_a_stop_ends_the_sleep_of_each_thread_of_a_task() -> None:
+    stop = StopSignal()
+    stop.sleep(0.001)  # the first to sleep is the task's own thread
+    sleepers = [Background(stop.sleep, 10 * TIMEOUT_S) for _ in range(3)]
+
+    stop.set(Cancelled())
+
+    for sleeper in sleepers:
+        with pytest.raises(Cancelled):
+            sleeper.result()
+
+
+def test_a_stop_between_two_sleeps_is_not_slept_over() -> None:
+    stop = StopSignal()
+    stop.sleep(0.001)
+    stop.set(Cancelled())
+
+    for _ in range(2):  # the first was swallowed
+        with pytest.raises(Cancelled):
+            stop.sleep(10 * TIMEOUT_S)
+
+
 def test_a_sleep_of_a_stopped_task_does_not_begin() -> None:
     stop = StopSignal()
     stop.set(Cancelled())

@@ -12,12 +12,15 @@ from streaming.errors import BadRequest, TooLarge, UnsupportedMedia
 from streaming.events import Json, dumps, new_id, now_rfc3339
 from streaming.web.auth import owner
 from streaming.web.blueprints import owned_blueprint
+from streaming.web.bodies import in_time
 from streaming.web.operations import operation
 from streaming.web.schemas import FileList, UploadForm
 from streaming.web.services import services
 
 #: Bytes that are copied at once.
 CHUNK = 1 << 18
+#: Bytes per second that an upload must have.
+SLOWEST = 16 << 10
 #: Files in one upload.
 MAX_FILES = 100
 
@@ -28,6 +31,7 @@ files = owned_blueprint("files")
 @operation(
     "Upload files",
     tag="files",
+    scope="submit",
     status=201,
     answers=FileList,
     body=UploadForm,
@@ -43,7 +47,8 @@ def upload() -> Response:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     request.max_content_length = limit
-    found = [each for _, each in request.files.items(multi=True) if each.filename]
+    with in_time(_patience_s(request.content_length or limit)):
+        found = [each for _, each in request.files.items(multi=True) if each.filename]
     if not 1 <= len(found) <= MAX_FILES:
         raise BadRequest(
             f"an upload has 1 to {MAX_FILES} files: curl -F file=@data.csv",
@@ -69,6 +74,11 @@ def _store(upload: FileStorage, asker: str) -> Json:
 def _chunks(upload: FileStorage) -> Iterator[bytes]:
     while chunk := upload.stream.read(CHUNK):
         yield chunk
+
+
+def _patience_s(size: int) -> float:
+    """Seconds that so many bytes may take to come."""
+    return services().settings.body_s + size / SLOWEST
 
 
 def _too_large(limit: int) -> TooLarge:

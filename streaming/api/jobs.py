@@ -9,7 +9,7 @@ from flask import Response, request
 from streaming.errors import NotFound
 from streaming.events import Json, dumps
 from streaming.storage.base import JobRow
-from streaming.web.auth import find_job, owner
+from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import json_body
 from streaming.web.jobs import (
@@ -33,7 +33,7 @@ from streaming.web.schemas import (
 )
 from streaming.web.services import services
 from streaming.web.sse import no_content, respond_sse, wants_sse
-from streaming.web.streams import Stream
+from streaming.web.streams import Refusal
 
 #: Seconds that `Prefer: wait` holds an answer at the most.
 MAX_PREFER_S = 300.0
@@ -52,7 +52,6 @@ def as_json(body: Json, status: int = 200, headers: dict[str, str] | None = None
 @jobs.get("/tasks")
 @operation("List the tasks", tag="jobs", answers=TaskList)
 def list_tasks() -> Response:
-    owner()
     return as_json({"tasks": [task.describe() for task in services().tasks]})
 
 
@@ -60,6 +59,7 @@ def list_tasks() -> Response:
 @operation(
     "Start a job",
     tag="jobs",
+    scope="submit",
     status=202,
     answers=Snapshot,
     headers=SubmitHeaders,
@@ -76,7 +76,6 @@ def list_tasks() -> Response:
 )
 def submit_job() -> Response:
     """Answers at once; the job goes on whatever the client does (see on_disconnect)."""
-    owner()
     raw = json_body(limit=services().settings.max_body_bytes)
     body = validate(SubmitBody, raw)
     row, new = submit(body, raw, key=request.headers.get("Idempotency-Key"))
@@ -107,7 +106,7 @@ def submit_job() -> Response:
 def list_jobs() -> Response:
     query = parse_query(ListQuery)
     rows = services().registry.list(
-        owner(),
+        principal().sees,
         statuses=(query.status,) if query.status else (),
         task=query.task,
         before=query.page_token,
@@ -120,7 +119,13 @@ def list_jobs() -> Response:
 
 
 @jobs.get("/jobs/<job>")
-@operation("Poll a job's snapshot", tag="jobs", answers=Snapshot, more={304: "Not changed"})
+@operation(
+    "Poll a job's snapshot",
+    tag="jobs",
+    takes_ticket=True,
+    answers=Snapshot,
+    more={304: "Not changed"},
+)
 def get_job(job: str) -> Response:
     """The polling endpoint; with If-None-Match it costs next to nothing while nothing changes."""
     row = find_job(job)
@@ -160,6 +165,7 @@ def viewers(job: str) -> Response:
 @operation(
     "Cancel a job",
     tag="jobs",
+    scope="cancel",
     status=202,
     answers=Snapshot,
     body=CancelBody,
@@ -177,6 +183,7 @@ def cancel_job(job: str) -> Response:
 @operation(
     "Give a job the input that it waits for",
     tag="jobs",
+    scope="submit",
     answers=Snapshot,
     body=AnswerBody,
     more={
@@ -194,14 +201,20 @@ def give_input(job: str) -> Response:
 
 
 @jobs.delete("/jobs/<job>")
-@operation("Remove a job that has ended", tag="jobs", status=204, more={409: "It goes on"})
+@operation(
+    "Remove a job that has ended",
+    tag="jobs",
+    scope="cancel",
+    status=204,
+    more={409: "It goes on"},
+)
 def delete_job(job: str) -> Response:
     services().registry.delete(find_job(job))
     return no_content()
 
 
 @jobs.get("/jobs/<job>/artifacts/<name>")
-@operation("Get an artifact", tag="jobs", media_type="*/*")
+@operation("Get an artifact", tag="jobs", takes_ticket=True, media_type="*/*")
 def get_artifact(job: str, name: str) -> Response:
     """The bytes; a browser may show them, but runs nothing in them."""
     row = find_job(job)
@@ -227,8 +240,8 @@ def _etag(row: JobRow) -> str:
 def _wait_for_end(row: JobRow, wait_s: float) -> JobRow:
     """Hold the request until the job has ended, as one of its viewers."""
     cursor = services().cursor({row.id: row.seq})
-    stream: Stream | None = services().streams.open("wait", cursor)
-    if stream is None:
+    stream = services().streams.open("wait", cursor, principal())
+    if isinstance(stream, Refusal):
         return row
     try:
         until = time.monotonic() + wait_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streaming.budget import Budget
 from streaming.context import JobContext, Work
 from streaming.errors import (
     Cancelled,
@@ -49,6 +51,9 @@ class Shop:
     model: Model
     max_event_bytes: int
     base_url: str
+    #: What a job may write over all of its attempts.
+    max_job_events: float = math.inf
+    max_job_bytes: float = math.inf
     #: Value and unit of this service's own figures, by name.
     figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
     #: The present pressure level.
@@ -139,12 +144,11 @@ class Attempt:
         if state.basic or (number == 1 and task.basic and self._shop.level() >= BASIC_LEVEL):
             started["basic"] = True
         drafts = [Draft("job.started", started)]
-        drafts += [Draft("text.reset", {"item": item}) for item in state.unfinished_items()]
-        drafts += [
-            Draft("step.updated", {**step, "status": "pending", "duration_s": None, "detail": None})
-            for step in _checklist(task, state)
-        ]
+        if number == 1:
+            drafts += _checklist(task, state)
         self._log.append(self.job, drafts, attempt=number, expect={"attempt": [row.attempt]})
+        if number > 1:
+            state = self._start_over(task, number)
         self._number = number
         self._deadline = self._clock() + max(0.0, timeout_s - state.running_s)
         self._context = JobContext(
@@ -162,10 +166,26 @@ class Attempt:
                 base_url=self._shop.base_url,
                 leases=self._shop.storage.leases,
                 figures=self._shop.figures,
+                budget=Budget(
+                    events=self._shop.max_job_events - row.seq,
+                    size=self._shop.max_job_bytes - row.size,
+                ),
             ),
             clock=self._clock,
         )
         return "basic" in started
+
+    def _start_over(self, task: Task, number: int) -> Snapshot:
+        """Text and checklist of steps that had not completed begin anew; the state before that.
+
+        Only now: until the claim an older attempt that was not dead may have completed one.
+        """
+        state = self._shop.snapshots.state(self.job)
+        drafts = [Draft("text.reset", {"item": item}) for item in state.unfinished_items()]
+        drafts += _checklist(task, state)
+        if drafts:
+            self._log.append(self.job, drafts, attempt=number)
+        return state
 
     def _execute(self, task: Task, value: Any, *, basic: bool) -> None:
         """Run the task's code and append its end, whatever it raises."""
@@ -253,15 +273,28 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
     lost = state.lost_trials >= LOST_TRIALS or state.lost_attempts >= LOST_ATTEMPTS
     if row.attempt and (not task.retry or lost):
         message = f"the worker of attempt {row.attempt} was lost"
+        if state.lost_trials >= LOST_TRIALS:
+            message += "; it died each time that this job ran there alone"
         return TaskError(message, code="worker_lost", retryable=True)
     return None
 
 
-def _checklist(task: Task, state: Snapshot) -> list[dict[str, Json]]:
+def _checklist(task: Task, state: Snapshot) -> list[Draft]:
     """The declared steps that have not completed, for the start of an attempt."""
     total = len(task.steps)
     return [
-        {"id": step.id, "index": index, "total": total, "title": step.title}
+        Draft(
+            "step.updated",
+            {
+                "id": step.id,
+                "index": index,
+                "total": total,
+                "title": step.title,
+                "status": "pending",
+                "duration_s": None,
+                "detail": None,
+            },
+        )
         for index, step in enumerate(task.steps, start=1)
         if state.steps.get(step.id, {}).get("status") != "completed"
     ]

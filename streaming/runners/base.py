@@ -25,6 +25,8 @@ class Runner(ABC):
 
     #: Whether other processes queue and run jobs, too: what is not known here is not lost.
     shared = False
+    #: Whether suspects need no turns: each runs in a process of its own.
+    isolates = False
 
     @abstractmethod
     def reserve(self, *, cooperative: bool) -> int:

@@ -6,6 +6,7 @@ another; should two run the same job after all, the log refuses the older attemp
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
@@ -17,14 +18,23 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock
-from streaming.errors import Stop, StreamingError, TooMany, Unavailable
+from streaming.errors import (
+    LogRefusal,
+    NotFound,
+    Stop,
+    StreamingError,
+    TooMany,
+    Unavailable,
+)
+from streaming.events import Draft
 from streaming.runners.attempt import Attempt, worker_name
 from streaming.runners.base import Load, Runner
+from streaming.runners.cells import Cells
 from streaming.runners.fleet import GATHER_S, TELL_S, Fleet, Worker
 from streaming.runners.stops import StopWatch
 from streaming.runners.threads import ThreadRunner
 from streaming.snapshot import SUSPICIOUS, Snapshots
-from streaming.storage.base import Storage
+from streaming.storage.base import JobRow, Storage
 from streaming.storage.redis.connection import Server
 from streaming.storage.redis.link import Link
 
@@ -70,8 +80,8 @@ class JobQueue:
         )
         self.broker.declare_queue(QUEUE)
         self._lock = native_lock()
-        #: Jobs to be sent, whether on trial, and what opens when they are.
-        self._unsent: deque[tuple[str, bool, Latch]] = deque()
+        #: Jobs to be sent, and what opens when they are.
+        self._unsent: deque[tuple[str, Latch]] = deque()
         self._idle: Waker | None = None
         self._stopping = False
         self._thread = Thread(self._work, name="job-sender")
@@ -87,14 +97,14 @@ class JobQueue:
         self._thread.join(timeout=2)
         self._link.stop()
 
-    def put(self, job: str, *, on_trial: bool) -> Latch:
+    def put(self, job: str) -> Latch:
         """Have a worker run the job; returns at once, and sends it as soon as Redis is there.
 
         What it returns opens when the job is in the queue.
         """
         sent = Latch()
         with self._lock:
-            self._unsent.append((job, on_trial, sent))
+            self._unsent.append((job, sent))
         self._ring()
         return sent
 
@@ -105,7 +115,7 @@ class JobQueue:
     def has(self, job: str) -> bool:
         """Whether it is about to be sent."""
         with self._lock:
-            return any(job == each for each, *_ in self._unsent)
+            return any(job == each for each, _ in self._unsent)
 
     def _ring(self) -> None:
         if self._idle is not None:
@@ -117,9 +127,9 @@ class JobQueue:
             if not self._unsent:
                 self._idle.wait(1.0)
                 continue
-            job, on_trial, sent = self._unsent[0]
+            job, sent = self._unsent[0]
             try:
-                self._send(job, on_trial=on_trial)
+                self._send(job)
             except Exception as error:  # whatever the driver raises, the job must be sent
                 logger.warning("queueing job %s has to wait", job, exc_info=error)
                 if self._stopping:
@@ -130,14 +140,14 @@ class JobQueue:
                 self._unsent.popleft()
             sent.open()
 
-    def _send(self, job: str, *, on_trial: bool) -> None:
+    def _send(self, job: str) -> None:
         # The queue shows the jobs that wait: an id begins with its job's.
         message_id = f"{job}:{uuid.uuid4().hex[:8]}"
         message = dramatiq.Message[None](
             queue_name=QUEUE,
             actor_name=RUN,
             args=(job,),
-            kwargs={"on_trial": on_trial},
+            kwargs={},
             options={"redis_message_id": message_id},
         )
         self.broker.do_enqueue(QUEUE, message_id, message.encode())
@@ -151,6 +161,7 @@ class DramatiqRunner(Runner):
     """The web's side: queues jobs for the fleet, within one limit for all."""
 
     shared = True
+    isolates = True
 
     def __init__(self, queue: JobQueue, storage: Storage, *, limit: int) -> None:
         self._queue = queue
@@ -187,9 +198,9 @@ class DramatiqRunner(Runner):
         *,
         cooperative: bool,
         reserved: bool = False,
-        on_trial: bool = False,
+        on_trial: bool = False,  # noqa: ARG002 - workers have cells for suspects
     ) -> None:
-        sent = self._queue.put(job, on_trial=on_trial)
+        sent = self._queue.put(job)
         if reserved:
             # So that whoever is told of the job finds it in its place.
             sent.wait(SENT_S)
@@ -240,9 +251,11 @@ class JobWorker:
         make_attempt: Callable[[str, bool], Attempt],
         *,
         threads: int,
+        cells: Cells,
     ) -> None:
         self._queue = queue
         self._storage = storage
+        self._cells = cells
         self._snapshots = snapshots
         self._threads = threads
         self.name = f"{worker_name()}:{uuid.uuid4().hex[:6]}"
@@ -282,7 +295,10 @@ class JobWorker:
         for consumer in self._dramatiq.consumers.values():
             consumer.pause()
         self._draining.open()
+        self._cells.leave()
+        until = time.monotonic() + finish_s + unwind_s
         self._runner.drain(finish_s=finish_s, unwind_s=unwind_s)
+        self._cells.kill(after_s=until - time.monotonic())
         with self._lock:
             still = list(self._running.values())
         for latch in still:  # stuck ones are left to the time-out
@@ -298,35 +314,31 @@ class JobWorker:
         with self._lock:
             return frozenset(self._running)
 
-    def _run(self, job: str, on_trial: bool = False, **_newer: object) -> None:
+    def _run(self, job: str, **_newer: object) -> None:
         """One message: an attempt, or nothing where there is nothing to do.
 
-        What a newer program says besides is left alone.
+        What a newer or older program says besides is left alone.
         """
         try:
             if self._draining.is_open:
-                self._queue.put(job, on_trial=on_trial)
-            elif self._is_fit(job, on_trial):
-                self._take(job, on_trial)
+                self._queue.put(job)
+            elif self._find(job) and self._take(job):
+                self._run_taken(job)
         except StreamingError as error:
             logger.warning("job %s is left to a later attempt: %s", job, error.detail)
         except Exception:  # else Dramatiq would put it away as a dead letter
             logger.exception("running job %s failed", job)
 
-    def _is_fit(self, job: str, on_trial: bool) -> bool:
-        """Not what has ended; nor a suspect out of its turn: the keeper takes those."""
+    def _find(self, job: str) -> JobRow | None:
+        """The row of a job that goes on."""
         row = self._storage.index.get(job)
-        if row is None or row.closed or row.expired:
-            return False
-        self._stops.begin(job, row.seq)
-        if not row.attempt or on_trial:
-            return True
-        return self._snapshots.state(job).lost_attempts < SUSPICIOUS
+        return None if row is None or row.closed or row.expired else row
 
-    def _take(self, job: str, on_trial: bool) -> None:
+    def _take(self, job: str) -> bool:
+        """Whether the job is to run here: nobody else has it, as far as they tell."""
         with self._lock:
             if job in self._running or job in self._taken:  # a second message for the same job
-                return
+                return False
             self._taken.add(job)
         self._ring()
         try:
@@ -334,14 +346,48 @@ class JobWorker:
         finally:
             with self._lock:
                 self._taken.discard(job)
-        if elsewhere:
+        if not elsewhere:
+            with self._lock:
+                self._running[job] = Latch()
+            self._ring()
+        return not elsewhere
+
+    def _run_taken(self, job: str) -> None:
+        """Run it here; or in a cell, if it may be what its last workers died of."""
+        ended = self._running[job]
+        try:
+            row = self._find(job)
+            if row is None:
+                return
+            if row.attempt and self._snapshots.state(job).lost_attempts >= SUSPICIOUS:
+                self._run_apart(row)
+                return
+            self._stops.begin(job, row.seq)
+            self._runner.enqueue(job, cooperative=False)
+            ended.wait()
+        finally:
+            self._release(job)
+
+    def _run_apart(self, row: JobRow) -> None:
+        """An attempt in a process of its own; when that dies, it is this job that it died of."""
+        logger.warning("job %s has lost %d workers: it runs in a cell", row.id, SUSPICIOUS)
+        code = self._cells.run(row.id)
+        left = self._find(row.id)
+        if left is None:
             return
-        ended = Latch()
-        with self._lock:
-            self._running[job] = ended
-        self._ring()
-        self._runner.enqueue(job, cooperative=False, on_trial=on_trial)
-        ended.wait()
+        if code:
+            self._blame(left, code, since=row.attempt)
+        self._queue.put(row.id)
+
+    def _blame(self, row: JobRow, code: int, *, since: int) -> None:
+        """Say that the process of a job that ran alone has died, unless it goes on elsewhere."""
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        logger.error("the process in which job %s ran alone has died: %s", row.id, how)
+        said = {"level": "error", "message": f"its process died ({how})", "lost_alone": True}
+        with contextlib.suppress(LogRefusal, NotFound):
+            self._storage.log.append(
+                row.id, [Draft("log", said)], expect={"attempt": [since, since + 1]}
+            )
 
     def _is_elsewhere(self, job: str) -> bool:
         """Whether another worker has it, and goes on telling so: this message is one too many.
@@ -359,9 +405,12 @@ class JobWorker:
 
     def _ended(self, attempt: Attempt) -> None:
         if attempt.left:
-            self._queue.put(attempt.job, on_trial=False)
+            self._queue.put(attempt.job)
+        self._release(attempt.job)
+
+    def _release(self, job: str) -> None:
         with self._lock:
-            ended = self._running.pop(attempt.job, None)
+            ended = self._running.pop(job, None)
         self._ring()
         if ended is not None:
             ended.open()

@@ -9,22 +9,24 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from streaming.concurrency import Wakeable, Waker, make_waker
 from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
-from streaming.events import TERMINAL, Draft, Event, Json
+from streaming.events import ENDED, Draft, Event, Json
 from streaming.summary import Summary, advance, blank
 
 #: Bytes of events in one page at the most, besides its first event: bounds what a reader costs.
 PAGE_BYTES = 1 << 20
 
+#: Bytes of a storage's secret.
+SECRET_BYTES = 32
+
 #: For each field of a job's summary (dotted for members), the values that an append accepts.
 Expect = Mapping[str, Collection[Json]]
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(NamedTuple):
     """A job as the index has it: always as new as its log."""
 
     id: str
@@ -60,11 +62,10 @@ class JobRow:
 
     @property
     def closed(self) -> bool:
-        return self.status in TERMINAL.values()
+        return self.summary["status"] in ENDED
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What a read gives: events in order without holes, from the position or from `base` on."""
 
     events: Sequence[Event]
@@ -146,6 +147,8 @@ def _member(summary: Mapping[str, Any], path: str) -> Json:
 
 def cut_page(events: Sequence[Event], limit: int) -> Sequence[Event]:
     """The first events: `limit` at most, `PAGE_BYTES` at most, one at least."""
+    if len(events) < 2:  # most pages of a job that goes on
+        return events
     size = 0
     for count, event in enumerate(events[:limit]):
         size += len(event.json)
@@ -500,6 +503,13 @@ class Storage(ABC):
         the old one has noticed. `Unavailable` when storage is away.
         """
         return True
+
+    @abstractmethod
+    def secret(self) -> bytes:
+        """Random bytes that all processes on this storage share; made by the first who asks.
+
+        They outlast a restart where the storage does.
+        """
 
     @abstractmethod
     def appended(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from streaming.concurrency import native_lock
 from streaming.errors import NotFound
 from streaming.events import Draft
 from streaming.storage.base import (
+    SECRET_BYTES,
     Blobs,
     EventLog,
     Expect,
@@ -45,6 +47,7 @@ class MemoryStorage(Storage):
         self.blobs = MemoryBlobs()
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)
+        self._secret = os.urandom(SECRET_BYTES)
 
     def open(self, *, timeout: float) -> None:  # noqa: ARG002
         return None
@@ -55,6 +58,9 @@ class MemoryStorage(Storage):
     def size(self) -> int:
         with self._jobs.lock:
             return sum(row.size for row in self._jobs.rows.values())
+
+    def secret(self) -> bytes:
+        return self._secret
 
     def appended(self) -> int:
         return self._jobs.tails.published
@@ -118,7 +124,7 @@ class MemoryLog(EventLog):
             tail = self._jobs.tails.get(job)
             trimmed = tail.page(row.base, before - row.base)
             size = sum(len(event.json) for event in trimmed.events) if trimmed else 0
-            self._jobs.rows[job] = row = replace(row, base=before, size=row.size - size)
+            self._jobs.rows[job] = row = row._replace(base=before, size=row.size - size)
             self._jobs.bases[job] = base
             tail.publish(row, ())
             tail.trim(before)
@@ -188,7 +194,7 @@ class MemoryIndex(JobIndex):
                 del self._jobs.keys[key]
             if row is not None and tombstone:
                 lasts = time.time() + self._tombstone_s
-                self._jobs.rows[job] = replace(row, expired=True, size=0, expires_at=lasts)
+                self._jobs.rows[job] = row._replace(expired=True, size=0, expires_at=lasts)
         self._jobs.tails.drop(job)
 
     def due(self, now: float) -> Iterable[str]:

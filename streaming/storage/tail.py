@@ -9,7 +9,6 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from streaming.concurrency import Wakeable, native_lock, wake_all
 from streaming.errors import NotFound
@@ -77,7 +76,7 @@ class Tail:
     def trim(self, base: int) -> None:
         """Forget the events up to `base`."""
         with self._lock:
-            self.row = replace(self.row, base=base)
+            self.row = self.row._replace(base=base)
             self._events = [event for event in self._events if event.seq > base]
             self._size = sum(len(event.json) for event in self._events)
 
@@ -192,7 +191,7 @@ class Tails:
             self._drops += 1
             tail = self._live.pop(job, None) or self._closed.pop(job, None)
         if tail is not None:
-            tail.publish(replace(tail.row, expired=True), ())
+            tail.publish(tail.row._replace(expired=True), ())
 
     def forget(self, job: str) -> None:
         """Keep the tail no longer: nobody tells it of what happens to the log."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -157,9 +158,9 @@ class TaskRegistry:
         """Register every task of the modules; `InvalidSettings` names one that does not import."""
         for name in modules:
             try:
-                module = import_module(name)
+                module = importlib.import_module(name)
             except Exception as error:  # the module's code may raise anything
-                message = f"STREAMING_TASKS={name}: {type(error).__name__}: {error}"
+                message = f"STREAMING_TASKS={name}: {type(error).__name__}: {error}{_place(error)}"
                 raise InvalidSettings(message) from error
             found = [each for each in vars(module).values() if isinstance(each, Task)]
             if not found:
@@ -181,6 +182,17 @@ class TaskRegistry:
 
     def __iter__(self) -> Iterator[Task]:
         return iter(sorted(self._tasks.values(), key=lambda each: each.name))
+
+
+def _place(error: Exception) -> str:
+    """Where in the module's own code an import went wrong: ` (file, line 3)`."""
+    ours = (__file__, importlib.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in ours and not frame.filename.startswith("<frozen")
+    ]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 def invalid_input(error: ValidationError, *, prefix: str = "") -> InvalidInput:

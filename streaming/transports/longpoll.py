@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 
 from streaming.cursor import Cursor, Delivery
 from streaming.events import dumps
-from streaming.web.auth import find_job
+from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation, parse_query
 from streaming.web.pace import thinned
 from streaming.web.positions import start_position, wanted_types
 from streaming.web.schemas import EventPage, PositionQuery
 from streaming.web.services import services
-from streaming.web.streams import Stream
+from streaming.web.streams import Refusal, Stream
 
 #: Seconds that a poll is held when it does not say, and at the most: below what proxies allow.
 WAIT_S, MAX_WAIT_S = 25.0, 30.0
@@ -38,6 +38,7 @@ longpoll = owned_blueprint("longpoll")
 @operation(
     "Long-poll a job's events",
     tag="watch",
+    takes_ticket=True,
     query=(PositionQuery, PollQuery),
     answers=EventPage,
     more={304: "Not changed", 422: "Not valid"},
@@ -68,8 +69,10 @@ def poll(job: str) -> Response:
 
 def _wait(cursor: Cursor, wait_s: float, limit: int) -> list[Delivery]:
     """Hold the poll until something passes, as a viewer with a slot; without one, not at all."""
-    stream = services().streams.open("poll", cursor) if wait_s > 0 else None
-    if stream is None or cursor.ended:
+    if wait_s <= 0 or cursor.ended:
+        return []
+    stream = services().streams.open("poll", cursor, principal())
+    if isinstance(stream, Refusal):
         return []
     try:
         return _read(stream, time.monotonic() + wait_s, limit)
@@ -87,7 +90,7 @@ def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
             return [told]
         if left <= 0:
             break
-        found = stream.cursor.read(left, stream.waker, limit)
+        found = stream.cursor.read(stream.patience(left), stream.waker, limit)
         if found:
             return found
     return []

@@ -23,6 +23,7 @@ sse = owned_blueprint("sse")
 @operation(
     "Watch a job",
     tag="watch",
+    takes_ticket=True,
     media_type="text/event-stream",
     query=(SseQuery,),
     more={204: "It has ended and you have everything", 422: "Not valid", 503: "No room (NDJSON)"},
@@ -43,6 +44,7 @@ def events(job: str) -> Response:
 @operation(
     "Watch many jobs",
     tag="watch",
+    takes_ticket=True,
     media_type="text/event-stream",
     query=(FeedQuery,),
     more={

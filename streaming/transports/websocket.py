@@ -16,12 +16,14 @@ from streaming.errors import Unavailable
 from streaming.web.auth import check_origin, find_job
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.hangups import client_socket
+from streaming.web.opening import open_stream
 from streaming.web.operations import operation
 from streaming.web.positions import start_position, wanted_types
 from streaming.web.schemas import PositionQuery
 from streaming.web.services import services
 from streaming.web.session import Session
 from streaming.web.sockets import Connection, prepare_handshake
+from streaming.web.streams import Refusal
 
 #: Close code: try again later (RFC 6455, 7.4.1, and IANA's list).
 TRY_LATER = 1013
@@ -49,7 +51,13 @@ def before_upgrade() -> None:
 
 
 @sock.route("/jobs/<job>/ws", bp=websocket)  # type: ignore[untyped-decorator]
-@operation("Watch a job over WebSocket", tag="watch", status=101, query=(PositionQuery,))
+@operation(
+    "Watch a job over WebSocket",
+    tag="watch",
+    takes_ticket=True,
+    status=101,
+    query=(PositionQuery,),
+)
 def job_socket(ws: Server, job: str) -> None:
     """Each event is one JSON text frame; it closes with 1000 after the terminal event.
 
@@ -60,7 +68,12 @@ def job_socket(ws: Server, job: str) -> None:
 
 
 @sock.route("/ws", bp=websocket)  # type: ignore[untyped-decorator]
-@operation("Watch and steer any number of jobs over one WebSocket", tag="watch", status=101)
+@operation(
+    "Watch and steer any number of jobs over one WebSocket",
+    tag="watch",
+    takes_ticket=True,
+    status=101,
+)
 def any_socket(ws: Server) -> None:
     """Stays open. Messages to the server, besides those of the socket of one job (with "job"):
 
@@ -76,8 +89,8 @@ def _begin(ws: Server, job: str | None) -> None:
     sock = client_socket(request.environ)
     assert sock is not None
     connection = Connection(sock, max_message_bytes=services().settings.max_body_bytes)
-    stream = services().streams.open("websocket", g.cursor)
-    if stream is None:
+    stream = open_stream("websocket", g.cursor)
+    if isinstance(stream, Refusal):
         g.served = _Served(partial(_refuse, connection), lambda: None)
     else:
         with stream.set_up():

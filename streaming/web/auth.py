@@ -1,20 +1,21 @@
-"""Who asks: the owner behind a request, checked in one place for every route."""
+"""Who asks, and what they may do: checked in one place for every route."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from flask import g, request
 
-from streaming.config import Settings, is_loopback
+from streaming.config import is_loopback
 from streaming.errors import Forbidden, Unauthorized
+from streaming.registry import unknown_job
 from streaming.storage.base import JobRow
-from streaming.web.services import services
+from streaming.web.principal import Principal
+from streaming.web.services import Authorize, Services, services
+from streaming.web.tickets import PARAMETER
 
-ANONYMOUS = "anonymous"
+ANONYMOUS = Principal("anonymous")
 
 #: What proxies add: somebody else asks through them.
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
@@ -22,18 +23,51 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-def owner() -> str:
-    """The owner of what the request makes, and of all that it may see."""
-    if "streaming_owner" not in g:
-        authorize = services().authorize
-        g.streaming_owner = _identify(services().settings) if authorize is None else _ask(authorize)
-    found: str = g.streaming_owner
+def principal() -> Principal:
+    """Who makes the present request; `Unauthorized` or `Forbidden` for nobody who may."""
+    if "streaming_principal" not in g:
+        g.streaming_principal = _identify(services())
+    found: Principal = g.streaming_principal
     return found
+
+
+def owner() -> str:
+    """The owner of what the request makes."""
+    return principal().owner
+
+
+def require(scope: str) -> None:
+    """`Forbidden` when the one who asks lacks the scope."""
+    if not principal().may(scope):
+        raise Forbidden(
+            f"this takes the scope {scope!r}, which your key or ticket does not have",
+            code="scope_missing",
+        )
+
+
+def count(scope: str) -> None:
+    """Count what is asked against the owner's rate; `TooMany` when it is over it."""
+    services().rates.check("submits" if scope == "submit" else "requests", payer())
+
+
+def payer() -> str:
+    """Whose rate a request counts for: nobody's name is everybody's, so there the address."""
+    asker = principal()
+    return asker.owner if asker is not ANONYMOUS else f"{asker.owner}:{request.remote_addr}"
+
+
+def refuse_ticket() -> None:
+    """`Forbidden` when a ticket is all that the one who asks has."""
+    if principal().jobs is not None:
+        raise Forbidden("a ticket is not taken here; send an API key", code="ticket_not_accepted")
 
 
 def find_job(job: str) -> JobRow:
     """The job's row, if the asker may see it: `NotFound` and `Expired` otherwise."""
-    return services().registry.find(job, owner())
+    asker = principal()
+    if asker.jobs is not None and job not in asker.jobs:
+        raise unknown_job(job)
+    return services().registry.find(job, asker.sees)
 
 
 def check_origin() -> None:
@@ -48,31 +82,53 @@ def check_origin() -> None:
         )
 
 
-def _ask(authorize: Callable[[], str | None]) -> str:
+def _identify(found: Services) -> Principal:
+    settings = found.settings
+    if found.authorize is None and not settings.keyed and not settings.allow_anonymous:
+        _check_from_this_machine()
+    ticket = request.args.get(PARAMETER)
+    if ticket is not None:
+        return _of_ticket(found, ticket)
+    if found.authorize is not None:
+        return _ask(found.authorize)
+    return _of_key(found) if settings.keyed else ANONYMOUS
+
+
+def _of_ticket(found: Services, text: str) -> Principal:
+    """The ticket's rights, as far as the key that it was made with still has them."""
+    ticket = found.tickets.read(text)
+    if not ticket.key:
+        return ticket
+    maker = found.keys.of(ticket.key)
+    if maker is None or not maker.may("read"):
+        raise Unauthorized("the key of this ticket was revoked", code="invalid_ticket")
+    return replace(ticket, scopes=ticket.scopes & maker.scopes)
+
+
+def _ask(authorize: Authorize) -> Principal:
     user = authorize()
     if user is None:
         raise Unauthorized("log in first")
-    return f"user:{user}"
+    known = user if isinstance(user, Principal) else Principal(str(user))
+    return replace(known, owner=f"user:{known.owner}")
 
 
-def _from_this_machine() -> bool:
-    """Whether nobody else asks: no proxy in between, and no foreign name that leads here."""
+def _of_key(found: Services) -> Principal:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    known = found.keys.find(key.strip()) if scheme.lower() == "bearer" else None
+    if known is None:
+        raise Unauthorized("send a valid API key: Authorization: Bearer KEY")
+    return known
+
+
+def _check_from_this_machine() -> None:
+    """Nobody else asks: no proxy in between, and no foreign name that leads here."""
     forwarded = any(name in request.headers for name in FORWARDED)
     host = urlsplit(f"//{request.host}").hostname or ""
-    return is_loopback(request.remote_addr or "") and is_loopback(host) and not forwarded
-
-
-def _identify(settings: Settings) -> str:
-    if not settings.api_keys:
-        if not settings.allow_anonymous and not _from_this_machine():
-            raise Forbidden(
-                "without API keys only this machine is served; set STREAMING_API_KEYS, or "
-                "STREAMING_ALLOW_ANONYMOUS=1 to let anyone in",
-                code="anonymous_not_allowed",
-            )
-        return ANONYMOUS
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    known = [each for each in settings.api_keys if hmac.compare_digest(each, key.strip())]
-    if scheme.lower() != "bearer" or not known:
-        raise Unauthorized("send a valid API key: Authorization: Bearer KEY")
-    return "key:" + hashlib.sha256(known[0].encode()).hexdigest()[:24]
+    if is_loopback(request.remote_addr or "") and is_loopback(host) and not forwarded:
+        return
+    raise Forbidden(
+        "without API keys only this machine is served; set STREAMING_API_KEYS, or "
+        "STREAMING_ALLOW_ANONYMOUS=1 to let anyone in",
+        code="anonymous_not_allowed",
+    )

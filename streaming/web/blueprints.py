@@ -1,27 +1,33 @@
-"""Blueprints whose errors are problems, and whose requests all have an owner."""
+"""Blueprints whose errors are problems, and whose requests all need a right."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError
-from streaming.web.auth import SAFE, check_origin, owner
+from streaming.web.auth import SAFE, check_origin, count, refuse_ticket, require
+from streaming.web.operations import operation_of
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
 from streaming.web.services import services
 
 
 def owned_blueprint(name: str) -> Blueprint:
-    """A blueprint that asks of every request whose it is, before its view runs."""
+    """A blueprint that asks of every request whose it is, and whether they may, before its view."""
     made = open_blueprint(name)
 
     @made.before_request
-    def require_owner() -> None:
+    def check_rights() -> None:
         if request.method == "OPTIONS":  # a browser asks without credentials what it may send
             return
-        owner()
+        asked = operation_of(current_app, str(request.endpoint))
+        if not asked.takes_ticket:
+            refuse_ticket()
+        require(asked.scope)
+        if not asked.streams:  # they are refused in a way of their own
+            count(asked.scope)
         if request.method not in SAFE:
             check_origin()
 

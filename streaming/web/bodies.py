@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from flask import request
+from werkzeug.exceptions import ClientDisconnected
 
-from streaming.errors import BadRequest, InvalidInput, TooLarge, UnsupportedMedia
+from streaming.errors import BadRequest, InvalidInput, TooLarge, TooSlow, UnsupportedMedia
+from streaming.web.hangups import client_socket
+from streaming.web.services import services
 
 #: Levels of nesting that a body may have.
 MAX_DEPTH = 100
@@ -27,12 +32,32 @@ def json_body(*, limit: int, optional: bool = False) -> Any:
 
 
 def read_body(limit: int) -> bytes:
-    """The raw body; `TooLarge` over the limit, whether or not its length is declared."""
+    """The raw body; `TooLarge` over the limit, whether or not its length is declared.
+
+    `TooSlow` when it does not come in its time.
+    """
     declared = request.content_length
-    raw = b"" if declared is not None and declared > limit else request.stream.read(limit + 1)
+    if declared is not None and declared > limit:
+        raw = b""
+    else:
+        with in_time(services().settings.body_s):
+            raw = request.stream.read(limit + 1)
     if len(raw) > limit or (declared or 0) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes (STREAMING_MAX_BODY_BYTES)")
     return raw
+
+
+@contextlib.contextmanager
+def in_time(seconds: float) -> Iterator[None]:
+    """Read the body within so many seconds; `TooSlow` when its end has not come then."""
+    with services().deadlines.limit(client_socket(request.environ), seconds) as deadline:
+        try:
+            yield
+        except (ClientDisconnected, OSError, EOFError):
+            if deadline is None or not deadline.over:
+                raise
+    if deadline is not None and deadline.over:
+        raise TooSlow(f"the body did not come within {seconds:g} s (STREAMING_BODY_S)")
 
 
 def parse_json(raw: bytes | str) -> Any:

@@ -19,7 +19,13 @@ M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
 
 #: What every route may answer besides its success.
-_PROBLEMS = {400: "Malformed request or position", 401: "No valid API key", 403: "Not allowed"}
+_PROBLEMS = {
+    400: "Malformed request or position",
+    401: "No valid API key or ticket",
+    403: "Not allowed",
+    429: "Over a rate or a quota",
+    503: "Shutting down, overloaded, or storage is away",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,10 @@ class Operation:
     summary: str
     description: str
     tag: str
+    #: What the one who asks must be allowed, of `principal.SCOPES`.
+    scope: str
+    #: Whether a ticket for the job is enough.
+    takes_ticket: bool
     status: int
     answers: type[BaseModel] | None
     media_type: str
@@ -38,6 +48,11 @@ class Operation:
     body_type: str
     #: More statuses that it may answer, with what they mean.
     more: Mapping[int, str]
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is a stream."""
+        return self.status == 101 or self.media_type == "text/event-stream"
 
 
 class Problem(BaseModel):
@@ -62,6 +77,8 @@ def operation(
     summary: str,
     *,
     tag: str,
+    scope: str = "read",
+    takes_ticket: bool = False,
     status: int = 200,
     answers: type[BaseModel] | None = None,
     media_type: str = "application/json",
@@ -78,6 +95,8 @@ def operation(
             summary=summary,
             description=inspect.getdoc(view) or "",
             tag=tag,
+            scope=scope,
+            takes_ticket=takes_ticket,
             status=status,
             answers=answers,
             media_type=media_type,
@@ -90,6 +109,12 @@ def operation(
         return view
 
     return decorate
+
+
+def operation_of(app: Flask, endpoint: str) -> Operation:
+    """How the endpoint's view is described; every view that needs rights is."""
+    found: Operation = app.view_functions[endpoint].__dict__["streaming_operation"]
+    return found
 
 
 def parse_query(model: type[M]) -> M:
@@ -105,6 +130,7 @@ def openapi(app: Flask, *, title: str, version: str) -> dict[str, Any]:
     """The OpenAPI document of all described routes of an app."""
     spec = APISpec(title=title, version=version, openapi_version="3.1.0")
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    spec.components.security_scheme("ticket", {"type": "apiKey", "in": "query", "name": "ticket"})
     found = _operations(app)
     models = {model for _, _, each in found for model in _models(each)} | {Problem}
     _, schemas = models_json_schema(
@@ -154,6 +180,10 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
             **{str(status): _problem(status, meaning) for status, meaning in problems.items()},
         },
     }
+    rights: list[dict[str, list[str]]] = [{"key": [each.scope]}, {}]
+    if each.takes_ticket:
+        rights.insert(1, {"ticket": []})
+    document["security"] = rights
     if each.body is not None:
         content = {each.body_type: {"schema": _ref(each.body)}}
         document["requestBody"] = {"content": content}

@@ -16,11 +16,19 @@ from streaming.runners.base import Runner
 from streaming.snapshot import Snapshots, public_summary
 from streaming.storage.base import JobRow, Storage
 from streaming.tasks.registry import TaskRegistry
+from streaming.web.deadlines import Deadlines
+from streaming.web.keys import KeyRing
+from streaming.web.principal import Principal
+from streaming.web.rates import Rates
+from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:
     from streaming.web.streams import Streams
 
 EXTENSION = "streaming"
+
+#: Who makes the present request, as the host app says: a user's id, or with scopes; or nobody.
+Authorize = Callable[[], str | Principal | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,11 @@ class Services:
     #: The path in front of every route: the extension's url_prefix and /v1.
     base_url: str
     #: Who asks, by the host app's own reckoning; None where API keys tell.
-    authorize: Callable[[], str | None] | None
+    authorize: Authorize | None
+    keys: KeyRing
+    tickets: Tickets
+    rates: Rates
+    deadlines: Deadlines
 
     def links(self, job: str) -> dict[str, str]:
         """Where a job's resources are."""

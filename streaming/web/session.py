@@ -11,13 +11,14 @@ from flask import Flask, current_app, request
 from streaming import wire
 from streaming.errors import BadRequest, StreamingError, problem
 from streaming.events import Json, dumps
-from streaming.web.auth import find_job
+from streaming.web.auth import count, find_job, require
 from streaming.web.bodies import parse_json
 from streaming.web.jobs import AnswerBody, CancelBody, SubmitBody, answer, cancel, submit, validate
+from streaming.web.messages import Flooded, MessageMeter
 from streaming.web.positions import check_types
 from streaming.web.services import services
 from streaming.web.sockets import Closed, Connection
-from streaming.web.streams import Closing, Stream
+from streaming.web.streams import TICKET_EXPIRED, Closing, Stream
 from streaming.wire import Form
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ SILENT_BEATS = 3
 #: Jobs that one socket follows at the most.
 SUBSCRIPTIONS = 100
 #: Close codes (RFC 6455, 7.4.1, and IANA's list).
-NORMAL, GOING_AWAY, OUR_FAULT, RESTART = 1000, 1001, 1011, 1012
+NORMAL, GOING_AWAY, NOT_ALLOWED, OUR_FAULT, RESTART = 1000, 1001, 1008, 1011, 1012
 
 
 class Session:
@@ -43,6 +44,7 @@ class Session:
         self._stream = stream
         self._job = job
         self._from_snapshot = from_snapshot
+        self._meter = MessageMeter(services().settings.messages_per_s)
         self._beat_s = self._services.settings.heartbeat_s
         self._next_ping = time.monotonic() + self._beat_s
         stream.listen()
@@ -66,6 +68,8 @@ class Session:
             return self._run()
         except Closed:
             return NORMAL, ""
+        except Flooded:
+            return NOT_ALLOWED, "far too many messages"
         except OSError:  # the peer is gone, or takes no data
             return GOING_AWAY, "the peer takes no data"
         except Exception:  # the top of a connection: there is no response that could tell
@@ -80,7 +84,7 @@ class Session:
         for part in self._stream.parts():
             if isinstance(part, Closing):
                 self._connection.send(wire.control_json("stream.closing", None, part.data))
-                return RESTART, part.reason
+                return (NOT_ALLOWED if part.reason == TICKET_EXPIRED else RESTART), part.reason
             if isinstance(part, list) and part:
                 size = self._connection.send(*[delivery.json for delivery in part])
                 self._stream.count(size, len(part))
@@ -101,12 +105,14 @@ class Session:
     def _receive(self) -> None:
         """Handle the messages that have arrived, each as a request of its own."""
         for message in self._connection.receive():
+            self._meter.count()
             with self._app.request_context(self._environ):
                 self._connection.send(dumps(self._answer(message)))
 
     def _answer(self, message: str | bytes) -> Mapping[str, Json]:
         ref: Json = None
         try:
+            self._meter.check()
             command = self._parse(message)
             ref = command.pop("ref", None)
             reply = self._execute(command.pop("type", None), command)
@@ -140,14 +146,19 @@ class Session:
         return commands[kind](command)
 
     def _cancel(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        require("cancel")
         row = find_job(self._named(command))
         return self._shown(cancel(row, validate(CancelBody, command)).id)
 
     def _input(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        require("submit")
+        count("submit")
         row = find_job(self._named(command))
         return self._shown(answer(row, validate(AnswerBody, command)).id)
 
     def _submit(self, command: dict[str, Json]) -> Mapping[str, Json]:
+        require("submit")
+        count("submit")
         key = command.pop("idempotency_key", None)
         self._check_room()
         row, _ = submit(validate(SubmitBody, command), command, key=key)

@@ -9,8 +9,8 @@ from flask import Response, request
 from streaming import wire
 from streaming.cursor import Cursor, Delivery
 from streaming.errors import Unavailable
-from streaming.web.services import services
-from streaming.web.streams import Beat, Closing, Stream, retry_s
+from streaming.web.opening import open_stream
+from streaming.web.streams import Beat, Closing, Refusal, Stream, retry_s
 from streaming.wire import Form
 
 
@@ -19,10 +19,9 @@ def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = Fa
     encoder = SseEncoder(
         cursor, composite=composite, named=request.args.get("named") in ("1", "true")
     )
-    stream = services().streams.open("feed" if composite else "sse", cursor)
-    if stream is None:
-        reason = "drain" if services().streams.draining else "overloaded"
-        refusal = encoder.opening() + encoder.closing(Closing(reason, retry_s()))
+    stream = open_stream("feed" if composite else "sse", cursor)
+    if isinstance(stream, Refusal):
+        refusal = encoder.opening() + encoder.closing(Closing(stream.why, retry_s()))
         return _response([refusal], wire.SSE)
     with stream.set_up():
         if not composite:
@@ -122,11 +121,11 @@ def _first(cursor: Cursor, snapshots: bool) -> list[Delivery]:
 
 
 def respond_ndjson(cursor: Cursor, *, snapshots: bool) -> Response:
-    stream = services().streams.open("ndjson", cursor)
-    if stream is None:
+    stream = open_stream("ndjson", cursor)
+    if isinstance(stream, Refusal):
         raise Unavailable(
             "there is no room for another stream; poll instead, or try again",
-            code="draining" if services().streams.draining else "too_many_streams",
+            code="draining" if stream.why == "drain" else stream.why,
         )
     encoder = NdjsonEncoder()
     with stream.set_up():

@@ -7,6 +7,7 @@ import random
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from streaming.pressure import TOP, Pressure
 from streaming.storage.base import Storage
 from streaming.web.hangups import Hangups, client_socket, has_hung_up
 from streaming.web.pace import Pace, thinned
+from streaming.web.principal import Principal
 from streaming.web.sockets import SEND_S, send_all
 from streaming.web.traffic import Traffic
 from streaming.web.writer import Channel, Chunk, Line, StreamWriter
@@ -32,6 +34,8 @@ LISTEN_S = 0.05
 #: Seconds after which a client is asked to come back; spread, so that they do not come together.
 RETRY_S = (1.0, 3.0)
 
+#: Why a stream ends whose ticket is over.
+TICKET_EXPIRED = "ticket_expired"
 #: Seconds between tries to read on while storage is away.
 AWAY_S = 0.5
 
@@ -53,6 +57,13 @@ class Closing:
         return {"reason": self.reason, "retry_s": self.retry_s}
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """There is no stream: `drain`, `overloaded`, `too_many_streams`, or the like."""
+
+    why: str
+
+
 def retry_s() -> float:
     """When to come back, jittered."""
     return round(random.uniform(*RETRY_S), 3)
@@ -68,29 +79,40 @@ class Stream:
         "_told",
         "_lost",
         "_quiet_since",
-        "_rotates_at",
+        "_ends_at",
         "_shared",
         "_socket",
         "_streams",
         "_two_way",
         "_viewers",
         "_watched",
+        "_why",
         "cursor",
+        "owner",
         "stays",
         "transport",
         "waker",
     )
 
     def __init__(
-        self, streams: Streams, transport: str, cursor: Cursor, *, clock: Callable[[], float]
+        self,
+        streams: Streams,
+        transport: str,
+        cursor: Cursor,
+        *,
+        owner: str,
+        clock: Callable[[], float],
     ) -> None:
         self._streams = streams
         self._clock = clock
         self.transport = transport
         self.cursor = cursor
+        self.owner = owner
         self.waker: Waker = make_waker()
         self._socket = client_socket(request.environ)
-        self._rotates_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
+        _drop_when_stalled(self._socket)
+        self._ends_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
+        self._why = "rotation"
         self._quiet_since = clock()
         self._watched: int | None = None
         self._viewers: dict[str, str] = {}
@@ -170,7 +192,7 @@ class Stream:
             try:
                 found = self._next(until_beat)
             except Unavailable:  # `degraded_news` tells of it; the reader stays, and reads on later
-                self.waker.wait(self._patience(min(until_beat, AWAY_S)))
+                self.waker.wait(self.patience(min(until_beat, AWAY_S)))
                 found = []
             began = self._clock()
             if found or self._two_way:
@@ -207,7 +229,7 @@ class Stream:
             self._shared is not None
             and not self._pace.is_slow  # what it gets then is not what the others get
             and not self.cursor.ended
-            and self._read_shared(self._patience(until_beat), *self._shared)
+            and self._read_shared(self.patience(until_beat), *self._shared)
         ):
             return []
         return self._paced(until_beat)
@@ -219,10 +241,10 @@ class Stream:
         """
         rest_s = self._pace.rest_s()
         if rest_s > 0 and not self.cursor.ended and self._shared is None:
-            self.waker.wait(self._patience(min(rest_s, until_beat)))
+            self.waker.wait(self.patience(min(rest_s, until_beat)))
             return []
         before = dict(self.cursor.positions)
-        timeout = self._patience(until_beat)
+        timeout = self.patience(until_beat)
         if self.cursor.ended:
             self.waker.wait(timeout if self.stays else 0)
         return thinned(self.cursor.read(timeout, self.waker), before, self._pace.level)
@@ -282,11 +304,11 @@ class Stream:
             with contextlib.suppress(OSError):  # whatever comes behind a torn frame must not
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _patience(self, seconds: float) -> float:
-        """How long to wait at the most, so that rotation comes in time."""
+    def patience(self, seconds: float) -> float:
+        """How long to wait at the most, so that the stream's end comes in time."""
         if self._two_way and not self._streams.hangups.works:
             seconds = min(seconds, LISTEN_S)
-        return max(0.001, min(seconds, self._rotates_at - self._clock()))
+        return max(0.001, min(seconds, self._ends_at - self._clock()))
 
     def hung_up(self) -> bool:
         return self._lost or has_hung_up(self._socket)
@@ -295,9 +317,16 @@ class Stream:
         """Why the server closes the stream now, if it does."""
         if self._streams.draining:
             return Closing("drain", retry_s())
-        if self._clock() >= self._rotates_at:
-            return Closing("rotation", retry_s())
+        if self._clock() >= self._ends_at:
+            return Closing(self._why, retry_s())
         return None
+
+    def end_by(self, expires_at: float | None) -> None:
+        """Close it at an epoch second, when the ticket that let it in is over."""
+        if expires_at is not None:
+            ends_at = self._clock() + expires_at - time.time()
+            if ends_at < self._ends_at:
+                self._ends_at, self._why = ends_at, TICKET_EXPIRED
 
     def take_state_as_known(self) -> None:
         """Tell only of changes from now on: for readers that come again and again."""
@@ -325,6 +354,17 @@ class Stream:
         self._streams.closed(self)
 
 
+def _drop_when_stalled(sock: socket.socket | None) -> None:
+    """Have the kernel end the connection of a peer that takes nothing of what was sent.
+
+    Where it can (Linux): it finds also those whom no write of ours would wait for.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if sock is not None and option is not None:
+        with contextlib.suppress(OSError):  # no TCP: a Unix socket behind a proxy
+            sock.setsockopt(socket.IPPROTO_TCP, option, int(SEND_S * 1000))
+
+
 def _is_plain(environ: Mapping[str, Any]) -> bool:
     """Whether what is written to the socket is what the client reads: no TLS, HTTP/1.1."""
     real = environ.get("gunicorn.socket")
@@ -339,6 +379,7 @@ class Streams:
         storage: Storage,
         *,
         limit: int,
+        owner_limit: int | None = None,
         heartbeat_s: float,
         rotate_s: float,
         pressure: Pressure | None = None,
@@ -359,25 +400,55 @@ class Streams:
         self._lock = native_lock()
         self._open: set[Stream] = set()
         self._slots = 0
+        self._owner_limit = owner_limit
+        self._owners: Counter[str] = Counter()
+        #: Streams that were turned away, by reason.
+        self.refused: Counter[str] = Counter()
 
     def start(self) -> None:
         self.hangups.start()
 
-    def open(self, transport: str, cursor: Cursor) -> Stream | None:
-        """A stream of the present request, closed by its owner; None when there is no room."""
+    def open(self, transport: str, cursor: Cursor, asker: Principal) -> Stream | Refusal:
+        """A stream of the present request, closed by its owner; why not when there is no room."""
         with self._lock:
-            if self.draining or self._slots >= self._limit or self.pressure.level >= TOP:
-                return None
-            self._slots += 1
-        stream = Stream(self, transport, cursor, clock=self._clock)
+            why = self._full(asker.owner)
+            if why is None:
+                self._slots += 1
+                self._owners[asker.owner] += 1
+            else:
+                self.refused[why] += 1
+                return Refusal(why)
+        stream = Stream(self, transport, cursor, owner=asker.owner, clock=self._clock)
+        stream.end_by(asker.expires_at)
         with self._lock:
             self._open.add(stream)
         return stream
+
+    def refuse(self, why: str) -> Refusal:
+        """Turn a stream away for a reason of the caller's."""
+        with self._lock:
+            self.refused[why] += 1
+        return Refusal(why)
+
+    def _full(self, owner: str) -> str | None:
+        """Why there is no room for another stream."""
+        if self.draining:
+            return "drain"
+        if self.pressure.level >= TOP:
+            return "overloaded"
+        if self._slots >= self._limit:
+            return "too_many_streams"
+        if self._owner_limit is not None and self._owners[owner] >= self._owner_limit:
+            return "too_many_streams_of_owner"
+        return None
 
     def closed(self, stream: Stream) -> None:
         with self._lock:
             self._open.discard(stream)
             self._slots -= 1
+            self._owners[stream.owner] -= 1
+            if not self._owners[stream.owner]:
+                del self._owners[stream.owner]
 
     def count(self) -> dict[str, int]:
         """Open streams by transport."""

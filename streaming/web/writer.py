@@ -13,7 +13,6 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from streaming.concurrency import Mutex, Wakeable, call_later, call_soon, spawn_greenlet
@@ -223,7 +222,7 @@ class Channel:
         if fetched is not None and self.has(self.position, fetched.events[-1].seq):
             start = self.position + 1 - fetched.events[0].seq
             if 0 <= start < len(fetched.events):
-                return replace(fetched, events=fetched.events[start : start + limit])
+                return fetched._replace(events=fetched.events[start : start + limit])
         self._fetched = None
         return self._live.page(self.position, limit)
 

@@ -24,6 +24,8 @@ MODEL_KEY = "sk-model-key-123"
 
 #: Makes a server, not yet started, from its settings.
 NewServer = Callable[..., Server]
+#: The same for a deployment on Redis.
+MakeCluster = Callable[..., Cluster]
 
 
 #: The kinds of deployment: one process of a worker class, or web processes and a worker on Redis.
@@ -71,6 +73,22 @@ def new_server(make_server: NewServer) -> Iterator[NewServer]:
     """For tests that start, end or break a server, or need settings of their own."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(make_server(**settings))
+
+
+@pytest.fixture
+def make_cluster(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeCluster]:
+    """Makes clusters on one empty Redis."""
+    with redis_server.client() as client:
+        client.flushall()
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Cluster:
+            folder = tmp_path_factory.mktemp("cluster")
+            return stack.enter_context(Cluster(folder, redis_server.url, **settings))
+
+        yield make
 
 
 @pytest.fixture(scope="session")

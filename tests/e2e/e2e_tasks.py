@@ -297,9 +297,14 @@ def chorus_then_asking(ctx: JobContext, input: Chorus) -> None:
     ctx.ask("Is it good?")
 
 
-@task("killing")
-def killing(ctx: JobContext, input: dict[str, Any]) -> None:
+class Fuse(BaseModel):
+    after_s: float = 0
+
+
+@task("killing", input=Fuse)
+def killing(ctx: JobContext, input: Fuse) -> None:
     """End the whole process."""
+    ctx.sleep(input.after_s)
     os._exit(9)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import requests
 
 from tests.e2e.clients import Api
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,9 @@ class Server:
 
     def __init__(self, folder: Path, worker_class: str, **settings: str | float) -> None:
         self.var_dir = folder / "var"
-        self.port = free_port()
+        #: The tree that it runs.
+        self.root = ROOT
+        self.port = int(settings.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.api = Api(self.url)
         self._log = folder / "server.log"
@@ -61,7 +63,7 @@ class Server:
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self.root,
                 env=environment | settings | {"PATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -146,9 +148,3 @@ def procfile_command(process: str = "web") -> list[str]:
         if kind == process:
             return shlex.split(command)
     raise AssertionError(f"the Procfile has no {process} process")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

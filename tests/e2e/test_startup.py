@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +64,29 @@ def test_tasks_that_are_not_there_stop_the_start(server_with: NewServer) -> None
     said = refusal(server_with(STREAMING_TASKS="no.such.module"))
 
     assert "STREAMING_TASKS=no.such.module" in said
+    assert "Traceback" not in said
+
+
+def test_tasks_that_do_not_import_are_named_with_the_line(
+    server_with: NewServer, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_tasks.py").write_text("import sys\n\nsys.no_such_name\n")
+
+    said = refusal(server_with(STREAMING_TASKS="broken_tasks", PYTHONPATH=tmp_path))
+
+    assert "STREAMING_TASKS=broken_tasks: AttributeError" in said
+    assert f"({tmp_path}/broken_tasks.py, line 3)" in said
+    assert "Traceback" not in said
+
+
+def test_a_taken_port_is_said_with_what_to_do(server_with: NewServer) -> None:
+    server = server_with()
+
+    with socket.create_server(("127.0.0.1", server.port)):
+        said = refusal(server)
+
+    assert f"port {server.port} is taken" in said
+    assert "set PORT" in said
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", ""], ids=["said", "by-default-with-a-port"])
@@ -91,6 +116,7 @@ def test_a_second_server_on_the_same_file_is_refused_and_the_first_goes_on(
     said = refusal(server_with(STREAMING_VAR_DIR=first.var_dir))
 
     assert str(first.var_dir / "streaming.db") in said
+    assert "Traceback" not in said
     assert first.api.run("plain", {"words": ["a"]})["status"] == "completed"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 
 from streaming.errors import Fenced, InvalidSettings, NotFound, TooLarge
-from streaming.events import Draft
-from streaming.snapshot import Snapshots
 from streaming.storage.base import JobRow, Submission
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.connection import check_info
@@ -30,7 +27,8 @@ from tests.jobs import (
     submission,
     types,
 )
-from tests.redis_server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import RedisServer
 from tests.threads import TIMEOUT_S, Background, eventually, together
 
 MakeRedis = Callable[..., RedisStorage]
@@ -407,30 +405,6 @@ def test_a_self_signed_certificate_is_taken_when_that_is_said(encrypted: str) ->
     storage.close()
 
 
-def test_what_a_newer_program_writes_is_passed_on_and_kept(
-    two: Two, redis_server: RedisServer
-) -> None:
-    newer, older = two
-    job = new_job(newer)
-    future = Draft("log", {"message": "?"})
-    object.__setattr__(future, "type", "future.event")
-    newer.log.append(job, [started(1), future])
-    row_key = older._server.keys.row(job)
-    with redis_server.client() as client:
-        summary = json.loads(client.hget(row_key, "summary") or "")
-        client.hset(row_key, mapping={
-            "summary": json.dumps({**summary, "future": 1}), "future": "2", "rev": "3",
-        })  # fmt: skip
-
-    row = older.log.append(job, [delta(), completed()])
-
-    assert types(events_of(older, job))[2] == "future.event"
-    assert Snapshots(older.log, older.index).public(job)["status"] == "completed"
-    assert row.summary["future"] == 1
-    with redis_server.client() as client:
-        assert client.hget(row_key, "future") == b"2"
-
-
 def test_a_redis_that_is_not_there_is_named_at_the_start(make_redis: MakeRedis) -> None:
     storage = RedisStorage("redis://:secret@127.0.0.1:1/0", start_s=0)
 
@@ -481,5 +455,19 @@ def test_a_log_that_moves_while_it_is_compared_is_not_taken_for_torn(
     eventually(lambda: follower.tails.get(job).row.seq == 2)
     monkeypatch.setattr(rows, "get", then_another_comes)
     follower._bring(follower.tails.get(job), behind)
+
+    assert there.mender.torn() == {}
+
+
+def test_a_log_that_ends_while_it_is_compared_is_not_taken_for_torn(two: Two) -> None:
+    here, there = two
+    job = new_job(here)
+    there.log.page(job, 0, 9)
+    follower = there.log._follower
+    tail, behind = follower.tails.get(job), there.log._rows.get(job)
+
+    here.log.append(job, [completed()])
+    eventually(lambda: tail.row.closed)
+    follower._bring(tail, behind)
 
     assert there.mender.torn() == {}

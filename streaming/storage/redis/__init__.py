@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
 from streaming.concurrency import Latch, Thread, make_waker
 from streaming.errors import InvalidSettings, Unavailable
-from streaming.storage.base import Blobs, Storage
+from streaming.storage.base import SECRET_BYTES, Blobs, Storage
 from streaming.storage.folder import FolderBlobs
 from streaming.storage.redis.blobs import RedisBlobs
 from streaming.storage.redis.connection import Server, explain
@@ -147,6 +148,12 @@ class RedisStorage(Storage):
         self._writer.stop()
         self._follower.stop()
         self._link.stop()
+
+    def secret(self) -> bytes:
+        name = self._server.keys.secret
+        offer = b64encode(os.urandom(SECRET_BYTES)).decode()
+        _, kept = self._link.call(("SET", name, offer, "NX"), ("GET", name))
+        return b64decode(kept)
 
     def appended(self) -> int:
         return self._writer.appended

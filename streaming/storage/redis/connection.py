@@ -150,7 +150,7 @@ def unavailable(error: BaseException) -> Unavailable:
 
 
 def explain(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def disconnect(client: redis.Redis) -> None:

@@ -144,14 +144,10 @@ class Follower:
         if stored is None or stored.row.expired:
             self.tails.drop(tail.row.id)
             return
-        row, seen = stored.row, tail.row.seq
-        if tail.row.closed:
-            if row.seq != seen or not row.closed:  # nothing follows a true end
-                self._tear(tail, row)
-            return
-        if row.seq < seen:
+        row, known = stored.row, tail.row
+        if known.closed or row.seq < known.seq:
             fresh = self._rows.get(row.id)  # asked after the tail was looked at: it is as new
-            if fresh is not None and fresh.row.seq < seen:
+            if fresh is not None and _is_torn(known, fresh.row):
                 self._tear(tail, fresh.row)
             return
         if row.base > tail.row.seq:
@@ -337,6 +333,13 @@ class Follower:
 
 def _job_of(channel: str) -> str:
     return channel[channel.index("{") + 1 : channel.index("}")]
+
+
+def _is_torn(known: JobRow, now: JobRow) -> bool:
+    """Whether a log has lost events: it is shorter, or what was its end is no end any more."""
+    if known.closed:
+        return now.seq != known.seq or not now.closed
+    return now.seq < known.seq
 
 
 def _is_old(data: bytes, seq: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from streaming.errors import NotFound
-from streaming.events import TERMINAL
+from streaming.events import ENDED
 from streaming.storage.base import (
     JobIndex,
     JobRow,
@@ -200,7 +200,7 @@ class RedisIndex(JobIndex):
 
 def _narrowest(owner: str | None, statuses: Collection[str], task: str | None) -> str:
     """The index with the fewest jobs among which all that are wanted are."""
-    if statuses and not set(statuses) & set(TERMINAL.values()):
+    if statuses and not ENDED & set(statuses):
         return names.UNFINISHED
     if owner is None:
         return names.ALL

@@ -66,6 +66,11 @@ class Keys:
         return f"{self.prefix}:turn:{what}"
 
     @property
+    def secret(self) -> str:
+        """What signs tickets."""
+        return f"{self.prefix}:secret"
+
+    @property
     def leases(self) -> str:
         """What the jobs of each process hold and wait for."""
         return f"{self.prefix}:leases"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from streaming.events import Event, dumps
@@ -115,4 +115,4 @@ def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
         summary = advance(summary, event.type, envelope["data"], envelope["at"])
         if event.type == "artifact":
             size += int(envelope["data"]["size"])
-    return replace(row, summary=summary, seq=events[-1].seq, size=size)
+    return row._replace(summary=summary, seq=events[-1].seq, size=size)

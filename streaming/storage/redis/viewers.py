@@ -80,7 +80,8 @@ class RedisViewers(Viewers):
 
     def of(self, job: str) -> list[Viewer]:
         _, others = self._others(job)
-        return self.here(job) + [Viewer(*each) for told in others for each in told["viewers"]]
+        # A newer program may tell more of each.
+        return self.here(job) + [Viewer(*each[:4]) for told in others for each in told["viewers"]]
 
     def absent_s(self, job: str) -> float:
         if self._local.of(job):

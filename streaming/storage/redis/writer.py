@@ -254,6 +254,10 @@ class Writer:
                     return None
                 command.error = refusal
                 continue
+            except Exception as error:  # a row of a shape that nobody knows: others must go on
+                logger.exception("an append to job %s cannot be made", job)
+                command.error = error
+                continue
             command.row = row
             events += new
             records.update(command.append.records)

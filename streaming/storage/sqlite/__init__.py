@@ -14,6 +14,7 @@ from streaming.storage.sqlite.index import SqliteIndex
 from streaming.storage.sqlite.lock import FileLock
 from streaming.storage.sqlite.log import SqliteLog
 from streaming.storage.sqlite.schema import prepare
+from streaming.storage.sqlite.secret import read_or_make
 from streaming.storage.viewers import LocalViewers
 
 
@@ -60,6 +61,9 @@ class SqliteStorage(Storage):
 
     def size(self) -> int:
         return int(self._database.size)
+
+    def secret(self) -> bytes:
+        return read_or_make(self._path.with_name(self._path.name + ".secret"))
 
     def appended(self) -> int:
         return self._database.tails.published

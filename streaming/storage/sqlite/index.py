@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable
 
 from streaming.errors import NotFound
-from streaming.events import TERMINAL
+from streaming.events import ENDED
 from streaming.storage.base import (
     JobIndex,
     JobRow,
@@ -54,7 +54,7 @@ class SqliteIndex(JobIndex):
         if statuses:
             where.append(f"status IN ({', '.join('?' * len(statuses))})")
             values.extend(statuses)
-            if not set(statuses) & set(TERMINAL.values()):
+            if not ENDED & set(statuses):
                 where.append("expires_at IS NULL")  # what the index of unfinished jobs is for
         query = f"SELECT {ROW} FROM jobs WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         found = self._database.query(lambda c: c.execute(query, (*values, limit)).fetchall())

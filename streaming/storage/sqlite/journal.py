@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from streaming.events import Event
@@ -181,7 +180,7 @@ class Journal:
             return None
         missing = [event for _, event in loose]
         grown = sum(len(event.json) for event in missing if event.seq > row.seq)
-        row = replace(row, seq=missing[-1].seq, size=row.size + grown)
+        row = row._replace(seq=missing[-1].seq, size=row.size + grown)
         size = sum(len(event.json) for event in missing)
         self._loose[job] = Loose(number, loose[0][0], missing, size, row.size)
         return row, missing, grown

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain, takewhile
 
 from streaming.errors import Unavailable
@@ -103,7 +102,7 @@ class SqliteLog(EventLog):
             events = chain(_events(connection, number, row.base), transaction.events.get(job, ()))
             dropped = takewhile(lambda event: event.seq <= before, events)
             size = sum(len(event.json) for event in dropped)
-            trimmed = replace(row, base=before, size=row.size - size)
+            trimmed = row._replace(base=before, size=row.size - size)
             # A page that has more than these stays whole; `base` tells what counts.
             connection.execute("DELETE FROM pages WHERE job = ? AND last <= ?", (number, before))
             connection.execute(
@@ -115,6 +114,9 @@ class SqliteLog(EventLog):
         self._database.writer.call(run)
 
     def base(self, job: str) -> bytes | None:
+        tail = self._database.tails.find(job)
+        if tail is not None and not tail.row.base:  # each new job is asked for it: no look needed
+            return None
         found = self._database.query(
             lambda c: c.execute(
                 "SELECT state FROM bases WHERE job = (SELECT number FROM jobs WHERE id = ?)", (job,)

@@ -1,0 +1,30 @@
+"""The file beside the log that holds its secret."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from streaming.storage.base import SECRET_BYTES
+
+
+def read_or_make(path: Path) -> bytes:
+    """The bytes of the file; made, whole and for its owner alone, where it is missing."""
+    if not path.exists():
+        _make(path)
+    return path.read_bytes()
+
+
+def _make(path: Path) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # whoever was first has made it
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

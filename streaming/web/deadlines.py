@@ -1,0 +1,83 @@
+"""Deadlines: no client takes for ever to send what it has announced."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import socket
+import time
+from collections.abc import Iterator
+
+from streaming.concurrency import Thread, make_waker, native_lock
+
+#: Seconds that the thread sleeps at the most.
+LOOK_S = 60.0
+
+
+class Deadline:
+    """One time limit on one connection."""
+
+    __slots__ = ("at", "over", "sock")
+
+    def __init__(self, sock: socket.socket, at: float) -> None:
+        self.at = at
+        #: None when the limit holds no longer.
+        self.sock: socket.socket | None = sock
+        #: Whether nothing more was read because of it.
+        self.over = False
+
+
+class Deadlines:
+    """Owns the thread that ends the reading of connections whose time is over.
+
+    Reading then finds the end of the input, under every worker class; an answer can be sent.
+    """
+
+    def __init__(self) -> None:
+        self._lock = native_lock()
+        self._numbers = itertools.count()
+        self._due: list[tuple[float, int, Deadline]] = []
+        self._waker = make_waker()
+        self._thread = Thread(self._work, name="deadlines")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def limit(self, sock: socket.socket | None, seconds: float) -> Iterator[Deadline | None]:
+        """Read from `sock` for so long at the most; None where there is no socket to tell."""
+        if sock is None:
+            yield None
+            return
+        deadline = Deadline(sock, time.monotonic() + seconds)
+        with self._lock:
+            heapq.heappush(self._due, (deadline.at, next(self._numbers), deadline))
+            is_next = self._due[0][2] is deadline
+        if is_next:
+            self._waker.wake()
+        try:
+            yield deadline
+        finally:
+            with self._lock:
+                deadline.sock = None
+
+    def _work(self) -> None:
+        self._waker = waker = make_waker()  # a waker belongs to the thread that waits
+        while True:
+            waker.wait(self._end_overdue())
+
+    def _end_overdue(self) -> float:
+        """Seconds until the next one is over."""
+        with self._lock:
+            while self._due:
+                at, _, deadline = self._due[0]
+                left = at - time.monotonic()
+                if deadline.sock is not None and left > 0:
+                    return min(left, LOOK_S)
+                heapq.heappop(self._due)
+                if deadline.sock is not None:
+                    deadline.over = True
+                    with contextlib.suppress(OSError):  # it has gone by itself
+                        deadline.sock.shutdown(socket.SHUT_RD)
+        return LOOK_S
