@@ -10,7 +10,7 @@ import { problemBox, showProblem } from "./problem.js";
 import { Prose } from "./prose.js";
 import { Question } from "./question.js";
 import { client, tasks } from "./session.js";
-import { Connection, TERMINAL, statusMark } from "./status.js";
+import { Connection, TERMINAL, statusMark, statusText } from "./status.js";
 import { fold } from "./streaming.js";
 import { Viewers } from "./viewers.js";
 
@@ -187,7 +187,7 @@ class ChatView {
     this.made.hidden = !job.artifacts.length;
     this.artifacts.draw(job.artifacts);
     if (job.error) showProblem(this.problem, job.error);
-    document.title = `${t("Conversation")} · ${t(job.status)}`;
+    document.title = `${t("Conversation")} · ${statusText(job.status)}`;
     if (waits) this.redraw();
   }
 

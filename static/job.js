@@ -12,7 +12,7 @@ import { problemBox, showProblem } from "./problem.js";
 import { Question } from "./question.js";
 import { client, taskTitle } from "./session.js";
 import { keepDraft } from "./start.js";
-import { Connection, TERMINAL, statusMark } from "./status.js";
+import { Connection, TERMINAL, statusMark, statusText } from "./status.js";
 import { Meter, Steps } from "./steps.js";
 import { fold } from "./streaming.js";
 import { Texts } from "./texts.js";
@@ -101,7 +101,7 @@ export class JobView {
     this.again.hidden = !ended || this.input === undefined;
     this.drawFacts(job);
     if (job.error) showProblem(this.problem, job.error);
-    document.title = `${ended ? t(job.status) : `${Math.round(job.progress.percent)} %`} · ${this.title.textContent}`;
+    document.title = `${ended ? statusText(job.status) : `${Math.round(job.progress.percent)} %`} · ${this.title.textContent}`;
     parts.meter.draw(job.progress, ended);
     parts.steps.draw(job.steps);
     parts.question.draw(job.input_request);

@@ -4,7 +4,7 @@ import { el, freshId, say } from "./dom.js";
 import { moment, t } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, taskTitle, tasks } from "./session.js";
-import { ACTIVE, TERMINAL, statusMark } from "./status.js";
+import { ACTIVE, TERMINAL, statusMark, statusText } from "./status.js";
 import { fold } from "./streaming.js";
 
 /** Milliseconds between two looks for jobs that others have started. */
@@ -23,7 +23,7 @@ export class JobList {
     this.list = el("ul", { className: "jobs" });
     this.empty = el("p", { className: "empty", hidden: true }, t("No jobs yet. Start one: it appears here."));
     this.more = el("button", { type: "button", hidden: true, onclick: () => this.older() }, t("Older jobs"));
-    this.status = choice(t("Status"), ["", ...ACTIVE, ...TERMINAL], t, () => this.restart());
+    this.status = choice(t("Status"), ["", ...ACTIVE, ...TERMINAL], statusText, () => this.restart());
     this.task = choice(t("Task"), ["", ...tasks.map(({ name }) => name)], taskTitle, () => this.restart());
     const chosen = el("div", { className: "pair", hidden: !filters }, this.status.node, this.task.node);
     this.node = el("section", { className: "card stack", ariaLabel: title }, el("h2", {}, title), chosen, this.problem, this.empty, this.list, this.more);
@@ -92,7 +92,7 @@ export class JobList {
 
 function choice(title, values, titleOf, onchange) {
   const control = el("select", { id: freshId("filter"), onchange });
-  control.append(...values.map((each) => el("option", { value: each }, each ? titleOf(each.replaceAll("_", " ")) : t("all"))));
+  control.append(...values.map((each) => el("option", { value: each }, each ? titleOf(each) : t("all"))));
   const node = el("div", { className: "field" }, el("label", { htmlFor: control.id }, title), control);
   return { node, read: () => control.value || undefined };
 }
@@ -115,7 +115,7 @@ class JobRow {
     this.mark.tell(job.status);
     this.bar.hidden = ended || !job.progress.percent;
     this.bar.value = job.progress.percent ?? 0;
-    if (job.error) say(this.about, `${moment(job.created_at)} · ${job.error.title ?? job.error.code}`);
+    if (job.error) say(this.about, `${moment(job.created_at)} · ${t(job.error.title ?? job.error.code)}`);
     if (ended) this.close();
     else this.watch ??= this.follow(job);
   }

@@ -16,12 +16,15 @@ const REASONS = { paused: "paused: the server keeps the rest", full: "paused: th
 
 export const ACTIVE = ["queued", "running", "waiting_for_input", "cancelling"];
 
+/** A job's status as people say it. */
+export const statusText = (status) => t(status.replaceAll("_", " "));
+
 /** A job's status as a mark that `tell` changes. */
 export function statusMark(status) {
   const node = el("span", { className: "status" });
   node.tell = (now) => {
     node.dataset.status = now;
-    say(node, t(now.replaceAll("_", " ")));
+    say(node, statusText(now));
   };
   node.tell(status);
   return node;
