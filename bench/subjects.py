@@ -19,8 +19,8 @@ import requests
 
 from bench.load import Target, get, upgrade
 from tests.e2e.server import ROOT, Server
-from tests.ports import free_port
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 #: The processor of the server, and that of the load.
 SERVER_CPU, LOAD_CPU = 0, 1
