@@ -61,7 +61,6 @@ def test_a_new_job_is_queued_with_what_was_asked() -> None:
         ([cancel_requested(), cancelled()], "cancelled"),
         ([started(), delta(), step("a", "running"), progress(5)], "running"),
     ],
-    ids=str,
 )
 def test_the_status_follows_the_events(log: list[Draft], status: str) -> None:
     assert summary(*log)["status"] == status
