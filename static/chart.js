@@ -3,7 +3,7 @@
 /* global uPlot */
 
 import { el, perFrame } from "./dom.js";
-import { clock, number, t } from "./i18n.js";
+import { clock, number, size, t } from "./i18n.js";
 import { colour } from "./theme.js";
 
 /** Points that are kept; older ones move out to the left. */
@@ -61,12 +61,17 @@ export class Chart {
   /** The latest values in words, for all who do not see the lines. */
   tell() {
     const latest = [...this.lines].map(([label, values]) => [label, values.findLast((each) => each !== null)]);
-    const shown = latest.map(([label, value]) => `${label ? `${label} ` : ""}${number(value, 3)} ${this.unit}`.trim());
+    const shown = latest.map(([label, value]) => `${label} ${this.amount(value)}`.trim());
     this.now.textContent = latest.length === 1 ? shown[0] : "";
     this.plot.ariaLabel = `${nameOf(this.title)}: ${shown.join(", ")}`;
     if (latest.length > 1) {
       this.legend.replaceChildren(...shown.map((each, index) => el("span", { className: `s${index + 1}` }, each)));
     }
+  }
+
+  amount(value) {
+    if (/^B\b/.test(this.unit)) return `${size(value)}${this.unit.slice(1)}`;
+    return `${number(value, 3)} ${this.unit}`;
   }
 
   build() {

@@ -50,12 +50,12 @@ export class JobView {
       artifacts: card(t("Artifacts"), artifacts.node),
       activity: card(t("Thinking and tools"), activity.node),
       metrics: card(t("Metrics"), metrics.node),
-      alerts: card(t("Alerts"), alerts.node),
+      alerts: card(t("Alerts"), alerts.node, "card first"),
       output: card(t("Output"), this.result = el("details", {}, el("summary", {}, "JSON"), this.output = el("pre", { className: "one-event", tabIndex: 0 }))),
     };
     const { texts: text, artifacts: made, activity: doing, metrics: figures, alerts: warnings, output } = this.cards;
-    const progress = el("section", { className: "card", ariaLabel: t("Progress") }, el("h2", {}, t("Progress")), meter.node, steps.node);
-    const watching = el("section", { className: "card", ariaLabel: t("Viewers") }, el("h2", {}, t("Viewers")), viewers.node);
+    const progress = el("section", { className: "card first", ariaLabel: t("Progress") }, el("h2", {}, t("Progress")), meter.node, steps.node);
+    const watching = el("section", { className: "card last", ariaLabel: t("Viewers") }, el("h2", {}, t("Viewers")), viewers.node);
     const log = el("section", { className: "card", ariaLabel: t("Event log") }, el("h2", {}, t("Event log")), events.node);
     const main = el("div", { className: "stack" }, question.node, text, figures, doing, made, output);
     const side = el("div", { className: "stack" }, progress, warnings, watching);
@@ -167,6 +167,6 @@ export class JobView {
   }
 }
 
-function card(title, content) {
-  return el("section", { className: "card", ariaLabel: title, hidden: true }, el("h2", {}, title), content);
+function card(title, content, className = "card") {
+  return el("section", { className, ariaLabel: title, hidden: true }, el("h2", {}, title), content);
 }

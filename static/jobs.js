@@ -101,8 +101,9 @@ class JobRow {
   constructor(job, view) {
     this.mark = statusMark(job.status);
     this.bar = el("progress", { max: 100, ariaLabel: t("Progress") });
-    const link = el("a", { href: `${view}/${job.id}` }, taskTitle(job.task));
-    this.about = el("span", { className: "hint" }, moment(job.created_at));
+    const link = el("a", { href: `${job.task === "chat" ? "#/chat" : view}/${job.id}` }, taskTitle(job.task));
+    this.born = `${moment(job.created_at)} · …${job.id.slice(-6)}`;
+    this.about = el("span", { className: "hint" }, this.born);
     this.node = el("li", { data: { job: job.id } }, link, this.mark, this.about, this.bar);
     this.take(job);
   }
@@ -115,7 +116,7 @@ class JobRow {
     this.mark.tell(job.status);
     this.bar.hidden = ended || !job.progress.percent;
     this.bar.value = job.progress.percent ?? 0;
-    if (job.error) say(this.about, `${moment(job.created_at)} · ${t(job.error.title ?? job.error.code)}`);
+    if (job.error) say(this.about, `${this.born} · ${t(job.error.title ?? job.error.code)}`);
     if (ended) this.close();
     else this.watch ??= this.follow(job);
   }

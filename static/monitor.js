@@ -38,7 +38,7 @@ class Service {
     this.notes = el("ul", { className: "alerts", ariaLabel: t("Notes") });
     this.problem = problemBox();
     this.level = el("p", { className: "status", data: { status: "queued" } });
-    this.node = el("section", { className: "card stack", ariaLabel: t("Service") }, el("h2", {}, t("Service")), el("p", {}, this.level), this.facts, this.notes, this.problem);
+    this.node = el("section", { className: "card stack first", ariaLabel: t("Service") }, el("h2", {}, t("Service")), el("p", {}, this.level), this.facts, this.notes, this.problem);
     this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
     this.look();
   }
@@ -121,6 +121,7 @@ class Figures {
     this.empty.hidden = this.begin.hidden = true;
     for (const each of [this.stop, this.open, this.connection.node]) each.hidden = false;
     this.open.href = `#/jobs/${job.id}`;
+    for (const { name } of job.metrics) this.metrics.chartOf(name); // in their order
     const after = Math.max(0, job.seq - HISTORY);
     this.watches = [
       client.watch(job.id, { after, types: ["metric"], onEvent: (event) => this.take(event), onState: (state) => this.connection.tell(state) }),

@@ -33,7 +33,7 @@ const NOTE = "The tide tables of the harbour were checked twice.\nNothing was mi
 const sales = () => new File([SALES], "sales.csv", { type: "text/csv" });
 const note = () => new File([NOTE], "note.txt", { type: "text/plain" });
 
-/** Each names its task; those of tasks that a server does not have are left out. */
+/** Each names its task, and how often it is started if more than once; those of tasks that a server does not have are left out. */
 export const PRESETS = [
   {
     name: "report",
@@ -76,6 +76,14 @@ export const PRESETS = [
     about: "Hash, type and text figures of each, and a manifest.",
     task: "files",
     input: { files: [sales, note] },
+  },
+  {
+    name: "many",
+    title: "Twelve jobs at once",
+    about: "All of them watched over one connection.",
+    task: "generate",
+    input: { prompt: "Write about a day at sea.", max_tokens: 400, tokens_per_s: 20 },
+    times: 12,
   },
   {
     name: "failing",

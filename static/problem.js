@@ -23,7 +23,7 @@ export function showProblem(place, problem) {
   const text = lines.length ? "" : problem.detail ?? problem.message ?? String(problem);
   const remedy = REMEDIES[problem.status];
   place.replaceChildren(
-    el("p", {}, el("b", {}, t(problem.title ?? "It did not work")), text && ` ${text}`),
+    el("p", {}, el("b", {}, t(problem.title ?? "It did not work")), text && `: ${text}`),
     ...(lines.length ? [el("ul", {}, lines)] : []),
     ...(remedy ? [el("p", { className: "hint" }, t(remedy))] : []),
   );

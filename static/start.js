@@ -59,11 +59,13 @@ export class StartView {
     return el("section", { className: "card stack", ariaLabel: t("Start a job") }, el("h2", {}, t("Start a job")), head, this.place);
   }
 
-  async startPreset({ task, input }, button) {
+  async startPreset({ task, input, times = 1 }, button) {
     button.disabled = true;
     showProblem(this.problem, null);
     try {
-      await start({ task, input: await prepared(input, upload) });
+      const request = { task, input: await prepared(input, upload) };
+      if (times > 1) await startMany(request, times);
+      else await start(request);
     } catch (error) {
       showProblem(this.problem, error);
     } finally {
@@ -106,6 +108,13 @@ function inOrder(all) {
 async function start(request) {
   const job = await client.submit(request, { idempotencyKey: crypto.randomUUID?.() });
   location.hash = VIEWS[job.task] ? `${VIEWS[job.task]}/${job.id}` : `#/jobs/${job.id}`;
+}
+
+/** Start a job several times, and go to where all jobs are. */
+async function startMany(request, times) {
+  const texts = Array.from({ length: times }, (_, number) => ({ ...request, input: { ...request.input, seed: number } }));
+  await Promise.all(texts.map((each) => client.submit(each, { idempotencyKey: crypto.randomUUID?.() })));
+  location.hash = "#/monitor";
 }
 
 /** How a job runs, whatever its task. */

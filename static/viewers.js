@@ -6,13 +6,15 @@ import { client } from "./session.js";
 import { transportName } from "./status.js";
 
 const EVERY_MS = 2000;
+/** The first look is a little later: who looks shall be among the viewers. */
+const SOON_MS = 500;
 
 export class Viewers {
   constructor(job) {
     this.job = job;
     this.node = el("div");
     this.timer = setInterval(() => this.look(), EVERY_MS);
-    this.look();
+    this.first = setTimeout(() => this.look(), SOON_MS);
   }
 
   async look() {
@@ -34,5 +36,6 @@ export class Viewers {
 
   close() {
     clearInterval(this.timer);
+    clearTimeout(this.first);
   }
 }
