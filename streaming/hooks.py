@@ -20,7 +20,7 @@ from typing import Any
 
 from gunicorn.errors import AppImportError
 
-from streaming.concurrency import Thread, make_waker
+from streaming.concurrency import Thread, make_waker, patched
 from streaming.errors import InvalidSettings
 from streaming.extension import server_of
 from streaming.server import Server, warn_of_lone_process
@@ -76,6 +76,8 @@ def post_worker_init(worker: Any) -> None:
     server = server_of(worker.wsgi)
     born = _reloads[0]
     server.succeeded = lambda: _reloads[0] != born
+    if patched():  # gthread stops listening at once
+        server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
     warn_of_lone_process(server.settings)
     with _refused_plainly():
         if worker.cfg.workers > 1 and not server.settings.shared:

@@ -16,7 +16,6 @@ from streaming.concurrency import (
     adopt_event_loop,
     has_event_loop,
     make_waker,
-    patched,
     spawn_greenlet,
 )
 from streaming.config import Settings, durable_disk
@@ -51,10 +50,11 @@ logger = logging.getLogger(__name__)
 START_S = 30.0
 #: Of the time to leave: how much of it jobs may use to finish, and to be unwound.
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
-#: Seconds for which a worker that leaves may still be given requests.
-LISTENER_S = 1.2
-#: Seconds between looks whether storage has gone or come back.
-LOOK_S = 0.5
+#: Seconds for which a worker that leaves may still be given requests, at the most, and that the
+#: last of them has to be answered.
+LISTENER_S, LAST_REQUEST_S = 5.0, 0.2
+#: Seconds between looks whether storage has gone or come back, and whether requests still come.
+LOOK_S, LISTEN_LOOK_S = 0.5, 0.05
 
 
 class Server:
@@ -82,6 +82,8 @@ class Server:
         self._services: Services | None = None
         #: Whether another process is about to take over: jobs may be stored for it.
         self.succeeded: Callable[[], bool] = lambda: False
+        #: Whether this process still takes requests.
+        self.listening: Callable[[], bool] = lambda: False
 
     @property
     def started(self) -> bool:
@@ -155,9 +157,15 @@ class Server:
         self._ended.wait(self.settings.drain_s)
 
     def _outlast_listener(self, began: float) -> None:
-        """gunicorn's gevent worker accepts for up to a second after it is told to leave."""
-        if patched() and (self.succeeded() or self.settings.shared):
-            make_waker().wait(began + LISTENER_S - time.monotonic())
+        """gunicorn's gevent worker accepts for a second, or more, after it is told to leave."""
+        if not (self.succeeded() or self.settings.shared):
+            return
+        waker, listened = make_waker(), False
+        while self.listening() and time.monotonic() < began + LISTENER_S:
+            listened = True
+            waker.wait(LISTEN_LOOK_S)
+        if listened:
+            waker.wait(LAST_REQUEST_S)
 
     def _start_later(self) -> None:
         try:

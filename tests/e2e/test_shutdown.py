@@ -142,8 +142,8 @@ def test_a_reload_is_no_outage(new_server: NewServer) -> None:
         reading = pool.submit(read_on, api, job)
         eventually(lambda: viewers(api, job), "it is watched")
         server.reload()
-        api.reach(job, "waiting_for_input")
-        api.answer(job, {"ok": True})
+        eventually(lambda: asks_again(api, job), "the next attempt asks")
+        assert api.answer(job, {"ok": True}).status_code == 200
         events = reading.result()
 
     assert failures == []
@@ -151,6 +151,12 @@ def test_a_reload_is_no_outage(new_server: NewServer) -> None:
     assert len(server.workers()) == len(old)
     assert_ended(events)
     assert assert_whole(events) == api.snapshot(job)["seq"]
+
+
+def asks_again(api: Api, job: str) -> bool:
+    """Whether a later attempt asks: the question of the first stands until that one begins."""
+    shown = api.snapshot(job)
+    return shown["attempt"] == 2 and shown["status"] == "waiting_for_input"
 
 
 def read_on(api: Api, job: str) -> list[Envelope]:
