@@ -10,6 +10,7 @@ from flask import Flask
 from flask_cors import CORS
 from pydantic import BaseModel
 
+from streaming.api.browser import browser
 from streaming.api.files import files
 from streaming.api.jobs import jobs
 from streaming.api.ops import ops
@@ -99,7 +100,7 @@ class Streaming:
         self._servers.append(server)
         # What submit() refuses in a view of the app's own.
         app.register_error_handler(StreamingError, problem_response)
-        for blueprint in (jobs, files, tickets, transports, sse, longpoll, websocket):
+        for blueprint in (jobs, files, tickets, transports, sse, longpoll, websocket, browser):
             app.register_blueprint(blueprint, url_prefix=base_url)
         app.register_blueprint(ops, url_prefix=self._url_prefix or None)
 

@@ -223,7 +223,7 @@ def test_an_example_does_what_it_says(machine: Machine, example: Example) -> Non
 def test_every_block_is_an_example_or_no_console_at_all() -> None:
     languages = {block.language for page in PAGES for block in blocks(page)}
 
-    assert languages == {"sh", "text", "python", "diff", "js", "ini", "nginx", "mermaid"}
+    assert languages == {"sh", "text", "python", "diff", "js", "html", "ini", "nginx", "mermaid"}
 
 
 @pytest.mark.slow

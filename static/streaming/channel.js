@@ -15,8 +15,8 @@ export const SHARED_JOBS = 100;
 const OPEN_S = 10, FIRST_S = 5, QUIET_S = 20;
 /** Seconds that an event may be under way when a look has found it. */
 const UNDER_WAY_S = 2;
-/** Seconds before another try: the first after a connection that worked, and the longest. */
-const SOON_S = 0.25, LONGEST_S = 10;
+/** Seconds before another try, at the most: the first, doubled with each that fails, up to the longest. */
+const SOON_S = 0.1, LONGEST_S = 10;
 /** Connections in a row that gave nothing, where the server has something, until the next transport. */
 const FRUITLESS = 2;
 /** Milliseconds in which jobs that come and go are gathered into one new connection. */
@@ -171,6 +171,7 @@ export class Channel {
     this.#lastSign = Date.now();
     const target = {
       http: this.#http, shared: this.shared, types: this.types, positions: () => this.#positions(),
+      again: this.#failures > 0,
     };
     /** @param {(...given: any[]) => void} tell */
     const ours = (tell) => (/** @type {any[]} */ ...given) => {

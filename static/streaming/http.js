@@ -1,5 +1,4 @@
 // Requests, and what the server says when it refuses one.
-/** @import {StreamEvent} from "./types.js" */
 
 /** Seconds until a request that nobody answers has failed. */
 const TIMEOUT_S = 30;

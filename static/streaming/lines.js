@@ -10,6 +10,8 @@ import { Problem, problemOf, queryOf } from "./http.js";
 const POLLS = 4;
 /** Seconds that a poll waits; and where others wait for their turn. */
 const WAIT_S = 25, SHORT_WAIT_S = 2;
+/** Events in a page; and at first where a connection was lost before: a large page might never pass. */
+const PAGE = 500, SMALL_PAGE = 8;
 /** Milliseconds until the next poll when one came back early and empty, at least. */
 const PAUSE_MS = 1000;
 
@@ -23,6 +25,7 @@ const NORMAL = 1000, RESTART = 1012, TRY_LATER = 1013;
  * @property {boolean} shared
  * @property {string[]} types
  * @property {() => Map<string, number>} positions where its jobs are now
+ * @property {boolean} again whether the connection before it has given nothing
  */
 
 /**
@@ -165,16 +168,18 @@ function openPolls(target, sink) {
     if (polled.has(job)) return;
     polled.add(job);
     let wait = 0; // the first answer comes at once, and tells that the way is open
+    let limit = target.again ? SMALL_PAGE : PAGE;
     try {
       while (!signal.aborted && target.positions().has(job)) {
         await turns.take();
         const began = Date.now();
-        const page = await poll(job, wait).finally(() => turns.give());
+        const page = await poll(job, wait, limit).finally(() => turns.give());
         if (signal.aborted || !target.positions().has(job)) return;
         if (page.closed) return end({ why: "done" });
         const early = wait > 0 && page.events.length === 0 && Date.now() - began < PAUSE_MS;
         if (early) await pause(PAUSE_MS, signal);
         wait = turns.waited ? SHORT_WAIT_S : WAIT_S;
+        limit = Math.min(2 * limit, PAGE);
         await gate.passed();
       }
     } catch (error) {
@@ -184,9 +189,9 @@ function openPolls(target, sink) {
     }
   }
 
-  /** @param {string} job @param {number} wait */
-  async function poll(job, wait) {
-    const query = queryOf({ after: target.positions().get(job), wait, types: target.types.join() });
+  /** @param {string} job @param {number} wait @param {number} limit */
+  async function poll(job, wait, limit) {
+    const query = queryOf({ after: target.positions().get(job), wait, limit, types: target.types.join() });
     sink.requested(job);
     const page = await target.http.json("GET", `/jobs/${job}/poll?${query}`, { signal, timeoutS: wait + 10 });
     if (signal.aborted) return page;

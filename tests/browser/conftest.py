@@ -1,4 +1,8 @@
-"""A real browser for client and page: one a session, with a context for each test."""
+"""A real browser for the browser client and the page, with a context for each test.
+
+Browser and server live as long as the tests of this folder: Playwright's event loop would be in
+the way of others'.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.browser.proxy import Proxy
+from tests.browser.watching import Client
 from tests.e2e.clients import Api
 from tests.e2e.server import Server
 
@@ -32,7 +38,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = launch(playwright)
@@ -45,7 +51,7 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The settings as they come, but for heartbeats that follow faster upon each other."""
     folder = tmp_path_factory.mktemp("browser")
@@ -68,8 +74,31 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def tab(context: BrowserContext) -> Page:
-    """A tab, still empty. What its page throws fails the test."""
+    """A tab, still empty."""
     return context.new_page()
+
+
+@pytest.fixture
+def client(tab: Page, server: Server) -> Iterator[Client]:
+    """The client in a page of the server's."""
+    made = Client(tab, server.url)
+    yield made
+    assert made.thrown == []
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """A proxy in front of the server."""
+    with Proxy(server.port) as made:
+        yield made
+
+
+@pytest.fixture
+def far_client(tab: Page, proxy: Proxy) -> Iterator[Client]:
+    """The client in a page that reaches the server through the proxy."""
+    made = Client(tab, proxy.url)
+    yield made
+    assert made.thrown == []
 
 
 @pytest.fixture

@@ -135,11 +135,11 @@ def deaf(ctx: JobContext, input: Silence) -> None:
 
 @task("counting")
 def counting(ctx: JobContext, input: dict[str, Any]) -> None:
-    """Emit a numbered piece of text every hundredth of a second, until it is cancelled."""
+    """Emit a numbered piece of text every hundredth of a second, or so, until it is cancelled."""
     number = 0
     while True:
         ctx.text(f"{number} ")
-        ctx.sleep(0.01)
+        ctx.sleep(input.get("pause_s", 0.01))
         number += 1
 
 

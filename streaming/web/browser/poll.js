@@ -1,0 +1,1 @@
+../../../static/poll.js
