@@ -160,6 +160,7 @@ export const chinese = {
   "paused: the server keeps the rest": "已暂停：其余由服务器保管",
   "offline: goes on by itself": "离线：恢复后自动继续",
   "refused": "被拒绝",
+  "waits for the end": "等待结束",
   "connection lost": "连接已断开",
   "whole log read": "日志已全部读完",
 
@@ -180,8 +181,7 @@ export const chinese = {
   "The blocking request": "阻塞请求",
   "Plain request": "普通请求",
   "First sign of life": "首次响应",
-  "Delay per event, median": "事件延迟（中位数）",
-  "Delay per event, longest": "事件延迟（最长）",
+  "Delay, longest": "延迟（最长）",
   "Events": "事件",
   "Bytes": "字节",
   "Requests": "请求数",

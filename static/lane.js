@@ -18,8 +18,8 @@ const RESTS_MS = 1200;
 /** What each lane tells: its name, and how to say it. */
 const FACTS = {
   first: "First sign of life",
-  median: "Delay per event, median",
-  longest: "Delay per event, longest",
+  median: "Delay, median",
+  longest: "Delay, longest",
   events: "Events",
   bytes: "Bytes",
   requests: "Requests",

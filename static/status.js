@@ -48,7 +48,7 @@ export class Connection {
     const left = Math.max(0, (retryAt ?? 0) - Date.now()) / 1000;
     const over = transportName(transport);
     const texts = {
-      connecting: () => t("connecting ({transport})", { transport: over }),
+      connecting: () => (transport === "plain" ? t("waits for the end") : t("connecting ({transport})", { transport: over })),
       live: () => t("live ({transport})", { transport: over }),
       waiting: () => (retryAt ? t("reconnecting in {time}", { time: duration(left) }) : t(REASONS[reason] ?? "waiting")),
       offline: () => t("offline: goes on by itself"),
