@@ -210,6 +210,5 @@ class ChatView {
     this.redraw.cancel();
     this.connection.close();
     this.viewers.close();
-    this.artifacts.close();
   }
 }

@@ -114,37 +114,41 @@ function choice(name, schema, context) {
   return labelled(name, schema, context, control, () => values.find((each) => String(each) === control.value));
 }
 
-/** Files are sent when the form is: the value is the id of what was uploaded. */
+/** Files are sent when the form is: the value is the ids of what was uploaded, now or before. */
 function file(name, schema, context) {
   const several = schema.type === "array";
   const control = el("input", { type: "file", multiple: several });
   const bar = el("progress", { max: 1, value: 0, hidden: true, ariaLabel: t("Upload") });
   const sent = el("span", { className: "hint" });
-  let files = context.given ?? [];
-  const tell = () => {
-    const names = files.map((each) => `${each.name} (${size(each.size)})`);
-    sent.textContent = names.join(", ");
-  };
+  let ids = [context.given ?? []].flat();
+  sent.textContent = ids.join(", ");
   control.onchange = () => {
-    files = [...control.files];
-    tell();
+    ids = [];
+    sent.textContent = [...control.files].map((each) => `${each.name} (${size(each.size)})`).join(", ");
   };
-  tell();
   const field = labelled(name, schema, context, control, async () => {
-    if (!files.length) return context.required ? (several ? [] : "") : undefined;
-    bar.hidden = false;
-    const ids = [];
-    for (const each of files) {
-      // A client may tell bytes or a share: both are shown as a share.
-      ids.push(await context.upload(each, (share) => {
-        bar.value = share;
-      }));
-    }
-    bar.hidden = true;
-    return several ? ids : ids[0];
+    ids = ids.length ? ids : await sendAll(control.files, bar, context.upload);
+    if (several) return ids.length || context.required ? ids : undefined;
+    return ids[0] ?? (context.required ? "" : undefined);
   });
   control.after(bar, sent);
   return field;
+}
+
+/** Send files one after the other, each with a bar of its own progress; their ids. */
+async function sendAll(files, bar, upload) {
+  const ids = [];
+  bar.hidden = files.length === 0;
+  try {
+    for (const each of files) {
+      ids.push(await upload(each, (share) => {
+        bar.value = share;
+      }));
+    }
+  } finally {
+    bar.hidden = true;
+  }
+  return ids;
 }
 
 function list(name, schema, context) {

@@ -71,6 +71,7 @@ export class JobView {
     if (event.type === "alert") alerts.add(event);
     activity.add(event);
     this.announce(event);
+    this.entitle();
     this.redraw();
   }
 
@@ -90,6 +91,14 @@ export class JobView {
     }
   }
 
+  /** The tab tells how far the job is, also where it is not seen and nothing is drawn. */
+  entitle() {
+    const { status, progress, task } = this.job;
+    const state = TERMINAL.includes(status) ? statusText(status) : `${Math.round(progress.percent)} %`;
+    const title = `${state} · ${taskTitle(task)}`;
+    if (document.title !== title) document.title = title;
+  }
+
   draw() {
     const { job, parts, cards } = this;
     if (!job) return;
@@ -101,7 +110,6 @@ export class JobView {
     this.again.hidden = !ended || this.input === undefined;
     this.drawFacts(job);
     if (job.error) showProblem(this.problem, job.error);
-    document.title = `${ended ? statusText(job.status) : `${Math.round(job.progress.percent)} %`} · ${this.title.textContent}`;
     parts.meter.draw(job.progress, ended);
     parts.steps.draw(job.steps);
     parts.question.draw(job.input_request);
@@ -111,6 +119,7 @@ export class JobView {
     cards.artifacts.hidden = !job.artifacts.length;
     for (const name of ["activity", "metrics", "alerts"]) cards[name].hidden = parts[name].isEmpty;
     this.drawOutput(job);
+    if (ended) parts.viewers.close();
   }
 
   drawFacts(job) {

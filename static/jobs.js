@@ -9,6 +9,8 @@ import { fold } from "./streaming.js";
 
 /** Milliseconds between two looks for jobs that others have started. */
 const LOOK_MS = 4000;
+/** Rows that stay in the page, however long it is open. */
+const ROWS = 500;
 /** What moves a row; text would only cost. */
 const TYPES = ["job.started", "job.progress", "job.cancel_requested", "input.requested", "input.received"];
 
@@ -61,7 +63,15 @@ export class JobList {
       if (known) known.take(job);
       else this.add(job, (row) => this.list.prepend(row.node));
     }
+    while (this.list.childElementCount > ROWS) this.drop(this.list.lastElementChild.dataset.job);
     this.empty.hidden = this.rows.size > 0;
+  }
+
+  drop(id) {
+    const row = this.rows.get(id);
+    row.close();
+    row.node.remove();
+    this.rows.delete(id);
   }
 
   add(job, place) {

@@ -11,7 +11,7 @@ PATIENCE_MS = 60_000
 
 
 def go(page: Page, view: str) -> None:
-    """Another view, by its address."""
+    """Another view, by its address; also the one that is shown."""
     page.evaluate("view => { location.hash = view; }", f"#/{view}")
     expect(page.locator(f"body[data-shown='#/{view}']")).to_be_attached(timeout=PATIENCE_MS)
 

@@ -63,6 +63,20 @@ def test_a_file_is_uploaded_with_the_form(page: Page, api: Api) -> None:
     assert [each[:5] for each in asked] == ["file_", "file_"]
 
 
+def test_a_job_with_a_file_is_run_again_from_the_same_form(page: Page, api: Api) -> None:
+    page.click("[data-preset=analyze]")
+    first = job_of(page)
+    expect_status(page, "completed")
+
+    page.click("button:text('Run again')")
+    page.click("form.schema button.main")
+
+    page.wait_for_url(lambda url: "job_" in url and first not in url)
+    expect_status(page, "completed")
+    inputs = [api.log_of(job)[0]["data"]["input"] for job in (first, job_of(page))]
+    assert inputs[0] == inputs[1]
+
+
 def test_what_the_server_refuses_stands_at_its_field(page: Page) -> None:
     page.select_option("label:text('Task') + select", "generate")
     page.fill("[data-path=prompt]", "")
