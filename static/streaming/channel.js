@@ -8,8 +8,9 @@
 import { problemOf } from "./http.js";
 import { LINES } from "./lines.js";
 
-/** Jobs that one connection follows at the most. */
-export const SHARED_JOBS = 100;
+/** Jobs that one connection follows at the most; with a ticket, which names them once more, the address of
+ * more would be too long. */
+const SHARED_JOBS = 100, SHARED_JOBS_WITH_TICKET = 75;
 /** Seconds until a connection must be open; until it must have given something that is there; quiet
  * seconds after which that is looked at again. */
 const OPEN_S = 10, FIRST_S = 5, QUIET_S = 20;
@@ -67,7 +68,8 @@ export class Channel {
 
   /** Whether another job finds room here. @param {string} job */
   takes(job) {
-    return this.#watches.size < SHARED_JOBS && !this.#watches.has(job);
+    const most = this.#http.key ? SHARED_JOBS_WITH_TICKET : SHARED_JOBS;
+    return this.#watches.size < most && !this.#watches.has(job);
   }
 
   /** @param {Watch} watch */
@@ -223,7 +225,9 @@ export class Channel {
     if (event.type === "stream.closing") {
       this.#drop();
       this.#failures = 0;
-      return this.#wait({ s: event.data.retry_s, reason: "closing" });
+      // A ticket that is over is no reason to wait: the next connection has a new one.
+      const { reason, retry_s } = event.data;
+      return this.#wait({ s: reason === "ticket_expired" ? 0 : retry_s, reason: "closing" });
     }
     this.#fruitful = true;
     this.#failures = this.#fruitless = 0;

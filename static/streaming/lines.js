@@ -8,8 +8,8 @@ import { Problem, problemOf, queryOf } from "./http.js";
 
 /** Polls that are open at once: browsers allow six connections to a host, and others need some. */
 const POLLS = 4;
-/** Seconds that a poll waits; and where others wait for their turn. */
-const WAIT_S = 25, SHORT_WAIT_S = 2;
+/** Seconds that a poll waits; and in which each of many jobs has had its turn. */
+const WAIT_S = 25, ROUND_S = 5;
 /** Events in a page; and at first where a connection was lost before: a large page might never pass. */
 const PAGE = 500, SMALL_PAGE = 8;
 /** Milliseconds until the next poll when one came back early and empty, at least. */
@@ -149,7 +149,7 @@ function openWebSocket(target, sink) {
 
   return {
     close() { closed = true; socket?.close(); },
-    add: subscribe,
+    add: target.http.key ? undefined : subscribe, // a ticket is for the jobs that it names
     remove: (job) => send({ type: "unsubscribe", job }),
   };
 }
@@ -176,9 +176,9 @@ function openPolls(target, sink) {
         const page = await poll(job, wait, limit).finally(() => turns.give());
         if (signal.aborted || !target.positions().has(job)) return;
         if (page.closed) return end({ why: "done" });
-        const early = wait > 0 && page.events.length === 0 && Date.now() - began < PAUSE_MS;
+        const early = page.events.length === 0 && Date.now() - began < wait * 500;
         if (early) await pause(PAUSE_MS, signal);
-        wait = turns.waited ? SHORT_WAIT_S : WAIT_S;
+        wait = polled.size <= POLLS ? WAIT_S : (ROUND_S * POLLS) / polled.size;
         limit = Math.min(2 * limit, PAGE);
         await gate.passed();
       }
@@ -283,10 +283,6 @@ class Turns {
     this.free = free;
     /** @type {(() => void)[]} */
     this.waiting = [];
-  }
-
-  get waited() {
-    return this.waiting.length > 0;
   }
 
   /** @returns {Promise<void>} */

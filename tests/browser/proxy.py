@@ -42,8 +42,9 @@ class Proxy:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
-        #: The open connections, each with its request's target.
+        #: The open connections, each with its request's target; and those of them that are dead.
         self._open: dict[socket.socket, str] = {}
+        self._dead: set[socket.socket] = set()
         #: The targets of all requests so far.
         self.targets: list[str] = []
 
@@ -52,6 +53,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        _shut(self._listener)  # closing alone does not wake who accepts
         self._listener.close()
         self.cut("")
 
@@ -74,11 +76,21 @@ class Proxy:
 
     def cut(self, part: str) -> int:
         """Cut the open connections of requests that have it in them; how many."""
-        with self._lock:
-            found = [each for each, target in self._open.items() if part in target]
+        found = self._with(part)
         for each in found:
             _shut(each)
         return len(found)
+
+    def kill(self, part: str) -> int:
+        """Let nothing more through to these, without a word, as a router that forgot them."""
+        found = self._with(part)
+        with self._lock:
+            self._dead.update(found)
+        return len(found)
+
+    def _with(self, part: str) -> list[socket.socket]:
+        with self._lock:
+            return [each for each, target in self._open.items() if part in target]
 
     def _accept(self) -> None:
         while True:
@@ -102,6 +114,7 @@ class Proxy:
             finally:
                 with self._lock:
                     del self._open[client]
+                    self._dead.discard(client)
 
     def _matching(self, target: str) -> Rule | None:
         with self._lock:
@@ -133,6 +146,8 @@ class Proxy:
             if silent:
                 head, end, _ = data.partition(b"\r\n\r\n")
                 data = head + end if head.startswith(b"HTTP/") else b""
+            if client in self._dead:
+                continue
             client.sendall(data[:left])
             left -= len(data)
         if rule is not None and left <= 0:

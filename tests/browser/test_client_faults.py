@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Page
 
 from tests.browser.proxy import Proxy
 from tests.browser.watching import Client, covered
@@ -122,34 +122,3 @@ def test_a_server_that_is_killed_and_started_again_goes_on_to_the_same_text(
         assert seen["job"]["text"] == ended["output"]["text"]
         assert covered(seen["events"]) == list(range(1, ended["seq"] + 1))
         assert seen["stats"]["repeated"] == 0
-
-
-def test_a_device_without_network_waits_and_comes_back_at_once(
-    client: Client, context: BrowserContext, api: Api
-) -> None:
-    job = api.submit("asking")
-    watch = client.watch(job)
-    watch.until("seen.job?.status === 'waiting_for_input'")
-
-    context.set_offline(True)
-    watch.until("watch.state.name === 'offline'")
-    api.answer(job, {"ok": True})
-    api.finish(job)
-    context.set_offline(False)
-
-    seen = watch.finish(timeout_s=5)  # long before it would have tried by itself
-    assert seen["events"] == api.log_of(job)
-
-
-def test_a_watch_can_play_offline(client: Client, api: Api) -> None:
-    job = api.submit("asking")
-    watch = client.watch(job)
-    watch.until("seen.job?.status === 'waiting_for_input'")
-
-    watch.do("offline(true)")
-    assert watch.show()["state"]["name"] == "offline"
-    eventually(lambda: api.get(f"/v1/jobs/{job}/viewers").json()["count"] == 0, "nobody watches")
-    api.answer(job, {"ok": True})
-    watch.do("offline(false)")
-
-    assert watch.finish()["events"] == api.log_of(job)
