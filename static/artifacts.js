@@ -36,7 +36,12 @@ export class Artifacts {
     button.onclick = () => this.saveOne(entry, button);
     const place = el("div");
     this.show(entry, place).catch((error) => place.replaceChildren(problemBox(error)));
-    return el("figure", { className: "artifact" }, el("figcaption", {}, el("b", {}, entry.name), about, button), place);
+    return el(
+      "figure",
+      { className: "artifact" },
+      el("figcaption", {}, el("b", {}, entry.name), about, button),
+      place,
+    );
   }
 
   async show(entry, place) {
@@ -44,7 +49,8 @@ export class Artifacts {
     if (entry.size > SHOWN_BYTES) return;
     if (type.startsWith("image/")) place.append(await image(entry));
     else if (type === "text/html") place.append(await frame(entry));
-    else if (type.startsWith("text/") || type === "application/json") place.append(shownText(type, await text(entry)));
+    else if (type.startsWith("text/") || type === "application/json")
+      place.append(shownText(type, await text(entry)));
   }
 
   async saveOne(entry, button) {
@@ -64,9 +70,11 @@ const addressOf = (entry) => client.artifactUrl(jobOf(entry), entry.name);
 const fetched = (entry) => client.artifact(jobOf(entry), entry.name);
 const text = async (entry) => (await fetched(entry)).text();
 
-const image = async (entry) => el("img", { src: await addressOf(entry), alt: t("{name}, drawn by the job", entry) });
+const image = async (entry) =>
+  el("img", { src: await addressOf(entry), alt: t("{name}, drawn by the job", entry) });
 
-const frame = async (entry) => el("iframe", { src: await addressOf(entry), title: entry.name, sandbox: "", loading: "lazy" });
+const frame = async (entry) =>
+  el("iframe", { src: await addressOf(entry), title: entry.name, sandbox: "", loading: "lazy" });
 
 function shownText(type, content) {
   if (type === "text/csv") return csvTable(content);

@@ -23,9 +23,17 @@ export class JobView {
     this.id = id;
     this.job = null;
     this.parts = {
-      question: new Question(id), texts: new Texts(), artifacts: new Artifacts(), activity: new Activity(),
-      metrics: new Metrics(), alerts: new Alerts(), steps: new Steps(), meter: new Meter(),
-      viewers: new Viewers(id), events: new Events(() => this.wholeLog()), connection: new Connection(),
+      question: new Question(id),
+      texts: new Texts(),
+      artifacts: new Artifacts(),
+      activity: new Activity(),
+      metrics: new Metrics(),
+      alerts: new Alerts(),
+      steps: new Steps(),
+      meter: new Meter(),
+      viewers: new Viewers(id),
+      events: new Events(() => this.wholeLog()),
+      connection: new Connection(),
     };
     this.node = this.build();
     this.redraw = perFrame(() => this.draw());
@@ -37,29 +45,94 @@ export class JobView {
   }
 
   build() {
-    const { question, texts, artifacts, activity, metrics, alerts, steps, meter, viewers, events, connection } = this.parts;
+    const {
+      question,
+      texts,
+      artifacts,
+      activity,
+      metrics,
+      alerts,
+      steps,
+      meter,
+      viewers,
+      events,
+      connection,
+    } = this.parts;
     this.title = el("h1", { tabIndex: -1 }, t("Job"));
     this.mark = statusMark("queued");
     this.facts = el("p", { className: "hint" }, el("code", {}, this.id));
     this.problem = problemBox();
-    this.cancel = el("button", { type: "button", className: "danger", onclick: () => this.askCancel() }, t("Cancel"));
-    this.again = el("button", { type: "button", hidden: true, onclick: () => this.runAgain() }, t("Run again"));
-    const head = el("header", { className: "bar" }, this.title, this.mark, connection.node, el("span", { className: "end bar" }, this.again, this.cancel));
+    this.cancel = el(
+      "button",
+      { type: "button", className: "danger", onclick: () => this.askCancel() },
+      t("Cancel"),
+    );
+    this.again = el(
+      "button",
+      { type: "button", hidden: true, onclick: () => this.runAgain() },
+      t("Run again"),
+    );
+    const head = el(
+      "header",
+      { className: "bar" },
+      this.title,
+      this.mark,
+      connection.node,
+      el("span", { className: "end bar" }, this.again, this.cancel),
+    );
     this.cards = {
       texts: card(t("Text"), texts.node),
       artifacts: card(t("Artifacts"), artifacts.node),
       activity: card(t("Thinking and tools"), activity.node),
       metrics: card(t("Metrics"), metrics.node),
       alerts: card(t("Alerts"), alerts.node, "card first"),
-      output: card(t("Output"), this.result = el("details", {}, el("summary", {}, "JSON"), this.output = el("pre", { className: "one-event", tabIndex: 0 }))),
+      output: card(
+        t("Output"),
+        (this.result = el(
+          "details",
+          {},
+          el("summary", {}, "JSON"),
+          (this.output = el("pre", { className: "one-event", tabIndex: 0 })),
+        )),
+      ),
     };
-    const { texts: text, artifacts: made, activity: doing, metrics: figures, alerts: warnings, output } = this.cards;
-    const progress = el("section", { className: "card first", ariaLabel: t("Progress") }, el("h2", {}, t("Progress")), meter.node, steps.node);
-    const watching = el("section", { className: "card last", ariaLabel: t("Viewers") }, el("h2", {}, t("Viewers")), viewers.node);
-    const log = el("section", { className: "card", ariaLabel: t("Event log") }, el("h2", {}, t("Event log")), events.node);
+    const {
+      texts: text,
+      artifacts: made,
+      activity: doing,
+      metrics: figures,
+      alerts: warnings,
+      output,
+    } = this.cards;
+    const progress = el(
+      "section",
+      { className: "card first", ariaLabel: t("Progress") },
+      el("h2", {}, t("Progress")),
+      meter.node,
+      steps.node,
+    );
+    const watching = el(
+      "section",
+      { className: "card last", ariaLabel: t("Viewers") },
+      el("h2", {}, t("Viewers")),
+      viewers.node,
+    );
+    const log = el(
+      "section",
+      { className: "card", ariaLabel: t("Event log") },
+      el("h2", {}, t("Event log")),
+      events.node,
+    );
     const main = el("div", { className: "stack" }, question.node, text, figures, doing, made, output);
     const side = el("div", { className: "stack" }, progress, warnings, watching);
-    return el("div", { className: "stack" }, el("div", {}, head, this.facts), this.problem, el("div", { className: "columns job" }, main, side), log);
+    return el(
+      "div",
+      { className: "stack" },
+      el("div", {}, head, this.facts),
+      this.problem,
+      el("div", { className: "columns job" }, main, side),
+      log,
+    );
   }
 
   take(event) {
@@ -129,7 +202,11 @@ export class JobView {
       job.queue_position && t("place {n} in the queue", { n: job.queue_position }),
       job.degraded && t("with less work, because the server was loaded"),
       this.watch.degraded.level > 0 && t("thinned out: {why}", { why: this.watch.degraded.why }),
-      job.started_at && job.finished_at && t("ran {time}", { time: duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000) }),
+      job.started_at &&
+        job.finished_at &&
+        t("ran {time}", {
+          time: duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000),
+        }),
     ];
     say(this.facts, facts.filter(Boolean).join(" · "));
   }

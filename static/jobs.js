@@ -28,7 +28,16 @@ export class JobList {
     this.status = choice(t("Status"), ["", ...ACTIVE, ...TERMINAL], statusText, () => this.restart());
     this.task = choice(t("Task"), ["", ...tasks.map(({ name }) => name)], taskTitle, () => this.restart());
     const chosen = el("div", { className: "pair", hidden: !filters }, this.status.node, this.task.node);
-    this.node = el("section", { className: "card stack", ariaLabel: title }, el("h2", {}, title), chosen, this.problem, this.empty, this.list, this.more);
+    this.node = el(
+      "section",
+      { className: "card stack", ariaLabel: title },
+      el("h2", {}, title),
+      chosen,
+      this.problem,
+      this.empty,
+      this.list,
+      this.more,
+    );
     this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
     this.look();
   }

@@ -33,14 +33,23 @@ class Lane {
   constructor(title) {
     this.began = performance.now();
     this.delays = [];
-    this.facts = Object.fromEntries(Object.keys(FACTS).map((name) => [name, el("dd", { data: { fact: name } }, "–")]));
+    this.facts = Object.fromEntries(
+      Object.keys(FACTS).map((name) => [name, el("dd", { data: { fact: name } }, "–")]),
+    );
     const rows = Object.entries(FACTS).flatMap(([name, text]) => [el("dt", {}, t(text)), this.facts[name]]);
     this.said = el("div", { className: "said", tabIndex: 0, role: "region", ariaLabel: t("Text") });
     this.connection = new Connection();
     this.controls = el("div", { className: "bar" });
     this.problem = problemBox();
-    this.node = el("section", { className: "card lane", ariaLabel: title, data: { lane: title } },
-      el("header", {}, el("h2", {}, title), this.connection.node), this.controls, el("dl", {}, rows), this.said, this.problem);
+    this.node = el(
+      "section",
+      { className: "card lane", ariaLabel: title, data: { lane: title } },
+      el("header", {}, el("h2", {}, title), this.connection.node),
+      this.controls,
+      el("dl", {}, rows),
+      this.said,
+      this.problem,
+    );
     this.redraw = perFrame(() => this.draw());
   }
 
@@ -81,8 +90,16 @@ export class StreamLane extends Lane {
     this.state = null;
     this.times = []; // when each event was
     this.transport = transport;
-    this.slow = el("button", { type: "button", className: "small", ariaPressed: "false", onclick: () => this.slowDown() }, t("Slow reader"));
-    this.cutter = el("button", { type: "button", className: "small", onclick: () => this.cut() }, t("Cut my connection"));
+    this.slow = el(
+      "button",
+      { type: "button", className: "small", ariaPressed: "false", onclick: () => this.slowDown() },
+      t("Slow reader"),
+    );
+    this.cutter = el(
+      "button",
+      { type: "button", className: "small", onclick: () => this.cut() },
+      t("Cut my connection"),
+    );
     this.controls.append(this.cutter, this.slow);
     this.watch = client.watch(job, {
       after: 0,
@@ -162,7 +179,11 @@ export class PlainLane extends Lane {
     super(title);
     this.ended = ended;
     this.abort = new AbortController();
-    this.cutter = el("button", { type: "button", className: "small", onclick: () => this.cut() }, t("Cut my connection"));
+    this.cutter = el(
+      "button",
+      { type: "button", className: "small", onclick: () => this.cut() },
+      t("Cut my connection"),
+    );
     this.controls.append(this.cutter);
     this.connection.tell({ name: "connecting", transport: "plain" });
     this.tell("requests", "1");

@@ -47,14 +47,22 @@ export const PRESETS = [
     title: "Write a text",
     about: "Token by token, as a model gives it.",
     task: "generate",
-    input: { prompt: "Write about the first year of a small observatory.", max_tokens: 300, tokens_per_s: 30 },
+    input: {
+      prompt: "Write about the first year of a small observatory.",
+      max_tokens: 300,
+      tokens_per_s: 30,
+    },
   },
   {
     name: "agent",
     title: "Ask the assistant",
     about: "It thinks, searches documents, calls tools, and cites its sources.",
     task: "agent",
-    input: { question: "What happens to a lease at a cancel, and what is the mean of revenue?", table: sales, tokens_per_s: 40 },
+    input: {
+      question: "What happens to a lease at a cancel, and what is the mean of revenue?",
+      table: sales,
+      tokens_per_s: 40,
+    },
   },
   {
     name: "analyze",

@@ -20,9 +20,11 @@ export function showProblem(place, problem) {
   if (place.said === JSON.stringify(problem)) return; // the same again need not be said again
   place.said = JSON.stringify(problem);
   if (problem === null) return place.replaceChildren();
-  const lines = (problem.errors ?? []).map(({ field, message }) => el("li", {}, field ? `${field}: ${message}` : message));
+  const lines = (problem.errors ?? []).map(({ field, message }) =>
+    el("li", {}, field ? `${field}: ${message}` : message),
+  );
   // The detail of several errors repeats them.
-  const text = lines.length ? "" : problem.detail ?? problem.message ?? String(problem);
+  const text = lines.length ? "" : (problem.detail ?? problem.message ?? String(problem));
   const remedy = REMEDIES[problem.status];
   place.replaceChildren(
     el("p", {}, el("b", {}, t(problem.title ?? "It did not work")), text && `: ${text}`),

@@ -27,10 +27,23 @@ export class Viewers {
   }
 
   draw({ viewers }) {
-    const rows = viewers.slice(0, 50).map(({ transport, lag }) =>
-      el("tr", {}, el("th", { scope: "row" }, transportName(transport)), el("td", { className: "number" }, String(lag))));
+    const rows = viewers
+      .slice(0, 50)
+      .map(({ transport, lag }) =>
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row" }, transportName(transport)),
+          el("td", { className: "number" }, String(lag)),
+        ),
+      );
     if (!rows.length) return this.node.replaceChildren(el("p", { className: "hint" }, t("Nobody watches.")));
-    const head = el("tr", {}, el("th", { scope: "col" }, t("Transport")), el("th", { scope: "col", className: "number" }, t("Events behind")));
+    const head = el(
+      "tr",
+      {},
+      el("th", { scope: "col" }, t("Transport")),
+      el("th", { scope: "col", className: "number" }, t("Events behind")),
+    );
     this.node.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, rows)));
   }
 
