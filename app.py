@@ -18,14 +18,14 @@ from streaming.web.blueprints import answer_with_problems
 #: In the order in which the page offers them, the simplest first.
 TASKS = [generate, report, agent, analyze, chat, files, monitor, train]
 
-#: What the page may load and run: its own files. Images and documents that jobs made may be `blob:`,
-#: fetched with a key. Markup is made by DOMPurify's policy alone (Trusted Types).
+#: What the page may load and run: its own files, and what jobs have made. Markup is made by
+#: DOMPurify's policy alone (Trusted Types).
 PAGE_POLICY = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' blob:",
+        "img-src 'self'",
         "connect-src 'self'",
         "frame-src 'self'",
         "base-uri 'none'",

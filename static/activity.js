@@ -10,7 +10,11 @@ const CALLS = 200;
 export class Activity {
   constructor() {
     this.thought = document.createTextNode("");
-    const box = el("div", { className: "thinking", dir: "auto", tabIndex: 0, role: "region", ariaLabel: t("Reasoning") }, this.thought);
+    const box = el(
+      "div",
+      { className: "thinking", dir: "auto", tabIndex: 0, role: "region", ariaLabel: t("Reasoning") },
+      this.thought,
+    );
     this.thinking = el("details", { open: true, hidden: true }, el("summary", {}, t("Reasoning")), box);
     this.calls = el("ol", { className: "calls", ariaLabel: t("Tool calls"), hidden: true });
     this.open = new Map();
@@ -40,7 +44,9 @@ export class Activity {
     const time = el("span", { className: "hint" }, ` ${t("running")}`);
     const result = el("pre");
     const summary = el("summary", {}, el("code", {}, `${name}(${shortly(given)})`), time);
-    this.calls.append(el("li", {}, el("details", {}, summary, el("pre", {}, JSON.stringify(given, null, 2)), result)));
+    this.calls.append(
+      el("li", {}, el("details", {}, summary, el("pre", {}, JSON.stringify(given, null, 2)), result)),
+    );
     this.open.set(id, { time, result });
     if (this.calls.childElementCount > CALLS) this.calls.firstChild.remove();
   }
@@ -57,6 +63,8 @@ export class Activity {
 const message = (error) => error.detail ?? error.message ?? JSON.stringify(error);
 
 function shortly(given) {
-  const text = Object.values(given ?? {}).map((each) => JSON.stringify(each)).join(", ");
+  const text = Object.values(given ?? {})
+    .map((each) => JSON.stringify(each))
+    .join(", ");
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }

@@ -5,7 +5,7 @@ import { el, save } from "./dom.js";
 import { size, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 import { Prose } from "./prose.js";
-import { client, hasKey, root } from "./session.js";
+import { client } from "./session.js";
 import { csvTable, jsonTable } from "./table.js";
 
 /** Bytes up to which something is shown and not only offered. */
@@ -16,7 +16,6 @@ export class Artifacts {
   constructor() {
     this.node = el("div");
     this.shown = new Map();
-    this.urls = [];
   }
 
   /** Made again, it is shown again. */
@@ -37,22 +36,21 @@ export class Artifacts {
     button.onclick = () => this.saveOne(entry, button);
     const place = el("div");
     this.show(entry, place).catch((error) => place.replaceChildren(problemBox(error)));
-    return el("figure", { className: "artifact" }, el("figcaption", {}, el("b", {}, entry.name), about, button), place);
+    return el(
+      "figure",
+      { className: "artifact" },
+      el("figcaption", {}, el("b", {}, entry.name), about, button),
+      place,
+    );
   }
 
   async show(entry, place) {
     const type = entry.media_type.split(";")[0].trim();
     if (entry.size > SHOWN_BYTES) return;
-    if (type.startsWith("image/")) place.append(await this.image(entry));
-    else if (type === "text/html" && !hasKey()) place.append(frame(entry));
-    else if (type.startsWith("text/") || type === "application/json") place.append(shownText(type, await text(entry)));
-  }
-
-  async image(entry) {
-    const made = el("img", { alt: t("{name}, drawn by the job", { name: entry.name }) });
-    if (hasKey()) this.urls.push(made.src = URL.createObjectURL(await fetched(entry)));
-    else made.src = root + entry.href;
-    return made;
+    if (type.startsWith("image/")) place.append(await image(entry));
+    else if (type === "text/html") place.append(await frame(entry));
+    else if (type.startsWith("text/") || type === "application/json")
+      place.append(shownText(type, await text(entry)));
   }
 
   async saveOne(entry, button) {
@@ -65,16 +63,18 @@ export class Artifacts {
       button.disabled = false;
     }
   }
-
-  close() {
-    for (const url of this.urls) URL.revokeObjectURL(url);
-  }
 }
 
-const fetched = ({ href, name }) => client.artifact(href.split("/").at(-3), name);
+const jobOf = ({ href }) => href.split("/").at(-3);
+const addressOf = (entry) => client.artifactUrl(jobOf(entry), entry.name);
+const fetched = (entry) => client.artifact(jobOf(entry), entry.name);
 const text = async (entry) => (await fetched(entry)).text();
 
-const frame = ({ name, href }) => el("iframe", { src: root + href, title: name, sandbox: "", loading: "lazy" });
+const image = async (entry) =>
+  el("img", { src: await addressOf(entry), alt: t("{name}, drawn by the job", entry) });
+
+const frame = async (entry) =>
+  el("iframe", { src: await addressOf(entry), title: entry.name, sandbox: "", loading: "lazy" });
 
 function shownText(type, content) {
   if (type === "text/csv") return csvTable(content);

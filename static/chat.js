@@ -10,7 +10,7 @@ import { problemBox, showProblem } from "./problem.js";
 import { Prose } from "./prose.js";
 import { Question } from "./question.js";
 import { client, tasks } from "./session.js";
-import { Connection, TERMINAL, statusMark } from "./status.js";
+import { Connection, TERMINAL, statusMark, statusText } from "./status.js";
 import { fold } from "./streaming.js";
 import { Viewers } from "./viewers.js";
 
@@ -20,9 +20,18 @@ const TASK = "chat";
 export const chatView = (id) => (id ? new ChatView(id) : new ChatStart());
 
 function nameField() {
-  const input = el("input", { id: freshId("name"), value: localStorage.getItem("name") ?? "", maxLength: 100, autocomplete: "nickname", placeholder: t("nobody in particular") });
+  const input = el("input", {
+    id: freshId("name"),
+    value: localStorage.getItem("name") ?? "",
+    maxLength: 100,
+    autocomplete: "nickname",
+    placeholder: t("nobody in particular"),
+  });
   input.onchange = () => localStorage.setItem("name", input.value.trim());
-  return { node: el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("Your name")), input), read: () => input.value.trim() };
+  return {
+    node: el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("Your name")), input),
+    read: () => input.value.trim(),
+  };
 }
 
 class ChatStart {
@@ -33,9 +42,28 @@ class ChatStart {
     this.message = el("textarea", { id: freshId("message"), rows: 3, maxLength: 20_000 });
     const known = tasks.some(({ name }) => name === TASK);
     this.button = el("button", { className: "main", disabled: !known }, t("Begin a conversation"));
-    const field = el("div", { className: "field" }, el("label", { htmlFor: this.message.id }, t("First message")), this.message,
-      el("p", { className: "hint" }, t("Ask for anything; begin with “publish:” and the model asks for your approval. Others join by this page's address.")));
-    const form = el("form", { className: "card schema" }, el("h1", {}, t("Chat")), this.name.node, field, this.problem, this.button);
+    const field = el(
+      "div",
+      { className: "field" },
+      el("label", { htmlFor: this.message.id }, t("First message")),
+      this.message,
+      el(
+        "p",
+        { className: "hint" },
+        t(
+          "Ask for anything; begin with “publish:” and the model asks for your approval. Others join by this page's address.",
+        ),
+      ),
+    );
+    const form = el(
+      "form",
+      { className: "card schema" },
+      el("h1", {}, t("Chat")),
+      this.name.node,
+      field,
+      this.problem,
+      this.button,
+    );
     form.onsubmit = (event) => {
       event.preventDefault();
       this.begin();
@@ -74,31 +102,95 @@ class ChatView {
     this.artifacts = new Artifacts();
     this.node = this.build();
     this.redraw = perFrame(() => this.draw());
-    this.watch = client.watch(id, { after: 0, onEvent: (event) => this.take(event), onState: (state) => this.connected(state) });
+    this.watch = client.watch(id, {
+      after: 0,
+      onEvent: (event) => this.take(event),
+      onState: (state) => this.connected(state),
+    });
   }
 
   build() {
     this.mark = statusMark("queued");
     this.problem = problemBox();
-    this.talk = el("div", { className: "talk", tabIndex: 0, role: "log", ariaLive: "off", ariaLabel: t("Conversation") });
-    this.made = el("section", { className: "card", ariaLabel: t("Artifacts"), hidden: true }, el("h2", {}, t("Artifacts")), this.artifacts.node);
+    this.talk = el("div", {
+      className: "talk",
+      tabIndex: 0,
+      role: "log",
+      ariaLive: "off",
+      ariaLabel: t("Conversation"),
+    });
+    this.made = el(
+      "section",
+      { className: "card", ariaLabel: t("Artifacts"), hidden: true },
+      el("h2", {}, t("Artifacts")),
+      this.artifacts.node,
+    );
     const log = el("a", { className: "link", href: `#/jobs/${this.id}` }, t("Its log"));
-    const head = el("header", { className: "bar" }, el("h1", {}, t("Conversation")), this.mark, this.connection.node, el("span", { className: "end" }, log));
-    const main = el("div", { className: "stack" }, el("section", { className: "card", ariaLabel: t("Conversation") }, head, this.talk, this.question.node, this.buildCompose()), this.problem, this.made);
-    const side = el("div", { className: "stack" }, el("section", { className: "card", ariaLabel: t("Viewers") }, el("h2", {}, t("Viewers")), this.viewers.node,
-      el("p", { className: "hint" }, t("Send others this page's address: they see the same, and may speak."))));
+    const head = el(
+      "header",
+      { className: "bar" },
+      el("h1", {}, t("Conversation")),
+      this.mark,
+      this.connection.node,
+      el("span", { className: "end" }, log),
+    );
+    const main = el(
+      "div",
+      { className: "stack" },
+      el(
+        "section",
+        { className: "card", ariaLabel: t("Conversation") },
+        head,
+        this.talk,
+        this.question.node,
+        this.buildCompose(),
+      ),
+      this.problem,
+      this.made,
+    );
+    const side = el(
+      "div",
+      { className: "stack" },
+      el(
+        "section",
+        { className: "card", ariaLabel: t("Viewers") },
+        el("h2", {}, t("Viewers")),
+        this.viewers.node,
+        el(
+          "p",
+          { className: "hint" },
+          t("Send others this page's address: they see the same, and may speak."),
+        ),
+      ),
+    );
     return el("div", { className: "columns chat" }, main, side);
   }
 
   buildCompose() {
     this.name = nameField();
     this.message = el("textarea", { id: freshId("message"), rows: 2, maxLength: 20_000 });
-    const label = el("label", { htmlFor: this.message.id }, t("Message (Enter sends, Shift+Enter begins a line)"));
+    const label = el(
+      "label",
+      { htmlFor: this.message.id },
+      t("Message (Enter sends, Shift+Enter begins a line)"),
+    );
     this.sender = el("button", { className: "main" }, t("Send"));
-    this.stop = el("button", { type: "button", disabled: true, onclick: () => this.send({ stop: true }) }, t("Stop the answer"));
-    this.end = el("button", { type: "button", className: "danger", onclick: () => this.send({ end: true }) }, t("End the conversation"));
-    this.compose = el("form", { className: "compose" }, el("div", { className: "field" }, label, this.message),
-      el("div", { className: "line-form" }, this.name.node, this.sender, this.stop, this.end));
+    this.stop = el(
+      "button",
+      { type: "button", disabled: true, onclick: () => this.send({ stop: true }) },
+      t("Stop the answer"),
+    );
+    this.end = el(
+      "button",
+      { type: "button", className: "danger", onclick: () => this.send({ end: true }) },
+      t("End the conversation"),
+    );
+    this.compose = el(
+      "form",
+      { className: "compose" },
+      el("div", { className: "field" }, label, this.message),
+      el("div", { className: "line-form" }, this.name.node, this.sender, this.stop, this.end),
+    );
     this.compose.onsubmit = (event) => {
       event.preventDefault();
       this.speak();
@@ -113,7 +205,7 @@ class ChatView {
 
   async speak() {
     const message = this.message.value.trim();
-    if (message && await this.send({ message, by: this.name.read() })) this.message.value = "";
+    if (message && (await this.send({ message, by: this.name.read() }))) this.message.value = "";
     this.message.focus();
   }
 
@@ -149,7 +241,14 @@ class ChatView {
 
   said(text, by) {
     this.messages += 1;
-    this.put(el("div", { className: "said-by person" }, el("span", { className: "hint" }, by || t("somebody")), el("p", {}, text)));
+    this.put(
+      el(
+        "div",
+        { className: "said-by person" },
+        el("span", { className: "hint" }, by || t("somebody")),
+        el("p", {}, text),
+      ),
+    );
     announce(`${by || t("somebody")}: ${text}`);
   }
 
@@ -187,7 +286,7 @@ class ChatView {
     this.made.hidden = !job.artifacts.length;
     this.artifacts.draw(job.artifacts);
     if (job.error) showProblem(this.problem, job.error);
-    document.title = `${t("Conversation")} · ${t(job.status)}`;
+    document.title = `${t("Conversation")} · ${statusText(job.status)}`;
     if (waits) this.redraw();
   }
 
@@ -196,7 +295,14 @@ class ChatView {
     if (!this.answers.has(item)) {
       const prose = new Prose();
       this.answers.set(item, prose);
-      this.put(el("div", { className: "said-by model", data: { item } }, el("span", { className: "hint" }, t("model")), prose.node));
+      this.put(
+        el(
+          "div",
+          { className: "said-by model", data: { item } },
+          el("span", { className: "hint" }, t("model")),
+          prose.node,
+        ),
+      );
     }
     const prose = this.answers.get(item);
     if (prose.text === text && !prose.unsettled) return false;
@@ -210,6 +316,5 @@ class ChatView {
     this.redraw.cancel();
     this.connection.close();
     this.viewers.close();
-    this.artifacts.close();
   }
 }

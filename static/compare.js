@@ -18,8 +18,13 @@ const PLAIN = "Plain request";
 
 /** What the table of traits shows, of all that the server tells. */
 const TRAITS = {
-  timeliness: "Timeliness", complexity: "Complexity", resource_cost: "Cost", proxies: "Behind proxies",
-  weak_networks: "On weak networks", use_for: "Use it for", not_for: "Not for",
+  timeliness: "Timeliness",
+  complexity: "Complexity",
+  resource_cost: "Cost",
+  proxies: "Behind proxies",
+  weak_networks: "On weak networks",
+  use_for: "Use it for",
+  not_for: "Not for",
 };
 
 export class CompareView {
@@ -28,26 +33,65 @@ export class CompareView {
     this.tokens = el("input", { id: freshId("tokens"), type: "number", min: "1", max: "5000", value: "240" });
     this.speed = el("input", { id: freshId("speed"), type: "number", min: "1", max: "1000", value: "30" });
     this.button = el("button", { className: "main" }, t("Start the comparison"));
-    this.cut = el("button", { type: "button", disabled: true, onclick: () => this.cutAll() }, t("Cut all connections"));
-    this.offline = el("button", { type: "button", disabled: true, ariaPressed: "false", onclick: () => this.goOffline() }, t("Offline"));
+    this.cut = el(
+      "button",
+      { type: "button", disabled: true, onclick: () => this.cutAll() },
+      t("Cut all connections"),
+    );
+    this.offline = el(
+      "button",
+      { type: "button", disabled: true, ariaPressed: "false", onclick: () => this.goOffline() },
+      t("Offline"),
+    );
     this.problem = problemBox();
     this.result = el("p", { className: "result", role: "status" });
-    this.place = el("div", { className: "lanes" }, el("p", { className: "empty" }, t("Start it, then cut connections, slow a reader down, go offline and back: every stream goes on where it was.")));
+    this.place = el(
+      "div",
+      { className: "lanes" },
+      el(
+        "p",
+        { className: "empty" },
+        t(
+          "Start it, then cut connections, slow a reader down, go offline and back: every stream goes on where it was.",
+        ),
+      ),
+    );
     this.tables = el("div", { className: "stack" });
     this.node = el("div", { className: "stack" }, this.drawHead(), this.place, this.tables);
     this.decide();
   }
 
   drawHead() {
-    const field = (label, control) => el("div", { className: "field" }, el("label", { htmlFor: control.id }, t(label)), control);
-    const form = el("form", { className: "line-form" }, field("Tokens", this.tokens), field("Tokens per second", this.speed), this.button, this.cut, this.offline);
+    const field = (label, control) =>
+      el("div", { className: "field" }, el("label", { htmlFor: control.id }, t(label)), control);
+    const form = el(
+      "form",
+      { className: "line-form" },
+      field("Tokens", this.tokens),
+      field("Tokens per second", this.speed),
+      this.button,
+      this.cut,
+      this.offline,
+    );
     form.onsubmit = (event) => {
       event.preventDefault();
       this.start();
     };
-    return el("section", { className: "card stack", ariaLabel: t("Compare") }, el("h1", {}, t("One job, every transport")),
-      el("p", { className: "intro" }, t("The same job is watched over each transport at once, and asked for by a plain request that waits for its end. Delays are by this device's clock.")),
-      form, this.result, this.problem);
+    return el(
+      "section",
+      { className: "card stack", ariaLabel: t("Compare") },
+      el("h1", {}, t("One job, every transport")),
+      el(
+        "p",
+        { className: "intro" },
+        t(
+          "The same job is watched over each transport at once, and asked for by a plain request that waits for its end. Delays are by this device's clock.",
+        ),
+      ),
+      form,
+      this.result,
+      this.problem,
+    );
   }
 
   async start() {
@@ -55,7 +99,11 @@ export class CompareView {
     this.closeLanes();
     showProblem(this.problem, null);
     say(this.result, "");
-    const input = { prompt: PROMPT, max_tokens: Number(this.tokens.value), tokens_per_s: Number(this.speed.value) };
+    const input = {
+      prompt: PROMPT,
+      max_tokens: Number(this.tokens.value),
+      tokens_per_s: Number(this.speed.value),
+    };
     const request = { task: "generate", input };
     const idempotencyKey = `compare-${Date.now()}-${Math.random()}`;
     try {
@@ -70,7 +118,9 @@ export class CompareView {
 
   open(job, request, idempotencyKey) {
     const ended = () => this.compare();
-    this.streams = STREAMS.map(({ title, transport }) => new StreamLane({ title: t(title), transport, job: job.id, ended }));
+    this.streams = STREAMS.map(
+      ({ title, transport }) => new StreamLane({ title: t(title), transport, job: job.id, ended }),
+    );
     this.plain = new PlainLane({ title: t(PLAIN), request, idempotencyKey, ended });
     this.lanes = [...this.streams, this.plain];
     this.place.replaceChildren(...this.lanes.map((each) => each.node));
@@ -80,16 +130,17 @@ export class CompareView {
 
   /** All streams have ended: are their texts the same? */
   compare() {
-    const [first] = this.streams;
-    if (first.watch.ended && first.times === undefined) first.times = first.delays.length;
     if (!this.streams.every((each) => each.watch?.ended)) return;
     for (const each of [this.cut, this.offline]) each.disabled = true;
     const texts = this.streams.map((each) => each.state.text);
     const same = texts.every((each) => each === texts[0]);
     const characters = number(texts[0].length);
-    say(this.result, same ? t("All streams gave the same text: {n} characters.", { n: characters }) : t("The texts differ."));
+    say(
+      this.result,
+      same ? t("All streams gave the same text: {n} characters.", { n: characters }) : t("The texts differ."),
+    );
     this.result.className = same ? "result good" : "result bad";
-    this.plain.takeTimes(first.at);
+    this.plain.takeTimes(this.streams[0].times);
   }
 
   cutAll() {
@@ -109,13 +160,32 @@ export class CompareView {
       const titles = new Map(transports.map(({ name, title }) => [name, t(title)]));
       const advice = needs.map(({ need, pick, why }) => [t(need), titles.get(pick) ?? pick, t(why)]);
       const measured = transports.map(({ title, measured: m }) => [
-        t(title), `${number(m.first_feedback_s, 3)} s`, `${number(m.delay_p50_ms, 1)} ms`, number(m.bytes_per_1000_events, 0),
-        number(m.requests_per_1000_events, 0), `${number(m.cpu_ms_per_1000_events, 0)} ms`,
+        t(title),
+        `${number(m.first_feedback_s, 3)} s`,
+        `${number(m.delay_p50_ms, 1)} ms`,
+        number(m.bytes_per_1000_events, 0),
+        number(m.requests_per_1000_events, 0),
+        `${number(m.cpu_ms_per_1000_events, 0)} ms`,
       ]);
-      const traits = Object.entries(TRAITS).map(([name, title]) => [t(title), ...transports.map((each) => t(each[name]))]);
+      const traits = Object.entries(TRAITS).map(([name, title]) => [
+        t(title),
+        ...transports.map((each) => t(each[name])),
+      ]);
       this.tables.replaceChildren(
         table(t("Which one for what"), [t("Need"), t("Pick"), t("Why")], advice),
-        table(t("Measured on this service, per 1000 events"), [t("Transport"), t("First sign of life"), t("Delay, median"), t("Bytes"), t("Requests"), t("Server CPU")], measured, true),
+        table(
+          t("Measured on this service, per 1000 events"),
+          [
+            t("Transport"),
+            t("First sign of life"),
+            t("Delay, median"),
+            t("Bytes"),
+            t("Requests"),
+            t("Server CPU"),
+          ],
+          measured,
+          true,
+        ),
         table(t("In words"), ["", ...titles.values()], traits),
       );
     } catch (error) {
@@ -135,8 +205,24 @@ export class CompareView {
 
 function table(title, head, rows, numeric = false) {
   const kind = (column) => (numeric && column > 0 ? "number" : "");
-  const top = el("tr", {}, head.map((each, column) => (each ? el("th", { scope: "col", className: kind(column) }, each) : el("td"))));
-  const lines = rows.map(([first, ...rest]) => el("tr", {}, el("th", { scope: "row" }, first), rest.map((each, column) => el("td", { className: kind(column + 1) }, each))));
+  const top = el(
+    "tr",
+    {},
+    head.map((each, column) => (each ? el("th", { scope: "col", className: kind(column) }, each) : el("td"))),
+  );
+  const lines = rows.map(([first, ...rest]) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, first),
+      rest.map((each, column) => el("td", { className: kind(column + 1) }, each)),
+    ),
+  );
   const made = el("table", {}, el("thead", {}, top), el("tbody", {}, lines));
-  return el("section", { className: "card", ariaLabel: title }, el("h2", {}, title), el("div", { className: "scroll tall", tabIndex: 0, role: "region", ariaLabel: title }, made));
+  return el(
+    "section",
+    { className: "card", ariaLabel: title },
+    el("h2", {}, title),
+    el("div", { className: "scroll tall", tabIndex: 0, role: "region", ariaLabel: title }, made),
+  );
 }

@@ -19,14 +19,28 @@ export class Events {
     this.shown = []; // those that pass the filter
     this.dropped = 0;
     this.follows = true;
-    this.filter = el("input", { type: "search", placeholder: t("Filter: type or text"), ariaLabel: t("Filter the events") });
+    this.filter = el("input", {
+      type: "search",
+      placeholder: t("Filter: type or text"),
+      ariaLabel: t("Filter the events"),
+    });
     this.count = el("span", { className: "hint number" });
     this.list = el("ol");
     this.room = el("div", { className: "room" }, this.list);
-    this.window = el("div", { className: "window", tabIndex: 0, role: "region", ariaLabel: t("Raw events") }, this.room);
+    this.window = el(
+      "div",
+      { className: "window", tabIndex: 0, role: "region", ariaLabel: t("Raw events") },
+      this.room,
+    );
     this.one = el("pre", { className: "one-event", tabIndex: 0, hidden: true });
     this.export = el("button", { type: "button" }, t("Save as NDJSON"));
-    const bar = el("div", { className: "bar" }, this.filter, this.count, el("span", { className: "end" }, this.export));
+    const bar = el(
+      "div",
+      { className: "bar" },
+      this.filter,
+      this.count,
+      el("span", { className: "end" }, this.export),
+    );
     this.node = el("div", { className: "events" }, bar, this.window, this.one);
     this.redraw = perFrame(() => this.draw());
     this.filter.oninput = () => this.sift();
@@ -51,7 +65,11 @@ export class Events {
 
   passes(event) {
     const wanted = this.filter.value.trim().toLowerCase();
-    return wanted === "" || event.type.includes(wanted) || JSON.stringify(event.data).toLowerCase().includes(wanted);
+    return (
+      wanted === "" ||
+      event.type.includes(wanted) ||
+      JSON.stringify(event.data).toLowerCase().includes(wanted)
+    );
   }
 
   sift() {
@@ -66,9 +84,10 @@ export class Events {
   }
 
   draw() {
-    this.count.textContent = this.shown.length === this.kept.length
-      ? t("{n} events", { n: this.kept.length + this.dropped })
-      : t("{n} of {all} events", { n: this.shown.length, all: this.kept.length });
+    this.count.textContent =
+      this.shown.length === this.kept.length
+        ? t("{n} events", { n: this.kept.length + this.dropped })
+        : t("{n} of {all} events", { n: this.shown.length, all: this.kept.length });
     if (!this.window.clientHeight) return;
     this.room.style.height = `${this.shown.length * ROW}px`;
     if (this.follows) this.window.scrollTop = this.window.scrollHeight;
@@ -89,7 +108,11 @@ export class Events {
     this.export.disabled = true;
     try {
       const events = this.dropped || this.kept[0]?.seq !== 1 ? await this.all() : this.kept;
-      save(events.map((each) => `${JSON.stringify(each)}\n`).join(""), "events.ndjson", "application/x-ndjson");
+      save(
+        events.map((each) => `${JSON.stringify(each)}\n`).join(""),
+        "events.ndjson",
+        "application/x-ndjson",
+      );
     } finally {
       this.export.disabled = false;
     }

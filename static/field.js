@@ -10,7 +10,10 @@ const LONG_TEXT = 300;
 /** A schema with its reference resolved and a "or null" taken off; `optional` says that it was. */
 export function plain(schema, root) {
   if (schema.$ref) {
-    const found = schema.$ref.split("/").slice(1).reduce((place, part) => place[part], root);
+    const found = schema.$ref
+      .split("/")
+      .slice(1)
+      .reduce((place, part) => place[part], root);
     return plain({ ...found, ...schema, $ref: undefined }, root);
   }
   const ways = schema.anyOf ?? schema.oneOf;
@@ -108,43 +111,54 @@ function tick(name, schema, context) {
 function choice(name, schema, context) {
   const values = schema.enum ?? [schema.const];
   const chosen = context.given ?? schema.default ?? (context.required ? values[0] : undefined);
-  const options = values.map((each) => el("option", { value: String(each), selected: each === chosen }, t(String(each))));
-  if (!context.required && schema.default === undefined) options.unshift(el("option", { value: "", selected: chosen === undefined }, t("none")));
+  const options = values.map((each) =>
+    el("option", { value: String(each), selected: each === chosen }, t(String(each))),
+  );
+  if (!context.required && schema.default === undefined)
+    options.unshift(el("option", { value: "", selected: chosen === undefined }, t("none")));
   const control = el("select", {}, options);
-  return labelled(name, schema, context, control, () => values.find((each) => String(each) === control.value));
+  return labelled(name, schema, context, control, () =>
+    values.find((each) => String(each) === control.value),
+  );
 }
 
-/** Files are sent when the form is: the value is the id of what was uploaded. */
+/** Files are sent when the form is: the value is the ids of what was uploaded, now or before. */
 function file(name, schema, context) {
   const several = schema.type === "array";
   const control = el("input", { type: "file", multiple: several });
   const bar = el("progress", { max: 1, value: 0, hidden: true, ariaLabel: t("Upload") });
   const sent = el("span", { className: "hint" });
-  let files = context.given ?? [];
-  const tell = () => {
-    const names = files.map((each) => `${each.name} (${size(each.size)})`);
-    sent.textContent = names.join(", ");
-  };
+  let ids = [context.given ?? []].flat();
+  sent.textContent = ids.join(", ");
   control.onchange = () => {
-    files = [...control.files];
-    tell();
+    ids = [];
+    sent.textContent = [...control.files].map((each) => `${each.name} (${size(each.size)})`).join(", ");
   };
-  tell();
   const field = labelled(name, schema, context, control, async () => {
-    if (!files.length) return context.required ? (several ? [] : "") : undefined;
-    bar.hidden = false;
-    const ids = [];
-    for (const each of files) {
-      // A client may tell bytes or a share: both are shown as a share.
-      ids.push(await context.upload(each, (share) => {
-        bar.value = share;
-      }));
-    }
-    bar.hidden = true;
-    return several ? ids : ids[0];
+    ids = ids.length ? ids : await sendAll(control.files, bar, context.upload);
+    if (several) return ids.length || context.required ? ids : undefined;
+    return ids[0] ?? (context.required ? "" : undefined);
   });
   control.after(bar, sent);
   return field;
+}
+
+/** Send files one after the other, each with a bar of its own progress; their ids. */
+async function sendAll(files, bar, upload) {
+  const ids = [];
+  bar.hidden = files.length === 0;
+  try {
+    for (const each of files) {
+      ids.push(
+        await upload(each, (share) => {
+          bar.value = share;
+        }),
+      );
+    }
+  } finally {
+    bar.hidden = true;
+  }
+  return ids;
 }
 
 function list(name, schema, context) {
@@ -152,7 +166,12 @@ function list(name, schema, context) {
   let fields = [];
   const add = (given) => {
     const path = `${context.path}.${fields.length}`;
-    const field = makeField(`${fields.length + 1}`, schema.items, { ...context, given, path, required: true });
+    const field = makeField(`${fields.length + 1}`, schema.items, {
+      ...context,
+      given,
+      path,
+      required: true,
+    });
     const drop = el("button", { type: "button", className: "quiet small" }, t("Remove"));
     const row = el("div", { className: "entry" }, field.node, drop);
     drop.onclick = () => {
@@ -173,7 +192,8 @@ function list(name, schema, context) {
   };
 }
 
-const folded = (title, ...children) => el("details", { className: "fold" }, el("summary", {}, title), ...children.filter(Boolean));
+const folded = (title, ...children) =>
+  el("details", { className: "fold" }, el("summary", {}, title), ...children.filter(Boolean));
 
 /** The members of an object: the required and short ones first, the rest behind "More". */
 export function group(name, schema, context) {
@@ -190,7 +210,9 @@ export function group(name, schema, context) {
     node,
     fields,
     read: async () => {
-      const pairs = await Promise.all(Object.entries(fields).map(async ([key, each]) => [key, await each.read()]));
+      const pairs = await Promise.all(
+        Object.entries(fields).map(async ([key, each]) => [key, await each.read()]),
+      );
       return Object.fromEntries(pairs.filter(([, value]) => value !== undefined));
     },
     at: ([first, ...rest]) => fields[first]?.at(rest),
@@ -201,7 +223,13 @@ export function group(name, schema, context) {
 function json(name, schema, context) {
   const value = context.given ?? schema.default;
   const shown = value === undefined || value === null ? "" : JSON.stringify(value, null, 2);
-  const control = el("textarea", { value: shown, className: "code", rows: 4, spellcheck: false, placeholder: "JSON" });
+  const control = el("textarea", {
+    value: shown,
+    className: "code",
+    rows: 4,
+    spellcheck: false,
+    placeholder: "JSON",
+  });
   return labelled(name, schema, context, control, () => {
     if (control.value.trim() === "") return context.required ? {} : undefined;
     try {

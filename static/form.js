@@ -13,10 +13,21 @@ export class SchemaForm {
    */
   constructor(schema, { prefix, given, label, upload, submit, extra = [] }) {
     this.prefix = prefix;
-    this.field = makeField("", { type: "object", ...schema }, { root: schema, path: "", required: true, given, upload });
+    this.field = makeField(
+      "",
+      { type: "object", ...schema },
+      { root: schema, path: "", required: true, given, upload },
+    );
     this.problem = el("div", { className: "problem", role: "alert", hidden: true });
     this.button = el("button", { className: "main" }, label ?? t("Send"));
-    this.node = el("form", { className: "schema", noValidate: true }, this.field.node, ...extra, this.problem, this.button);
+    this.node = el(
+      "form",
+      { className: "schema", noValidate: true },
+      this.field.node,
+      ...extra,
+      this.problem,
+      this.button,
+    );
     this.node.onsubmit = (event) => {
       event.preventDefault();
       this.run(submit);

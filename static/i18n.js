@@ -76,4 +76,8 @@ export const clock = (at) =>
 
 /** A day and a time. */
 export const moment = (at) =>
-  new Date(at).toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium", hourCycle: "h23" });
+  new Date(at).toLocaleString(document.documentElement.lang, {
+    dateStyle: "short",
+    timeStyle: "medium",
+    hourCycle: "h23",
+  });

@@ -12,7 +12,7 @@ import { problemBox, showProblem } from "./problem.js";
 import { Question } from "./question.js";
 import { client, taskTitle } from "./session.js";
 import { keepDraft } from "./start.js";
-import { Connection, TERMINAL, statusMark } from "./status.js";
+import { Connection, TERMINAL, statusMark, statusText } from "./status.js";
 import { Meter, Steps } from "./steps.js";
 import { fold } from "./streaming.js";
 import { Texts } from "./texts.js";
@@ -23,9 +23,17 @@ export class JobView {
     this.id = id;
     this.job = null;
     this.parts = {
-      question: new Question(id), texts: new Texts(), artifacts: new Artifacts(), activity: new Activity(),
-      metrics: new Metrics(), alerts: new Alerts(), steps: new Steps(), meter: new Meter(),
-      viewers: new Viewers(id), events: new Events(() => this.wholeLog()), connection: new Connection(),
+      question: new Question(id),
+      texts: new Texts(),
+      artifacts: new Artifacts(),
+      activity: new Activity(),
+      metrics: new Metrics(),
+      alerts: new Alerts(),
+      steps: new Steps(),
+      meter: new Meter(),
+      viewers: new Viewers(id),
+      events: new Events(() => this.wholeLog()),
+      connection: new Connection(),
     };
     this.node = this.build();
     this.redraw = perFrame(() => this.draw());
@@ -37,29 +45,94 @@ export class JobView {
   }
 
   build() {
-    const { question, texts, artifacts, activity, metrics, alerts, steps, meter, viewers, events, connection } = this.parts;
+    const {
+      question,
+      texts,
+      artifacts,
+      activity,
+      metrics,
+      alerts,
+      steps,
+      meter,
+      viewers,
+      events,
+      connection,
+    } = this.parts;
     this.title = el("h1", { tabIndex: -1 }, t("Job"));
     this.mark = statusMark("queued");
     this.facts = el("p", { className: "hint" }, el("code", {}, this.id));
     this.problem = problemBox();
-    this.cancel = el("button", { type: "button", className: "danger", onclick: () => this.askCancel() }, t("Cancel"));
-    this.again = el("button", { type: "button", hidden: true, onclick: () => this.runAgain() }, t("Run again"));
-    const head = el("header", { className: "bar" }, this.title, this.mark, connection.node, el("span", { className: "end bar" }, this.again, this.cancel));
+    this.cancel = el(
+      "button",
+      { type: "button", className: "danger", onclick: () => this.askCancel() },
+      t("Cancel"),
+    );
+    this.again = el(
+      "button",
+      { type: "button", hidden: true, onclick: () => this.runAgain() },
+      t("Run again"),
+    );
+    const head = el(
+      "header",
+      { className: "bar" },
+      this.title,
+      this.mark,
+      connection.node,
+      el("span", { className: "end bar" }, this.again, this.cancel),
+    );
     this.cards = {
       texts: card(t("Text"), texts.node),
       artifacts: card(t("Artifacts"), artifacts.node),
       activity: card(t("Thinking and tools"), activity.node),
       metrics: card(t("Metrics"), metrics.node),
-      alerts: card(t("Alerts"), alerts.node),
-      output: card(t("Output"), this.result = el("details", {}, el("summary", {}, "JSON"), this.output = el("pre", { className: "one-event", tabIndex: 0 }))),
+      alerts: card(t("Alerts"), alerts.node, "card first"),
+      output: card(
+        t("Output"),
+        (this.result = el(
+          "details",
+          {},
+          el("summary", {}, "JSON"),
+          (this.output = el("pre", { className: "one-event", tabIndex: 0 })),
+        )),
+      ),
     };
-    const { texts: text, artifacts: made, activity: doing, metrics: figures, alerts: warnings, output } = this.cards;
-    const progress = el("section", { className: "card", ariaLabel: t("Progress") }, el("h2", {}, t("Progress")), meter.node, steps.node);
-    const watching = el("section", { className: "card", ariaLabel: t("Viewers") }, el("h2", {}, t("Viewers")), viewers.node);
-    const log = el("section", { className: "card", ariaLabel: t("Event log") }, el("h2", {}, t("Event log")), events.node);
+    const {
+      texts: text,
+      artifacts: made,
+      activity: doing,
+      metrics: figures,
+      alerts: warnings,
+      output,
+    } = this.cards;
+    const progress = el(
+      "section",
+      { className: "card first", ariaLabel: t("Progress") },
+      el("h2", {}, t("Progress")),
+      meter.node,
+      steps.node,
+    );
+    const watching = el(
+      "section",
+      { className: "card last", ariaLabel: t("Viewers") },
+      el("h2", {}, t("Viewers")),
+      viewers.node,
+    );
+    const log = el(
+      "section",
+      { className: "card", ariaLabel: t("Event log") },
+      el("h2", {}, t("Event log")),
+      events.node,
+    );
     const main = el("div", { className: "stack" }, question.node, text, figures, doing, made, output);
     const side = el("div", { className: "stack" }, progress, warnings, watching);
-    return el("div", { className: "stack" }, el("div", {}, head, this.facts), this.problem, el("div", { className: "columns job" }, main, side), log);
+    return el(
+      "div",
+      { className: "stack" },
+      el("div", {}, head, this.facts),
+      this.problem,
+      el("div", { className: "columns job" }, main, side),
+      log,
+    );
   }
 
   take(event) {
@@ -71,6 +144,7 @@ export class JobView {
     if (event.type === "alert") alerts.add(event);
     activity.add(event);
     this.announce(event);
+    this.entitle();
     this.redraw();
   }
 
@@ -90,6 +164,14 @@ export class JobView {
     }
   }
 
+  /** The tab tells how far the job is, also where it is not seen and nothing is drawn. */
+  entitle() {
+    const { status, progress, task } = this.job;
+    const state = TERMINAL.includes(status) ? statusText(status) : `${Math.round(progress.percent)} %`;
+    const title = `${state} · ${taskTitle(task)}`;
+    if (document.title !== title) document.title = title;
+  }
+
   draw() {
     const { job, parts, cards } = this;
     if (!job) return;
@@ -101,7 +183,6 @@ export class JobView {
     this.again.hidden = !ended || this.input === undefined;
     this.drawFacts(job);
     if (job.error) showProblem(this.problem, job.error);
-    document.title = `${ended ? t(job.status) : `${Math.round(job.progress.percent)} %`} · ${this.title.textContent}`;
     parts.meter.draw(job.progress, ended);
     parts.steps.draw(job.steps);
     parts.question.draw(job.input_request);
@@ -111,6 +192,7 @@ export class JobView {
     cards.artifacts.hidden = !job.artifacts.length;
     for (const name of ["activity", "metrics", "alerts"]) cards[name].hidden = parts[name].isEmpty;
     this.drawOutput(job);
+    if (ended) parts.viewers.close();
   }
 
   drawFacts(job) {
@@ -120,7 +202,11 @@ export class JobView {
       job.queue_position && t("place {n} in the queue", { n: job.queue_position }),
       job.degraded && t("with less work, because the server was loaded"),
       this.watch.degraded.level > 0 && t("thinned out: {why}", { why: this.watch.degraded.why }),
-      job.started_at && job.finished_at && t("ran {time}", { time: duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000) }),
+      job.started_at &&
+        job.finished_at &&
+        t("ran {time}", {
+          time: duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000),
+        }),
     ];
     say(this.facts, facts.filter(Boolean).join(" · "));
   }
@@ -167,6 +253,6 @@ export class JobView {
   }
 }
 
-function card(title, content) {
-  return el("section", { className: "card", ariaLabel: title, hidden: true }, el("h2", {}, title), content);
+function card(title, content, className = "card") {
+  return el("section", { className, ariaLabel: title, hidden: true }, el("h2", {}, title), content);
 }

@@ -4,11 +4,13 @@ import { el, freshId, say } from "./dom.js";
 import { moment, t } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, taskTitle, tasks } from "./session.js";
-import { ACTIVE, TERMINAL, statusMark } from "./status.js";
+import { ACTIVE, TERMINAL, statusMark, statusText } from "./status.js";
 import { fold } from "./streaming.js";
 
 /** Milliseconds between two looks for jobs that others have started. */
 const LOOK_MS = 4000;
+/** Rows that stay in the page, however long it is open. */
+const ROWS = 500;
 /** What moves a row; text would only cost. */
 const TYPES = ["job.started", "job.progress", "job.cancel_requested", "input.requested", "input.received"];
 
@@ -23,10 +25,19 @@ export class JobList {
     this.list = el("ul", { className: "jobs" });
     this.empty = el("p", { className: "empty", hidden: true }, t("No jobs yet. Start one: it appears here."));
     this.more = el("button", { type: "button", hidden: true, onclick: () => this.older() }, t("Older jobs"));
-    this.status = choice(t("Status"), ["", ...ACTIVE, ...TERMINAL], t, () => this.restart());
+    this.status = choice(t("Status"), ["", ...ACTIVE, ...TERMINAL], statusText, () => this.restart());
     this.task = choice(t("Task"), ["", ...tasks.map(({ name }) => name)], taskTitle, () => this.restart());
     const chosen = el("div", { className: "pair", hidden: !filters }, this.status.node, this.task.node);
-    this.node = el("section", { className: "card stack", ariaLabel: title }, el("h2", {}, title), chosen, this.problem, this.empty, this.list, this.more);
+    this.node = el(
+      "section",
+      { className: "card stack", ariaLabel: title },
+      el("h2", {}, title),
+      chosen,
+      this.problem,
+      this.empty,
+      this.list,
+      this.more,
+    );
     this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
     this.look();
   }
@@ -61,7 +72,15 @@ export class JobList {
       if (known) known.take(job);
       else this.add(job, (row) => this.list.prepend(row.node));
     }
+    while (this.list.childElementCount > ROWS) this.drop(this.list.lastElementChild.dataset.job);
     this.empty.hidden = this.rows.size > 0;
+  }
+
+  drop(id) {
+    const row = this.rows.get(id);
+    row.close();
+    row.node.remove();
+    this.rows.delete(id);
   }
 
   add(job, place) {
@@ -101,8 +120,9 @@ class JobRow {
   constructor(job, view) {
     this.mark = statusMark(job.status);
     this.bar = el("progress", { max: 100, ariaLabel: t("Progress") });
-    const link = el("a", { href: `${view}/${job.id}` }, taskTitle(job.task));
-    this.about = el("span", { className: "hint" }, moment(job.created_at));
+    const link = el("a", { href: `${job.task === "chat" ? "#/chat" : view}/${job.id}` }, taskTitle(job.task));
+    this.born = `${moment(job.created_at)} · …${job.id.slice(-6)}`;
+    this.about = el("span", { className: "hint" }, this.born);
     this.node = el("li", { data: { job: job.id } }, link, this.mark, this.about, this.bar);
     this.take(job);
   }
@@ -115,7 +135,7 @@ class JobRow {
     this.mark.tell(job.status);
     this.bar.hidden = ended || !job.progress.percent;
     this.bar.value = job.progress.percent ?? 0;
-    if (job.error) say(this.about, `${moment(job.created_at)} · ${job.error.title ?? job.error.code}`);
+    if (job.error) say(this.about, `${this.born} · ${t(job.error.title ?? job.error.code)}`);
     if (ended) this.close();
     else this.watch ??= this.follow(job);
   }

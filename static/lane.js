@@ -18,8 +18,8 @@ const RESTS_MS = 1200;
 /** What each lane tells: its name, and how to say it. */
 const FACTS = {
   first: "First sign of life",
-  median: "Delay per event, median",
-  longest: "Delay per event, longest",
+  median: "Delay, median",
+  longest: "Delay, longest",
   events: "Events",
   bytes: "Bytes",
   requests: "Requests",
@@ -33,14 +33,23 @@ class Lane {
   constructor(title) {
     this.began = performance.now();
     this.delays = [];
-    this.facts = Object.fromEntries(Object.keys(FACTS).map((name) => [name, el("dd", {}, "–")]));
+    this.facts = Object.fromEntries(
+      Object.keys(FACTS).map((name) => [name, el("dd", { data: { fact: name } }, "–")]),
+    );
     const rows = Object.entries(FACTS).flatMap(([name, text]) => [el("dt", {}, t(text)), this.facts[name]]);
     this.said = el("div", { className: "said", tabIndex: 0, role: "region", ariaLabel: t("Text") });
     this.connection = new Connection();
     this.controls = el("div", { className: "bar" });
     this.problem = problemBox();
-    this.node = el("section", { className: "card lane", ariaLabel: title, data: { lane: title } },
-      el("header", {}, el("h2", {}, title), this.connection.node), this.controls, el("dl", {}, rows), this.said, this.problem);
+    this.node = el(
+      "section",
+      { className: "card lane", ariaLabel: title, data: { lane: title } },
+      el("header", {}, el("h2", {}, title), this.connection.node),
+      this.controls,
+      el("dl", {}, rows),
+      this.said,
+      this.problem,
+    );
     this.redraw = perFrame(() => this.draw());
   }
 
@@ -79,9 +88,18 @@ export class StreamLane extends Lane {
     this.ended = ended;
     this.id = job;
     this.state = null;
+    this.times = []; // when each event was
     this.transport = transport;
-    this.slow = el("button", { type: "button", className: "small", ariaPressed: "false", onclick: () => this.slowDown() }, t("Slow reader"));
-    this.cutter = el("button", { type: "button", className: "small", onclick: () => this.cut() }, t("Cut my connection"));
+    this.slow = el(
+      "button",
+      { type: "button", className: "small", ariaPressed: "false", onclick: () => this.slowDown() },
+      t("Slow reader"),
+    );
+    this.cutter = el(
+      "button",
+      { type: "button", className: "small", onclick: () => this.cut() },
+      t("Cut my connection"),
+    );
     this.controls.append(this.cutter, this.slow);
     this.watch = client.watch(job, {
       after: 0,
@@ -93,7 +111,8 @@ export class StreamLane extends Lane {
 
   take(event) {
     this.state = event.type === "stream.snapshot" ? event.data.job : fold(this.state, event);
-    if (event.at) this.delayed(Date.now() - Date.parse(event.at));
+    if (event.at) this.times.push(Date.parse(event.at));
+    if (event.at) this.delayed(Date.now() - this.times.at(-1));
     this.redraw();
   }
 
@@ -160,7 +179,11 @@ export class PlainLane extends Lane {
     super(title);
     this.ended = ended;
     this.abort = new AbortController();
-    this.cutter = el("button", { type: "button", className: "small", onclick: () => this.cut() }, t("Cut my connection"));
+    this.cutter = el(
+      "button",
+      { type: "button", className: "small", onclick: () => this.cut() },
+      t("Cut my connection"),
+    );
     this.controls.append(this.cutter);
     this.connection.tell({ name: "connecting", transport: "plain" });
     this.tell("requests", "1");

@@ -16,13 +16,17 @@ export class Metrics {
     return this.charts.size === 0;
   }
 
-  add({ at, data: { name, value, unit, labels } }) {
-    if (!this.charts.has(name)) {
-      if (this.charts.size === CHARTS) return;
+  /** The chart of a figure, made where it is the first of that name; none where there are many. */
+  chartOf(name) {
+    if (!this.charts.has(name) && this.charts.size < CHARTS) {
       this.charts.set(name, new Chart(name));
       this.node.append(this.charts.get(name).node);
     }
-    this.charts.get(name).add(Date.parse(at), value, Object.values(labels ?? {}).join(" "), unit);
+    return this.charts.get(name);
+  }
+
+  add({ at, data: { name, value, unit, labels } }) {
+    this.chartOf(name)?.add(Date.parse(at), value, Object.values(labels ?? {}).join(" "), unit);
   }
 
   close() {

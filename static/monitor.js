@@ -20,10 +20,17 @@ export class MonitorView {
     this.service = new Service();
     this.figures = new Figures(tasks.some(({ name }) => name === "monitor"));
     this.list = new JobList({ title: t("All jobs"), limit: 50, filters: true });
-    this.node = el("div", { className: "stack" }, el("h1", { className: "unseen" }, t("Monitor")),
-      el("div", { className: "columns job" },
+    this.node = el(
+      "div",
+      { className: "stack" },
+      el("h1", { className: "unseen" }, t("Monitor")),
+      el(
+        "div",
+        { className: "columns job" },
         el("div", { className: "stack" }, this.figures.node, this.list.node),
-        el("div", { className: "stack" }, this.service.node, this.figures.warnings)));
+        el("div", { className: "stack" }, this.service.node, this.figures.warnings),
+      ),
+    );
   }
 
   close() {
@@ -38,7 +45,15 @@ class Service {
     this.notes = el("ul", { className: "alerts", ariaLabel: t("Notes") });
     this.problem = problemBox();
     this.level = el("p", { className: "status", data: { status: "queued" } });
-    this.node = el("section", { className: "card stack", ariaLabel: t("Service") }, el("h2", {}, t("Service")), el("p", {}, this.level), this.facts, this.notes, this.problem);
+    this.node = el(
+      "section",
+      { className: "card stack first", ariaLabel: t("Service") },
+      el("h2", {}, t("Service")),
+      el("p", {}, this.level),
+      this.facts,
+      this.notes,
+      this.problem,
+    );
     this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
     this.look();
   }
@@ -59,10 +74,14 @@ class Service {
     this.level.dataset.status = !ready ? "failed" : level ? "waiting_for_input" : "completed";
     say(this.level, ready ? t("pressure level {level}", { level }) : t("not ready"));
     const facts = [
-      [t("Running jobs"), jobs?.running], [t("Waiting jobs"), jobs?.queued], [t("Stuck threads"), jobs?.stuck_threads],
+      [t("Running jobs"), jobs?.running],
+      [t("Waiting jobs"), jobs?.queued],
+      [t("Stuck threads"), jobs?.stuck_threads],
       ...Object.entries(streams ?? {}).map(([name, count]) => [`${t("Open streams")}: ${name}`, count]),
     ];
-    this.facts.replaceChildren(...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value ?? "–"))]));
+    this.facts.replaceChildren(
+      ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value ?? "–"))]),
+    );
     const lines = [...missing.map((each) => ["critical", each]), ...notes.map((each) => ["warning", each])];
     this.notes.hidden = !lines.length;
     this.notes.replaceChildren(...lines.map(([kind, text]) => el("li", { data: { kind } }, text)));
@@ -81,16 +100,47 @@ class Figures {
     this.metrics = new Metrics();
     this.connection = new Connection();
     this.problem = problemBox();
-    this.empty = el("p", { className: "empty", hidden: true }, known
-      ? t("No monitor runs. Start it: it draws the figures of machine and service, and raises alerts.")
-      : t("This server has no task named monitor."));
-    this.begin = el("button", { type: "button", className: "main", hidden: true, onclick: () => this.start() }, t("Start the monitor"));
-    this.stop = el("button", { type: "button", className: "small", hidden: true, onclick: () => this.end() }, t("Stop the monitor"));
+    this.empty = el(
+      "p",
+      { className: "empty", hidden: true },
+      known
+        ? t("No monitor runs. Start it: it draws the figures of machine and service, and raises alerts.")
+        : t("This server has no task named monitor."),
+    );
+    this.begin = el(
+      "button",
+      { type: "button", className: "main", hidden: true, onclick: () => this.start() },
+      t("Start the monitor"),
+    );
+    this.stop = el(
+      "button",
+      { type: "button", className: "small", hidden: true, onclick: () => this.end() },
+      t("Stop the monitor"),
+    );
     this.open = el("a", { className: "link", hidden: true }, t("Its log"));
-    const head = el("header", { className: "bar" }, el("h2", {}, t("Live figures")), this.connection.node, el("span", { className: "end bar" }, this.open, this.begin, this.stop));
-    this.node = el("section", { className: "card stack", ariaLabel: t("Live figures") }, head, this.empty, this.problem, this.metrics.node);
+    const head = el(
+      "header",
+      { className: "bar" },
+      el("h2", {}, t("Live figures")),
+      this.connection.node,
+      el("span", { className: "end bar" }, this.open, this.begin, this.stop),
+    );
+    this.node = el(
+      "section",
+      { className: "card stack", ariaLabel: t("Live figures") },
+      head,
+      this.empty,
+      this.problem,
+      this.metrics.node,
+    );
     this.quiet = el("p", { className: "hint" }, t("None so far."));
-    this.warnings = el("section", { className: "card", ariaLabel: t("Alert history") }, el("h2", {}, t("Alert history")), this.quiet, this.alerts.node);
+    this.warnings = el(
+      "section",
+      { className: "card", ariaLabel: t("Alert history") },
+      el("h2", {}, t("Alert history")),
+      this.quiet,
+      this.alerts.node,
+    );
     this.watches = [];
     if (known) this.find();
     else this.offer();
@@ -112,7 +162,9 @@ class Figures {
 
   async start() {
     this.begin.disabled = true;
-    await this.guard(async () => this.follow(await client.submit({ task: "monitor", input: { interval_s: 1 }, timeout_s: DAY_S })));
+    await this.guard(async () =>
+      this.follow(await client.submit({ task: "monitor", input: { interval_s: 1 }, timeout_s: DAY_S })),
+    );
     this.begin.disabled = false;
   }
 
@@ -121,9 +173,15 @@ class Figures {
     this.empty.hidden = this.begin.hidden = true;
     for (const each of [this.stop, this.open, this.connection.node]) each.hidden = false;
     this.open.href = `#/jobs/${job.id}`;
+    for (const { name } of job.metrics) this.metrics.chartOf(name); // in their order
     const after = Math.max(0, job.seq - HISTORY);
     this.watches = [
-      client.watch(job.id, { after, types: ["metric"], onEvent: (event) => this.take(event), onState: (state) => this.connection.tell(state) }),
+      client.watch(job.id, {
+        after,
+        types: ["metric"],
+        onEvent: (event) => this.take(event),
+        onState: (state) => this.connection.tell(state),
+      }),
       client.watch(job.id, { after: 0, types: ["alert"], onEvent: (event) => this.warn(event) }),
     ];
   }

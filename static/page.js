@@ -28,7 +28,8 @@ let view = null;
 
 /** Show the view that the address names, in place of the one before. */
 async function show() {
-  const [, word = "", id = ""] = location.hash.split("/");
+  const address = location.hash || "#/";
+  const [, word = "", id = ""] = address.split("/");
   const { tab, title, open } = VIEWS[word] ?? VIEWS[""];
   view?.close?.();
   view = null;
@@ -39,9 +40,11 @@ async function show() {
   } catch (error) {
     return put(error.status === 401 ? keyForm(error) : failure(error));
   }
+  if (address !== (location.hash || "#/") || view) return; // somebody was faster
   document.title = `${t(title)} · ${t("Streaming jobs")}`;
   view = open(id);
   put(view.node);
+  document.body.dataset.shown = address;
 }
 
 const put = (node) => $("view").replaceChildren(node);
@@ -56,17 +59,38 @@ function mark(tab) {
 
 /** The server cannot be reached: say so, and offer to try again. */
 function failure(error) {
-  return el("div", { className: "stack" }, problemBox(error), el("div", {}, el("button", { type: "button", onclick: show }, t("Try again"))));
+  return el(
+    "div",
+    { className: "stack" },
+    problemBox(error),
+    el("div", {}, el("button", { type: "button", onclick: show }, t("Try again"))),
+  );
 }
 
 /** Asks for a key; says that the one given was refused, if there was one. */
 function keyForm(error) {
   const input = el("input", { id: freshId("key"), type: "password", autocomplete: "off", required: true });
-  const hint = el("p", { className: "hint", id: freshId("hint") }, t("This server asks for a key. It is kept until this tab is closed."));
+  const hint = el(
+    "p",
+    { className: "hint", id: freshId("hint") },
+    t("This server asks for a key. It is kept until this tab is closed."),
+  );
   input.setAttribute("aria-describedby", hint.id);
   const problem = problemBox();
-  if (hasKey()) showProblem(problem, { ...error.problem, title: "This key was refused", detail: t("Check it for missing characters, or ask who runs this server for one.") });
-  const form = el("form", { className: "card schema key" }, el("h1", {}, t("API key")), el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("API key")), input, hint), problem, el("button", { className: "main" }, t("Use this key")));
+  if (hasKey())
+    showProblem(problem, {
+      ...error.problem,
+      title: "This key was refused",
+      detail: t("Check it for missing characters, or ask who runs this server for one."),
+    });
+  const form = el(
+    "form",
+    { className: "card schema key" },
+    el("h1", {}, t("API key")),
+    el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("API key")), input, hint),
+    problem,
+    el("button", { className: "main" }, t("Use this key")),
+  );
   form.onsubmit = (event) => {
     event.preventDefault();
     useKey(input.value);

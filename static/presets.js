@@ -33,7 +33,7 @@ const NOTE = "The tide tables of the harbour were checked twice.\nNothing was mi
 const sales = () => new File([SALES], "sales.csv", { type: "text/csv" });
 const note = () => new File([NOTE], "note.txt", { type: "text/plain" });
 
-/** Each names its task; those of tasks that a server does not have are left out. */
+/** Each names its task, and how often it is started if more than once; those of tasks that a server does not have are left out. */
 export const PRESETS = [
   {
     name: "report",
@@ -47,14 +47,22 @@ export const PRESETS = [
     title: "Write a text",
     about: "Token by token, as a model gives it.",
     task: "generate",
-    input: { prompt: "Write about the first year of a small observatory.", max_tokens: 300, tokens_per_s: 30 },
+    input: {
+      prompt: "Write about the first year of a small observatory.",
+      max_tokens: 300,
+      tokens_per_s: 30,
+    },
   },
   {
     name: "agent",
     title: "Ask the assistant",
     about: "It thinks, searches documents, calls tools, and cites its sources.",
     task: "agent",
-    input: { question: "What happens to a lease at a cancel, and what is the mean of revenue?", table: sales, tokens_per_s: 40 },
+    input: {
+      question: "What happens to a lease at a cancel, and what is the mean of revenue?",
+      table: sales,
+      tokens_per_s: 40,
+    },
   },
   {
     name: "analyze",
@@ -76,6 +84,14 @@ export const PRESETS = [
     about: "Hash, type and text figures of each, and a manifest.",
     task: "files",
     input: { files: [sales, note] },
+  },
+  {
+    name: "many",
+    title: "Twelve jobs at once",
+    about: "All of them watched over one connection.",
+    task: "generate",
+    input: { prompt: "Write about a day at sea.", max_tokens: 400, tokens_per_s: 20 },
+    times: 12,
   },
   {
     name: "failing",

@@ -16,14 +16,18 @@ const REMEDIES = {
 /** Show a problem in an element that is an alert; null takes it away. */
 export function showProblem(place, problem) {
   place.hidden = problem === null;
+  problem = problem && { message: problem.message, ...(problem.problem ?? problem) };
+  if (place.said === JSON.stringify(problem)) return; // the same again need not be said again
+  place.said = JSON.stringify(problem);
   if (problem === null) return place.replaceChildren();
-  problem = { message: problem.message, ...(problem.problem ?? problem) };
-  const lines = (problem.errors ?? []).map(({ field, message }) => el("li", {}, field ? `${field}: ${message}` : message));
+  const lines = (problem.errors ?? []).map(({ field, message }) =>
+    el("li", {}, field ? `${field}: ${message}` : message),
+  );
   // The detail of several errors repeats them.
-  const text = lines.length ? "" : problem.detail ?? problem.message ?? String(problem);
+  const text = lines.length ? "" : (problem.detail ?? problem.message ?? String(problem));
   const remedy = REMEDIES[problem.status];
   place.replaceChildren(
-    el("p", {}, el("b", {}, t(problem.title ?? "It did not work")), text && ` ${text}`),
+    el("p", {}, el("b", {}, t(problem.title ?? "It did not work")), text && `: ${text}`),
     ...(lines.length ? [el("ul", {}, lines)] : []),
     ...(remedy ? [el("p", { className: "hint" }, t(remedy))] : []),
   );

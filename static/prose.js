@@ -75,7 +75,10 @@ export class Prose {
   settle() {
     const began = performance.now();
     const blocks = blocksOf(this.text.slice(this.done));
-    const last = Math.max(0, blocks.findLastIndex((each) => each.type !== "space"));
+    const last = Math.max(
+      0,
+      blocks.findLastIndex((each) => each.type !== "space"),
+    );
     const finished = blocks.slice(0, last);
     if (finished.length) {
       this.tail.before(render(finished));

@@ -52,7 +52,11 @@ function buttons(name, answer) {
     }
   };
   const all = [
-    el("button", { type: "button", className: "main", onclick: give(true) }, name === "approve" ? t("Approve") : t("Yes")),
+    el(
+      "button",
+      { type: "button", className: "main", onclick: give(true) },
+      name === "approve" ? t("Approve") : t("Yes"),
+    ),
     el("button", { type: "button", onclick: give(false) }, name === "approve" ? t("Refuse") : t("No")),
   ];
   return el("div", { className: "stack" }, el("div", { className: "bar" }, all), problem);
@@ -61,7 +65,9 @@ function buttons(name, answer) {
 /** A form for an object with members; for all else a form with one field. */
 function valueForm(schema, answer) {
   const members = Object.keys(schema?.properties ?? {}).length > 0;
-  const shape = members ? schema : { properties: { answer: { title: "Answer", ...schema } }, required: ["answer"] };
+  const shape = members
+    ? schema
+    : { properties: { answer: { title: "Answer", ...schema } }, required: ["answer"] };
   const submit = (value) => answer(members ? value : value.answer);
   return new SchemaForm(shape, { prefix: "data", label: t("Answer"), submit }).node;
 }

@@ -15,7 +15,9 @@ const VIEWS = { chat: "#/chat", monitor: "#/monitor" };
 const EXAMPLES = Object.fromEntries(PRESETS.toReversed().map(({ task, input }) => [task, plainPart(input)]));
 
 function plainPart(input) {
-  return Object.fromEntries(Object.entries(input).filter(([, each]) => !Array.isArray(each) && typeof each !== "function"));
+  return Object.fromEntries(
+    Object.entries(input).filter(([, each]) => !Array.isArray(each) && typeof each !== "function"),
+  );
 }
 
 /** What was typed for each task in this visit, and the input of a job that is to be run again. */
@@ -35,10 +37,13 @@ export class StartView {
     this.about = el("p", { className: "hint" });
     this.place = el("div");
     this.list = new JobList({ title: t("Recent jobs"), limit: 15 });
-    this.node = el("div", { className: "stack" },
+    this.node = el(
+      "div",
+      { className: "stack" },
       el("h1", { className: "unseen" }, t("Start a job")),
       this.drawPresets(),
-      el("div", { className: "columns start" }, this.drawForm(), this.list.node));
+      el("div", { className: "columns start" }, this.drawForm(), this.list.node),
+    );
     this.choose(drafts.get("") ?? this.select.value);
   }
 
@@ -46,24 +51,53 @@ export class StartView {
     const known = new Set(tasks.map(({ name }) => name));
     const items = PRESETS.filter(({ task }) => known.has(task)).map((preset) => {
       const about = el("span", { className: "hint" }, t(preset.about));
-      const button = el("button", { type: "button", data: { preset: preset.name } }, el("b", {}, t(preset.title)), about);
+      const button = el(
+        "button",
+        { type: "button", data: { preset: preset.name } },
+        el("b", {}, t(preset.title)),
+        about,
+      );
       button.onclick = () => this.startPreset(preset, button);
       return el("li", {}, button);
     });
-    const intro = el("p", { className: "intro" }, t("Start long work, watch it live, leave and come back: nothing is lost. One click starts an example."));
-    return el("section", { className: "stack", ariaLabel: t("Examples") }, intro, el("ul", { className: "presets" }, items), this.problem);
+    const intro = el(
+      "p",
+      { className: "intro" },
+      t("Start long work, watch it live, leave and come back: nothing is lost. One click starts an example."),
+    );
+    return el(
+      "section",
+      { className: "stack", ariaLabel: t("Examples") },
+      intro,
+      el("ul", { className: "presets" }, items),
+      this.problem,
+    );
   }
 
   drawForm() {
-    const head = el("div", { className: "field" }, el("label", { htmlFor: this.select.id }, t("Task")), this.select, this.about);
-    return el("section", { className: "card stack", ariaLabel: t("Start a job") }, el("h2", {}, t("Start a job")), head, this.place);
+    const head = el(
+      "div",
+      { className: "field" },
+      el("label", { htmlFor: this.select.id }, t("Task")),
+      this.select,
+      this.about,
+    );
+    return el(
+      "section",
+      { className: "card stack", ariaLabel: t("Start a job") },
+      el("h2", {}, t("Start a job")),
+      head,
+      this.place,
+    );
   }
 
-  async startPreset({ task, input }, button) {
+  async startPreset({ task, input, times = 1 }, button) {
     button.disabled = true;
     showProblem(this.problem, null);
     try {
-      await start({ task, input: await prepared(input, upload) });
+      const request = { task, input: await prepared(input, upload) };
+      if (times > 1) await startMany(request, times);
+      else await start(request);
     } catch (error) {
       showProblem(this.problem, error);
     } finally {
@@ -98,7 +132,8 @@ export class StartView {
 
 /** Those with an example first, in the order of the examples. */
 function inOrder(all) {
-  const place = ({ name }) => (PRESETS.findIndex(({ task }) => task === name) + PRESETS.length + 1) % (PRESETS.length + 1);
+  const place = ({ name }) =>
+    (PRESETS.findIndex(({ task }) => task === name) + PRESETS.length + 1) % (PRESETS.length + 1);
   return all.toSorted((a, b) => place(a) - place(b));
 }
 
@@ -108,14 +143,45 @@ async function start(request) {
   location.hash = VIEWS[job.task] ? `${VIEWS[job.task]}/${job.id}` : `#/jobs/${job.id}`;
 }
 
+/** Start a job several times, and go to where all jobs are. */
+async function startMany(request, times) {
+  const texts = Array.from({ length: times }, (_, number) => ({
+    ...request,
+    input: { ...request.input, seed: number },
+  }));
+  await Promise.all(texts.map((each) => client.submit(each, { idempotencyKey: crypto.randomUUID?.() })));
+  location.hash = "#/monitor";
+}
+
 /** How a job runs, whatever its task. */
 class Options {
   constructor() {
-    this.timeout = el("input", { id: freshId("timeout"), type: "number", min: "1", max: "604800", placeholder: "3600" });
+    this.timeout = el("input", {
+      id: freshId("timeout"),
+      type: "number",
+      min: "1",
+      max: "604800",
+      placeholder: "3600",
+    });
     this.cancels = el("input", { id: freshId("cancels"), type: "checkbox" });
-    const tick = el("div", { className: "field tick" }, this.cancels, el("label", { htmlFor: this.cancels.id }, t("Cancel it when nobody watches")));
-    const time = el("div", { className: "field" }, el("label", { htmlFor: this.timeout.id }, t("Time limit (seconds)")), this.timeout);
-    this.node = el("details", { className: "fold" }, el("summary", {}, t("Options")), el("div", { className: "group" }, time, tick));
+    const tick = el(
+      "div",
+      { className: "field tick" },
+      this.cancels,
+      el("label", { htmlFor: this.cancels.id }, t("Cancel it when nobody watches")),
+    );
+    const time = el(
+      "div",
+      { className: "field" },
+      el("label", { htmlFor: this.timeout.id }, t("Time limit (seconds)")),
+      this.timeout,
+    );
+    this.node = el(
+      "details",
+      { className: "fold" },
+      el("summary", {}, t("Options")),
+      el("div", { className: "group" }, time, tick),
+    );
   }
 
   read() {

@@ -7,8 +7,13 @@ export const TERMINAL = ["completed", "failed", "cancelled"];
 
 /** What people call the transports. */
 const TRANSPORTS = {
-  sse: "SSE", websocket: "WebSocket", poll: "long polling", ndjson: "NDJSON", plain: "plain request",
-  feed: "feed", wait: "plain request",
+  sse: "SSE",
+  websocket: "WebSocket",
+  poll: "long polling",
+  ndjson: "NDJSON",
+  plain: "plain request",
+  feed: "feed",
+  wait: "plain request",
 };
 export const transportName = (name) => t(TRANSPORTS[name] ?? name);
 /** Why a watch waits, where no time is known. */
@@ -16,12 +21,15 @@ const REASONS = { paused: "paused: the server keeps the rest", full: "paused: th
 
 export const ACTIVE = ["queued", "running", "waiting_for_input", "cancelling"];
 
+/** A job's status as people say it. */
+export const statusText = (status) => t(status.replaceAll("_", " "));
+
 /** A job's status as a mark that `tell` changes. */
 export function statusMark(status) {
   const node = el("span", { className: "status" });
   node.tell = (now) => {
     node.dataset.status = now;
-    say(node, t(now));
+    say(node, statusText(now));
   };
   node.tell(status);
   return node;
@@ -45,11 +53,14 @@ export class Connection {
     const left = Math.max(0, (retryAt ?? 0) - Date.now()) / 1000;
     const over = transportName(transport);
     const texts = {
-      connecting: () => t("connecting ({transport})", { transport: over }),
+      connecting: () =>
+        transport === "plain" ? t("waits for the end") : t("connecting ({transport})", { transport: over }),
       live: () => t("live ({transport})", { transport: over }),
-      waiting: () => (retryAt ? t("reconnecting in {time}", { time: duration(left) }) : t(REASONS[reason] ?? "waiting")),
+      waiting: () =>
+        retryAt ? t("reconnecting in {time}", { time: duration(left) }) : t(REASONS[reason] ?? "waiting"),
       offline: () => t("offline: goes on by itself"),
-      closed: () => t(reason === "refused" ? "refused" : reason === "lost" ? "connection lost" : "whole log read"),
+      closed: () =>
+        t(reason === "refused" ? "refused" : reason === "lost" ? "connection lost" : "whole log read"),
     };
     say(this.node, texts[name]());
   }

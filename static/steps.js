@@ -4,7 +4,7 @@ import { el, say } from "./dom.js";
 import { duration, number, t } from "./i18n.js";
 
 const MARKS = { pending: "○", running: "●", completed: "✓", failed: "✕", skipped: "–" };
-/** Steps that are shown; of more than that, those around the running one. */
+/** Steps that are shown; of more than that, those around the first that is not over. */
 const SHOWN = 200;
 
 export class Steps {
@@ -15,9 +15,11 @@ export class Steps {
 
   /** Only rows that have changed are made anew. */
   draw(steps) {
-    for (const step of steps.slice(0, SHOWN)) {
+    const shown = around(steps);
+    if (this.first !== shown[0]?.id) this.clear(shown[0]?.id);
+    for (const step of shown) {
       const known = this.rows.get(step.id);
-      const look = `${step.status} ${step.duration_s} ${step.title} ${step.detail ?? ""}`;
+      const look = `${step.status} ${step.duration_s} ${step.title}`;
       if (known?.look === look) continue;
       const row = drawStep(step);
       if (known) known.row.replaceWith(row);
@@ -25,13 +27,26 @@ export class Steps {
       this.rows.set(step.id, { row, look });
     }
   }
+
+  clear(first) {
+    this.first = first;
+    this.rows.clear();
+    this.node.replaceChildren();
+  }
 }
 
-function drawStep({ title, status, duration_s, detail }) {
+function around(steps) {
+  if (steps.length <= SHOWN) return steps;
+  const open = steps.findIndex(({ status }) => status === "pending" || status === "running");
+  const middle = open < 0 ? steps.length : open;
+  const from = Math.max(0, Math.min(steps.length - SHOWN, middle - SHOWN / 2));
+  return steps.slice(from, from + SHOWN);
+}
+
+function drawStep({ title, status, duration_s }) {
   const mark = el("span", { className: "mark", role: "img", ariaLabel: t(status) }, MARKS[status] ?? "○");
   const time = el("span", { className: "hint number" }, duration_s == null ? "" : duration(duration_s));
-  const more = detail ? el("span", { className: "hint detail" }, String(detail)) : null;
-  return el("li", { data: { status } }, mark, el("span", {}, t(title)), time, more);
+  return el("li", { data: { status } }, mark, el("span", {}, t(title)), time);
 }
 
 /** The progress bar: percent, time left, and whether that is measured or estimated. */

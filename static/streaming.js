@@ -13,7 +13,7 @@
 //
 // new Streaming({ base, key, transports })
 //   tasks()  submit(request, { idempotencyKey, waitS, signal })  job(id)  jobs(query)  cancel(id, reason)
-//   answer(id, data, request)  upload(file, { onProgress, signal })  artifact(id, name)  remove(id)
+//   answer(id, data, request)  upload(file, { onProgress, signal })  artifact(id, name)  artifactUrl(id, name)  remove(id)
 //   viewers(id)  transports()  ready()
 //   watch(id, { after, from, types, transport, shared, onEvent, onState }) → Watch
 //   close()                     ends all watches
@@ -151,6 +151,14 @@ export class Streaming {
   async artifact(id, name) {
     const response = await this.#http.request("GET", `${pathOf(id)}/artifacts/${encodeURIComponent(name)}`);
     return response.blob();
+  }
+
+  /**
+   * Where a picture or a frame finds a file that a job has made; with a key, for some minutes.
+   * @param {string} id @param {string} name @returns {Promise<string>}
+   */
+  async artifactUrl(id, name) {
+    return this.#http.address(`${pathOf(id)}/artifacts/${encodeURIComponent(name)}`, "", [id]);
   }
 
   /**

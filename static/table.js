@@ -20,7 +20,10 @@ export function jsonTable(value) {
   const list = Array.isArray(value) ? value : onlyList(value);
   if (!list?.length || !list.every(isFlat)) return null;
   const head = [...new Set(list.slice(0, ROWS).flatMap((each) => Object.keys(each)))];
-  return table(head, list.map((each) => head.map((name) => shown(each[name]))));
+  return table(
+    head,
+    list.map((each) => head.map((name) => shown(each[name]))),
+  );
 }
 
 function onlyList(value) {
@@ -29,17 +32,42 @@ function onlyList(value) {
 }
 
 const isFlat = (each) => each !== null && typeof each === "object" && !Array.isArray(each);
-const shown = (value) => (value == null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
+const shown = (value) =>
+  value == null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
 const isNumber = (text) => text !== "" && !Number.isNaN(Number(text));
 
 function table(head, rows) {
-  const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => isNumber(row[column] ?? "")));
+  const numeric = head.map(
+    (_, column) => rows.length > 0 && rows.every((row) => isNumber(row[column] ?? "")),
+  );
   const kind = (column) => (numeric[column] ? "number" : "");
   const cut = (row) => row.slice(0, COLUMNS);
-  const made = el("table", {},
-    el("thead", {}, el("tr", {}, cut(head).map((each, column) => el("th", { scope: "col", className: kind(column) }, each)))),
-    el("tbody", {}, rows.slice(0, ROWS).map((row) => el("tr", {}, cut(row).map((each, column) => el("td", { className: kind(column) }, each))))));
+  const made = el(
+    "table",
+    {},
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        cut(head).map((each, column) => el("th", { scope: "col", className: kind(column) }, each)),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      rows.slice(0, ROWS).map((row) =>
+        el(
+          "tr",
+          {},
+          cut(row).map((each, column) => el("td", { className: kind(column) }, each)),
+        ),
+      ),
+    ),
+  );
   const box = el("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: t("Table") }, made);
-  const more = rows.length > ROWS ? el("p", { className: "hint" }, t("The first {n} rows.", { n: ROWS })) : null;
+  const more =
+    rows.length > ROWS ? el("p", { className: "hint" }, t("The first {n} rows.", { n: ROWS })) : null;
   return el("div", {}, box, more);
 }

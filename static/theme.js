@@ -19,7 +19,8 @@ export function toggle() {
 }
 
 /** A colour of the present theme, for what is drawn on a canvas. */
-export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+export const colour = (name) =>
+  getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 dark.addEventListener("change", apply);
 apply();

@@ -6,13 +6,15 @@ import { client } from "./session.js";
 import { transportName } from "./status.js";
 
 const EVERY_MS = 2000;
+/** The first look is a little later: who looks shall be among the viewers. */
+const SOON_MS = 500;
 
 export class Viewers {
   constructor(job) {
     this.job = job;
     this.node = el("div");
     this.timer = setInterval(() => this.look(), EVERY_MS);
-    this.look();
+    this.first = setTimeout(() => this.look(), SOON_MS);
   }
 
   async look() {
@@ -25,14 +27,28 @@ export class Viewers {
   }
 
   draw({ viewers }) {
-    const rows = viewers.slice(0, 50).map(({ transport, lag }) =>
-      el("tr", {}, el("th", { scope: "row" }, transportName(transport)), el("td", { className: "number" }, String(lag))));
+    const rows = viewers
+      .slice(0, 50)
+      .map(({ transport, lag }) =>
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row" }, transportName(transport)),
+          el("td", { className: "number" }, String(lag)),
+        ),
+      );
     if (!rows.length) return this.node.replaceChildren(el("p", { className: "hint" }, t("Nobody watches.")));
-    const head = el("tr", {}, el("th", { scope: "col" }, t("Transport")), el("th", { scope: "col", className: "number" }, t("Events behind")));
+    const head = el(
+      "tr",
+      {},
+      el("th", { scope: "col" }, t("Transport")),
+      el("th", { scope: "col", className: "number" }, t("Events behind")),
+    );
     this.node.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, rows)));
   }
 
   close() {
     clearInterval(this.timer);
+    clearTimeout(this.first);
   }
 }

@@ -67,11 +67,11 @@ class AgentInput(BaseModel):
     documents: list[FileId] = Field(
         [],
         title="Documents",
-        description="Ids of uploaded texts; none: the handbook of this service",
+        description="Uploaded texts to answer from; none: the handbook of this service",
         max_length=20,
     )
     table: FileId | None = Field(
-        None, title="Table", description="The id of an uploaded CSV file to look figures up in"
+        None, title="Table", description="An uploaded CSV file to look figures up in"
     )
     tokens_per_s: float = Field(
         20, title="Tokens per second", description="Speed of the simulated model", ge=0, le=10_000

@@ -27,7 +27,7 @@ class AnalyzeInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Analyze data")
 
-    file: FileId = Field(title="File", description="The id of an uploaded CSV file, up to 200 MB")
+    file: FileId = Field(title="File", description="An uploaded CSV file, up to 200 MB")
     title: str = Field(
         "Data", title="Title", description="Heads the report", min_length=1, max_length=200
     )

@@ -37,7 +37,7 @@ class FilesInput(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Check files")
 
     files: list[FileId] = Field(
-        title="Files", description="The ids of uploaded files", min_length=1, max_length=100
+        title="Files", description="The uploaded files", min_length=1, max_length=100
     )
 
     @field_validator("files")

@@ -42,7 +42,7 @@ class ReportInput(BaseModel):
         json_schema_extra={"contentMediaType": "text/csv"},
     )
     file: FileId | None = Field(
-        None, title="File", description="The id of an uploaded CSV file, in place of the text"
+        None, title="File", description="An uploaded CSV file, in place of the text"
     )
     title: str = Field(
         "Financial report",

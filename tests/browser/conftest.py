@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    sync_playwright,
+)
 
 from tests.browser.proxy import Proxy
 from tests.browser.watching import Client
@@ -34,10 +41,14 @@ ARGUMENTS = [
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        path = str(CHROMIUM) if CHROMIUM.exists() else None
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = launch(playwright)
         yield browser
         browser.close()
+
+
+def launch(playwright: Playwright) -> Browser:
+    path = str(CHROMIUM) if CHROMIUM.exists() else None
+    return playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
 
 
 @pytest.fixture(scope="package")
@@ -102,6 +113,12 @@ def page(tab: Page, server: Server) -> Iterator[Page]:
 def listen(tab: Page) -> list[str]:
     """What a tab's page throws, and its console's errors: of the policy, of files that lack."""
     complaints: list[str] = []
+
+    def hear(said: ConsoleMessage) -> None:
+        # What the API refuses is no fault of the page.
+        if said.type == "error" and "/v1/" not in said.location["url"]:
+            complaints.append(said.text)
+
     tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    tab.on("console", hear)
     return complaints

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.pages import expect_status, job_of
 from tests.e2e.clients import Api
-
-#: Milliseconds that a job of an example may take on a busy machine.
-PATIENCE_MS = 60_000
-
-
-def status(tab: Page, text: str) -> None:
-    expect(tab.locator("main header .status")).to_have_text(text, timeout=PATIENCE_MS)
-
-
-def job_of(tab: Page) -> str:
-    tab.wait_for_url(re.compile("#/(jobs|chat)/job_"), timeout=PATIENCE_MS)
-    return tab.url.rpartition("/")[2]
-
 
 #: What each example shows at its end: artifacts, and the places in which they are shown.
 EXAMPLES = {
@@ -39,7 +25,7 @@ def test_an_example_runs_with_one_click_to_its_artifacts(page: Page, api: Api, n
 
     page.click(f"[data-preset={name}]")
 
-    status(page, "completed")
+    expect_status(page, "completed")
     snapshot = api.snapshot(job_of(page))
     expect(page.locator(".steps li")).to_have_count(len(snapshot["steps"]))
     expect(page.locator(".steps li[data-status=completed]")).to_have_count(len(snapshot["steps"]))
@@ -59,6 +45,94 @@ def test_what_a_form_is_given_is_the_input_of_the_job(page: Page, api: Api) -> N
 
     page.click("form.schema button.main")
 
-    status(page, "completed")
+    expect_status(page, "completed")
     asked = api.log_of(job_of(page))[0]["data"]["input"]
     assert asked == {"prompt": "Fog", "max_tokens": 7, "tokens_per_s": 0, "seed": 0}
+
+
+def test_a_file_is_uploaded_with_the_form(page: Page, api: Api) -> None:
+    page.select_option("label:text('Task') + select", "files")
+    note = {"name": "note.txt", "mimeType": "text/plain", "buffer": b"one two three"}
+    page.set_input_files("[data-path=files]", [note, {**note, "name": "other.txt"}])
+
+    page.click("form.schema button.main")
+
+    expect_status(page, "completed")
+    expect(page.locator(".artifact td", has_text="other.txt").first).to_be_visible()
+    asked = api.log_of(job_of(page))[0]["data"]["input"]["files"]
+    assert [each[:5] for each in asked] == ["file_", "file_"]
+
+
+def test_a_job_with_a_file_is_run_again_from_the_same_form(page: Page, api: Api) -> None:
+    page.click("[data-preset=analyze]")
+    first = job_of(page)
+    expect_status(page, "completed")
+
+    page.click("button:text('Run again')")
+    page.click("form.schema button.main")
+
+    page.wait_for_url(lambda url: "job_" in url and first not in url)
+    expect_status(page, "completed")
+    inputs = [api.log_of(job)[0]["data"]["input"] for job in (first, job_of(page))]
+    assert inputs[0] == inputs[1]
+
+
+def test_what_the_server_refuses_stands_at_its_field(page: Page) -> None:
+    page.select_option("label:text('Task') + select", "generate")
+    page.fill("[data-path=prompt]", "")
+    page.fill("[data-path=max_tokens]", "60000")
+
+    page.click("form.schema button.main")
+
+    for path, words in (("prompt", "at least 1 character"), ("max_tokens", "50000")):
+        field = page.locator(".field", has=page.locator(f"[data-path={path}]"))
+        expect(field.locator(".wrong")).to_contain_text(words)
+        expect(field.locator("[aria-invalid=true]")).to_have_count(1)
+    expect(page.locator("[data-path=prompt]")).to_be_focused()
+
+    page.fill("[data-path=prompt]", "Fog")
+    page.fill("[data-path=max_tokens]", "5")
+    page.click("form.schema button.main")
+    expect_status(page, "completed")
+
+
+def test_an_error_in_a_table_is_named_with_its_line(page: Page) -> None:
+    page.select_option("label:text('Task') + select", "report")
+    page.fill("[data-path=csv]", "month,sales\n2024-01,12\n2024-02,many\n")
+
+    page.click("form.schema button.main")
+
+    expect(page.locator(".wrong:visible")).to_have_text(
+        "line 3, column 'sales': 'many' is not a number"
+    )
+
+
+def test_what_belongs_to_no_field_stands_below_the_form(page: Page) -> None:
+    page.select_option("label:text('Task') + select", "report")
+    page.fill("[data-path=csv]", "")
+
+    page.click("form.schema button.main")
+
+    expect(page.locator("form.schema .problem")).to_contain_text("exactly one of csv and file")
+
+
+def test_rules_are_entered_as_a_list(page: Page, api: Api) -> None:
+    page.select_option("label:text('Task') + select", "monitor")
+    page.click("summary:text('Rules')")
+    while (count := page.locator(".entry").count()) > 0:
+        page.locator(".entry button:text('Remove')").first.click()
+        expect(page.locator(".entry")).to_have_count(count - 1)
+    page.click("button:text('Add')")
+    page.fill("[data-path='rules.0.name']", "low")
+    page.fill("[data-path='rules.0.metric']", "orders")
+    page.click("form.schema button.main")
+    expect(page.locator(".wrong:visible, form.schema .problem")).to_contain_text("above and below")
+
+    page.fill("[data-path='rules.0.below']", "10")
+    page.click("form.schema button.main")
+
+    page.wait_for_url("**/#/monitor/**")
+    job = page.url.rpartition("/")[2]
+    (rule,) = api.log_of(job)[0]["data"]["input"]["rules"]
+    assert (rule["name"], rule["below"], rule["severity"]) == ("low", 10, "warning")
+    api.cancel(job)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from streaming import JobContext, task
 
@@ -147,6 +147,16 @@ def counting(ctx: JobContext, input: dict[str, Any]) -> None:
 def asking(ctx: JobContext, input: dict[str, Any]) -> dict[str, Any]:
     """Ask for a verdict and return it."""
     return {"verdict": ctx.ask("Is it good?", schema=VERDICT)}
+
+
+class Question(BaseModel):
+    shape: dict[str, Any] = Field(alias="schema")
+
+
+@task("asking-for", input=Question)
+def asking_for(ctx: JobContext, input: Question) -> dict[str, Any]:
+    """Ask for what a schema says."""
+    return {"answer": ctx.ask("What do you say?", schema=input.shape)}
 
 
 @task("leasing", needs={"gpu": 1})
