@@ -181,6 +181,7 @@ def workloads(stall_s: float) -> tuple[Workload, ...]:
             fan_out("sse", 1000, 300, 0),
             (("STREAMING_EVENTS_PER_WRITE", "1"),),
         ),
+        Workload("one log, one SSE reader, 10 events/s", fan_out("sse", 1, 60, 10)),
         Workload("one log, 1,000 SSE readers, 10 events/s", fan_out("sse", 1000, 60, 10)),
         Workload("one log, 1,000 SSE readers, 50 events/s", fan_out("sse", 1000, 200, 50)),
         Workload("one log, 1,000 SSE readers, 100 events/s", fan_out("sse", 1000, 300, 100)),
