@@ -58,7 +58,7 @@ def test_an_error_without_a_detail_says_its_title() -> None:
     [
         ("BadRequest", 400), ("Unauthorized", 401), ("Forbidden", 403), ("NotFound", 404),
         ("Conflict", 409), ("Expired", 410), ("TooLarge", 413), ("UnsupportedMedia", 415),
-        ("InvalidInput", 422), ("TooMany", 429), ("Unavailable", 503),
+        ("InvalidInput", 422), ("TooMany", 429), ("TooSlow", 408), ("Unavailable", 503),
     ],
 )  # fmt: skip
 def test_an_error_has_the_status_of_the_contract(name: str, status: int) -> None:
@@ -68,6 +68,7 @@ def test_an_error_has_the_status_of_the_contract(name: str, status: int) -> None
 def test_only_what_may_go_well_later_is_retryable() -> None:
     assert {each.__name__ for each in ALL if getattr(each, "retryable", False)} == {
         "TooMany",
+        "TooSlow",
         "Unavailable",
     }
 

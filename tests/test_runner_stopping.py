@@ -28,7 +28,7 @@ def test_a_job_whose_time_is_over_fails() -> None:
     assert (error["code"], error["status"]) == ("timed_out", 504)
 
 
-def test_the_time_of_a_job_is_that_of_all_its_attempts() -> None:
+def test_the_time_of_a_job_is_that_of_all_its_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     made = listening()
     house = House(made)
     house.runner.start()
@@ -36,6 +36,7 @@ def test_the_time_of_a_job_is_that_of_all_its_attempts() -> None:
     house.attempt(job)._claim(house.row(job), house.state(job), made, timeout_s=100)
     state = house.state(job)
     state.running_s = 99.95
+    monkeypatch.setattr(house.snapshots, "state", lambda job: state)
 
     attempt = house.attempt(job)
     attempt._claim(house.row(job), state, made, timeout_s=100)

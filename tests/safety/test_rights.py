@@ -79,7 +79,7 @@ class Table:
         job = self._new_job(CHANGING[route]) if route in CHANGING else self._job
         method, path = route.split()
         options = BODIES.get(route, lambda _: {})(job)
-        path = path.replace("{job}", job).replace("{name}", "a.txt")
+        path = path.replace("{job}", job).replace("{name}.js", "fold.js").replace("{name}", "a.txt")
         api = self._asker(asker, "read" if needed is None else needed.scope)
         if asker == "expired ticket":
             options["params"] = {**options.get("params", {}), "ticket": self._late}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from streaming.storage.base import SECRET_BYTES
@@ -17,8 +18,8 @@ def read_or_make(path: Path) -> bytes:
 
 
 def _make(path: Path) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # for its owner alone
+    draft = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(SECRET_BYTES))
