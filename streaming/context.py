@@ -35,7 +35,8 @@ from streaming.llm.base import Model
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
 from streaming.stopping import StopSignal
-from streaming.storage.base import Blobs, EventLog, Expect, Leases, Pending
+from streaming.storage.base import Blobs, EventLog, Expect, JobRow, Leases
+from streaming.storage.pending import Pending
 from streaming.uploads import Uploads
 
 #: Events and bytes that a task may be ahead of their commit.
@@ -86,7 +87,7 @@ class JobContext:
         self._waited_s = 0.0
         self._waiting_since: float | None = None
         #: Posts under way with their bytes, the oldest first.
-        self._posts: deque[tuple[Pending, int]] = deque()
+        self._posts: deque[tuple[Pending[JobRow], int]] = deque()
         self._posted_bytes = 0
         #: Held by the one thread of the task that posts or settles.
         self._posting = Mutex()

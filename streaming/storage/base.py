@@ -14,6 +14,7 @@ from typing import IO, Any, NamedTuple, Protocol
 from streaming.concurrency import Wakeable, Waker, make_waker
 from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
 from streaming.events import ENDED, Draft, Event, Json
+from streaming.storage.pending import Pending, settle
 from streaming.summary import Summary, advance, blank
 
 #: Bytes of events in one page at the most, besides its first event: bounds what a reader costs.
@@ -172,31 +173,6 @@ class Live(Protocol):
         """Watch no more."""
 
 
-class Pending(ABC):
-    """An append under way."""
-
-    #: Whether it has been committed or has failed.
-    done: bool
-    error: BaseException | None
-
-    @abstractmethod
-    def result(self) -> JobRow:
-        """Wait for the commit; raises what `append` raises."""
-
-
-class Committed(Pending):
-    """An append that was waited for."""
-
-    done = True
-    error = None
-
-    def __init__(self, row: JobRow) -> None:
-        self._row = row
-
-    def result(self) -> JobRow:
-        return self._row
-
-
 class EventLog(ABC):
     """The logs of all jobs: numbered 1, 2, 3… without holes, immutable, closed by their end."""
 
@@ -224,8 +200,8 @@ class EventLog(ABC):
         drafts: Sequence[Draft],
         *,
         attempt: int,
-        after: Pending | None = None,
-    ) -> Pending:
+        after: Pending[JobRow] | None = None,
+    ) -> Pending[JobRow]:
         """A patient append that may return before its commit; it keeps its place among the job's.
 
         It fails with `after`, the post before it, so that no hole can come into an attempt's
@@ -233,7 +209,10 @@ class EventLog(ABC):
         """
         if after is not None and after.error is not None:
             raise after.error
-        return Committed(self.append(job, drafts, attempt=attempt))
+        post: Pending[JobRow] = Pending()
+        post.value = self.append(job, drafts, attempt=attempt)
+        settle([post])
+        return post
 
     def read(
         self,

@@ -11,8 +11,10 @@ from typing import Any
 
 import redis
 
-from streaming.concurrency import Thread, Waker, make_waker, native_lock
+from streaming.concurrency import Thread
 from streaming.errors import Unavailable
+from streaming.storage.inbox import Inbox
+from streaming.storage.pending import Pending, settle
 from streaming.storage.redis.connection import (
     Command,
     Server,
@@ -32,15 +34,19 @@ def call(script: Script, keys: Sequence[str], *args: Any) -> Command:
     return ("EVALSHA", script.sha, len(keys), *keys, *args)
 
 
-class _Request:
-    __slots__ = ("commands", "done", "error", "results", "waker")
+class _Request(Pending[list[Any]]):
+    __slots__ = ("commands",)
 
-    def __init__(self, commands: Sequence[Command], waker: Waker | None) -> None:
+    def __init__(self, commands: Sequence[Command]) -> None:
+        super().__init__()
         self.commands = commands
-        self.waker = waker
-        self.results: list[Any] = []
-        self.error: BaseException | None = None
-        self.done = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arguments, about."""
+        return sum(
+            len(arg) for command in self.commands for arg in command if isinstance(arg, bytes | str)
+        )
 
 
 class Link:
@@ -48,10 +54,7 @@ class Link:
 
     def __init__(self, server: Server, *, name: str) -> None:
         self._server = server
-        self._lock = native_lock()
-        self._requests: deque[_Request] = deque()
-        self._idle: Waker | None = None
-        self._stopping = False
+        self._inbox: Inbox[_Request] = Inbox()
         self._client: redis.Redis | None = None
         self._thread = Thread(self._work, name=name)
 
@@ -60,9 +63,7 @@ class Link:
 
     def stop(self) -> None:
         """Answer what was asked, then end."""
-        with self._lock:
-            self._stopping = True
-        self._ring()
+        self._inbox.close()
         self._thread.join(timeout=10)
 
     def call(self, *commands: Command) -> list[Any]:
@@ -72,50 +73,26 @@ class Link:
         """
         if not commands:
             return []
-        request = _Request(commands, make_waker())
-        assert request.waker is not None
-        self._put(request)
-        while not request.done:
-            request.waker.wait()
-        if request.error is not None:
-            raise request.error
-        return request.results
+        request = _Request(commands)
+        self._inbox.give(request)
+        return request.result()
 
     def post(self, *commands: Command) -> None:
         """Run commands some time; nobody waits for them, nobody hears when they fail."""
-        self._put(_Request(commands, None))
-
-    def _put(self, request: _Request) -> None:
-        with self._lock:
-            if self._stopping:
-                raise Unavailable("the server is shutting down", code="draining")
-            self._requests.append(request)
-        self._ring()
-
-    def _ring(self) -> None:
-        if self._idle is not None:
-            self._idle.wake()
+        self._inbox.give(_Request(commands))
 
     def _work(self) -> None:
-        self._idle = make_waker()
-        while (batch := self._gather()) is not None:
+        self._inbox.open()
+        while (batch := self._take()) is not None:
             if batch:
                 self._run(batch)
             else:
-                self._idle.wait(1.0)
+                self._inbox.rest(1.0)
         if self._client is not None:
             disconnect(self._client)
 
-    def _gather(self) -> list[_Request] | None:
-        with self._lock:
-            if self._stopping and not self._requests:
-                return None
-            batch: list[_Request] = []
-            size = 0
-            while self._requests and len(batch) < BATCH and size < BATCH_BYTES:
-                batch.append(self._requests.popleft())
-                size += sum(map(_weight, batch[-1].commands))
-            return batch
+    def _take(self) -> list[_Request] | None:
+        return self._inbox.take(BATCH, size=lambda each: each.size, most_bytes=BATCH_BYTES)
 
     def _run(self, batch: list[_Request]) -> None:
         try:
@@ -125,8 +102,8 @@ class Link:
                 _answer(request, error)
             return
         for request in batch:
-            request.results = [results.popleft() for _ in request.commands]
-            errors = [each for each in request.results if isinstance(each, Exception)]
+            request.value = [results.popleft() for _ in request.commands]
+            errors = [each for each in request.value if isinstance(each, Exception)]
             _answer(request, errors[0] if errors else None)
 
     def _execute_twice(self, batch: list[_Request]) -> deque[Any]:
@@ -155,10 +132,4 @@ def _answer(request: _Request, error: BaseException | None) -> None:
     if error is not None:
         away = is_away(error) and not isinstance(error, Unavailable)
         request.error = unavailable(error) if away else error
-    request.done = True
-    if request.waker is not None:
-        request.waker.wake()
-
-
-def _weight(command: Command) -> int:
-    return sum(len(arg) for arg in command if isinstance(arg, (bytes, str)))
+    settle([request])

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from streaming.errors import NotFound, Unavailable
 from streaming.events import Draft
-from streaming.storage.base import EventLog, Expect, JobRow, Live, Page, Pending
+from streaming.storage.base import EventLog, Expect, JobRow, Live, Page
+from streaming.storage.pending import Pending
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
@@ -64,8 +65,8 @@ class RedisLog(EventLog):
         drafts: Sequence[Draft],
         *,
         attempt: int,
-        after: Pending | None = None,
-    ) -> Pending:
+        after: Pending[JobRow] | None = None,
+    ) -> Pending[JobRow]:
         asked = Append(job, drafts, attempt, None, {}, after)
         return self._writer.post(asked, patience_s=self._patience_s)
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
-from streaming.concurrency import Thread, Waker, make_waker, native_lock
+from streaming.concurrency import Thread
 from streaming.errors import Fenced, LogRefusal, NotFound, StreamingError, Unavailable
 from streaming.events import Draft, Event
-from streaming.storage.base import Expect, JobRow, Pending, extend
+from streaming.storage.base import Expect, JobRow, extend
+from streaming.storage.inbox import Inbox
+from streaming.storage.pending import Pending, settle
 from streaming.storage.redis.connection import (
     Command,
     Server,
@@ -54,33 +56,23 @@ class Append:
     expect: Expect | None
     records: Mapping[str, bytes]
     #: The post before it: it must not come without.
-    after: Pending | None = None
+    after: Pending[JobRow] | None = None
 
     def extend(self, row: JobRow) -> tuple[JobRow, list[Event]]:
         return extend(row, self.drafts, attempt=self.attempt, expect=self.expect)
 
 
-class _Command(Pending):
-    __slots__ = ("append", "done", "error", "gives_up_at", "row", "waker")
+class _Command(Pending[JobRow]):
+    __slots__ = ("append", "gives_up_at")
 
     def __init__(self, append: Append, gives_up_at: float) -> None:
+        super().__init__()
         self.append = append
         self.gives_up_at = gives_up_at
-        #: Of whoever waits for it.
-        self.waker: Waker | None = None
-        self.row: JobRow | None = None
-        self.error: BaseException | None = None
-        self.done = False
 
-    def result(self) -> JobRow:
-        if not self.done:
-            self.waker = make_waker()
-            while not self.done:
-                self.waker.wait()
-        if self.error is not None:
-            raise self.error
-        assert self.row is not None
-        return self.row
+    @property
+    def size(self) -> int:
+        return sum(len(draft.encoded) for draft in self.append.drafts)
 
 
 @dataclass(slots=True)
@@ -126,10 +118,7 @@ class Writer:
         self._published = published
         self._memberships = memberships
         self._lost = lost
-        self._lock = native_lock()
-        self._commands: deque[_Command] = deque()
-        self._idle: Waker | None = None
-        self._stopping = False
+        self._inbox: Inbox[_Command] = Inbox()
         self._client: redis.Redis | None = None
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._numbers = itertools.count(1)
@@ -144,32 +133,22 @@ class Writer:
 
     def stop(self) -> None:
         """Write what was given, then end; later appends are refused."""
-        with self._lock:
-            self._stopping = True
-        self._ring()
+        self._inbox.close()
         self._thread.join(timeout=10)
 
-    def post(self, append: Append, *, patience_s: float) -> Pending:
+    def post(self, append: Append, *, patience_s: float) -> Pending[JobRow]:
         """Have it appended behind those that were given before it; returns at once.
 
         While Redis is away it is tried again for `patience_s` seconds.
         """
         command = _Command(append, time.monotonic() + patience_s)
-        with self._lock:
-            if self._stopping:
-                raise Unavailable("the server is shutting down", code="draining")
-            self._commands.append(command)
-        self._ring()
+        self._inbox.give(command)
         return command
-
-    def _ring(self) -> None:
-        if self._idle is not None:
-            self._idle.wake()
 
     # -- the thread
 
     def _work(self) -> None:
-        self._idle = make_waker()
+        self._inbox.open()
         #: Appends of which it is not known whether Redis has them.
         unsettled: list[_Call] = []
         while (batch := self._gather(bool(unsettled))) is not None:
@@ -177,25 +156,19 @@ class Writer:
             unsettled = self._send(calls)
             if unsettled or self.fault is not None:
                 unsettled = self._give_up(unsettled)
-                self._idle.wait(RETRY_S)
+                self._inbox.pause(RETRY_S)
                 if not unsettled:
                     self._probe()
             elif not batch and not calls:
-                self._idle.wait(1.0)
+                self._inbox.rest(1.0)
         if self._client is not None:
             disconnect(self._client)
 
     def _gather(self, unsettled: bool) -> list[_Command] | None:
         """The next batch, perhaps empty; None when there is none and there will be none."""
-        with self._lock:
-            if self._stopping and not self._commands and not unsettled:
-                return None
-            batch: list[_Command] = []
-            size = 0
-            while not unsettled and self._commands and len(batch) < BATCH and size < BATCH_BYTES:
-                batch.append(self._commands.popleft())
-                size += sum(len(draft.encoded) for draft in batch[-1].append.drafts)
-            return batch
+        if unsettled:
+            return []
+        return self._inbox.take(BATCH, size=lambda each: each.size, most_bytes=BATCH_BYTES)
 
     def _prepare(self, batch: list[_Command]) -> list[_Call]:
         """The calls for a batch, one per job."""
@@ -206,7 +179,7 @@ class Writer:
             self._look_up([job for job in by_job if job not in self._known])
         except (redis.RedisError, OSError, Unavailable) as error:
             self._away(error)
-            self._put_back(batch)
+            self._inbox.put_back(batch)
             return []
         calls = [self._build(job, commands) for job, commands in by_job.items()]
         return [each for each in calls if each is not None]
@@ -250,7 +223,7 @@ class Writer:
             except LogRefusal as refusal:
                 if not known.fresh:  # of a row that may have moved: look first
                     del self._known[job]
-                    self._put_back(commands)
+                    self._inbox.put_back(commands)
                     return None
                 command.error = refusal
                 continue
@@ -258,7 +231,7 @@ class Writer:
                 logger.exception("an append to job %s cannot be made", job)
                 command.error = error
                 continue
-            command.row = row
+            command.value = row
             events += new
             records.update(command.append.records)
         if all(command.error for command in commands):
@@ -366,7 +339,7 @@ class Writer:
         again = made.commands
         if known is not None and int(confirmed) < known.confirmed:
             again = self._tell_lost(made, known, stored)
-        self._put_back(again)
+        self._inbox.put_back(again)
 
     def _tell_lost(self, made: _Call, known: _Known, stored: StoredRow | None) -> list[_Command]:
         """Redis has gone back behind what it had confirmed: the attempt must not go on."""
@@ -395,14 +368,10 @@ class Writer:
         error = Unavailable(f"Redis cannot be used at present: {self.fault}", code="storage_away")
 
         def waits(command: _Command) -> bool:
-            return command.gives_up_at > now and not self._stopping
+            return command.gives_up_at > now and not self._inbox.closed
 
-        with self._lock:
-            queued = list(self._commands)
-            self._commands = deque(filter(waits, queued))
-        for command in queued:
-            if not waits(command):
-                self._answer(command, error)
+        for command in self._inbox.remove(lambda command: not waits(command)):
+            self._answer(command, error)
         left = []
         for made in unsettled:
             if any(map(waits, made.commands)):
@@ -413,16 +382,9 @@ class Writer:
                 self._answer(command, error)
         return left
 
-    def _put_back(self, commands: Sequence[_Command]) -> None:
-        """They go first in the next batch."""
-        with self._lock:
-            self._commands.extendleft(reversed(commands))
-
     def _answer(self, command: _Command, error: BaseException | None) -> None:
         command.error = error
-        command.done = True
-        if command.waker is not None:
-            command.waker.wake()
+        settle([command])
 
     # -- the connection
 

@@ -15,10 +15,10 @@ from streaming.storage.base import (
     JobRow,
     Live,
     Page,
-    Pending,
     cut_page,
     extend,
 )
+from streaming.storage.pending import Pending
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.journal import events_of
 from streaming.storage.sqlite.writer import Transaction
@@ -54,8 +54,8 @@ class SqliteLog(EventLog):
         drafts: Sequence[Draft],
         *,
         attempt: int,
-        after: Pending | None = None,
-    ) -> Pending:
+        after: Pending[JobRow] | None = None,
+    ) -> Pending[JobRow]:
         def run(transaction: Transaction) -> JobRow:
             if after is not None and after.error is not None:  # it has failed, or is put off
                 raise after.error

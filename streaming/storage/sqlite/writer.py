@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streaming.concurrency import Thread, Waker, make_waker, native_lock, native_sleep, wake_all
+from streaming.concurrency import Thread, native_sleep
 from streaming.errors import StreamingError, Unavailable
 from streaming.events import Event, dumps
-from streaming.storage.base import JobRow, Pending
+from streaming.storage.base import JobRow
+from streaming.storage.inbox import Inbox
+from streaming.storage.pending import Pending, settle
 from streaming.storage.sqlite.journal import Append, Journal
 from streaming.storage.sqlite.schema import connect
 
@@ -95,29 +96,16 @@ class Transaction:
         )
 
 
-class _Command(Pending):
-    __slots__ = ("done", "error", "gives_up_at", "job", "run", "value", "waker")
+class _Command(Pending[Any]):
+    __slots__ = ("gives_up_at", "job", "run")
 
     def __init__(
         self, run: Callable[[Transaction], Any], gives_up_at: float, job: str | None
     ) -> None:
+        super().__init__()
         self.run: Callable[[Transaction], Any] | None = run
         self.job = job
         self.gives_up_at = gives_up_at
-        #: Of whoever waits for it.
-        self.waker: Waker | None = None
-        self.value: Any = None
-        self.error = None
-        self.done = False
-
-    def result(self) -> Any:
-        if not self.done:
-            self.waker = make_waker()
-            while not self.done:
-                self.waker.wait()
-        if self.error is not None:
-            raise self.error
-        return self.value
 
 
 class Writer:
@@ -127,14 +115,7 @@ class Writer:
         self._path = path
         self._committed = committed
         self.journal = Journal()
-        self._lock = native_lock()
-        self._given: deque[_Command] = deque()
-        #: Those that the thread has taken over and not run yet; it alone uses them.
-        self._commands: deque[_Command] = deque()
-        self._idle: Waker | None = None
-        #: Whether the thread waits for commands, and is to be rung for.
-        self._resting = False
-        self._stopping = False
+        self._inbox: Inbox[_Command] = Inbox()
         self._thread = Thread(self._work, name="sqlite-writer")
         #: What keeps it from writing at present.
         self.fault: str | None = None
@@ -144,9 +125,7 @@ class Writer:
 
     def stop(self) -> None:
         """Commit what was given, then end; later commands are refused."""
-        with self._lock:
-            self._stopping = True
-        self._ring()
+        self._inbox.close()
         self._thread.join(timeout=10)
 
     def call(
@@ -167,28 +146,20 @@ class Writer:
         While the file cannot be written, only those of the same job keep their order.
         """
         command = _Command(run, time.monotonic() + patience_s, job)
-        with self._lock:
-            if self._stopping:
-                raise Unavailable("the server is shutting down", code="draining")
-            self._given.append(command)
-        self._ring()
+        self._inbox.give(command)
         return command
 
-    def _ring(self) -> None:
-        if self._resting and self._idle is not None:
-            self._idle.wake()
-
     def _work(self) -> None:
-        self._idle = make_waker()
+        self._inbox.open()
         connection = connect(self._path)
         try:
-            while (batch := self._gather()) is not None:
+            while (batch := self._inbox.take(BATCH)) is not None:
                 if batch:
                     began = time.monotonic()
                     self._execute(connection, batch)
                     native_sleep(began + COMMIT_S - time.monotonic())
                     continue
-                rested = not self._rest(REST_S if self.fault is None else RETRY_S)
+                rested = not self._inbox.rest(REST_S if self.fault is None else RETRY_S)
                 if self.fault is not None:
                     self._probe(connection)
                 elif rested:
@@ -196,24 +167,6 @@ class Writer:
             self._empty_journal(connection)
         finally:
             connection.close()
-
-    def _rest(self, seconds: float) -> bool:
-        """Wait for commands; False when none came."""
-        assert self._idle is not None
-        self._resting = True  # first, then the look: who posts later rings
-        try:
-            return bool(self._given) or self._stopping or self._idle.wait(seconds)
-        finally:
-            self._resting = False
-
-    def _gather(self) -> list[_Command] | None:
-        """The next batch, perhaps empty; None when there is none and there will be none."""
-        with self._lock:  # held for a moment only: whoever posts waits for it
-            self._commands.extend(self._given)
-            self._given.clear()
-            if self._stopping and not self._commands:
-                return None
-        return [self._commands.popleft() for _ in range(min(BATCH, len(self._commands)))]
 
     def _empty_journal(self, connection: sqlite3.Connection) -> None:
         """Have all events in pages; where that fails, they stay safe where they are."""
@@ -258,7 +211,7 @@ class Writer:
             for c in failed
             if isinstance(c.error, sqlite3.OperationalError)  # the others fail again
             and c.gives_up_at > now
-            and not self._stopping
+            and not self._inbox.closed
         ]
         given_up = [command for command in failed if command not in patient]
         for command in given_up:
@@ -266,9 +219,8 @@ class Writer:
         _answer(given_up)
         if not patient:
             return
-        self._commands.extendleft(reversed(patient))
-        if self._idle is not None:
-            self._idle.wait(RETRY_S)
+        self._inbox.put_back(patient)
+        self._inbox.pause(RETRY_S)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Command]) -> Exception | None:
         """One transaction; the error that undid it, if any."""
@@ -312,8 +264,7 @@ class Writer:
 def _answer(commands: Sequence[_Command]) -> None:
     for command in commands:
         command.run = None  # it may hold the command before it, and that one its own
-        command.done = True
-    wake_all([command.waker for command in commands if command.waker is not None])
+    settle(commands)
 
 
 def _unavailable(error: BaseException | None) -> BaseException | None:
