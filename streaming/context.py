@@ -7,8 +7,7 @@ import contextlib
 import inspect
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,27 +19,18 @@ from pydantic import BaseModel
 from streaming import compute as child
 from streaming.bound_model import BoundModel
 from streaming.budget import Budget
-from streaming.concurrency import Mutex, make_waker
-from streaming.errors import (
-    LogRefusal,
-    NotFound,
-    StreamingError,
-    Superseded,
-    TaskError,
-    Unexpected,
-)
+from streaming.concurrency import make_waker
+from streaming.errors import TaskError, Unexpected
 from streaming.events import Draft, Json, dumps
 from streaming.holding import Holding
 from streaming.llm.base import Model
+from streaming.posts import Posts
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
 from streaming.stopping import StopSignal
 from streaming.storage.base import Blobs, EventLog, Expect, JobRow, Leases
-from streaming.storage.pending import Pending
 from streaming.uploads import Uploads
 
-#: Events and bytes that a task may be ahead of their commit.
-POSTS, POSTED_BYTES = 64, 1 << 20
 #: The item of text that belongs to no step.
 ANSWER = "answer"
 
@@ -86,11 +76,15 @@ class JobContext:
         self._fed = int(self._records.get(_FED, b"0"))
         self._waited_s = 0.0
         self._waiting_since: float | None = None
-        #: Posts under way with their bytes, the oldest first.
-        self._posts: deque[tuple[Pending[JobRow], int]] = deque()
-        self._posted_bytes = 0
-        #: Held by the one thread of the task that posts or settles.
-        self._posting = Mutex()
+        self._posts = Posts(
+            work.log,
+            work.job,
+            attempt=work.attempt,
+            stop=work.stop,
+            max_event_bytes=work.max_event_bytes,
+            spend=work.budget.spend,
+        )
+        self._emit = self._posts.post
         self._uploads = Uploads(work.blobs, work.owner)
         self.usage: dict[str, int] = {}
         self.llm = BoundModel(work.model, work.stop, self)
@@ -351,12 +345,8 @@ class JobContext:
         return self._stream(result)
 
     def settle(self) -> None:
-        """Wait until all that was posted is committed; raises what a post raised."""
-        with self._posting:
-            try:
-                self._settle(0, 0)
-            except (LogRefusal, NotFound) as refusal:
-                raise self._superseded(refusal) from refusal
+        """Wait until all that was said is committed; raises what an append raised."""
+        self._posts.settle()
 
     def waited_s(self) -> float:
         """Seconds that the task has waited for people: they are not running time."""
@@ -475,71 +465,15 @@ class JobContext:
                     if event.type == "input.received" and event.data.get("request") == request:
                         return event.data["data"]
 
-    def _emit(self, kind: str, data: Mapping[str, Json]) -> None:
-        """Post an event: the task goes on before its commit, never far ahead of it."""
-        try:
-            draft = Draft(kind, data)
-        except (UnicodeEncodeError, TypeError, ValueError) as error:
-            message = f"{kind} has what JSON in UTF-8 cannot carry: {error}"
-            raise TaskError(message, code="invalid_output") from error
-        self.raise_if_cancelled()
-        self._check_size(draft)
-        with self._posting:
-            try:
-                self._settle(POSTS - 1, POSTED_BYTES)
-                last = self._posts[-1][0] if self._posts else None
-                post = self._work.log.post(self.job, [draft], attempt=self.attempt, after=last)
-            except (LogRefusal, NotFound) as refusal:
-                raise self._superseded(refusal) from refusal
-            self._posts.append((post, len(draft.encoded)))
-            self._posted_bytes += len(draft.encoded)
-
     def _append(
         self,
-        drafts: list[Draft],
+        drafts: Sequence[Draft],
         records: Mapping[str, bytes] | None = None,
         expect: Expect | None = None,
-    ) -> Any:
-        """To the log, behind all that was posted, after the checks; returns after the commit."""
-        self.raise_if_cancelled()
-        for draft in drafts:
-            self._check_size(draft)
-        with self._posting:
-            try:
-                self._settle(0, 0)
-                row = self._work.log.append(
-                    self.job, drafts, attempt=self.attempt, records=records, expect=expect
-                )
-            except Unexpected:
-                raise
-            except (LogRefusal, NotFound) as refusal:
-                raise self._superseded(refusal) from refusal
+    ) -> JobRow:
+        row = self._posts.append(drafts, records=records, expect=expect)
         self._records.update(records or {})
         return row
-
-    def _settle(self, posts: int, size: int) -> None:
-        """Wait until no more posts and bytes than these are under way; raises what one raised."""
-        while self._posts and (
-            self._posts[0][0].done or len(self._posts) > posts or self._posted_bytes > size
-        ):
-            self._posts[0][0].result()
-            self._posted_bytes -= self._posts.popleft()[1]
-
-    def _superseded(self, refusal: StreamingError) -> Superseded:
-        """A refusal by the log ends the task."""
-        reason = Superseded(refusal.detail)
-        self._work.stop.set(reason)
-        return reason
-
-    def _check_size(self, draft: Draft) -> None:
-        limit = self._work.max_event_bytes
-        if len(draft.encoded) > limit:
-            raise TaskError(
-                f"a {draft.type} event of {len(draft.encoded)} bytes is over the limit of {limit}; "
-                "emit smaller pieces, or an artifact",
-                code="output_too_large",
-            )
-        self._work.budget.spend(1, len(draft.encoded))
 
     def _encode(self, value: Json) -> bytes:
         try:

@@ -25,6 +25,10 @@ class Inbox(Generic[T]):
         self._resting = False
         self.closed = False
 
+    def __len__(self) -> int:
+        """How many wait for the next batch."""
+        return len(self._given) + len(self._taken)
+
     def give(self, item: T) -> None:
         """Have it done behind what was given before; `Unavailable` once the inbox is closed."""
         with self._lock:

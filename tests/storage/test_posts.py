@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from streaming.errors import Fenced, LogClosed, Unavailable
-from streaming.storage.base import Pending, Storage
+from streaming.storage.base import JobRow, Storage
+from streaming.storage.pending import Pending, settle
 from tests.disk import Disk
 from tests.jobs import completed, delta, events_of, new_job, seqs, started
 from tests.threads import eventually
@@ -21,7 +22,7 @@ def begun_job(storage: Storage) -> str:
 
 def test_posts_are_committed_in_order_and_an_append_comes_behind_them(storage: Storage) -> None:
     job = begun_job(storage)
-    last: Pending | None = None
+    last: Pending[JobRow] | None = None
 
     for number in range(200):
         last = storage.log.post(job, [delta(f"{number} ")], attempt=1, after=last)
@@ -61,21 +62,19 @@ def test_a_post_of_an_older_attempt_is_refused(storage: Storage) -> None:
     assert seqs(events_of(storage, job)) == [1, 2, 3]
 
 
-class Failed(Pending):
+def failed() -> Pending[JobRow]:
     """A post that has failed, while the log is open."""
-
-    done = True
-    error = Unavailable("no room")
-
-    def result(self) -> None:  # type: ignore[override]
-        raise self.error
+    post: Pending[JobRow] = Pending()
+    post.error = Unavailable("no room")
+    settle([post])
+    return post
 
 
 def test_a_post_fails_with_the_one_before_it(storage: Storage) -> None:
     job = begun_job(storage)
 
     with pytest.raises(Unavailable):
-        storage.log.post(job, [delta()], attempt=1, after=Failed()).result()
+        storage.log.post(job, [delta()], attempt=1, after=failed()).result()
     assert seqs(events_of(storage, job)) == [1, 2]
 
 
@@ -83,7 +82,7 @@ def test_what_waits_for_room_on_the_disk_keeps_its_order(tmp_path: Path) -> None
     disk = Disk(tmp_path)
     job = begun_job(disk.storage)
     disk.fill()
-    last: Pending | None = None
+    last: Pending[JobRow] | None = None
 
     # The large ones do not fit, the small ones would.
     for number in range(20):

@@ -72,7 +72,7 @@ def held_up(storage: SqliteStorage) -> threading.Event:
 
 def waiting_commands(storage: SqliteStorage) -> int:
     writer = storage._database.writer
-    return len(writer._given) + len(writer._commands)
+    return len(writer._inbox)
 
 
 def test_everything_is_there_after_a_restart(storage: SqliteStorage, tmp_path: Path) -> None:
