@@ -189,7 +189,7 @@ class Crowd:
         self.figures["events"] += 1
         self.figures["merged"] += last - first
         if first != seat.position + 1:
-            self.faults["repeated" if first < seat.position else "lost"] += 1
+            self.faults["repeated" if first <= seat.position else "lost"] += 1
         seat.position = last
         if found[3] != b"job.completed":
             self.faults["jobs not completed"] += found[3] in (b"job.failed", b"job.cancelled")
