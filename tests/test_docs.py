@@ -10,8 +10,13 @@ from pydantic import SecretStr
 
 from app import create_app
 from streaming.config import Settings
+from streaming.context import JobContext
+from streaming.errors import RequestError, Unavailable
 from streaming.events import CONTROL, TYPES
-from tests.readme import PAGES, README, REFERENCE, ROOT, blocks, rows
+from streaming.transports import websocket
+from streaming.web import session, sockets
+from streaming.web.schemas import Snapshot
+from tests.readme import PAGES, README, REFERENCE, ROOT, blocks, rows, section
 
 #: Settings whose default is worked out from others, or is a switch that is off.
 SAID_IN_WORDS = {
@@ -48,6 +53,34 @@ def test_the_table_of_endpoints_has_each_route() -> None:
     shown = set(re.findall(r"`([A-Z]+) ([^`]+)`", cells))
 
     assert shown == routes()
+
+
+def test_the_snapshot_has_each_of_its_members() -> None:
+    shown = re.findall(r"`(\w+)`", section(REFERENCE, "The snapshot"))
+
+    assert sorted(set(shown)) == sorted(Snapshot.model_fields)
+
+
+def test_the_table_of_close_codes_has_each() -> None:
+    shown = {int(row[0]) for row in rows(REFERENCE, "WebSocket") if row[0].isdigit()}
+
+    ours = {session.NORMAL, session.GOING_AWAY, session.NOT_ALLOWED, session.OUR_FAULT}
+    assert shown == ours | {session.RESTART, sockets.TOO_LARGE, websocket.TRY_LATER}
+
+
+def test_the_table_of_status_codes_has_each_refusal() -> None:
+    shown = re.findall(r"\d+", " ".join(row[0] for row in rows(REFERENCE, "Status codes")))
+
+    refusals = [*RequestError.__subclasses__(), Unavailable]
+    assert {int(status) for status in shown} == {error.status for error in refusals}
+
+
+def test_what_a_context_offers_is_there() -> None:
+    text = section(ROOT / "docs/writing-tasks.md", "What a context offers")
+    shown = set(re.findall(r"`ctx\.(\w+)", text))
+
+    assert len(shown) > 20
+    assert {name for name in shown if not hasattr(JobContext, name)} == {"llm"}
 
 
 def test_the_readme_leads_to_each_page() -> None:
