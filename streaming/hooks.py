@@ -1,7 +1,7 @@
 """gunicorn's hooks: start in the worker, drain when it is told to leave.
 
 An app of your own takes them into its `gunicorn.conf.py`:
-`from streaming.hooks import post_worker_init, worker_exit`.
+`from streaming.hooks import on_starting, post_fork, post_worker_init, worker_exit`.
 """
 
 from __future__ import annotations

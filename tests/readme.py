@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-TEXT = README.read_text()
+REFERENCE = ROOT / "docs/reference.md"
 #: All pages with examples to run.
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -27,7 +27,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Shell lines, and what the README says that they show; None: it does not say."""
+    """Shell lines, and what the page says that they show; None: it does not say."""
 
     shell: Block
     shown: str | None
@@ -64,16 +64,17 @@ def files(page: Path = README) -> dict[str, str]:
     return {text.partition("\n")[0].removeprefix("# "): text for text in python}
 
 
-def section(title: str) -> str:
+def section(page: Path, title: str) -> str:
     """The text below a heading, as far as the next one."""
-    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", TEXT, re.MULTILINE | re.DOTALL)
-    assert found, f"the README has no heading {title!r}"
+    pattern = rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)"
+    found = re.search(pattern, page.read_text(), re.MULTILINE | re.DOTALL)
+    assert found, f"{page.name} has no heading {title!r}"
     return found[1]
 
 
-def rows(title: str) -> list[list[str]]:
+def rows(page: Path, title: str) -> list[list[str]]:
     """The rows of the tables below a heading, without their heads."""
-    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    lines = [line for line in section(page, title).splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     heads = [index - 1 for index, row in enumerate(cells) if set(row[0]) <= set("-|")]
     return [row for index, row in enumerate(cells) if index not in heads and index - 1 not in heads]

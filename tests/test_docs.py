@@ -1,4 +1,4 @@
-"""The README's tables are whole: settings, event types, endpoints, links."""
+"""The tables of the README and of docs are whole: settings, event types, endpoints, links."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from pydantic import SecretStr
 
 from app import create_app
 from streaming.config import Settings
+from streaming.context import JobContext
+from streaming.errors import RequestError, Unavailable
 from streaming.events import CONTROL, TYPES
-from tests.readme import PAGES, ROOT, blocks, rows
+from streaming.transports import websocket
+from streaming.web import session, sockets
+from streaming.web.schemas import Snapshot
+from tests.readme import PAGES, README, REFERENCE, ROOT, blocks, rows, section
 
 #: Settings whose default is worked out from others, or is a switch that is off.
 SAID_IN_WORDS = {
@@ -28,7 +33,7 @@ SAID_IN_WORDS = {
 
 
 def test_the_table_of_settings_has_each_with_its_default() -> None:
-    shown = {row[0].strip("`"): row[1] for row in rows("Settings")}
+    shown = {row[0].strip("`"): row[1] for row in rows(REFERENCE, "Settings")}
 
     expected = {}
     for field in Settings.model_fields.values():
@@ -38,22 +43,57 @@ def test_the_table_of_settings_has_each_with_its_default() -> None:
 
 
 def test_the_tables_of_events_have_each_type() -> None:
-    shown = [row[0].strip("`") for row in rows("Events")]
+    shown = [row[0].strip("`") for row in rows(REFERENCE, "Events")]
 
     assert sorted(shown) == sorted(TYPES | CONTROL)
 
 
 def test_the_table_of_endpoints_has_each_route() -> None:
-    cells = " ".join(row[0] for row in rows("Endpoints"))
+    cells = " ".join(row[0] for row in rows(REFERENCE, "Endpoints"))
     shown = set(re.findall(r"`([A-Z]+) ([^`]+)`", cells))
 
     assert shown == routes()
 
 
+def test_the_snapshot_has_each_of_its_members() -> None:
+    shown = re.findall(r"`(\w+)`", section(REFERENCE, "The snapshot"))
+
+    assert sorted(set(shown)) == sorted(Snapshot.model_fields)
+
+
+def test_the_table_of_close_codes_has_each() -> None:
+    shown = {int(row[0]) for row in rows(REFERENCE, "WebSocket") if row[0].isdigit()}
+
+    ours = {session.NORMAL, session.GOING_AWAY, session.NOT_ALLOWED, session.OUR_FAULT}
+    assert shown == ours | {session.RESTART, sockets.TOO_LARGE, websocket.TRY_LATER}
+
+
+def test_the_table_of_status_codes_has_each_refusal() -> None:
+    shown = re.findall(r"\d+", " ".join(row[0] for row in rows(REFERENCE, "Status codes")))
+
+    refusals = [*RequestError.__subclasses__(), Unavailable]
+    assert {int(status) for status in shown} == {error.status for error in refusals}
+
+
+def test_what_a_context_offers_is_there() -> None:
+    text = section(ROOT / "docs/writing-tasks.md", "What a context offers")
+    shown = set(re.findall(r"`ctx\.(\w+)", text))
+
+    assert len(shown) > 20
+    assert {name for name in shown if not hasattr(JobContext, name)} == {"llm"}
+
+
+def test_the_readme_leads_to_each_page() -> None:
+    others = [page for page in [*ROOT.glob("*.md"), *PAGES] if page != README]
+
+    shown = re.findall(r"\]\(([^)#]+)\)", README.read_text())
+    assert {str(page.relative_to(ROOT)) for page in others} <= set(shown)
+
+
 def test_every_link_leads_somewhere() -> None:
     links = [
         (page, link)
-        for page in PAGES
+        for page in {*ROOT.glob("*.md"), *PAGES, *ROOT.glob("examples/*/*.md")}
         for link in re.findall(r"\]\(([^)]+)\)", page.read_text())
         if not link.startswith("http")
     ]
@@ -61,8 +101,8 @@ def test_every_link_leads_somewhere() -> None:
     for page, link in links:
         path, _, heading = link.partition("#")
         target = page.parent / path if path else page
-        assert target.exists(), link
-        assert not heading or heading in headings(target), link
+        assert target.exists(), (page.name, link)
+        assert not heading or heading in headings(target), (page.name, link)
 
 
 def test_the_change_to_an_app_is_that_of_the_example() -> None:
@@ -86,7 +126,7 @@ def as_shown(default: object) -> str:
 
 
 def routes() -> set[tuple[str, str]]:
-    """Verb and path of each route of the service, as the README writes them."""
+    """Verb and path of each route of the service, as the reference writes them."""
     return {
         (verb, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
         for rule in create_app(Settings(STREAMING_LOG_URL="memory://")).url_map.iter_rules()

@@ -12,6 +12,7 @@ import pytest
 
 import streaming
 from streaming import errors
+from tests.readme import PAGES
 
 SOURCE = Path(streaming.__file__)
 
@@ -37,9 +38,9 @@ def test_type_checkers_see_the_same_names() -> None:
     assert imported == set(streaming.__all__)
 
 
-def test_what_the_readme_imports_is_public() -> None:
-    readme = (SOURCE.parent.parent / "README.md").read_text()
-    lines = [line for line in readme.splitlines() if line.startswith("from streaming import ")]
+def test_what_the_documents_import_is_public() -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    lines = [line for line in text.splitlines() if line.startswith("from streaming import ")]
     named = {name.strip() for line in lines for name in line.split("import ")[1].split(",")}
 
     assert named

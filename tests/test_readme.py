@@ -68,7 +68,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: str) -> None:
-        """Run the README's command, in place of the server before it."""
+        """Run the page's command, in place of the server before it."""
         self.stop()
         if Path(sys.prefix) != ROOT / ".venv":  # which the script would make and fill
             command = command.replace("scripts/serve", shlex.join(procfile_command()))
@@ -168,8 +168,8 @@ def machine(
     page: Path = request.param
     for program in ("curl", "jq"):
         if shutil.which(program) is None:
-            pytest.skip(f"the README's examples need {program}; scripts/test says how to get it")
-    folder = tmp_path_factory.mktemp("readme")
+            pytest.skip(f"the examples need {program}; scripts/test says how to get it")
+    folder = tmp_path_factory.mktemp("page")
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / "README.md").symlink_to(ROOT / "README.md")
     for name, text in files(page).items():
@@ -268,7 +268,7 @@ def test_what_is_shown_may_leave_out_lines_and_parts_of_lines() -> None:
 
 
 def is_shown(said: str, shown: str) -> bool:
-    """Whether the output is what the README says."""
+    """Whether the output is what the page says."""
     return re.fullmatch(pattern(said), shown.rstrip("\n") + "\n") is not None
 
 
