@@ -235,6 +235,16 @@ class Settings(BaseSettings):
             raise ValueError("keys are printable ASCII without spaces")
         return keys
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _as_browsers_send_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+", origin):
+                raise ValueError(
+                    f"{origin!r}: https://host or https://host:port, in small letters, no path"
+                )
+        return origins
+
     @field_validator("secret")
     @classmethod
     def _long(cls, secret: SecretStr) -> SecretStr:
@@ -373,10 +383,15 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors(include_url=False):
         name = str(item["loc"][0]) if item["loc"] else "settings"
         # Without a name it is about several settings together, keys among them.
-        secret = not item["loc"] or any(word in name for word in ("KEY", "URL", "SECRET"))
+        secret = not item["loc"] or _may_hold_secret(name, str(item["input"]))
         value = "" if secret else f"={item['input']!r}"
         lines.append(f"{name}{value}: {item['msg']}")
     return "; ".join(lines)
+
+
+def _may_hold_secret(name: str, value: str) -> bool:
+    """Keys do; a URL may have a password before its host, or in its query."""
+    return "KEY" in name or "SECRET" in name or ("URL" in name and bool({"@", "?"} & set(value)))
 
 
 def durable_disk() -> bool:

@@ -100,6 +100,8 @@ def post_worker_init(worker: Any) -> None:
     server.succeeded = lambda: _reloads[0] != born
     if patched():  # gthread stops listening at once
         server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
+    if hasattr(worker, "tpool"):  # gthread
+        _close_in_threads(worker)
     warn_of_lone_process(server.settings)
     with _refused_plainly():
         if worker.cfg.workers > 1 and not server.settings.shared:
@@ -163,6 +165,23 @@ def _say_if_taken(log: Any, address: object) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 log.error("port %d is taken by another program: set PORT to another", address[1])
+
+
+def _close_in_threads(worker: Any) -> None:
+    """Have a connection closed in the thread that has served it.
+
+    gunicorn waits up to 2 s for the client's end of it, in the thread that lets clients in.
+    """
+    handle = worker.handle
+
+    def handle_and_close(connection: Any) -> Any:
+        kept = handle(connection)
+        if not kept:
+            connection.close(graceful=True)
+            connection.close = lambda **_: None
+        return kept
+
+    worker.handle = handle_and_close
 
 
 def _log_to_stderr(kind: str) -> None:

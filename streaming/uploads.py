@@ -17,7 +17,9 @@ from streaming.events import Json
 from streaming.storage.base import Blobs
 
 #: An uploaded file's id as a task's input: whoever makes a form of its schema offers an upload.
-FileId = Annotated[str, Field(json_schema_extra={"format": "file-id"})]
+FileId = Annotated[
+    str, Field(pattern=r"^file_[A-Za-z0-9]{1,64}$", json_schema_extra={"format": "file-id"})
+]
 
 
 class Uploads:

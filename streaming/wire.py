@@ -16,10 +16,9 @@ NDJSON = "application/x-ndjson"
 SSE_HEARTBEAT = b": heartbeat\n\n"
 NDJSON_HEARTBEAT = b"\n"
 
-#: More digits than any log has events; int() of very long digits is slow.
-#: Digits of a position at the most.
-MAX_DIGITS = 18
-_NUMBER = re.compile(rf"[0-9]{{1,{MAX_DIGITS}}}")
+#: The largest position: what storages can count to. int() of very long digits is slow.
+MAX_POSITION = 2**63 - 1
+_NUMBER = re.compile(rf"[0-9]{{1,{len(str(MAX_POSITION))}}}")
 
 
 def event_json(event: Event, *, since: int | None = None) -> bytes:
@@ -111,7 +110,7 @@ def sse_opening(retry_s: float, position: str) -> bytes:
 
 def parse_position(text: str, *, name: str) -> int:
     """A position as a seq. `BadRequest` names `name` for what is no whole number, 0 or more."""
-    if not _NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_POSITION:
         raise BadRequest(
             f"{name} is {text[:40]!r}; it is the seq of the last event seen, 0 or more",
             code="bad_position",
@@ -123,7 +122,7 @@ def parse_position(text: str, *, name: str) -> int:
 def parse_positions(text: str, *, name: str) -> dict[str, int]:
     """A feed's composite position, `job_a:12,job_b:7`, as the position of each job."""
     positions = {}
-    for part in filter(None, text.split(",")):
+    for part in text.split(","):
         job, colon, seq = part.partition(":")
         if not colon:
             raise BadRequest(

@@ -91,9 +91,10 @@ def test_the_queue_has_the_next_database(log: str, queue: str) -> None:
     assert Settings.load({"STREAMING_LOG_URL": log}).queue_url == queue
 
 
-def test_a_bad_url_of_redis_is_named_without_its_password() -> None:
+@pytest.mark.parametrize("url", ["amqp://:secret@host", "amqp://host?password=secret"])
+def test_a_bad_url_of_redis_is_named_without_its_password(url: str) -> None:
     with pytest.raises(InvalidSettings, match="REDIS_URL") as refused:
-        Settings.load({"REDIS_URL": "amqp://:secret@host"})
+        Settings.load({"REDIS_URL": url})
 
     assert "secret" not in str(refused.value)
 
@@ -117,11 +118,19 @@ BAD = {
     "GUNICORN_THREADS": ["1"],
     "STREAMING_ALLOW_ANONYMOUS": ["perhaps"],
     "REDIS_URL": ["localhost:6379", "redis://", "http://host", "unix:///socket"],
+    "STREAMING_LOG_URL": ["mysql://host", "sqlite:///", "file.db"],
     "STREAMING_QUEUE_URL": ["sqlite:///file"],
     "STREAMING_REDIS_VERIFY": ["perhaps"],
     "STREAMING_BLOB_BYTES": ["10"],
     "STREAMING_WORKER_TIMEOUT_S": ["1", "nan", "601"],
     "STREAMING_APP": ["wsgi", "wsgi:", "a b:c"],
+    "STREAMING_ALLOWED_ORIGINS": [
+        "*",
+        "null",
+        "app.example",
+        "https://app.example/",
+        "https://App.example",
+    ],
     "STREAMING_MAX_STREAMS": ["0"],
     "STREAMING_LOG_FORMAT": ["xml"],
     "STREAMING_LOG_REQUESTS": ["perhaps"],
@@ -163,14 +172,14 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, val
 
     message = str(refused.value)
     assert name in message
-    assert value in message or "URL" in name  # which may have a password
+    assert value in message
     assert len(message) > len(f"{name}: ")
 
 
 def test_every_setting_that_has_limits_is_tried_above() -> None:
-    without = {"HOST", "STREAMING_VAR_DIR", "STREAMING_LOG_URL", "STREAMING_API_KEYS"}
+    without = {"HOST", "STREAMING_VAR_DIR", "STREAMING_API_KEYS"}
     without |= {"STREAMING_API_KEYS_FILE", "STREAMING_API_KEYS_HASHED", "STREAMING_SECRET"}
-    without |= {"STREAMING_ALLOWED_ORIGINS", "STREAMING_TASKS", "STREAMING_BLOB_DIR"}
+    without |= {"STREAMING_TASKS", "STREAMING_BLOB_DIR"}
     without |= {"STREAMING_LLM_BASE_URL", "STREAMING_LLM_API_KEY", "STREAMING_LLM_MODEL"}
 
     assert set(NAMES) - without == set(BAD)

@@ -119,13 +119,13 @@ def test_a_control_event_has_no_seq() -> None:
     assert "job" not in json.loads(wire.control_json("stream.closing", None, {}))
 
 
-@given(st.integers(0, 10**18 - 1))
+@given(st.integers(0, wire.MAX_POSITION))
 def test_a_position_is_read_back(seq: int) -> None:
     assert wire.parse_position(str(seq), name="after") == seq
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", "+1", "1.0", "1e3", " 1", "0x1", "x", "٣", "９", "1" * 19, "1\n"]
+    "text", ["", "-1", "+1", "1.0", "1e3", " 1", "0x1", "x", "٣", "９", str(2**63), "1" * 20, "1\n"]
 )
 def test_what_is_no_position_is_refused_by_its_name(text: str) -> None:
     with pytest.raises(BadRequest, match="Last-Event-ID") as refused:
@@ -135,14 +135,19 @@ def test_what_is_no_position_is_refused_by_its_name(text: str) -> None:
     assert refused.value.extra["errors"][0]["field"] == "Last-Event-ID"
 
 
-@given(st.dictionaries(st.from_regex(r"job_[0-9A-Z]{1,26}", fullmatch=True), st.integers(0, 10**9)))
+JOBS = st.from_regex(r"job_[0-9A-Z]{1,26}", fullmatch=True)
+
+
+@given(st.dictionaries(JOBS, st.integers(0, 10**9), min_size=1))
 def test_composite_positions_are_read_back(positions: dict[str, int]) -> None:
     text = wire.format_positions(positions)
 
     assert wire.parse_positions(text, name="after") == positions
 
 
-@pytest.mark.parametrize("text", ["job_a", "job_a:", "job_a:x", "job_a:1;job_b:2", "job_a:-1"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "job_a:1,", "job_a", "job_a:", "job_a:x", "job_a:1;job_b:2", "job_a:-1"]
+)
 def test_what_is_no_composite_position_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="after"):
         wire.parse_positions(text, name="after")

@@ -50,12 +50,12 @@ def poll(job: str) -> Response:
     query = parse_query(PollQuery)
     wait_s, limit = min(MAX_WAIT_S, query.wait), min(MAX_LIMIT, query.limit)
     cursor = services().cursor({row.id: after}, wanted_types())
-    etag = f"{row.seq}-{row.base}"
+    etag = f"{row.seq}-{row.base}-{after}"
     if wait_s == 0 and request.if_none_match.contains_weak(etag):
         return Response(status=304, headers={"ETag": f'"{etag}"'})
 
     if from_snapshot:
-        found = [cursor.snapshot(row.id)]
+        found = [cursor.snapshot(row.id), *cursor.read(0, limit=limit)]
     else:
         before = dict(cursor.positions)
         found = cursor.read(0, limit=limit) or _wait(cursor, wait_s, limit)

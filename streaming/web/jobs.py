@@ -109,6 +109,7 @@ def preferred_wait_s(limit: float) -> float:
     for value in request.headers.getlist("Prefer"):
         for preference in value.split(","):
             name, _, seconds = preference.partition(";")[0].strip().partition("=")
-            if name.lower() == "wait" and seconds.strip().isdigit():
+            seconds = seconds.strip(' "')
+            if name.strip().lower() == "wait" and seconds.isdecimal():
                 return min(limit, float(seconds[:9]))
     return 0.0

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.events import CONTROL, TYPES
-from streaming.wire import MAX_DIGITS
+from streaming.wire import MAX_POSITION
 
 Status = Literal[
     "queued", "running", "waiting_for_input", "cancelling", "completed", "failed", "cancelled"
@@ -24,7 +24,7 @@ class PositionQuery(BaseModel):
     """Where to start, and what to leave out."""
 
     after: int | None = Field(
-        default=None, ge=0, lt=10**MAX_DIGITS, description="seq of the last event seen; 0: all"
+        default=None, ge=0, le=MAX_POSITION, description="seq of the last event seen; 0: all"
     )
     start: Literal["start", "snapshot", "latest"] = Field(
         default="start", alias="from", description="where to start without `after`"

@@ -168,7 +168,7 @@ class Session:
     def _subscribe(self, command: dict[str, Json]) -> Mapping[str, Json]:
         row = find_job(self._named(command))
         after = command.pop("after", 0)
-        if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+        if type(after) is not int or not 0 <= after <= wire.MAX_POSITION:
             raise BadRequest(
                 "after is the seq of the last event seen, 0 or more", code="bad_position"
             )

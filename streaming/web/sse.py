@@ -41,16 +41,19 @@ def no_content() -> Response:
 
 
 def wants_sse() -> bool:
-    """Whether the client names SSE among what it accepts."""
-    return any(kind == wire.SSE for kind, _ in request.accept_mimetypes)
+    """Whether the client names SSE, and wants it no less than JSON."""
+    return _names(wire.SSE, rather_than="application/json")
 
 
 def wants_ndjson() -> bool:
-    """Whether the client names NDJSON and prefers it to SSE."""
-    if wire.NDJSON not in request.headers.get("Accept", ""):
-        return False
+    """Whether the client names NDJSON, and wants it no less than SSE."""
+    return _names(wire.NDJSON, rather_than=wire.SSE)
+
+
+def _names(media_type: str, *, rather_than: str) -> bool:
     accepts = request.accept_mimetypes
-    return accepts[wire.NDJSON] >= accepts[wire.SSE]
+    named = any(kind.lower() == media_type for kind, _ in accepts)
+    return named and 0 < accepts[media_type] >= accepts[rather_than]
 
 
 class SseEncoder:

@@ -99,6 +99,18 @@ def test_an_unchanged_page_is_304(api: Api) -> None:
     assert changed.headers["ETag"] != tag
 
 
+def test_a_page_from_another_position_is_not_304(api: Api) -> None:
+    job = api.run("plain", {"words": ["a", "b"]})["id"]
+    path, asked = f"/v1/jobs/{job}/poll", {"wait": 0, "limit": 2}
+
+    first = api.get(path, params=asked, headers={"Last-Event-ID": "0"})
+    headers = {"Last-Event-ID": str(first.json()["next"]), "If-None-Match": first.headers["ETag"]}
+    second = api.get(path, params=asked, headers=headers)
+
+    assert second.status_code == 200
+    assert [event["seq"] for event in second.json()["events"]] == [3, 4]
+
+
 def test_pages_of_one_event_make_up_the_log(api: Api) -> None:
     shown = api.run("generator", {"words": list("abc")})
 

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 import websocket
 
+from streaming.wire import MAX_POSITION
 from tests.e2e.clients import (
     READERS,
     Api,
@@ -72,7 +73,7 @@ def test_an_empty_last_event_id_is_as_good_as_none(api: Api, ended: str) -> None
     assert next(read_sse(api, ended, headers={"Last-Event-ID": ""}))["seq"] == 1
 
 
-@pytest.mark.parametrize("position", ["x", "-1", "1.5", "1e3", "٣", "9" * 30 + "x"])
+@pytest.mark.parametrize("position", ["x", "-1", "1.5", "1e3", "٣", str(2**63), "9" * 30 + "x"])
 def test_a_position_that_is_no_number_is_a_malformed_request(
     api: Api, ended: str, position: str
 ) -> None:
@@ -99,6 +100,22 @@ def test_an_unknown_from_is_a_malformed_request(api: Api, ended: str) -> None:
     for path in ("events", "poll"):
         response = api.get(f"/v1/jobs/{ended}/{path}", params={"from": "yesterday"})
         assert response.status_code == 400
+
+
+def test_a_position_beyond_all_numbers_of_events_is_refused_by_subscribe(
+    api: Api, ended: str
+) -> None:
+    with Socket(api, "/v1/ws") as connection:
+        error = connection.ask("subscribe", job=ended, after=2**63)["error"]
+
+    assert (error["status"], error["code"]) == (400, "bad_position")
+
+
+def test_the_largest_position_is_ahead_of_every_log(api: Api, ended: str, read: Reader) -> None:
+    gap, snapshot = read_ahead(api, ended, read, MAX_POSITION)
+
+    assert gap["data"] == {"from": api.snapshot(ended)["seq"] + 1, "to": MAX_POSITION}
+    assert snapshot["type"] == "stream.snapshot"
 
 
 def test_ahead_of_the_log_of_an_ended_job_there_is_a_gap_and_a_snapshot(
@@ -160,6 +177,13 @@ def test_from_snapshot_and_latest_go_on_from_the_present_state(
         assert snapshot["data"]["job"]["status"] == "waiting_for_input"
     assert types_of(events)[0] == "input.received"
     assert_whole(events, after=last)
+
+
+def test_a_poll_from_the_snapshot_of_an_ended_job_is_the_last(api: Api, ended: str) -> None:
+    page = api.get(f"/v1/jobs/{ended}/poll", params={"from": "snapshot"}).json()
+
+    assert types_of(page["events"]) == ["stream.snapshot"]
+    assert (page["next"], page["closed"]) == (api.snapshot(ended)["seq"], True)
 
 
 def test_the_snapshot_carries_the_id_to_resume_from_and_no_other_control_event_does(

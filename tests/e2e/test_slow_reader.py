@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
@@ -77,3 +77,22 @@ def test_a_live_reader_whose_socket_is_full_is_thinned_and_ends_with_the_same_te
     assert account.text == shown["text"]
     assert any(first < last for first, last in account.ranges)
     assert not any("from" in event for event in replayed)
+
+
+def test_whoever_keeps_a_closed_connection_keeps_nobody_out(server: Server, api: Api) -> None:
+    """gunicorn waits up to two seconds for a client's end of a connection that it closes."""
+    with ExitStack() as stack:
+        for _ in range(3):
+            connection = stack.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            )
+            connection.sendall(
+                b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            )
+            while connection.recv(4096):
+                pass
+
+        began = time.monotonic()
+        assert api.get("/healthz").status_code == 200
+
+    assert time.monotonic() - began < 1

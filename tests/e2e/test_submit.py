@@ -68,6 +68,24 @@ def test_a_stream_beats_a_wait(api: Api) -> None:
         assert source.response.headers["Content-Type"].startswith("text/event-stream")
 
 
+@pytest.mark.parametrize(
+    ("accept", "type_"),
+    [
+        ("text/event-stream, */*;q=0.1", "text/event-stream"),
+        ("application/json, text/event-stream", "text/event-stream"),
+        ("application/json, text/event-stream;q=0.5", "application/json"),
+        ("text/event-stream;q=0, */*", "application/json"),
+        ("*/*", "application/json"),
+    ],
+)
+def test_a_stream_is_for_those_who_want_it_no_less_than_json(
+    api: Api, accept: str, type_: str
+) -> None:
+    response = api.post("/v1/jobs", json=body("a"), headers={"Accept": accept})
+
+    assert response.headers["Content-Type"].split(";")[0] == type_
+
+
 def test_an_invalid_job_that_asks_for_a_stream_has_its_real_status(api: Api) -> None:
     response = api.post("/v1/jobs", json={"task": "nonesuch", "input": {}}, headers=STREAM)
 
@@ -75,8 +93,9 @@ def test_an_invalid_job_that_asks_for_a_stream_has_its_real_status(api: Api) -> 
     assert response.headers["Content-Type"] == "application/problem+json"
 
 
-def test_prefer_wait_is_answered_with_the_ended_job(api: Api) -> None:
-    response = api.post("/v1/jobs", json=body("a", "b"), headers={"Prefer": "wait=5"})
+@pytest.mark.parametrize("preference", ["wait=5", 'respond-async, WAIT = "5"; strict'])
+def test_prefer_wait_is_answered_with_the_ended_job(api: Api, preference: str) -> None:
+    response = api.post("/v1/jobs", json=body("a", "b"), headers={"Prefer": preference})
 
     assert response.status_code == 200
     assert response.json()["status"] == "completed"
@@ -98,7 +117,14 @@ def test_prefer_wait_is_answered_with_202_when_the_time_is_over(api: Api) -> Non
 
 
 def test_a_preference_that_is_not_understood_is_ignored(api: Api) -> None:
-    for preference in ("wait=soon", "wait=-1", "respond-async", "wait", "handling=lenient"):
+    for preference in (
+        "wait=soon",
+        "wait=-1",
+        "wait=\xb2",
+        "respond-async",
+        "wait",
+        "handling=lenient",
+    ):
         response = api.post("/v1/jobs", json=body("a"), headers={"Prefer": preference})
         assert response.status_code in (200, 202), preference
 

@@ -202,6 +202,13 @@ def test_bad_csv_in_the_input_is_refused_with_line_and_column() -> None:
     assert shown["detail"] == "input.csv: line 3, column 'a': 'x' is not a number"
 
 
+@pytest.mark.parametrize(
+    "file", ["", "sales.csv", "../../etc/passwd", "file_", "file_a\0", "file_a/b"]
+)
+def test_what_is_no_file_id_is_refused(file: str) -> None:
+    assert [each["field"] for each in problem(refused(file=file))["errors"]] == ["input.file"]
+
+
 def test_no_csv_at_all_is_refused_with_line_and_column() -> None:
     shown = problem(refused(csv=""))
 
