@@ -7,7 +7,7 @@ const SHOWN = 100;
 
 export class Alerts {
   constructor() {
-    this.node = el("ul", { className: "alerts", ariaLabel: t("Alerts") });
+    this.node = el("ul", { className: "alerts", tabIndex: 0, ariaLabel: t("Alerts") });
   }
 
   get isEmpty() {

@@ -1,7 +1,7 @@
 // The view that compares: one job over every transport, side by side, with the means to disturb
 // them; and which transport to pick for what.
 
-import { el, freshId, say } from "./dom.js";
+import { card, el, freshId, say } from "./dom.js";
 import { number, t } from "./i18n.js";
 import { PlainLane, StreamLane } from "./lane.js";
 import { problemBox, showProblem } from "./problem.js";
@@ -66,7 +66,7 @@ export class CompareView {
       el("div", { className: "field" }, el("label", { htmlFor: control.id }, t(label)), control);
     const form = el(
       "form",
-      { className: "line-form" },
+      { className: "line-form narrow" },
       field("Tokens", this.tokens),
       field("Tokens per second", this.speed),
       this.button,
@@ -219,10 +219,6 @@ function table(title, head, rows, numeric = false) {
     ),
   );
   const made = el("table", {}, el("thead", {}, top), el("tbody", {}, lines));
-  return el(
-    "section",
-    { className: "card", ariaLabel: title },
-    el("h2", {}, title),
-    el("div", { className: "scroll tall", tabIndex: 0, role: "region", ariaLabel: title }, made),
-  );
+  const box = el("div", { className: "scroll tall", tabIndex: 0, role: "region", ariaLabel: title }, made);
+  return card(title, "", box);
 }

@@ -227,6 +227,27 @@ def test_light_and_dark_are_changed_by_a_button_and_kept(page: Page) -> None:
     assert page.evaluate(ground) == dark
 
 
+@pytest.mark.parametrize(
+    ("seconds", "english", "chinese"),
+    [
+        (0.0042, "4 ms", "4 毫秒"),
+        (3.14, "3.1 s", "3.1 秒"),
+        (60, "1 min", "1 分"),
+        (95, "1 min 35 s", "1 分 35 秒"),
+        (3600, "1 h", "1 小时"),
+        (5400, "1 h 30 min", "1 小时 30 分"),
+    ],
+)
+def test_a_duration_is_told_in_the_language(
+    page: Page, seconds: float, english: str, chinese: str
+) -> None:
+    told = "(s) => import('/static/i18n.js').then((i18n) => i18n.duration(s))"
+
+    assert page.evaluate(told, seconds) == english
+    page.click("#language")
+    assert page.evaluate(told, seconds) == chinese
+
+
 def test_a_job_is_started_and_cancelled_by_keyboard(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
