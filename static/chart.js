@@ -118,7 +118,7 @@ export class Chart {
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, setScale: false } },
         hooks: { setCursor: [({ cursor }) => this.point(cursor.idx)] },
-        padding: [8, 4, 0, 0],
+        padding: [8, 28, 0, 0],
         axes: [
           { ...axis, size: 24, space: 70, values: (_, splits) => splits.map((each) => clock(each * 1000)) },
           { ...axis, size: 52, space: 28, values: (_, splits) => splits.map((each) => this.tick(each)) },

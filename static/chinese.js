@@ -49,6 +49,18 @@ export const chinese = {
   "Wait a moment and try again.": "请稍候再试。",
   "The server is busy or restarting. Try again in a moment.": "服务器繁忙或正在重启，请稍后再试。",
 
+  // What a form was refused for
+  "Field required": "此项必填",
+  "String should have at least {n} character": "至少需要 {n} 个字符",
+  "String should have at least {n} characters": "至少需要 {n} 个字符",
+  "String should have at most {n} characters": "最多 {n} 个字符",
+  "Input should be greater than {n}": "必须大于 {n}",
+  "Input should be greater than or equal to {n}": "不能小于 {n}",
+  "Input should be less than or equal to {n}": "不能大于 {n}",
+  "Input should be a valid integer": "必须是整数",
+  "Input should be a valid number": "必须是数字",
+  "List should have at least {n} item after validation, not 0": "至少需要 {n} 项",
+
   // Starting
   "Start a job": "启动任务",
   "Start long work, watch it live, leave and come back: nothing is lost. One click starts an example.": "启动耗时的工作，实时观看，随时离开再回来：什么都不会丢失。点一下即可启动一个示例。",

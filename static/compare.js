@@ -2,7 +2,7 @@
 // them; and which transport to pick for what.
 
 import { card, el, freshId, say } from "./dom.js";
-import { number, t } from "./i18n.js";
+import { duration, number, size, t } from "./i18n.js";
 import { PlainLane, StreamLane } from "./lane.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
@@ -161,11 +161,11 @@ export class CompareView {
       const advice = needs.map(({ need, pick, why }) => [t(need), titles.get(pick) ?? pick, t(why)]);
       const measured = transports.map(({ title, measured: m }) => [
         t(title),
-        `${number(m.first_feedback_s, 3)} s`,
-        `${number(m.delay_p50_ms, 1)} ms`,
-        number(m.bytes_per_1000_events, 0),
+        duration(m.first_feedback_s),
+        duration(m.delay_p50_ms / 1000),
+        size(m.bytes_per_1000_events),
         number(m.requests_per_1000_events, 0),
-        `${number(m.cpu_ms_per_1000_events, 0)} ms`,
+        duration(m.cpu_ms_per_1000_events / 1000),
       ]);
       const traits = Object.entries(TRAITS).map(([name, title]) => [
         t(title),

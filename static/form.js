@@ -3,7 +3,7 @@
 
 import { el } from "./dom.js";
 import { makeField, plain } from "./field.js";
-import { t } from "./i18n.js";
+import { t, tNumbered } from "./i18n.js";
 import { showProblem } from "./problem.js";
 
 export class SchemaForm {
@@ -66,7 +66,7 @@ export class SchemaForm {
     const [head, ...path] = field.split(".");
     if (head !== this.prefix || !path.length) return false;
     const found = this.field.at?.(path);
-    found?.complain?.(t(message));
+    found?.complain?.(tNumbered(message));
     return found?.complain !== undefined;
   }
 }

@@ -22,6 +22,12 @@ export function t(text, values = {}) {
   return found.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** A text of the server's in which the first number may be any. */
+export function tNumbered(text) {
+  const n = /\d+(\.\d+)?/.exec(text)?.[0];
+  return n === undefined ? t(text) : t(text.replace(n, "{n}"), { n });
+}
+
 /** Texts that were asked for and that the catalogue of the page's language lacks: for tests. */
 export const missing = new Set();
 
@@ -55,7 +61,7 @@ export function change() {
 /** Seconds as people say them. */
 export function duration(s) {
   if (s < 0.95) return t("{n} ms", { n: Math.max(1, Math.round(s * 1000)) });
-  if (s < 9.95) return t("{n} s", { n: s.toFixed(1) });
+  if (s < 9.95) return t("{n} s", { n: Number.isInteger(s) ? s : s.toFixed(1) });
   if (s < 59.5) return t("{n} s", { n: Math.round(s) });
   if (s < 3570) return inTwo(Math.round(s), 60, "{n} min", "{n} s");
   return inTwo(Math.round(s / 60), 60, "{n} h", "{n} min");

@@ -194,18 +194,21 @@ export class JobView {
   }
 }
 
+const isPlain = (value) => value === null || typeof value !== "object";
 const isFlat = (output) =>
-  typeof output === "object" &&
+  !isPlain(output) &&
   Object.keys(output).length > 0 &&
-  Object.values(output).every((each) => each === null || ["boolean", "number", "string"].includes(typeof each));
+  Object.values(output).every((each) => isPlain(each) || (Array.isArray(each) && each.every(isPlain)));
 
 function factsOf(output) {
   const rows = Object.entries(output).flatMap(([name, value]) => [
     el("dt", {}, el("code", {}, name)),
-    el("dd", {}, typeof value === "number" ? number(value, 4) : String(value)),
+    el("dd", {}, [value].flat().map(plainly).join(", ") || "–"),
   ]);
   return el("dl", { className: "facts" }, rows);
 }
+
+const plainly = (value) => (typeof value === "number" ? number(value, 4) : String(value));
 
 const jsonOf = (output, open) =>
   el(

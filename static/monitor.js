@@ -136,7 +136,7 @@ class Figures {
       this.metrics.node,
     );
     this.quiet = el("p", { className: "hint" }, t("None so far."));
-    this.warnings = card(t("Alert history"), "history", this.quiet, this.alerts.node);
+    this.warnings = card(t("Alert history"), "history first", this.quiet, this.alerts.node);
     this.watches = [];
     if (known) this.find();
     else this.offer();
@@ -183,14 +183,13 @@ class Figures {
   }
 
   take(event) {
-    if (event.type === "metric") this.metrics.add(event);
+    this.metrics.add(event);
     if (event.type === "job.cancelled" || event.type === "job.failed") this.offer();
   }
 
   warn(event) {
-    if (event.type !== "alert") return;
-    this.quiet.hidden = true;
     this.alerts.add(event);
+    this.quiet.hidden = !this.alerts.isEmpty;
   }
 
   async end() {
