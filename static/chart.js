@@ -3,12 +3,14 @@
 /* global uPlot */
 
 import { el, perFrame } from "./dom.js";
-import { clock, number, size, t } from "./i18n.js";
+import { clock, duration, number, size, t } from "./i18n.js";
 import { colour } from "./theme.js";
 
 /** Points that are kept; older ones move out to the left. */
 const POINTS = 1000;
 const LINES = 4;
+/** What the marks of the time axis may be apart: no less than a clock tells. */
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400];
 /** Units as people read them. */
 const UNITS = { 1: () => "", "1/s": () => "/s", level: () => "", events: () => t("events") };
 
@@ -87,12 +89,14 @@ export class Chart {
 
   amount(value) {
     if (/^B\b/.test(this.unit)) return `${size(value)}${this.unit.slice(1)}`;
+    if (this.unit === "s") return time(value);
     return `${number(value, 3)}${this.unit === "%" ? "" : " "}${this.unit}`;
   }
 
   /** At the axis: as short as it can be. */
   tick(value) {
-    if (this.unit.startsWith("B")) return size(value);
+    if (/^B\b/.test(this.unit)) return Number.isInteger(value) ? size(value) : "";
+    if (this.unit === "s") return time(value);
     return this.unit === "%" ? `${number(value)}%` : short(value);
   }
 
@@ -120,11 +124,14 @@ export class Chart {
         hooks: { setCursor: [({ cursor }) => this.point(cursor.idx)] },
         padding: [8, 28, 0, 0],
         axes: [
-          { ...axis, size: 24, space: 70, values: (_, splits) => splits.map((each) => clock(each * 1000)) },
-          { ...axis, size: 52, space: 28, values: (_, splits) => splits.map((each) => this.tick(each)) },
+          { ...axis, size: 24, space: 70, incrs: SECONDS, values: (_, splits) => splits.map((each) => clock(each * 1000)) },
+          { ...axis, size: 60, space: 28, values: (_, splits) => splits.map((each) => this.tick(each)) },
         ],
         // From nought on: a line that trembles by a thousandth shall look like one.
-        scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
+        scales: {
+          x: { range: (_, low, high) => (this.xs.length === 1 ? [low - 5, low + 5] : [low, high]) },
+          y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] },
+        },
         series: [{}, ...lines],
       },
       [this.xs, ...this.lines.values()],
@@ -153,6 +160,9 @@ export class Chart {
 }
 
 const nameOf = (title) => t(title.replaceAll("_", " "));
+
+/** Seconds, also where they are tiny. */
+const time = (value) => (value < 1 ? t("{n} ms", { n: number(value * 1000, 2) }) : duration(value));
 
 function short(value) {
   const format = { notation: "compact", maximumSignificantDigits: 3 };

@@ -194,7 +194,7 @@ function list(name, schema, context) {
       path,
       required: true,
     });
-    const drop = el("button", { type: "button", className: "quiet small" }, t("Remove"));
+    const drop = el("button", { type: "button", className: "small" }, t("Remove"));
     const row = el("div", { className: "entry" }, field.node, drop);
     drop.onclick = () => {
       fields = fields.filter((each) => each !== field);
@@ -204,7 +204,7 @@ function list(name, schema, context) {
     rows.append(row);
   };
   for (const each of context.given ?? schema.default ?? []) add(each);
-  const more = el("button", { type: "button", className: "quiet small", onclick: () => add() }, t("Add"));
+  const more = el("button", { type: "button", className: "small", onclick: () => add() }, t("Add"));
   const help = schema.description ? el("p", { className: "hint" }, t(schema.description)) : null;
   const node = folded(titleOf(name, schema), help, rows, more);
   return {

@@ -56,7 +56,8 @@ export class SchemaForm {
     const problem = error.problem ?? { message: error.message, errors: error.errors };
     const errors = problem.errors ?? [];
     const rest = errors.filter((each) => !this.complain(each));
-    if (rest.length || !errors.length) showProblem(this.problem, { ...problem, errors: rest });
+    const named = rest.map((each) => (each.field === this.prefix ? { message: each.message } : each));
+    if (rest.length || !errors.length) showProblem(this.problem, { ...problem, errors: named });
     const first = this.node.querySelector("[aria-invalid=true]");
     first?.closest("details")?.setAttribute("open", "");
     first?.focus();

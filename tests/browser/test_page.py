@@ -199,6 +199,17 @@ def test_everything_is_said_in_chinese(
     tab.close()
 
 
+def test_what_a_form_is_refused_for_is_said_in_chinese(page: Page) -> None:
+    page.click("#language")
+    page.locator("main select").first.select_option("generate")
+    page.fill("[data-path=prompt]", "")
+    page.fill("[data-path=max_tokens]", "60000")
+
+    page.click("form.schema button.main")
+
+    expect(page.locator(".wrong:visible")).to_have_text(["至少需要 1 个字符", "不能大于 50000"])
+
+
 def open_view_in_chinese(tab: Page, view: str) -> None:
     go(tab, view)
     if "job_" in view:

@@ -216,6 +216,18 @@ def test_a_job_that_has_made_nothing_yet_says_so(page: Page, api: Api) -> None:
     expect(page.locator("main")).to_contain_text("reason: enough")
 
 
+def test_an_output_of_plain_values_is_told_as_facts(page: Page, api: Api) -> None:
+    page.click("[data-preset=files]")
+    job = job_of(page)
+    expect_status(page, "completed")
+
+    facts = page.locator("section[aria-label=Output] dl")
+
+    output = api.snapshot(job)["output"]
+    expect(facts.locator("dt")).to_have_text(list(output))
+    expect(facts.locator("dd")).to_have_text(["2", "–", str(output["bytes"])])
+
+
 def test_a_running_step_tells_how_long_it_has_run(page: Page, api: Api) -> None:
     job = api.submit("generate", {"prompt": "Tides", "max_tokens": 2000, "tokens_per_s": 5})
 
