@@ -216,6 +216,18 @@ def test_a_job_that_has_made_nothing_yet_says_so(page: Page, api: Api) -> None:
     expect(page.locator("main")).to_contain_text("reason: enough")
 
 
+def test_what_is_below_a_text_hardly_moves_while_it_grows(page: Page) -> None:
+    page.click("[data-preset=report]")
+    expect(page.locator(".item .prose")).to_contain_text("Two years of sales")
+    chart = page.locator("section[aria-label=Artifacts]")
+    top = "(card) => card.getBoundingClientRect().top + scrollY"
+    before = chart.evaluate(top)
+
+    expect_status(page, "completed")
+
+    assert abs(chart.evaluate(top) - before) < 150
+
+
 def test_an_output_of_plain_values_is_told_as_facts(page: Page, api: Api) -> None:
     page.click("[data-preset=files]")
     job = job_of(page)
