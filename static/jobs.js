@@ -46,7 +46,7 @@ export class JobList {
     const query = this.query();
     try {
       const { jobs, next_page_token } = await client.jobs(query);
-      if (JSON.stringify(query) !== JSON.stringify(this.query())) return;
+      if (this.closed || JSON.stringify(query) !== JSON.stringify(this.query())) return;
       showProblem(this.problem, null);
       this.take(jobs);
       if (!this.token) this.more.hidden = !next_page_token;
@@ -87,6 +87,7 @@ export class JobList {
     this.more.disabled = true;
     try {
       const { jobs, next_page_token } = await client.jobs({ ...this.query(), page_token: this.token });
+      if (this.closed) return;
       for (const job of jobs) if (!this.rows.has(job.id)) this.add(job, (row) => this.list.append(row.node));
       this.token = next_page_token;
       this.more.hidden = !next_page_token;
@@ -104,6 +105,7 @@ export class JobList {
   }
 
   close() {
+    this.closed = true; // an answer may be on its way
     clearInterval(this.timer);
     this.clear();
   }

@@ -165,6 +165,7 @@ class Figures {
   }
 
   follow(job) {
+    if (this.closed) return; // left while the server was asked
     this.job = job.id;
     this.empty.hidden = this.begin.hidden = true;
     for (const each of [this.stop, this.open, this.connection.node]) each.hidden = false;
@@ -208,6 +209,7 @@ class Figures {
   }
 
   close() {
+    this.closed = true;
     for (const each of this.watches) each.close();
     this.metrics.close();
     this.connection.close();
