@@ -7,16 +7,18 @@ const SHOWN = 100;
 
 export class Alerts {
   constructor() {
-    this.node = el("ul", { className: "alerts", ariaLabel: t("Alerts") });
+    this.node = el("ul", { className: "alerts", tabIndex: 0, ariaLabel: t("Alerts") });
   }
 
   get isEmpty() {
     return this.node.childElementCount === 0;
   }
 
-  add({ at, data: { severity, state, message } }) {
+  /** Takes alert; leaves all else alone. */
+  add({ type, at, data: { severity, state, message } }) {
+    if (type !== "alert") return;
     const kind = state === "resolved" ? "resolved" : severity;
-    const time = el("span", { className: "hint" }, ` · ${clock(at)}`);
+    const time = el("span", { className: "hint" }, clock(at));
     this.node.prepend(el("li", { data: { kind } }, el("b", {}, t(kind)), ` ${message}`, time));
     if (this.node.childElementCount > SHOWN) this.node.lastChild.remove();
   }

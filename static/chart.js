@@ -3,12 +3,14 @@
 /* global uPlot */
 
 import { el, perFrame } from "./dom.js";
-import { clock, number, size, t } from "./i18n.js";
+import { clock, duration, number, size, t } from "./i18n.js";
 import { colour } from "./theme.js";
 
 /** Points that are kept; older ones move out to the left. */
 const POINTS = 1000;
 const LINES = 4;
+/** What the marks of the time axis may be apart: no less than a clock tells. */
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400];
 /** Units as people read them. */
 const UNITS = { 1: () => "", "1/s": () => "/s", level: () => "", events: () => t("events") };
 
@@ -18,6 +20,7 @@ export class Chart {
     this.unit = "";
     this.lines = new Map(); // label: its values, one for each of `xs`
     this.xs = [];
+    this.at = null; // the place under the pointer
     this.now = el("span", { className: "now" });
     this.plot = el("div", { className: "plot", role: "img" });
     this.legend = el("p", { className: "legend" });
@@ -67,16 +70,17 @@ export class Chart {
     this.tell();
   }
 
-  /** The latest values in words, for all who do not see the lines. */
+  /** In words: the latest values, or those under the pointer. */
   tell() {
-    const latest = [...this.lines].map(([label, values]) => [
-      label,
-      values.findLast((each) => each !== null),
-    ]);
-    const shown = latest.map(([label, value]) => `${label} ${this.amount(value)}`.trim());
-    this.now.textContent = latest.length === 1 ? shown[0] : "";
-    this.plot.ariaLabel = `${nameOf(this.title)}: ${shown.join(", ")}`;
-    if (latest.length > 1) {
+    const until = this.at ?? this.xs.length;
+    const shown = [...this.lines].map(([label, values]) => {
+      const value = values.findLast((each, index) => each !== null && index <= until);
+      return `${label} ${value === undefined ? "–" : this.amount(value)}`.trim();
+    });
+    const time = this.at === null ? "" : clock(this.xs[this.at] * 1000);
+    this.now.textContent = [time, shown.length === 1 && shown[0]].filter(Boolean).join(" · ");
+    if (this.at === null) this.plot.ariaLabel = `${nameOf(this.title)}: ${shown.join(", ")}`;
+    if (shown.length > 1) {
       this.legend.replaceChildren(
         ...shown.map((each, index) => el("span", { className: `s${index + 1}` }, each)),
       );
@@ -85,7 +89,15 @@ export class Chart {
 
   amount(value) {
     if (/^B\b/.test(this.unit)) return `${size(value)}${this.unit.slice(1)}`;
-    return `${number(value, 3)} ${this.unit}`;
+    if (this.unit === "s") return time(value);
+    return `${number(value, 3)}${this.unit === "%" ? "" : " "}${this.unit}`;
+  }
+
+  /** At the axis: as short as it can be. */
+  tick(value) {
+    if (/^B\b/.test(this.unit)) return Number.isInteger(value) ? size(value) : "";
+    if (this.unit === "s") return time(value);
+    return this.unit === "%" ? `${number(value)}%` : short(value);
   }
 
   build() {
@@ -101,26 +113,37 @@ export class Chart {
       stroke: () => colour(`series-${index + 1}`),
       width: 1.5,
       spanGaps: true,
-      points: { show: false },
+      points: { show: () => this.xs.length === 1 }, // of one point there is no line
     }));
     this.chart = new uPlot(
       {
         width: this.plot.clientWidth,
         height: this.plot.clientHeight,
         legend: { show: false },
-        cursor: { show: false },
-        padding: [8, 4, 0, 0],
+        cursor: { y: false, points: { size: 6 }, drag: { x: false, setScale: false } },
+        hooks: { setCursor: [({ cursor }) => this.point(cursor.idx)] },
+        padding: [8, 28, 0, 0],
         axes: [
-          { ...axis, size: 24, space: 70, values: (_, splits) => splits.map((each) => clock(each * 1000)) },
-          { ...axis, size: 44, space: 28, values: (_, splits) => splits.map((each) => short(each)) },
+          { ...axis, size: 24, space: 70, incrs: SECONDS, values: (_, splits) => splits.map((each) => clock(each * 1000)) },
+          { ...axis, size: 60, space: 28, values: (_, splits) => splits.map((each) => this.tick(each)) },
         ],
         // From nought on: a line that trembles by a thousandth shall look like one.
-        scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
+        scales: {
+          x: { range: (_, low, high) => (this.xs.length === 1 ? [low - 5, low + 5] : [low, high]) },
+          y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] },
+        },
         series: [{}, ...lines],
       },
       [this.xs, ...this.lines.values()],
       this.plot,
     );
+  }
+
+  /** Tell the values at a place of the lines; null: the latest. */
+  point(at) {
+    if (at === this.at) return;
+    this.at = at;
+    this.tell();
   }
 
   resize() {
@@ -137,6 +160,9 @@ export class Chart {
 }
 
 const nameOf = (title) => t(title.replaceAll("_", " "));
+
+/** Seconds, also where they are tiny. */
+const time = (value) => (value < 1 ? t("{n} ms", { n: number(value * 1000, 2) }) : duration(value));
 
 function short(value) {
   const format = { notation: "compact", maximumSignificantDigits: 3 };

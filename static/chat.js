@@ -3,16 +3,15 @@
 
 import { announce } from "./announce.js";
 import { Artifacts } from "./artifacts.js";
-import { el, freshId, perFrame, say } from "./dom.js";
-import { t } from "./i18n.js";
+import { card, el, freshId } from "./dom.js";
+import { clock, t } from "./i18n.js";
 import { JobList } from "./jobs.js";
 import { problemBox, showProblem } from "./problem.js";
 import { Prose } from "./prose.js";
 import { Question } from "./question.js";
 import { client, tasks } from "./session.js";
-import { Connection, TERMINAL, statusMark, statusText } from "./status.js";
-import { fold } from "./streaming.js";
 import { Viewers } from "./viewers.js";
+import { WatchedJob } from "./watched.js";
 
 const TASK = "chat";
 
@@ -93,25 +92,20 @@ class ChatStart {
 class ChatView {
   constructor(id) {
     this.id = id;
-    this.job = null;
     this.messages = 0;
     this.answers = new Map();
-    this.connection = new Connection();
     this.question = new Question(id);
     this.viewers = new Viewers(id);
     this.artifacts = new Artifacts();
-    this.node = this.build();
-    this.redraw = perFrame(() => this.draw());
-    this.watch = client.watch(id, {
-      after: 0,
-      onEvent: (event) => this.take(event),
-      onState: (state) => this.connected(state),
+    this.job = new WatchedJob(id, {
+      take: (event) => this.take(event),
+      draw: (state) => this.draw(state),
     });
+    this.node = this.build();
   }
 
   build() {
-    this.mark = statusMark("queued");
-    this.problem = problemBox();
+    this.problem = problemBox(); // of what was sent
     this.talk = el("div", {
       className: "talk",
       tabIndex: 0,
@@ -119,51 +113,48 @@ class ChatView {
       ariaLive: "off",
       ariaLabel: t("Conversation"),
     });
-    this.made = el(
-      "section",
-      { className: "card", ariaLabel: t("Artifacts"), hidden: true },
-      el("h2", {}, t("Artifacts")),
-      this.artifacts.node,
-    );
+    this.empty = el("p", { className: "empty" }, t("Nobody has said anything yet."));
+    this.writes = el("p", { className: "hint writes", hidden: true }, t("The model is about to answer…"));
+    this.talk.append(this.empty);
+    this.made = card(t("Artifacts"), "", this.artifacts.node);
     const log = el("a", { className: "link", href: `#/jobs/${this.id}` }, t("Its log"));
-    const head = el(
-      "header",
-      { className: "bar" },
-      el("h1", {}, t("Conversation")),
-      this.mark,
-      this.connection.node,
-      el("span", { className: "end" }, log),
-    );
     const main = el(
       "div",
       { className: "stack" },
       el(
         "section",
         { className: "card", ariaLabel: t("Conversation") },
-        head,
         this.talk,
+        this.writes,
         this.question.node,
+        this.problem,
         this.buildCompose(),
       ),
-      this.problem,
       this.made,
     );
-    const side = el(
+    const hint = el(
+      "p",
+      { className: "hint" },
+      t("Send others this page's address: they see the same, and may speak."),
+    );
+    this.watching = card(t("Viewers"), "stack", this.viewers.node, hint);
+    this.content = el("div", { className: "columns chat", hidden: true }, main, this.watching);
+    return el(
       "div",
       { className: "stack" },
-      el(
-        "section",
-        { className: "card", ariaLabel: t("Viewers") },
-        el("h2", {}, t("Viewers")),
-        this.viewers.node,
-        el(
-          "p",
-          { className: "hint" },
-          t("Send others this page's address: they see the same, and may speak."),
-        ),
-      ),
+      this.job.header(el("h1", {}, t("Conversation")), log, this.buildEnd()),
+      this.job.problem,
+      this.content,
     );
-    return el("div", { className: "columns chat" }, main, side);
+  }
+
+  buildEnd() {
+    this.end = el(
+      "button",
+      { type: "button", className: "danger", hidden: true, onclick: () => this.send({ end: true }) },
+      t("End the conversation"),
+    );
+    return this.end;
   }
 
   buildCompose() {
@@ -180,16 +171,11 @@ class ChatView {
       { type: "button", disabled: true, onclick: () => this.send({ stop: true }) },
       t("Stop the answer"),
     );
-    this.end = el(
-      "button",
-      { type: "button", className: "danger", onclick: () => this.send({ end: true }) },
-      t("End the conversation"),
-    );
     this.compose = el(
       "form",
       { className: "compose" },
       el("div", { className: "field" }, label, this.message),
-      el("div", { className: "line-form" }, this.name.node, this.sender, this.stop, this.end),
+      el("div", { className: "line-form" }, this.name.node, this.stop, this.sender),
     );
     this.compose.onsubmit = (event) => {
       event.preventDefault();
@@ -221,43 +207,35 @@ class ChatView {
     }
   }
 
-  take(event) {
-    this.job = event.type === "stream.snapshot" ? event.data.job : fold(this.job, event);
-    const { type, data } = event;
-    if (type === "job.queued" && data.input.message) this.said(data.input.message, "");
-    if (type === "input.received") this.heard(data);
+  take({ type, at, data }) {
+    if (type === "job.queued" && data.input.message) this.said(data.input.message, "", at);
+    if (type === "input.received") this.heard(data, at);
     if (type === "tool.call") this.note(t("The model calls {name}", { name: data.name }));
     if (type === "step.updated" && data.status === "completed") announce(t("The answer is complete."));
-    this.redraw();
   }
 
   /** What somebody has sent: a message, a stop, an end, or a verdict. */
-  heard({ request, data, timed_out }) {
+  heard({ request, data, timed_out }, at) {
     if (timed_out) return this.note(t("Nobody answered in time."));
     if (request != null) return this.note(data?.approve ? t("Approved.") : t("Refused."));
-    if (data.message) return this.said(data.message, data.by);
+    if (data.message) return this.said(data.message, data.by, at);
     this.note(data.stop ? t("The answer was stopped.") : t("The conversation was ended."));
   }
 
-  said(text, by) {
+  said(text, by, at) {
     this.messages += 1;
-    this.put(
-      el(
-        "div",
-        { className: "said-by person" },
-        el("span", { className: "hint" }, by || t("somebody")),
-        el("p", {}, text),
-      ),
-    );
-    announce(`${by || t("somebody")}: ${text}`);
+    const who = by || t("somebody");
+    this.put(bubble("person", `${who} · ${clock(at)}`, el("p", {}, text)));
+    announce(`${who}: ${text}`);
   }
 
   note(text) {
-    this.put(el("p", { className: "hint" }, text));
+    this.put(el("p", { className: "hint note" }, text));
   }
 
   /** At the end, which stays in view for whoever is there. */
   put(node) {
+    this.empty.hidden = true;
     this.talk.append(node);
     this.follow(true);
   }
@@ -267,27 +245,24 @@ class ChatView {
     if (always || scrollHeight - scrollTop - clientHeight < 160) this.talk.scrollTop = scrollHeight;
   }
 
-  connected(state) {
-    this.connection.tell(state);
-    if (state.problem && state.reason === "refused") showProblem(this.problem, state.problem);
-  }
-
-  draw() {
-    const { job } = this;
-    if (!job) return;
-    const ended = TERMINAL.includes(job.status);
-    this.mark.tell(job.status);
-    this.compose.hidden = ended;
+  draw({ texts, steps, input_request, artifacts }) {
+    const { ended } = this.job;
+    const opens = this.content.hidden;
+    this.content.hidden = false;
+    this.compose.hidden = this.end.hidden = ended;
     let waits = false;
-    for (const { item, text } of job.texts) waits = this.drawAnswer(item, text, ended) || waits;
-    const done = job.steps.filter(({ status }) => status === "completed").length;
+    for (const { item, text } of texts) waits = this.drawAnswer(item, text, ended) || waits;
+    const done = steps.filter(({ status }) => status === "completed").length;
     this.stop.disabled = ended || this.messages <= done;
-    this.question.draw(job.input_request);
-    this.made.hidden = !job.artifacts.length;
-    this.artifacts.draw(job.artifacts);
-    if (job.error) showProblem(this.problem, job.error);
-    document.title = `${t("Conversation")} · ${statusText(job.status)}`;
-    if (waits) this.redraw();
+    const turn = steps.find(({ status }) => status === "running");
+    this.writes.hidden = this.stop.disabled || this.answers.has(turn?.id) || input_request !== null;
+    this.question.draw(input_request);
+    this.made.hidden = !artifacts.length;
+    this.artifacts.draw(artifacts);
+    this.watching.hidden = ended;
+    if (ended) this.viewers.close();
+    if (opens) this.follow(true);
+    if (waits) this.job.redraw();
   }
 
   drawAnswer(item, text, ended) {
@@ -295,14 +270,7 @@ class ChatView {
     if (!this.answers.has(item)) {
       const prose = new Prose();
       this.answers.set(item, prose);
-      this.put(
-        el(
-          "div",
-          { className: "said-by model", data: { item } },
-          el("span", { className: "hint" }, t("model")),
-          prose.node,
-        ),
-      );
+      this.put(bubble("model", t("model"), prose.node, { item }));
     }
     const prose = this.answers.get(item);
     if (prose.text === text && !prose.unsettled) return false;
@@ -312,9 +280,11 @@ class ChatView {
   }
 
   close() {
-    this.watch.close();
-    this.redraw.cancel();
-    this.connection.close();
+    this.job.close();
     this.viewers.close();
   }
 }
+
+/** What somebody says, under a line about who it is. */
+const bubble = (who, about, content, data = {}) =>
+  el("div", { className: `said-by ${who}`, data }, el("span", { className: "hint" }, about), content);

@@ -1,8 +1,8 @@
 // The view that compares: one job over every transport, side by side, with the means to disturb
 // them; and which transport to pick for what.
 
-import { el, freshId, say } from "./dom.js";
-import { number, t } from "./i18n.js";
+import { card, el, freshId, say } from "./dom.js";
+import { duration, number, size, t } from "./i18n.js";
 import { PlainLane, StreamLane } from "./lane.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
@@ -66,7 +66,7 @@ export class CompareView {
       el("div", { className: "field" }, el("label", { htmlFor: control.id }, t(label)), control);
     const form = el(
       "form",
-      { className: "line-form" },
+      { className: "line-form narrow" },
       field("Tokens", this.tokens),
       field("Tokens per second", this.speed),
       this.button,
@@ -161,11 +161,11 @@ export class CompareView {
       const advice = needs.map(({ need, pick, why }) => [t(need), titles.get(pick) ?? pick, t(why)]);
       const measured = transports.map(({ title, measured: m }) => [
         t(title),
-        `${number(m.first_feedback_s, 3)} s`,
-        `${number(m.delay_p50_ms, 1)} ms`,
-        number(m.bytes_per_1000_events, 0),
+        duration(m.first_feedback_s),
+        duration(m.delay_p50_ms / 1000),
+        size(m.bytes_per_1000_events),
         number(m.requests_per_1000_events, 0),
-        `${number(m.cpu_ms_per_1000_events, 0)} ms`,
+        duration(m.cpu_ms_per_1000_events / 1000),
       ]);
       const traits = Object.entries(TRAITS).map(([name, title]) => [
         t(title),
@@ -219,10 +219,6 @@ function table(title, head, rows, numeric = false) {
     ),
   );
   const made = el("table", {}, el("thead", {}, top), el("tbody", {}, lines));
-  return el(
-    "section",
-    { className: "card", ariaLabel: title },
-    el("h2", {}, title),
-    el("div", { className: "scroll tall", tabIndex: 0, role: "region", ariaLabel: title }, made),
-  );
+  const box = el("div", { className: "scroll tall", tabIndex: 0, role: "region", ariaLabel: title }, made);
+  return card(title, "", box);
 }

@@ -16,6 +16,15 @@ export function el(tag, properties = {}, ...children) {
   return made;
 }
 
+/** A card: a region under a heading. `kind` gives it more classes. */
+export const card = (title, kind, ...children) =>
+  el(
+    "section",
+    { className: `card ${kind}`.trim(), ariaLabel: title },
+    el("h2", {}, title),
+    ...children,
+  );
+
 /** Set an element's text only when it changes: a live region says it each time. */
 export function say(place, text) {
   if (place.textContent !== text) place.textContent = text;

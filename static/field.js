@@ -2,7 +2,7 @@
 // and `at(path)`: the field that an error's path names.
 
 import { el, freshId } from "./dom.js";
-import { size, t } from "./i18n.js";
+import { percent, size, t } from "./i18n.js";
 
 /** Characters from which on a text gets several lines. */
 const LONG_TEXT = 300;
@@ -125,38 +125,60 @@ function choice(name, schema, context) {
 /** Files are sent when the form is: the value is the ids of what was uploaded, now or before. */
 function file(name, schema, context) {
   const several = schema.type === "array";
-  const control = el("input", { type: "file", multiple: several });
+  const control = el("input", { type: "file", multiple: several, className: "unseen" });
+  const said = el("span", { className: "hint", ariaLive: "polite" });
+  const invitation = several ? t("Choose files, or drop them here") : t("Choose a file, or drop it here");
+  const drop = el("label", { className: "drop" }, el("span", { className: "link" }, invitation), said);
   const bar = el("progress", { max: 1, value: 0, hidden: true, ariaLabel: t("Upload") });
-  const sent = el("span", { className: "hint" });
   let ids = [context.given ?? []].flat();
-  sent.textContent = ids.join(", ");
+  if (ids.length) said.textContent = t("uploaded already: {n}", { n: ids.length });
   control.onchange = () => {
     ids = [];
-    sent.textContent = [...control.files].map((each) => `${each.name} (${size(each.size)})`).join(", ");
+    said.textContent = [...control.files].map((each) => `${each.name} (${size(each.size)})`).join(", ");
+  };
+  takeDropped(drop, control);
+  const tell = (share, { name: file }) => {
+    bar.hidden = false;
+    bar.value = share;
+    said.textContent = t("{name}: {share} sent", { name: file, share: percent(share * 100) });
   };
   const field = labelled(name, schema, context, control, async () => {
-    ids = ids.length ? ids : await sendAll(control.files, bar, context.upload);
+    try {
+      if (!ids.length) ids = await sendAll([...control.files], tell, context.upload);
+    } finally {
+      bar.hidden = true;
+    }
     if (several) return ids.length || context.required ? ids : undefined;
     return ids[0] ?? (context.required ? "" : undefined);
   });
-  control.after(bar, sent);
+  drop.htmlFor = control.id;
+  control.after(drop, bar);
   return field;
 }
 
-/** Send files one after the other, each with a bar of its own progress; their ids. */
-async function sendAll(files, bar, upload) {
+/** What is dropped there is chosen. */
+function takeDropped(place, control) {
+  place.ondragover = (event) => event.preventDefault();
+  place.ondrop = (event) => {
+    event.preventDefault();
+    const chosen = new DataTransfer();
+    const dropped = [...event.dataTransfer.files];
+    for (const each of control.multiple ? dropped : dropped.slice(0, 1)) chosen.items.add(each);
+    control.files = chosen.files;
+    control.onchange();
+  };
+}
+
+/** Send files one after the other; their ids. `tell` gets the share of all that is sent, and which is next. */
+async function sendAll(files, tell, upload) {
   const ids = [];
-  bar.hidden = files.length === 0;
-  try {
-    for (const each of files) {
-      ids.push(
-        await upload(each, (share) => {
-          bar.value = share;
-        }),
-      );
-    }
-  } finally {
-    bar.hidden = true;
+  const total = files.reduce((sum, each) => sum + each.size, 0) || 1;
+  let sent = 0;
+  for (const each of files) {
+    tell(sent / total, each);
+    ids.push(await upload(each, (share) => tell((sent + share * each.size) / total, each)));
+    sent += each.size;
+    tell(sent / total, each);
   }
   return ids;
 }
@@ -172,7 +194,7 @@ function list(name, schema, context) {
       path,
       required: true,
     });
-    const drop = el("button", { type: "button", className: "quiet small" }, t("Remove"));
+    const drop = el("button", { type: "button", className: "small" }, t("Remove"));
     const row = el("div", { className: "entry" }, field.node, drop);
     drop.onclick = () => {
       fields = fields.filter((each) => each !== field);
@@ -182,7 +204,7 @@ function list(name, schema, context) {
     rows.append(row);
   };
   for (const each of context.given ?? schema.default ?? []) add(each);
-  const more = el("button", { type: "button", className: "quiet small", onclick: () => add() }, t("Add"));
+  const more = el("button", { type: "button", className: "small", onclick: () => add() }, t("Add"));
   const help = schema.description ? el("p", { className: "hint" }, t(schema.description)) : null;
   const node = folded(titleOf(name, schema), help, rows, more);
   return {

@@ -3,7 +3,7 @@
 
 import { el } from "./dom.js";
 import { makeField, plain } from "./field.js";
-import { t } from "./i18n.js";
+import { t, tNumbered } from "./i18n.js";
 import { showProblem } from "./problem.js";
 
 export class SchemaForm {
@@ -56,7 +56,8 @@ export class SchemaForm {
     const problem = error.problem ?? { message: error.message, errors: error.errors };
     const errors = problem.errors ?? [];
     const rest = errors.filter((each) => !this.complain(each));
-    if (rest.length || !errors.length) showProblem(this.problem, { ...problem, errors: rest });
+    const named = rest.map((each) => (each.field === this.prefix ? { message: each.message } : each));
+    if (rest.length || !errors.length) showProblem(this.problem, { ...problem, errors: named });
     const first = this.node.querySelector("[aria-invalid=true]");
     first?.closest("details")?.setAttribute("open", "");
     first?.focus();
@@ -66,7 +67,7 @@ export class SchemaForm {
     const [head, ...path] = field.split(".");
     if (head !== this.prefix || !path.length) return false;
     const found = this.field.at?.(path);
-    found?.complain?.(t(message));
+    found?.complain?.(tNumbered(message));
     return found?.complain !== undefined;
   }
 }

@@ -22,6 +22,12 @@ export function t(text, values = {}) {
   return found.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** A text of the server's in which the first number may be any. */
+export function tNumbered(text) {
+  const n = /\d+(\.\d+)?/.exec(text)?.[0];
+  return n === undefined ? t(text) : t(text.replace(n, "{n}"), { n });
+}
+
 /** Texts that were asked for and that the catalogue of the page's language lacks: for tests. */
 export const missing = new Set();
 
@@ -54,30 +60,49 @@ export function change() {
 
 /** Seconds as people say them. */
 export function duration(s) {
-  if (s < 0.95) return `${Math.max(1, Math.round(s * 1000))} ms`;
-  if (s < 9.95) return `${s.toFixed(1)} s`;
-  if (s < 90) return `${Math.round(s)} s`;
-  return s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`;
+  if (s < 0.95) return t("{n} ms", { n: Math.max(1, Math.round(s * 1000)) });
+  if (s < 9.95) return t("{n} s", { n: Number.isInteger(s) ? s : s.toFixed(1) });
+  if (s < 59.5) return t("{n} s", { n: Math.round(s) });
+  if (s < 3570) return inTwo(Math.round(s), 60, "{n} min", "{n} s");
+  return inTwo(Math.round(s / 60), 60, "{n} h", "{n} min");
 }
 
+function inTwo(amount, size, large, small) {
+  const rest = amount % size;
+  const whole = t(large, { n: (amount - rest) / size });
+  return rest ? `${whole} ${t(small, { n: rest })}` : whole;
+}
+
+const format = (value, options) => new Intl.NumberFormat(document.documentElement.lang, options).format(value);
+
 /** A number in the page's language. */
-export const number = (value, digits = 2) =>
-  new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: digits }).format(value);
+export const number = (value, digits = 2) => format(value, { maximumFractionDigits: digits });
+
+/** A share of a hundred. */
+export const percent = (value) => format(value / 100, { style: "percent" });
 
 /** Bytes as people say them. */
 export function size(bytes) {
-  if (bytes < 1000) return `${bytes} B`;
-  return bytes < 1e6 ? `${number(bytes / 1e3, 1)} kB` : `${number(bytes / 1e6, 1)} MB`;
+  if (bytes < 1000) return `${number(bytes, 0)} B`;
+  if (bytes < 1e6) return `${number(bytes / 1e3, 1)} kB`;
+  return bytes < 1e9 ? `${number(bytes / 1e6, 1)} MB` : `${number(bytes / 1e9, 1)} GB`;
 }
 
-/** A time of day. */
-export const clock = (at) =>
-  new Date(at).toLocaleTimeString(document.documentElement.lang, { hour12: false });
+const clocks = {}; // by language: to make one takes longer than to use it
 
-/** A day and a time. */
-export const moment = (at) =>
-  new Date(at).toLocaleString(document.documentElement.lang, {
-    dateStyle: "short",
+/** A time of day. */
+export function clock(at) {
+  clocks[language] ??= new Intl.DateTimeFormat(document.documentElement.lang, {
     timeStyle: "medium",
     hourCycle: "h23",
   });
+  return clocks[language].format(new Date(at));
+}
+
+/** A time, with its day unless that is today. */
+export function moment(at) {
+  const day = new Date(at);
+  if (day.toDateString() === new Date().toDateString()) return clock(at);
+  const date = day.toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" });
+  return `${date}, ${clock(at)}`;
+}

@@ -4,24 +4,32 @@ import { Activity } from "./activity.js";
 import { Alerts } from "./alerts.js";
 import { Artifacts } from "./artifacts.js";
 import { announce } from "./announce.js";
-import { el, perFrame, say } from "./dom.js";
+import { card, el, say } from "./dom.js";
 import { Events } from "./events.js";
-import { duration, t } from "./i18n.js";
+import { duration, number, t } from "./i18n.js";
 import { Metrics } from "./metrics.js";
-import { problemBox, showProblem } from "./problem.js";
+import { showProblem } from "./problem.js";
 import { Question } from "./question.js";
 import { client, taskTitle } from "./session.js";
 import { keepDraft } from "./start.js";
-import { Connection, TERMINAL, statusMark, statusText } from "./status.js";
+import { TERMINAL } from "./status.js";
 import { Meter, Steps } from "./steps.js";
-import { fold } from "./streaming.js";
 import { Texts } from "./texts.js";
 import { Viewers } from "./viewers.js";
+import { WatchedJob } from "./watched.js";
+
+/** What stands in place of an output while there is none, by the job's status. */
+const QUIET = {
+  queued: "It is queued, and starts as soon as there is room.",
+  running: "It is running. What it makes appears here.",
+  completed: "It ended without an output.",
+  failed: "It failed before it made anything.",
+  cancelled: "It was cancelled before it made anything.",
+};
 
 export class JobView {
   constructor(id) {
     this.id = id;
-    this.job = null;
     this.parts = {
       question: new Question(id),
       texts: new Texts(),
@@ -33,38 +41,22 @@ export class JobView {
       meter: new Meter(),
       viewers: new Viewers(id),
       events: new Events(() => this.wholeLog()),
-      connection: new Connection(),
     };
-    this.node = this.build();
-    this.redraw = perFrame(() => this.draw());
-    this.watch = client.watch(id, {
-      after: 0,
-      onEvent: (event) => this.take(event),
-      onState: (state) => this.connected(state),
+    this.job = new WatchedJob(id, {
+      take: (event) => this.take(event),
+      draw: (state) => this.draw(state),
     });
+    this.node = this.build();
   }
 
   build() {
-    const {
-      question,
-      texts,
-      artifacts,
-      activity,
-      metrics,
-      alerts,
-      steps,
-      meter,
-      viewers,
-      events,
-      connection,
-    } = this.parts;
+    const { question, texts, artifacts, activity, metrics, alerts, steps, meter, viewers, events } = this.parts;
     this.title = el("h1", { tabIndex: -1 }, t("Job"));
-    this.mark = statusMark("queued");
-    this.facts = el("p", { className: "hint" }, el("code", {}, this.id));
-    this.problem = problemBox();
+    this.about = el("span");
+    const facts = el("p", { className: "hint facts-line" }, el("code", {}, this.id), this.about);
     this.cancel = el(
       "button",
-      { type: "button", className: "danger", onclick: () => this.askCancel() },
+      { type: "button", className: "danger", hidden: true, onclick: () => this.askCancel() },
       t("Cancel"),
     );
     this.again = el(
@@ -72,80 +64,46 @@ export class JobView {
       { type: "button", hidden: true, onclick: () => this.runAgain() },
       t("Run again"),
     );
-    const head = el(
-      "header",
-      { className: "bar" },
-      this.title,
-      this.mark,
-      connection.node,
-      el("span", { className: "end bar" }, this.again, this.cancel),
-    );
+    this.output = el("div");
+    this.quiet = el("p", { className: "empty" });
     this.cards = {
-      texts: card(t("Text"), texts.node),
-      artifacts: card(t("Artifacts"), artifacts.node),
-      activity: card(t("Thinking and tools"), activity.node),
-      metrics: card(t("Metrics"), metrics.node),
-      alerts: card(t("Alerts"), alerts.node, "card first"),
-      output: card(
-        t("Output"),
-        (this.result = el(
-          "details",
-          {},
-          el("summary", {}, "JSON"),
-          (this.output = el("pre", { className: "one-event", tabIndex: 0 })),
-        )),
-      ),
+      texts: card(t("Text"), "", texts.node),
+      metrics: card(t("Metrics"), "", metrics.node),
+      activity: card(t("Thinking and tools"), "", activity.node),
+      artifacts: card(t("Artifacts"), "", artifacts.node),
+      output: card(t("Output"), "", this.output),
     };
-    const {
-      texts: text,
-      artifacts: made,
-      activity: doing,
-      metrics: figures,
-      alerts: warnings,
-      output,
-    } = this.cards;
-    const progress = el(
-      "section",
-      { className: "card first", ariaLabel: t("Progress") },
-      el("h2", {}, t("Progress")),
-      meter.node,
-      steps.node,
+    this.watching = card(t("Viewers"), "last", viewers.node);
+    this.warnings = card(t("Alerts"), "first", alerts.node);
+    const main = el("div", { className: "stack" }, question.node, this.quiet, Object.values(this.cards));
+    const side = el(
+      "div",
+      { className: "stack" },
+      card(t("Progress"), "first", meter.node, steps.node),
+      this.warnings,
+      this.watching,
     );
-    const watching = el(
-      "section",
-      { className: "card last", ariaLabel: t("Viewers") },
-      el("h2", {}, t("Viewers")),
-      viewers.node,
+    this.content = el(
+      "div",
+      { className: "stack", hidden: true },
+      el("div", { className: "columns job" }, main, side),
+      card(t("Event log"), "", events.node),
     );
-    const log = el(
-      "section",
-      { className: "card", ariaLabel: t("Event log") },
-      el("h2", {}, t("Event log")),
-      events.node,
-    );
-    const main = el("div", { className: "stack" }, question.node, text, figures, doing, made, output);
-    const side = el("div", { className: "stack" }, progress, warnings, watching);
     return el(
       "div",
       { className: "stack" },
-      el("div", {}, head, this.facts),
-      this.problem,
-      el("div", { className: "columns job" }, main, side),
-      log,
+      el("div", {}, this.job.header(this.title, this.again, this.cancel), facts),
+      this.job.problem,
+      this.content,
     );
   }
 
   take(event) {
-    const { events, activity, metrics, alerts } = this.parts;
-    events.add(event);
-    this.job = event.type === "stream.snapshot" ? event.data.job : fold(this.job, event);
     if (event.type === "job.queued") this.input = event.data.input;
-    if (event.type === "metric") metrics.add(event);
-    if (event.type === "alert") alerts.add(event);
-    activity.add(event);
+    if (event.type === "job.cancelled") this.reason = event.data.reason;
+    for (const name of ["events", "activity", "metrics", "alerts", "steps", "meter"])
+      this.parts[name].add(event);
     this.announce(event);
-    this.entitle();
-    this.redraw();
   }
 
   /** For those who listen: steps and ends, no tokens. */
@@ -156,68 +114,52 @@ export class JobView {
     if (type.startsWith("job.") && TERMINAL.includes(type.slice(4))) announce(t(type.slice(4)));
   }
 
-  connected(state) {
-    this.parts.connection.tell(state);
-    if (state.reason === "refused" && state.problem) {
-      showProblem(this.problem, state.problem);
-      this.node.dataset.refused = "";
-    }
-  }
-
-  /** The tab tells how far the job is, also where it is not seen and nothing is drawn. */
-  entitle() {
-    const { status, progress, task } = this.job;
-    const state = TERMINAL.includes(status) ? statusText(status) : `${Math.round(progress.percent)} %`;
-    const title = `${state} · ${taskTitle(task)}`;
-    if (document.title !== title) document.title = title;
-  }
-
-  draw() {
-    const { job, parts, cards } = this;
-    if (!job) return;
-    const ended = TERMINAL.includes(job.status);
-    say(this.title, taskTitle(job.task));
-    this.mark.tell(job.status);
+  draw(state) {
+    const { parts, cards } = this;
+    const { ended } = this.job;
+    this.content.hidden = false;
+    say(this.title, taskTitle(state.task));
     this.cancel.hidden = ended;
-    this.cancel.disabled = job.status === "cancelling";
+    this.cancel.disabled = state.status === "cancelling";
     this.again.hidden = !ended || this.input === undefined;
-    this.drawFacts(job);
-    if (job.error) showProblem(this.problem, job.error);
-    parts.meter.draw(job.progress, ended);
-    parts.steps.draw(job.steps);
-    parts.question.draw(job.input_request);
-    parts.texts.draw(job);
-    parts.artifacts.draw(job.artifacts);
-    cards.texts.hidden = !job.texts.length && ended;
-    cards.artifacts.hidden = !job.artifacts.length;
-    for (const name of ["activity", "metrics", "alerts"]) cards[name].hidden = parts[name].isEmpty;
-    this.drawOutput(job);
+    say(this.about, this.facts(state).map((each) => ` · ${each}`).join(""));
+    parts.meter.draw(state, ended);
+    parts.steps.draw(state.steps);
+    parts.question.draw(state.input_request);
+    parts.texts.draw(state);
+    parts.artifacts.draw(state.artifacts);
+    cards.texts.hidden = !state.texts.length;
+    cards.artifacts.hidden = !state.artifacts.length;
+    for (const name of ["activity", "metrics"]) cards[name].hidden = parts[name].isEmpty;
+    this.warnings.hidden = parts.alerts.isEmpty;
+    this.drawOutput(state);
+    this.quiet.hidden = !QUIET[state.status] || Object.values(cards).some((each) => !each.hidden);
+    say(this.quiet, t(QUIET[state.status] ?? ""));
+    this.watching.hidden = ended;
     if (ended) parts.viewers.close();
   }
 
-  drawFacts(job) {
+  facts({ attempt, queue_position, degraded, started_at, finished_at }) {
+    const { level, why } = this.job.watch.degraded;
+    const passed = (Date.parse(finished_at ?? new Date()) - Date.parse(started_at)) / 1000;
+    const time = duration(finished_at ? passed : Math.max(1, Math.floor(passed)));
     const facts = [
-      this.id,
-      job.attempt > 1 && t("attempt {n}", { n: job.attempt }),
-      job.queue_position && t("place {n} in the queue", { n: job.queue_position }),
-      job.degraded && t("with less work, because the server was loaded"),
-      this.watch.degraded.level > 0 && t("thinned out: {why}", { why: this.watch.degraded.why }),
-      job.started_at &&
-        job.finished_at &&
-        t("ran {time}", {
-          time: duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000),
-        }),
+      attempt > 1 && t("attempt {n}", { n: attempt }),
+      queue_position && t("place {n} in the queue", { n: queue_position }),
+      degraded && t("with less work, because the server was loaded"),
+      level > 0 && t("thinned out: {why}", { why }),
+      started_at && t(finished_at ? "ran {time}" : "running for {time}", { time }),
+      this.reason && t("reason: {why}", { why: this.reason }),
     ];
-    say(this.facts, facts.filter(Boolean).join(" · "));
+    return facts.filter(Boolean);
   }
 
   /** What is not shown elsewhere: an output that is no text. */
   drawOutput({ output, text }) {
     const repeats = output && Object.keys(output).length === 1 && output.text === text;
     this.cards.output.hidden = output == null || repeats;
-    if (this.cards.output.hidden || this.output.textContent) return;
-    this.output.textContent = JSON.stringify(output, null, 2);
-    this.result.open = !text; // a text most often says the same
+    if (this.cards.output.hidden || this.output.hasChildNodes()) return;
+    this.output.append(isFlat(output) ? factsOf(output) : jsonOf(output, !text)); // a text most often says the same
   }
 
   async askCancel() {
@@ -226,19 +168,19 @@ export class JobView {
       await client.cancel(this.id);
     } catch (error) {
       this.cancel.disabled = false;
-      showProblem(this.problem, error);
+      showProblem(this.job.problem, error);
     }
   }
 
   runAgain() {
-    keepDraft(this.job.task, this.input);
+    keepDraft(this.job.state.task, this.input);
     location.hash = "#/";
   }
 
   /** Every event up to now. */
   async wholeLog() {
     const events = [];
-    const last = this.watch.position;
+    const last = this.job.watch.position;
     for await (const event of client.watch(this.id, { after: 0, transport: "poll" })) {
       events.push(event);
       if (event.seq >= last) break;
@@ -247,12 +189,31 @@ export class JobView {
   }
 
   close() {
-    this.watch.close();
-    this.redraw.cancel();
+    this.job.close();
     for (const each of Object.values(this.parts)) each.close?.();
   }
 }
 
-function card(title, content, className = "card") {
-  return el("section", { className, ariaLabel: title, hidden: true }, el("h2", {}, title), content);
+const isPlain = (value) => value === null || typeof value !== "object";
+const isFlat = (output) =>
+  !isPlain(output) &&
+  Object.keys(output).length > 0 &&
+  Object.values(output).every((each) => isPlain(each) || (Array.isArray(each) && each.every(isPlain)));
+
+function factsOf(output) {
+  const rows = Object.entries(output).flatMap(([name, value]) => [
+    el("dt", {}, el("code", {}, name)),
+    el("dd", {}, [value].flat().map(plainly).join(", ") || "–"),
+  ]);
+  return el("dl", { className: "facts" }, rows);
 }
+
+const plainly = (value) => (typeof value === "number" ? number(value, 4) : String(value));
+
+const jsonOf = (output, open) =>
+  el(
+    "details",
+    { open },
+    el("summary", {}, "JSON"),
+    el("pre", { className: "one-event", tabIndex: 0 }, JSON.stringify(output, null, 2)),
+  );

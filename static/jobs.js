@@ -1,7 +1,7 @@
 // A list of jobs, newest first, those under way followed live over one connection.
 
-import { el, freshId, say } from "./dom.js";
-import { moment, t } from "./i18n.js";
+import { card, el, freshId, say } from "./dom.js";
+import { duration, moment, percent, t } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, taskTitle, tasks } from "./session.js";
 import { ACTIVE, TERMINAL, statusMark, statusText } from "./status.js";
@@ -23,21 +23,12 @@ export class JobList {
     this.rows = new Map();
     this.problem = problemBox();
     this.list = el("ul", { className: "jobs" });
-    this.empty = el("p", { className: "empty", hidden: true }, t("No jobs yet. Start one: it appears here."));
+    this.empty = el("p", { className: "empty", hidden: true });
     this.more = el("button", { type: "button", hidden: true, onclick: () => this.older() }, t("Older jobs"));
     this.status = choice(t("Status"), ["", ...ACTIVE, ...TERMINAL], statusText, () => this.restart());
     this.task = choice(t("Task"), ["", ...tasks.map(({ name }) => name)], taskTitle, () => this.restart());
     const chosen = el("div", { className: "pair", hidden: !filters }, this.status.node, this.task.node);
-    this.node = el(
-      "section",
-      { className: "card stack", ariaLabel: title },
-      el("h2", {}, title),
-      chosen,
-      this.problem,
-      this.empty,
-      this.list,
-      this.more,
-    );
+    this.node = card(title, "stack", chosen, this.problem, this.empty, this.list, this.more);
     this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
     this.look();
   }
@@ -55,7 +46,7 @@ export class JobList {
     const query = this.query();
     try {
       const { jobs, next_page_token } = await client.jobs(query);
-      if (JSON.stringify(query) !== JSON.stringify(this.query())) return;
+      if (this.closed || JSON.stringify(query) !== JSON.stringify(this.query())) return;
       showProblem(this.problem, null);
       this.take(jobs);
       if (!this.token) this.more.hidden = !next_page_token;
@@ -74,6 +65,9 @@ export class JobList {
     }
     while (this.list.childElementCount > ROWS) this.drop(this.list.lastElementChild.dataset.job);
     this.empty.hidden = this.rows.size > 0;
+    const { status, task } = this.query();
+    const sifted = status || (task && task !== this.only);
+    say(this.empty, sifted ? t("No job has this status and task.") : t("No jobs yet. Start one: it appears here."));
   }
 
   drop(id) {
@@ -90,10 +84,17 @@ export class JobList {
   }
 
   async older() {
-    const { jobs, next_page_token } = await client.jobs({ ...this.query(), page_token: this.token });
-    for (const job of jobs) if (!this.rows.has(job.id)) this.add(job, (row) => this.list.append(row.node));
-    this.token = next_page_token;
-    this.more.hidden = !next_page_token;
+    this.more.disabled = true;
+    try {
+      const { jobs, next_page_token } = await client.jobs({ ...this.query(), page_token: this.token });
+      if (this.closed) return;
+      for (const job of jobs) if (!this.rows.has(job.id)) this.add(job, (row) => this.list.append(row.node));
+      this.token = next_page_token;
+      this.more.hidden = !next_page_token;
+    } catch (error) {
+      showProblem(this.problem, error);
+    }
+    this.more.disabled = false;
   }
 
   clear() {
@@ -104,6 +105,7 @@ export class JobList {
   }
 
   close() {
+    this.closed = true; // an answer may be on its way
     clearInterval(this.timer);
     this.clear();
   }
@@ -121,8 +123,7 @@ class JobRow {
     this.mark = statusMark(job.status);
     this.bar = el("progress", { max: 100, ariaLabel: t("Progress") });
     const link = el("a", { href: `${job.task === "chat" ? "#/chat" : view}/${job.id}` }, taskTitle(job.task));
-    this.born = `${moment(job.created_at)} · …${job.id.slice(-6)}`;
-    this.about = el("span", { className: "hint" }, this.born);
+    this.about = el("span", { className: "hint" });
     this.node = el("li", { data: { job: job.id } }, link, this.mark, this.about, this.bar);
     this.take(job);
   }
@@ -135,7 +136,7 @@ class JobRow {
     this.mark.tell(job.status);
     this.bar.hidden = ended || !job.progress.percent;
     this.bar.value = job.progress.percent ?? 0;
-    if (job.error) say(this.about, `${this.born} · ${t(job.error.title ?? job.error.code)}`);
+    say(this.about, aboutOf(job).join(" · "));
     if (ended) this.close();
     else this.watch ??= this.follow(job);
   }
@@ -150,4 +151,17 @@ class JobRow {
   close() {
     this.watch?.close();
   }
+}
+
+/** When it began, how far it is or how long it ran, why it failed, and the end of its id. */
+function aboutOf({ id, status, created_at, started_at, finished_at, progress, error }) {
+  const ran = started_at && finished_at && (Date.parse(finished_at) - Date.parse(started_at)) / 1000;
+  const facts = [
+    moment(created_at),
+    status === "running" && progress.percent > 0 && percent(progress.percent),
+    ran && t("ran {time}", { time: duration(ran) }),
+    error && t(error.title ?? error.code),
+    `…${id.slice(-6)}`,
+  ];
+  return facts.filter(Boolean);
 }

@@ -40,12 +40,14 @@ class Lane {
     this.said = el("div", { className: "said", tabIndex: 0, role: "region", ariaLabel: t("Text") });
     this.connection = new Connection();
     this.controls = el("div", { className: "bar" });
+    this.bar = el("progress", { max: 100, value: 0, ariaLabel: t("Progress") });
     this.problem = problemBox();
     this.node = el(
       "section",
       { className: "card lane", ariaLabel: title, data: { lane: title } },
       el("header", {}, el("h2", {}, title), this.connection.node),
       this.controls,
+      this.bar,
       el("dl", {}, rows),
       this.said,
       this.problem,
@@ -69,7 +71,8 @@ class Lane {
     this.tell("longest", duration(sorted.at(-1) / 1000));
   }
 
-  show(text) {
+  show({ text, progress }) {
+    this.bar.value = progress.percent ?? 0;
     if (this.said.textContent.length === text.length) return;
     this.said.textContent = text;
     this.said.scrollTop = this.said.scrollHeight;
@@ -98,7 +101,7 @@ export class StreamLane extends Lane {
     this.cutter = el(
       "button",
       { type: "button", className: "small", onclick: () => this.cut() },
-      t("Cut my connection"),
+      t("Cut connection"),
     );
     this.controls.append(this.cutter, this.slow);
     this.watch = client.watch(job, {
@@ -110,7 +113,7 @@ export class StreamLane extends Lane {
   }
 
   take(event) {
-    this.state = event.type === "stream.snapshot" ? event.data.job : fold(this.state, event);
+    this.state = fold(this.state, event);
     if (event.at) this.times.push(Date.parse(event.at));
     if (event.at) this.delayed(Date.now() - this.times.at(-1));
     this.redraw();
@@ -137,7 +140,7 @@ export class StreamLane extends Lane {
     this.tell("reconnects", number(stats.reconnects));
     this.tell("lost", number(stats.lost), stats.lost ? "bad" : "good");
     this.tell("repeated", number(stats.repeated), stats.repeated ? "bad" : "good");
-    if (this.state) this.show(this.state.text);
+    if (this.state) this.show(this.state);
   }
 
   cut() {
@@ -182,7 +185,7 @@ export class PlainLane extends Lane {
     this.cutter = el(
       "button",
       { type: "button", className: "small", onclick: () => this.cut() },
-      t("Cut my connection"),
+      t("Cut connection"),
     );
     this.controls.append(this.cutter);
     this.connection.tell({ name: "connecting", transport: "plain" });
@@ -197,7 +200,7 @@ export class PlainLane extends Lane {
       this.at = Date.now();
       this.tell("first", duration((performance.now() - this.began) / 1000));
       this.tell("bytes", size(new TextEncoder().encode(JSON.stringify(this.state)).length));
-      this.show(this.state.text);
+      this.show(this.state);
       this.connection.tell({ name: "closed", transport: "plain" });
       this.ended(this);
     } catch (error) {

@@ -25,7 +25,9 @@ export class Metrics {
     return this.charts.get(name);
   }
 
-  add({ at, data: { name, value, unit, labels } }) {
+  /** Takes metric; leaves all else alone. */
+  add({ type, at, data: { name, value, unit, labels } }) {
+    if (type !== "metric") return;
     this.chartOf(name)?.add(Date.parse(at), value, Object.values(labels ?? {}).join(" "), unit);
   }
 

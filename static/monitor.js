@@ -1,13 +1,13 @@
 // The view for who runs the service: its load, figures live, alerts, and all jobs.
 
 import { Alerts } from "./alerts.js";
-import { el, say } from "./dom.js";
+import { card, el, say } from "./dom.js";
 import { t } from "./i18n.js";
 import { JobList } from "./jobs.js";
 import { Metrics } from "./metrics.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, tasks } from "./session.js";
-import { Connection } from "./status.js";
+import { Connection, transportName } from "./status.js";
 
 /** Milliseconds between two looks at the server's state. */
 const LOOK_MS = 2000;
@@ -44,12 +44,12 @@ class Service {
     this.facts = el("dl", { className: "facts" });
     this.notes = el("ul", { className: "alerts", ariaLabel: t("Notes") });
     this.problem = problemBox();
-    this.level = el("p", { className: "status", data: { status: "queued" } });
-    this.node = el(
-      "section",
-      { className: "card stack first", ariaLabel: t("Service") },
-      el("h2", {}, t("Service")),
-      el("p", {}, this.level),
+    this.why = el("span", { className: "hint" });
+    this.level = el("span", { className: "status", data: { status: "queued" } });
+    this.node = card(
+      t("Service"),
+      "stack first",
+      el("p", { className: "bar" }, this.level, this.why),
       this.facts,
       this.notes,
       this.problem,
@@ -71,13 +71,15 @@ class Service {
 
   draw({ ready, missing, notes, jobs, streams, pressure }) {
     const level = pressure?.level ?? 0;
+    say(this.why, pressure?.why ? t("because of {why}", { why: pressure.why }) : "");
     this.level.dataset.status = !ready ? "failed" : level ? "waiting_for_input" : "completed";
-    say(this.level, ready ? t("pressure level {level}", { level }) : t("not ready"));
+    say(this.level, ready ? t("pressure level {level} of 3", { level }) : t("not ready"));
+    const open = Object.entries(streams ?? {}).map(([name, count]) => `${transportName(name)} ${count}`);
     const facts = [
       [t("Running jobs"), jobs?.running],
       [t("Waiting jobs"), jobs?.queued],
       [t("Stuck threads"), jobs?.stuck_threads],
-      ...Object.entries(streams ?? {}).map(([name, count]) => [`${t("Open streams")}: ${name}`, count]),
+      [t("Open streams"), open.join(", ") || 0],
     ];
     this.facts.replaceChildren(
       ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value ?? "–"))]),
@@ -134,13 +136,7 @@ class Figures {
       this.metrics.node,
     );
     this.quiet = el("p", { className: "hint" }, t("None so far."));
-    this.warnings = el(
-      "section",
-      { className: "card", ariaLabel: t("Alert history") },
-      el("h2", {}, t("Alert history")),
-      this.quiet,
-      this.alerts.node,
-    );
+    this.warnings = card(t("Alert history"), "history first", this.quiet, this.alerts.node);
     this.watches = [];
     if (known) this.find();
     else this.offer();
@@ -169,6 +165,7 @@ class Figures {
   }
 
   follow(job) {
+    if (this.closed) return; // left while the server was asked
     this.job = job.id;
     this.empty.hidden = this.begin.hidden = true;
     for (const each of [this.stop, this.open, this.connection.node]) each.hidden = false;
@@ -187,14 +184,13 @@ class Figures {
   }
 
   take(event) {
-    if (event.type === "metric") this.metrics.add(event);
+    this.metrics.add(event);
     if (event.type === "job.cancelled" || event.type === "job.failed") this.offer();
   }
 
   warn(event) {
-    if (event.type !== "alert") return;
-    this.quiet.hidden = true;
     this.alerts.add(event);
+    this.quiet.hidden = !this.alerts.isEmpty;
   }
 
   async end() {
@@ -213,6 +209,7 @@ class Figures {
   }
 
   close() {
+    this.closed = true;
     for (const each of this.watches) each.close();
     this.metrics.close();
     this.connection.close();

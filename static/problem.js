@@ -1,7 +1,7 @@
 // What went wrong, and what to do about it: a problem object (RFC 9457) in its place.
 
 import { el } from "./dom.js";
-import { t } from "./i18n.js";
+import { t, tNumbered } from "./i18n.js";
 
 /** What helps, by the code or the status of a problem. */
 const REMEDIES = {
@@ -21,7 +21,7 @@ export function showProblem(place, problem) {
   place.said = JSON.stringify(problem);
   if (problem === null) return place.replaceChildren();
   const lines = (problem.errors ?? []).map(({ field, message }) =>
-    el("li", {}, field ? `${field}: ${message}` : message),
+    el("li", {}, (field ? `${field}: ` : "") + tNumbered(message)),
   );
   // The detail of several errors repeats them.
   const text = lines.length ? "" : (problem.detail ?? problem.message ?? String(problem));

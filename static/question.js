@@ -11,7 +11,7 @@ export class Question {
   constructor(job) {
     this.job = job;
     this.request = null;
-    this.node = el("section", { className: "card ask", hidden: true });
+    this.node = el("section", { className: "card stack ask", hidden: true });
   }
 
   /** The question that is open, or none; a form that somebody fills in is left alone. */

@@ -1,6 +1,6 @@
 // The first view: start a job, with one click or from its task's form, and the jobs there are.
 
-import { el, freshId } from "./dom.js";
+import { card, el, freshId } from "./dom.js";
 import { SchemaForm } from "./form.js";
 import { t } from "./i18n.js";
 import { JobList } from "./jobs.js";
@@ -82,13 +82,7 @@ export class StartView {
       this.select,
       this.about,
     );
-    return el(
-      "section",
-      { className: "card stack", ariaLabel: t("Start a job") },
-      el("h2", {}, t("Start a job")),
-      head,
-      this.place,
-    );
+    return card(t("Start a job"), "stack", head, this.place);
   }
 
   async startPreset({ task, input, times = 1 }, button) {

@@ -26,6 +26,7 @@ export class Texts {
       waits ||= prose.unsettled;
     }
     this.node.classList.toggle("writing", !ended);
+    if (!ended) this.node.classList.add("roomy"); // also at its end: nothing shall jump
     if (waits) this.again();
   }
 

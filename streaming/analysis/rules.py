@@ -20,7 +20,9 @@ class Rule(BaseModel):
     labels: dict[str, str] = Field(default={}, description="Only figures that carry these labels")
     above: float | None = Field(default=None, description="Fires when the figure is above this")
     below: float | None = Field(default=None, description="Fires when the figure is below this")
-    for_s: float = Field(default=0, description="Seconds that it must last", ge=0, le=86400)
+    for_s: float = Field(
+        default=0, title="Duration", description="Seconds that it must last", ge=0, le=86400
+    )
     clear: float | None = Field(
         default=None,
         description="Resolved when the figure is back at this; none: at the bound itself",

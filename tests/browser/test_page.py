@@ -199,6 +199,17 @@ def test_everything_is_said_in_chinese(
     tab.close()
 
 
+def test_what_a_form_is_refused_for_is_said_in_chinese(page: Page) -> None:
+    page.click("#language")
+    page.locator("main select").first.select_option("generate")
+    page.fill("[data-path=prompt]", "")
+    page.fill("[data-path=max_tokens]", "60000")
+
+    page.click("form.schema button.main")
+
+    expect(page.locator(".wrong:visible")).to_have_text(["至少需要 1 个字符", "不能大于 50000"])
+
+
 def open_view_in_chinese(tab: Page, view: str) -> None:
     go(tab, view)
     if "job_" in view:
@@ -225,6 +236,27 @@ def test_light_and_dark_are_changed_by_a_button_and_kept(page: Page) -> None:
     assert dark != light
     page.reload()
     assert page.evaluate(ground) == dark
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "chinese"),
+    [
+        (0.0042, "4 ms", "4 毫秒"),
+        (3.14, "3.1 s", "3.1 秒"),
+        (60, "1 min", "1 分"),
+        (95, "1 min 35 s", "1 分 35 秒"),
+        (3600, "1 h", "1 小时"),
+        (5400, "1 h 30 min", "1 小时 30 分"),
+    ],
+)
+def test_a_duration_is_told_in_the_language(
+    page: Page, seconds: float, english: str, chinese: str
+) -> None:
+    told = "(s) => import('/static/i18n.js').then((i18n) => i18n.duration(s))"
+
+    assert page.evaluate(told, seconds) == english
+    page.click("#language")
+    assert page.evaluate(told, seconds) == chinese
 
 
 def test_a_job_is_started_and_cancelled_by_keyboard(page: Page) -> None:

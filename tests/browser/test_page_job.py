@@ -143,6 +143,7 @@ def test_everything_that_a_job_tells_is_shown(page: Page, api: Api) -> None:
     go(page, f"jobs/{job}")
     expect_status(page, "waiting for input")
     expect(page.locator(".ask")).to_contain_text("Is it good?")
+    expect(page.locator(".meter")).to_contain_text("drafting")
 
     page.click("button:text-is('Yes')")
 
@@ -197,6 +198,72 @@ def test_a_job_that_is_not_there_says_what_to_do(tab: Page, server: Server, want
     tab.goto(f"{server.url}/#/jobs/{wanted}")
 
     expect(tab.locator(".problem:visible")).to_contain_text("Look at the list of jobs")
+    expect(tab.locator("main :is(.status, button, .card):visible")).to_have_count(0)
+
+
+def test_a_job_that_has_made_nothing_yet_says_so(page: Page, api: Api) -> None:
+    job = api.submit("sleeping", {"seconds": 3600})
+
+    go(page, f"jobs/{job}")
+
+    expect(page.locator(".empty:visible")).to_have_text(
+        "It is running. What it makes appears here.", timeout=PATIENCE_MS
+    )
+    expect(page.locator("section[aria-label=Text]")).to_be_hidden()
+    api.cancel(job, json={"reason": "enough"})
+    expect_status(page, "cancelled")
+    expect(page.locator(".empty:visible")).to_contain_text("cancelled before it made anything")
+    expect(page.locator("main")).to_contain_text("reason: enough")
+
+
+def test_what_is_below_a_text_hardly_moves_while_it_grows(page: Page) -> None:
+    page.click("[data-preset=report]")
+    expect(page.locator(".item .prose")).to_contain_text("Two years of sales")
+    chart = page.locator("section[aria-label=Artifacts]")
+    top = "(card) => card.getBoundingClientRect().top + scrollY"
+    before = chart.evaluate(top)
+
+    expect_status(page, "completed")
+
+    assert abs(chart.evaluate(top) - before) < 150
+
+
+def test_an_output_of_plain_values_is_told_as_facts(page: Page, api: Api) -> None:
+    page.click("[data-preset=files]")
+    job = job_of(page)
+    expect_status(page, "completed")
+
+    facts = page.locator("section[aria-label=Output] dl")
+
+    output = api.snapshot(job)["output"]
+    expect(facts.locator("dt")).to_have_text(list(output))
+    expect(facts.locator("dd")).to_have_text(["2", "–", str(output["bytes"])])
+
+
+def test_a_running_step_tells_how_long_it_has_run(page: Page, api: Api) -> None:
+    job = api.submit("generate", {"prompt": "Tides", "max_tokens": 2000, "tokens_per_s": 5})
+
+    go(page, f"jobs/{job}")
+
+    time = page.locator(".steps li[data-status=running] .number")
+    expect(time).to_have_text("2 s", timeout=PATIENCE_MS)
+    api.cancel(job)
+
+
+def test_the_raw_events_are_read_by_keyboard(page: Page, api: Api) -> None:
+    job = api.run("generate", {"prompt": "Tides", "max_tokens": 50, "tokens_per_s": 0})["id"]
+    log = api.log_of(job)
+    go(page, f"jobs/{job}")
+    expect_status(page, "completed")
+    window = page.get_by_role("listbox", name="Raw events")
+    window.focus()
+
+    for key, event in [("Home", log[0]), ("ArrowDown", log[1]), ("End", log[-1])]:
+        page.keyboard.press(key)
+        chosen = window.get_by_role("option", selected=True)
+        expect(chosen).to_contain_text(event["type"])
+        expect(chosen).to_be_in_viewport()
+        assert json.loads(page.locator(".events .one-event").inner_text()) == event
 
 
 def test_the_steps_are_said_and_the_tokens_are_not(page: Page) -> None:

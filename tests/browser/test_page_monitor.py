@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.pages import PATIENCE_MS, go
 from tests.e2e.clients import Api
@@ -61,6 +61,26 @@ def test_many_jobs_are_followed_over_one_connection(page: Page, api: Api) -> Non
     assert not [url for url in opened if "/events" in url and "/v1/events" not in url]
 
 
+def test_a_list_that_was_left_follows_no_job(page: Page, api: Api) -> None:
+    job = api.submit("asking", {})
+    api.reach(job, "waiting_for_input")
+    held: list[Route] = []
+    page.route("**/v1/jobs?*", lambda route: held.append(route))
+    go(page, "monitor")
+    eventually(lambda: page.evaluate("1") and held, "the list asks for jobs")
+    opened: list[str] = []
+    page.on("request", lambda request: opened.append(request.url))
+
+    go(page, "compare")
+    with page.expect_response("**/v1/jobs?*"):
+        for route in held:
+            route.continue_()
+    page.evaluate("fetch('/healthz').then((answer) => answer.text())")
+
+    assert not [url for url in opened if "/v1/events" in url]
+    api.cancel(job)
+
+
 def test_jobs_are_filtered(page: Page, api: Api) -> None:
     done = api.run("plain", {"words": ["a"]})["id"]
     failed = api.run("failing", {})["id"]
@@ -71,6 +91,9 @@ def test_jobs_are_filtered(page: Page, api: Api) -> None:
 
     expect(page.locator(f"[data-job={failed}]")).to_be_visible()
     expect(page.locator(f"[data-job={done}]")).to_have_count(0)
+    page.get_by_label("Status").select_option("")
+    page.get_by_label("Status").select_option("queued")
+    expect(page.locator(".empty:visible", has_text="No job has this status")).to_be_visible()
     page.get_by_label("Status").select_option("")
     page.get_by_label("Task").select_option("plain")
     expect(page.locator(f"[data-job={done}]")).to_be_visible()

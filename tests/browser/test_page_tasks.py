@@ -54,6 +54,7 @@ def test_a_file_is_uploaded_with_the_form(page: Page, api: Api) -> None:
     page.select_option("label:text('Task') + select", "files")
     note = {"name": "note.txt", "mimeType": "text/plain", "buffer": b"one two three"}
     page.set_input_files("[data-path=files]", [note, {**note, "name": "other.txt"}])
+    expect(page.locator(".drop")).to_contain_text("note.txt (13 B), other.txt (13 B)")
 
     page.click("form.schema button.main")
 
