@@ -86,7 +86,7 @@ class Services:
         job = state["id"]
         return {
             **state,
-            "queue_position": self.runner.position(job),
+            "queue_position": self._queue_position(job, state["status"]),
             "links": self.links(job),
         }
 
@@ -95,10 +95,14 @@ class Services:
         return {
             "id": row.id,
             **public_summary(row.summary),
-            "queue_position": self.runner.position(row.id),
+            "queue_position": self._queue_position(row.id, row.status),
             "seq": row.seq,
             "links": self.links(row.id),
         }
+
+    def _queue_position(self, job: str, status: str) -> int | None:
+        """From 1 while it waits, 0 when it is about to start; None once it has."""
+        return (self.runner.position(job) or 0) if status == "queued" else None
 
 
 def services() -> Services:
