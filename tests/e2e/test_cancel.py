@@ -199,7 +199,10 @@ def test_code_that_does_not_listen_is_ended_within_six_seconds_and_counted_as_st
 
     assert api.finish(job)["status"] == "cancelled"
     assert seconds_to_end(api.log_of(job)) <= 6
-    assert "streaming_stuck_threads 1.0" in api.get("/metrics").text
+    eventually(  # a worker tells of it in its own time
+        lambda: "streaming_stuck_threads 1.0" in api.get("/metrics").text,
+        "the thread is counted",
+    )
     end.touch()
     eventually(
         lambda: "streaming_stuck_threads 0.0" in api.get("/metrics").text,

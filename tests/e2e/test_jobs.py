@@ -40,8 +40,7 @@ def test_a_job_is_accepted_with_its_address_and_its_snapshot(api: Api) -> None:
     assert set(shown) == SNAPSHOT
     assert re.fullmatch(r"job_[0-9A-HJKMNP-TV-Z]{26}", shown["id"])
     assert shown["status"] in ("queued", "running", "completed")
-    # One that is about to start has nobody before it.
-    assert shown["queue_position"] == (0 if shown["status"] == "queued" else None)
+    assert (shown["queue_position"] is not None) == (shown["status"] == "queued")
 
 
 def test_a_snapshot_has_the_shape_of_the_contract(api: Api, ended: str) -> None:
