@@ -120,9 +120,9 @@ def parse_position(text: str, *, name: str) -> int:
 
 
 def parse_positions(text: str, *, name: str) -> dict[str, int]:
-    """A feed's composite position, `job_a:12,job_b:7`, as the position of each job."""
+    """A feed's composite position, `job_a:12,job_b:7`, as the position of each job; "" has none."""
     positions = {}
-    for part in text.split(","):
+    for part in text.split(",") if text else ():
         job, colon, seq = part.partition(":")
         if not colon:
             raise BadRequest(

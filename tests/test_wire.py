@@ -138,7 +138,7 @@ def test_what_is_no_position_is_refused_by_its_name(text: str) -> None:
 JOBS = st.from_regex(r"job_[0-9A-Z]{1,26}", fullmatch=True)
 
 
-@given(st.dictionaries(JOBS, st.integers(0, 10**9), min_size=1))
+@given(st.dictionaries(JOBS, st.integers(0, 10**9)))
 def test_composite_positions_are_read_back(positions: dict[str, int]) -> None:
     text = wire.format_positions(positions)
 
@@ -146,7 +146,7 @@ def test_composite_positions_are_read_back(positions: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ",", "job_a:1,", "job_a", "job_a:", "job_a:x", "job_a:1;job_b:2", "job_a:-1"]
+    "text", [",", "job_a:1,", "job_a", "job_a:", "job_a:x", "job_a:1;job_b:2", "job_a:-1"]
 )
 def test_what_is_no_composite_position_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="after"):
