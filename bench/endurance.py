@@ -1,7 +1,7 @@
 """Ten minutes at 80 % of what one server can do, with jobs and readers that come and go.
 
-First the capacity: more jobs than the server can serve, and what it delivers then. After that, as
-many jobs at 20 tokens a second as give 80 % of it. Each has one reader, who is cut at random and
+First the capacity: jobs at 20 tokens a second, more and more of them, until they do not keep that
+pace. After that, 80 % of them. Each has one reader, who is cut at random and
 comes back with its position over SSE, WebSocket or long poll; when a job has ended, another one is
 begun. Prints what the server held after the first minute and at the end. Exit status 0 only when no
 event was lost or repeated, nothing was refused, and memory, descriptors and threads stayed.
@@ -39,8 +39,10 @@ EXTRA = 3
 STAYS_S, AWAY_S = (2.0, 12.0), (0.0, 0.5)
 #: How often readers take each transport.
 TRANSPORTS = ("sse", "sse", "websocket", "websocket", "poll")
-#: Jobs that are more than one server can serve, and seconds for which that is measured.
-TOO_MANY, CAPACITY_S = 2000, 20.0
+#: Jobs that are added in one step towards the capacity, and seconds for which each is measured.
+STEP, STEP_S = 50, 5.0
+#: The share of their events that must come for that the jobs keep their pace: some begin or end.
+PACE = 0.9
 #: Seconds over which the first jobs are begun, so that they do not end together.
 RAMP_S = TOKENS / RATE
 #: The share of the capacity that is asked for.
@@ -82,12 +84,16 @@ class Crowd:
         self._subject = subject
         self._random = random.Random(seed)
         self._selector = selectors.DefaultSelector()
-        self._waiting = deque(
-            Seat(due=time.monotonic() + RAMP_S * number / count) for number in range(count)
-        )
+        self._waiting: deque[Seat] = deque()
         self._open: deque[Seat] = deque()
         self.faults: Counter[str] = Counter()
         self.figures: Counter[str] = Counter()
+        self.add(count, within_s=RAMP_S)
+
+    def add(self, count: int, *, within_s: float) -> None:
+        """More seats, which are taken one after the other."""
+        now = time.monotonic()
+        self._waiting.extend(Seat(due=now + within_s * number / count) for number in range(count))
 
     def run(self, seconds: float) -> None:
         """Serve the seats for a while."""
@@ -224,15 +230,20 @@ def state(subject: Subject) -> State:
     return State(worker.memory_info().rss, worker.num_fds(), worker.num_threads())
 
 
-def capacity(folder: Path, *, seed: int) -> float:
-    """Events that one server delivers in a second when more are asked for."""
+def capacity(folder: Path, *, seed: int) -> int:
+    """Jobs at once that one server can serve at their pace."""
     with ours(folder) as subject:
-        crowd = Crowd(subject, TOO_MANY, seed=seed)
+        crowd, jobs, share = Crowd(subject, STEP, seed=seed), STEP, 1.0
         crowd.run(RAMP_S)
-        before = crowd.events
-        crowd.run(CAPACITY_S)
+        while share > PACE:
+            crowd.add(STEP, within_s=STEP_S)
+            jobs += STEP
+            crowd.run(2 * STEP_S)
+            before = crowd.events
+            crowd.run(STEP_S)
+            share = (crowd.events - before) / (STEP_S * RATE * jobs)
         crowd.close()
-        return (crowd.events - before) / CAPACITY_S
+        return jobs - STEP
 
 
 def endure(subject: Subject, crowd: Crowd, minutes: float) -> tuple[Table, list[str]]:
@@ -287,8 +298,8 @@ def main() -> None:
         jobs = asked.jobs
         if jobs is None:
             most = capacity(Path(folder) / "capacity", seed=asked.seed)
-            jobs = round(SHARE * most / RATE)
-            console.print(f"capacity: {most:,.0f} events/s; {SHARE:.0%} of it: {jobs} jobs at once")
+            jobs = round(SHARE * most)
+            console.print(f"capacity: {most} jobs at once, {RATE * most:,.0f} events/s")
         with ours(Path(folder) / "endurance", STREAMING_RETENTION_BYTES=RETENTION) as subject:
             table, faults = endure(subject, Crowd(subject, jobs, seed=asked.seed), asked.minutes)
     console.print(table)
