@@ -3,7 +3,7 @@
 First the capacity: jobs at 20 tokens a second, more and more of them, until they do not keep that
 pace. After that, 80 % of them. Each has one reader, who is cut at random and
 comes back with its position over SSE, WebSocket or long poll; when a job has ended, another one is
-begun. Prints what the server held after the first minute and at the end. Exit status 0 only when no
+begun. Prints what the server held, minute by minute. Exit status 0 only when no
 event was lost or repeated, nothing was refused, and memory, descriptors and threads stayed.
 """
 
@@ -49,7 +49,9 @@ RAMP_S = TOKENS / RATE
 SHARE = 0.8
 #: Seconds after which everything that is loaded or filled once is there.
 FIRST_S = 60.0
-#: By how much the memory may grow from then to the end.
+#: Seconds between two looks at what is held.
+LOOK_S = 5.0
+#: By how much the memory may grow in the last two thirds: by then all that is bounded is full.
 GROWTH = 0.1
 #: Descriptors that may come later: files that are opened when they are first needed.
 SPARE = 5
@@ -252,16 +254,19 @@ def endure(subject: Subject, crowd: Crowd, minutes: float) -> tuple[Table, list[
     before = state(subject)
     table.add_row("before", *before.shown)
     crowd.run(FIRST_S)
-    early = state(subject)
-    table.add_row("after the first minute", *early.shown)
     events, cpu_s, began = crowd.events, subject.cpu_s(), time.monotonic()
+    states = [state(subject)]
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("seconds", total=60 * minutes - FIRST_S)
         while (passed := time.monotonic() - began) < 60 * minutes - FIRST_S:
             progress.update(bar, completed=passed)
-            crowd.run(5)
-    late = state(subject)
+            crowd.run(LOOK_S)
+            states.append(state(subject))
+    for number in range(0, len(states), max(1, round(60 / LOOK_S))):
+        seconds = FIRST_S + number * LOOK_S
+        table.add_row(f"after {seconds / 60:.0f} min", *states[number].shown)
+    late, early = states[-1], states[len(states) // 3]
     table.add_row("at the end", *late.shown)
     rate, load = (crowd.events - events) / passed, (subject.cpu_s() - cpu_s) / passed
     crowd.close()
