@@ -1,0 +1,58 @@
+"""How far a task may be ahead of the commit of what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streaming.posts import POSTED_BYTES, POSTS, Posts
+from streaming.stopping import StopSignal
+from streaming.storage.base import JobRow
+from streaming.storage.pending import Pending, settle
+from tests.threads import Background, eventually
+
+
+class SlowLog:
+    """A log that commits what is posted when it is told to."""
+
+    def __init__(self) -> None:
+        self.posts: list[Pending[JobRow]] = []
+
+    def post(self, *_: Any, **__: Any) -> Pending[JobRow]:
+        self.posts.append(Pending())
+        return self.posts[-1]
+
+
+def posts_on(log: Any) -> Posts:
+    return Posts(
+        log,
+        "job_1",
+        attempt=1,
+        stop=StopSignal(),
+        max_event_bytes=2 * POSTED_BYTES,
+        spend=lambda _events, _size: None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "free"), [(10, POSTS), (POSTED_BYTES // 2, 2)], ids=["events", "bytes"]
+)
+def test_who_is_too_far_ahead_waits_for_the_oldest_commit(size: int, free: int) -> None:
+    log = SlowLog()
+    posts = posts_on(log)
+    for _ in range(free - 1):
+        posts.post("text.delta", {"item": "a", "text": "x" * size})
+
+    def go_on() -> None:
+        for _ in range(2):
+            posts.post("text.delta", {"item": "a", "text": "x" * size})
+
+    rest = Background(go_on)
+    eventually(lambda: len(log.posts) >= free)
+    assert not rest.ends_within(0.2)
+    assert len(log.posts) == free
+    settle(log.posts[:1])
+
+    rest.result()
+    assert len(log.posts) == free + 1
