@@ -17,13 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 from rich.console import Console
 from rich.table import Table
 
+from bench.held import Held, held
 from bench.load import get, upgrade
 from tests.e2e.server import Server
 
@@ -33,16 +33,6 @@ GROWTH = 48 << 20
 REST_S = 60.0
 #: Seconds within which a request's head and body must have come, by the server's settings.
 BODY_S = 2.0
-
-
-@dataclass(frozen=True)
-class State:
-    """What the serving process holds."""
-
-    slots: int
-    threads: int
-    descriptors: int
-    memory: int
 
 
 class Watch:
@@ -201,15 +191,12 @@ class Attacks:
         return text if good else f"NOT AS IT SHOULD BE: {text}"
 
 
-def state(server: Server) -> State:
+def state(server: Server) -> Held:
     [worker] = server.workers()
-    streams = requests.get(f"{server.url}/readyz", timeout=30).json()["streams"]
-    return State(
-        sum(streams.values()), worker.num_threads(), worker.num_fds(), worker.memory_info().rss
-    )
+    return held(worker, server.url)
 
 
-def kept(before: State, now: State) -> list[str]:
+def kept(before: Held, now: Held) -> list[str]:
     """What it holds more of than before, memory aside."""
     return [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"
@@ -218,7 +205,7 @@ def kept(before: State, now: State) -> list[str]:
     ]
 
 
-def settled(server: Server, before: State) -> State:
+def settled(server: Server, before: Held) -> Held:
     """The state when it is as before, or when there was time enough for that."""
     until = time.monotonic() + REST_S
     while True:
@@ -251,7 +238,7 @@ def run(server: Server, *, opens: int, connections: int) -> tuple[Table, list[st
     small.end()
     before = settled(server, state(server))
 
-    def show(name: str, result: str, now: State) -> None:
+    def show(name: str, result: str, now: Held) -> None:
         table.add_row(
             name, result, *map(str, (now.slots, now.threads, now.descriptors, now.memory >> 20))
         )

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bench.held import Held, held
 from bench.load import get, upgrade
 from bench.subjects import KEY, Subject, ours
 from streaming.hooks import raise_descriptor_limit
@@ -214,22 +215,13 @@ class Crowd:
         self._leave(seat)
 
 
-@dataclass(frozen=True)
-class State:
-    """What the serving process holds."""
-
-    memory: int
-    descriptors: int
-    threads: int
-
-    @property
-    def shown(self) -> list[str]:
-        return [f"{self.memory / 1e6:.0f}", str(self.descriptors), str(self.threads)]
-
-
-def state(subject: Subject) -> State:
+def state(subject: Subject) -> Held:
     [worker] = subject.root().children()
-    return State(worker.memory_info().rss, worker.num_fds(), worker.num_threads())
+    return held(worker, subject.url)
+
+
+def shown(state: Held) -> list[str]:
+    return [f"{state.memory / 1e6:.0f}", str(state.descriptors), str(state.threads)]
 
 
 def capacity(folder: Path, *, seed: int) -> int:
@@ -252,7 +244,7 @@ def endure(subject: Subject, crowd: Crowd, minutes: float) -> tuple[Table, list[
     """The figures, and what is not as it should be."""
     table = Table("", "memory, MB", "descriptors", "threads", title="endurance")
     before = state(subject)
-    table.add_row("before", *before.shown)
+    table.add_row("before", *shown(before))
     crowd.run(FIRST_S)
     events, cpu_s, began = crowd.events, subject.cpu_s(), time.monotonic()
     states = [state(subject)]
@@ -265,14 +257,14 @@ def endure(subject: Subject, crowd: Crowd, minutes: float) -> tuple[Table, list[
             states.append(state(subject))
     for number in range(0, len(states), max(1, round(60 / LOOK_S))):
         seconds = FIRST_S + number * LOOK_S
-        table.add_row(f"after {seconds / 60:.0f} min", *states[number].shown)
+        table.add_row(f"after {seconds / 60:.0f} min", *shown(states[number]))
     late, early = states[-1], states[len(states) // 3]
-    table.add_row("at the end", *late.shown)
+    table.add_row("at the end", *shown(late))
     rate, load = (crowd.events - events) / passed, (subject.cpu_s() - cpu_s) / passed
     crowd.close()
     eventually(lambda: _is_idle(subject), "all jobs are over", timeout_s=60 + TOKENS / RATE)
     after = state(subject)
-    table.add_row("when all have left", *after.shown)
+    table.add_row("when all have left", *shown(after))
     table.caption = f"{rate:,.0f} events/s, {load:.0%} of a processor; " + ", ".join(
         f"{count:,} {name}" for name, count in crowd.figures.items()
     )
@@ -287,8 +279,8 @@ def endure(subject: Subject, crowd: Crowd, minutes: float) -> tuple[Table, list[
 
 
 def _is_idle(subject: Subject) -> bool:
-    ready = requests.get(f"{subject.url}/readyz", timeout=30).json()
-    return not any(ready["streams"].values()) and not ready["jobs"]["running"]
+    running = requests.get(f"{subject.url}/readyz", timeout=30).json()["jobs"]["running"]
+    return not running and not state(subject).slots
 
 
 def main() -> None:
