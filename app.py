@@ -40,7 +40,7 @@ PAGE_POLICY = "; ".join(
 def create_app(settings: Settings | None = None) -> Flask:
     """The app, not yet started: that happens in the process that serves it."""
     app = Flask(__name__)
-    Streaming(app, settings=settings, tasks=TASKS)
+    Streaming(app, settings=settings, tasks=TASKS, open_submit=True)
     answer_with_problems(app)
 
     @app.get("/")

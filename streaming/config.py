@@ -168,6 +168,11 @@ class Settings(BaseSettings):
     max_job_bytes: int = _setting(
         256 << 20, "STREAMING_MAX_JOB_BYTES", "bytes that a job may write, in files too", ge=1 << 16
     )
+    open_submit: bool | None = _setting(
+        None,
+        "STREAMING_OPEN_SUBMIT",
+        "whether clients may start any task (1 for the service), or only the app's views (0)",
+    )
     tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
     resources: Annotated[dict[str, int], NoDecode] = _setting(
         {}, "STREAMING_RESOURCES", "pools of scarce things that tasks lease: gpu=2,license=1"

@@ -64,13 +64,19 @@ class Streaming:
         settings: Settings | None = None,
         model: Model | None = None,
         authorize: Authorize | None = None,
+        open_submit: bool = False,
     ) -> None:
         """`authorize` says who makes the present request, for apps with a login of their own.
 
-        It returns the user's id, or None for nobody (401); or a `Principal`, for one who may do
-        less (or with `admin` more) than everything with what is their own. API keys do not
-        count then.
+        It returns the user's id (str, int or UUID), or None, False or "" for nobody (401); or a
+        `Principal`, for one who may do less (or with `admin` more) than everything with what is
+        their own. Anything else is a TypeError. API keys do not count then.
+
+        Only the app's own views start jobs, with `submit`: `POST /v1/jobs` and `submit` over
+        WebSocket are 403, except for tasks that say `open=True`. With `open_submit=True` clients
+        may start all tasks; the setting STREAMING_OPEN_SUBMIT decides over it.
         """
+        self._open_submit = open_submit
         self._authorize = authorize
         self._url_prefix = url_prefix.rstrip("/")
         self._tasks = list(tasks)
@@ -90,6 +96,7 @@ class Streaming:
             model=self._model or make_model(settings),
             base_url=base_url,
             authorize=self._authorize,
+            open_submit=self._open_submit,
         )
         app.extensions[EXTENSION] = server
         if settings.allowed_origins:
@@ -119,6 +126,7 @@ class Streaming:
         takes_input: bool | type[BaseModel] = False,
         needs: Mapping[str, int] | None = None,
         basic: Callable[..., Any] | None = None,
+        open: bool = False,
     ) -> Callable[[Callable[..., Any]], Task]:
         """`@task`, registered with this extension's apps."""
 
@@ -133,6 +141,7 @@ class Streaming:
                 takes_input=takes_input,
                 needs=needs,
                 basic=basic,
+                open=open,
             )(function)
             self._tasks.append(made)
             for server in self._servers:

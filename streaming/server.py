@@ -70,8 +70,11 @@ class Server:
         model: Model,
         base_url: str,
         authorize: Authorize | None = None,
+        open_submit: bool = False,
     ) -> None:
         self.settings = settings
+        said = settings.open_submit
+        self._open_submit = open_submit if said is None else said
         self.tasks = TaskRegistry(tasks)
         self.tasks.load(settings.tasks)
         self._model = model
@@ -303,6 +306,7 @@ class Server:
             pressure=pressure,
             base_url=self._base_url,
             authorize=self._authorize,
+            open_submit=self._open_submit,
             keys=self._keys,
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),

@@ -146,6 +146,7 @@ BAD = {
     "STREAMING_JOBS_COOPERATIVE": ["0"],
     "STREAMING_QUEUE": ["-1"],
     "STREAMING_DIRECT_WRITES": ["sometimes"],
+    "STREAMING_OPEN_SUBMIT": ["perhaps"],
     "STREAMING_EVENTS_PER_WRITE": ["0"],
     "STREAMING_HEARTBEAT_S": ["0", "-1", "nan", "inf", "soon"],
     "STREAMING_ROTATE_S": ["0", "nan"],

@@ -24,6 +24,7 @@ SAID_IN_WORDS = {
     "HOST": "127.0.0.1",
     "STREAMING_LOG_URL": "in `STREAMING_VAR_DIR`",
     "STREAMING_ALLOW_ANONYMOUS": "0",
+    "STREAMING_OPEN_SUBMIT": "1 for the service, 0 for an app with the extension",
     "STREAMING_LOG_REQUESTS": "0",
     "STREAMING_REDIS_VERIFY": "1",
     "REDIS_URL": "none",

@@ -103,7 +103,7 @@ def test_a_reader_of_after_comes_back_to_the_rest(tmp_path: Path) -> None:
 
 
 def test_init_app_mounts_on_the_app_of_a_factory() -> None:
-    streaming = Streaming()
+    streaming = Streaming(open_submit=True)
 
     @streaming.task("shout")
     def shout(ctx: JobContext, input: Json) -> Iterator[str]:
@@ -117,7 +117,7 @@ def test_init_app_mounts_on_the_app_of_a_factory() -> None:
 
 
 def test_one_extension_serves_several_apps_each_with_its_own_jobs() -> None:
-    streaming = Streaming()
+    streaming = Streaming(open_submit=True)
     apps = [plain_app(), plain_app()]
     for app in apps:
         streaming.init_app(app)
@@ -134,7 +134,7 @@ def test_one_extension_serves_several_apps_each_with_its_own_jobs() -> None:
 
 def test_a_prefix_is_before_every_route_and_link() -> None:
     app = plain_app()
-    streaming = Streaming(app, url_prefix="/ai/")
+    streaming = Streaming(app, url_prefix="/ai/", open_submit=True)
 
     @streaming.task("draw")
     def draw(ctx: JobContext, input: Json) -> None:

@@ -51,6 +51,8 @@ class Task:
     needs: Mapping[str, int]
     #: What runs in place of the function when the server is loaded: less work, a lesser result.
     basic: Callable[..., Any] | None
+    #: Whether clients may start it where the app's other tasks are started by its views alone.
+    open: bool
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -100,6 +102,7 @@ def task(
     takes_input: bool | type[BaseModel] = False,
     needs: Mapping[str, int] | None = None,
     basic: Callable[..., Any] | None = None,
+    open: bool = False,
 ) -> _Decorator:
     """Make a task of a function `(ctx, input)`: plain, a generator, or async.
 
@@ -134,6 +137,7 @@ def task(
             takes_input=takes_input,
             needs=dict(needs or {}),
             basic=basic,
+            open=open,
         )
 
     return decorate

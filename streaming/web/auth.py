@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from urllib.parse import urlsplit
+from uuid import UUID
 
-from flask import g, request
+from flask import request
 
 from streaming.config import is_loopback
 from streaming.errors import Forbidden, Unauthorized
 from streaming.registry import unknown_job
 from streaming.storage.base import JobRow
-from streaming.web.principal import Principal
+from streaming.web.principal import USER, Principal
 from streaming.web.services import Authorize, Services, services
 from streaming.web.tickets import PARAMETER
 
 ANONYMOUS = Principal("anonymous")
 
+#: Kept with the request itself: an app context, and `g` with it, may outlive the request.
+_KNOWN = "_streaming_principal"
 #: What proxies add: somebody else asks through them.
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 #: Methods that change nothing; any page may have a browser send them.
@@ -25,9 +28,16 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 def principal() -> Principal:
     """Who makes the present request; `Unauthorized` or `Forbidden` for nobody who may."""
-    if "streaming_principal" not in g:
-        g.streaming_principal = _identify(services())
-    found: Principal = g.streaming_principal
+    found = known_principal()
+    if found is None:
+        found = _identify(services())
+        setattr(request, _KNOWN, found)
+    return found
+
+
+def known_principal() -> Principal | None:
+    """Who makes the present request, if that was found out already."""
+    found: Principal | None = getattr(request, _KNOWN, None)
     return found
 
 
@@ -106,11 +116,19 @@ def _of_ticket(found: Services, text: str) -> Principal:
 
 
 def _ask(authorize: Authorize) -> Principal:
+    """Who asks, as the host app says; `TypeError` for what names nobody in particular."""
     user = authorize()
-    if user is None:
+    if user is None or user is False or user == "":
         raise Unauthorized("log in first")
+    if isinstance(user, bool) or not isinstance(user, str | int | UUID | Principal):
+        raise TypeError(
+            f"authorize= returned {user!r:.80}; it returns the user's id (str, int or UUID), a "
+            "Principal, or None, False or '' for nobody"
+        )
     known = user if isinstance(user, Principal) else Principal(str(user))
-    return replace(known, owner=f"user:{known.owner}")
+    if known.owner == "":
+        raise Unauthorized("log in first")
+    return replace(known, owner=f"{USER}{known.owner}")
 
 
 def _of_key(found: Services) -> Principal:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streaming.errors import BadRequest, InvalidInput
+from streaming.errors import BadRequest, Forbidden, InvalidInput
 from streaming.events import Json
 from streaming.registry import Request, digest_of
 from streaming.storage.base import JobRow
@@ -79,7 +79,11 @@ def validate(model: type[M], body: Json) -> M:
 
 
 def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bool]:
-    """Store a job of the asker's; `raw` is the body as it came, for comparing it by its key."""
+    """Store a job of the asker's; `raw` is the body as it came, for comparing it by its key.
+
+    `Forbidden` for a task that only the app's own views start.
+    """
+    _check_open(body.task)
     if key is not None and (not isinstance(key, str) or not 1 <= len(key) <= KEY_LENGTH):
         raise BadRequest(f"an idempotency key is 1 to {KEY_LENGTH} characters")
     asked = Request(
@@ -92,6 +96,16 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
         ttl_s=body.ttl_s,
     )
     return services().registry.submit(owner(), asked, key=key, digest=digest_of(raw))
+
+
+def _check_open(name: str) -> None:
+    task = services().tasks.get(name)
+    if not (services().open_submit or task.open):
+        raise Forbidden(
+            f"task {name!r} is started by the app's own pages only; its developer opens it with "
+            "@task(open=True), or all tasks with Streaming(app, open_submit=True)",
+            code="submit_not_open",
+        )
 
 
 def cancel(row: JobRow, body: CancelBody) -> JobRow:

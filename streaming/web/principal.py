@@ -8,6 +8,8 @@ from dataclasses import dataclass
 SCOPES = ("submit", "read", "cancel", "admin")
 #: Of one's own everything.
 OWN = frozenset(SCOPES) - {"admin"}
+#: What the owner of a job begins with where the host app's own login says who asks.
+USER = "user:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import time
 
 from flask import Response, g, has_request_context, request
 
+from streaming.web.auth import known_principal
 from streaming.web.services import services
 from streaming.web.streams import Stream
 
@@ -67,7 +68,7 @@ class RequestFields(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if has_request_context():
-            known = g.get("streaming_principal")
+            known = known_principal()
             for name, value in (
                 ("request_id", g.get("request_id")),
                 ("owner", known and known.owner),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 from flask import current_app
 
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 EXTENSION = "streaming"
 
-#: Who makes the present request, as the host app says: a user's id, or with scopes; or nobody.
-Authorize = Callable[[], str | Principal | None]
+#: Who makes the present request, as the host app says: a user's id, or with scopes; or nobody
+#: (None, False, "").
+Authorize = Callable[[], str | int | UUID | Principal | Literal[False] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Services:
     base_url: str
     #: Who asks, by the host app's own reckoning; None where API keys tell.
     authorize: Authorize | None
+    #: Whether clients may start jobs of every task; else only of those that say `open`.
+    open_submit: bool
     keys: KeyRing
     tickets: Tickets
     rates: Rates

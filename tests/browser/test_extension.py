@@ -44,7 +44,7 @@ def test_below_a_prefix_the_module_knows_its_server(tab: Page, transport: str) -
     app.config.update(STREAMING_LOG_URL="memory://")
     streaming = Streaming(app, url_prefix="/ai")
 
-    @streaming.task("greet")
+    @streaming.task("greet", open=True)
     def greet(ctx: object, input: object) -> Iterator[str]:
         yield "hello"
 
