@@ -1,55 +1,5 @@
-"""The service: a Flask app with the extension on it, its own tasks and a page."""
+"""The service's app factory; `streaming/server/service.py` has it."""
 
-from __future__ import annotations
+from streaming.server.service import create_app
 
-from flask import Flask, Response, make_response, render_template
-
-from streaming import Settings, Streaming
-from streaming.tasks.agent import agent
-from streaming.tasks.analyze import analyze
-from streaming.tasks.chat import chat
-from streaming.tasks.files import files
-from streaming.tasks.generate import generate
-from streaming.tasks.monitor import monitor
-from streaming.tasks.report import report
-from streaming.tasks.train import train
-from streaming.web.blueprints import answer_with_problems
-
-#: In the order in which the page offers them, the simplest first.
-TASKS = [generate, report, agent, analyze, chat, files, monitor, train]
-
-#: What the page may load and run: its own files, and what jobs have made. Markup is made by
-#: DOMPurify's policy alone (Trusted Types).
-PAGE_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "frame-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'self'",
-        "require-trusted-types-for 'script'",
-        "trusted-types dompurify",
-    ]
-)
-
-
-def create_app(settings: Settings | None = None) -> Flask:
-    """The app, not yet started: that happens in the process that serves it."""
-    app = Flask(__name__)
-    Streaming(app, settings=settings, tasks=TASKS, open_submit=True)
-    answer_with_problems(app)
-
-    @app.get("/")
-    def page() -> Response:
-        """The page: start a job and watch it."""
-        response = make_response(render_template("index.html"))
-        response.headers["Content-Security-Policy"] = PAGE_POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        return response
-
-    return app
+__all__ = ["create_app"]

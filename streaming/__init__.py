@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streaming.config import Settings
-    from streaming.context import JobContext
     from streaming.errors import (
         Cancelled,
         Conflict,
@@ -19,19 +18,20 @@ if TYPE_CHECKING:
         TooMany,
         Unavailable,
     )
-    from streaming.extension import Streaming, server_of
-    from streaming.tasks.registry import Task, task
+    from streaming.running.context import JobContext
+    from streaming.running.task import Task, task
+    from streaming.server.extension import Streaming, server_of
     from streaming.web.principal import Principal
 
 #: Loaded when they are used: a client, and the child process of a computation, need no server.
 _HOMES = {
     "Settings": "config",
-    "JobContext": "context",
+    "JobContext": "running.context",
     "Principal": "web.principal",
-    "Streaming": "extension",
-    "server_of": "extension",
-    "Task": "tasks.registry",
-    "task": "tasks.registry",
+    "Streaming": "server.extension",
+    "server_of": "server.extension",
+    "Task": "running.task",
+    "task": "running.task",
 }
 
 __all__ = [

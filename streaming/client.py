@@ -15,8 +15,8 @@ from typing import Any, Self, TypeVar
 import requests
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from streaming import wire
-from streaming.events import ENDED, TERMINAL
+from streaming.events import wire
+from streaming.events.vocabulary import ENDED, TERMINAL
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

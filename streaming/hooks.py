@@ -24,20 +24,20 @@ from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger as GunicornLogger
 from prometheus_client.multiprocess import mark_process_dead
 
-from streaming.concurrency import Thread, make_waker, patched
+from streaming.concurrency.platform import patched
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import make_waker
 from streaming.config import Settings
 from streaming.errors import InvalidSettings
-from streaming.extension import server_of
-from streaming.logs import TEXT, make_formatter
-from streaming.server import Server, warn_of_lone_process
+from streaming.server.deployment import SWITCH_S, warn_of_lone_process
+from streaming.server.extension import server_of
+from streaming.server.logging import TEXT, make_formatter
+from streaming.server.server import Server
 from streaming.web.metrics import FOLDER
 from streaming.web.request_log import RequestFields
 
 #: Seconds between looks whether the worker was told to leave.
 LOOK_S = 0.1
-#: Seconds that a computing thread keeps the interpreter from the others. With Python's 5 ms one
-#: task that computes makes each answer take ten times as long as with this.
-SWITCH_S = 0.0005
 #: Events are made and dropped by the thousand, hardly ever in cycles: with Python's thresholds
 #: (700, 10, 10) looking for cycles takes a quarter of the time of a busy process.
 GC_THRESHOLDS = 50_000, 20, 10

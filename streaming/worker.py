@@ -13,10 +13,10 @@ import sys
 
 from streaming.config import Settings
 from streaming.errors import InvalidSettings
-from streaming.runners.cells import Cells
-from streaming.runners.worker import JobWorker
-from streaming.server import Server
-from streaming.workshop import Workshop, load_server, prepare_process
+from streaming.running.cells import Cells
+from streaming.running.worker import JobWorker
+from streaming.server.server import Server
+from streaming.server.workshop import Workshop, load_server, prepare_process
 
 logger = logging.getLogger("streaming.worker")  # also when it is __main__
 
@@ -32,7 +32,7 @@ class WorkerProcess:
             workshop.snapshots,
             workshop.attempt,
             threads=workshop.settings.jobs,
-            cells=Cells("streaming.cell:run_alone"),
+            cells=Cells("streaming.server.cell:run_alone"),
         )
 
     def start(self) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from streaming.snapshot import Snapshots
+from streaming.running.task import Task
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.redis import RedisStorage
-from streaming.tasks.registry import Task
+from streaming.storage.snapshots import Snapshots
 from tests.gate import Gate, held_at
 from tests.redis_server import RedisServer, free_port
 from tests.storage.conftest import STORAGES

@@ -7,17 +7,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from streaming.events import Event
+from streaming.events.event import Event
+from streaming.events.snapshot import Snapshot
+from streaming.jobs.registry import JobRegistry, Request
 from streaming.llm.simulated import SimulatedModel
-from streaming.pressure import TOP
-from streaming.registry import JobRegistry, Request
-from streaming.runners.attempt import Attempt, Shop
-from streaming.runners.threads import ThreadRunner
-from streaming.snapshot import Snapshot, Snapshots
-from streaming.storage.base import JobRow, Storage
+from streaming.running.attempt import Attempt, Shop
+from streaming.running.task import Task, TaskRegistry
+from streaming.running.threads import ThreadRunner
+from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
+from streaming.storage.rows import JobRow
+from streaming.storage.snapshots import Snapshots
 from streaming.storage.viewers import LocalViewers
-from streaming.tasks.registry import Task, TaskRegistry
+from streaming.watching.pressure import TOP
 from tests.jobs import OWNER, events_of, new_job
 from tests.threads import TIMEOUT_S
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from streaming.events import Draft, Event, new_id
-from streaming.storage.base import Storage, Submission
+from streaming.events.event import Draft, Event
+from streaming.storage.base import Storage
+from streaming.storage.ids import new_id
+from streaming.storage.rows import Submission
 
 OWNER = "somebody"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import hypothesis.strategies as st
 
-from streaming.events import Draft, Event
-from streaming.snapshot import Snapshot
-from streaming.summary import blank
+from streaming.events.event import Draft, Event
+from streaming.events.snapshot import Snapshot
+from streaming.events.summary import blank
 from tests.jobs import (
     answered,
     artifact,

@@ -8,8 +8,10 @@ import time
 
 import pytest
 
-from streaming import concurrency
-from streaming.concurrency import Latch, Mutex, Thread, Waker, make_waker, offload, wake_all
+from streaming.concurrency import loop, platform
+from streaming.concurrency.locks import Latch, Mutex
+from streaming.concurrency.threads import Thread, offload
+from streaming.concurrency.waking import Waker, make_waker, wake_all
 from tests.threads import TIMEOUT_S, Background, eventually, together
 
 LONG_S = 10 * TIMEOUT_S
@@ -204,6 +206,6 @@ def test_an_error_in_a_thread_is_logged_by_its_name(caplog: pytest.LogCaptureFix
 
 def test_without_an_event_loop_calls_run_where_they_are() -> None:
     assert offload(threading.get_ident) == threading.get_ident()
-    assert not concurrency.patched()
-    assert not concurrency.in_greenlet()
-    assert not concurrency.spawn_greenlet(lambda: None)
+    assert not platform.patched()
+    assert not platform.in_greenlet()
+    assert not loop.spawn_greenlet(lambda: None)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from streaming import Cancelled, JobContext, Task, task
 from streaming.errors import Interrupted, Superseded
-from streaming.runners.attempt import Attempt
+from streaming.running.attempt import Attempt
 from tests import computing
 from tests.clocks import Clock
 from tests.house import House

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streaming.concurrency import make_waker
-from streaming.cursor import Cursor, Delivery
-from streaming.snapshot import Snapshots
+from streaming.concurrency.waking import make_waker
 from streaming.storage.memory import MemoryStorage
+from streaming.storage.snapshots import Snapshots
+from streaming.watching.cursor import Cursor, Delivery
 from tests.jobs import completed, delta, ended_job, new_job, said, started
 from tests.threads import TIMEOUT_S, Background, eventually
 

@@ -22,13 +22,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from streaming.cursor import Cursor, Delivery
-from streaming.events import Draft
-from streaming.snapshot import Snapshots
+from streaming.events.event import Draft
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
+from streaming.storage.snapshots import Snapshots
 from streaming.storage.sqlite import SqliteStorage
-from streaming.web.pace import thinned
+from streaming.watching.cursor import Cursor, Delivery
+from streaming.watching.pace import thinned
 from tests.jobs import (
     cancelled,
     completed,

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from streaming.cursor import Cursor
-from streaming.snapshot import Snapshots
 from streaming.storage.base import Storage
+from streaming.storage.snapshots import Snapshots
+from streaming.watching.cursor import Cursor
 from tests.jobs import completed, delta, new_job, reset, said
 from tests.threads import TIMEOUT_S, Background
 from tests.transports import TRANSPORTS, Client

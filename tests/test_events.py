@@ -10,18 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from streaming.events import (
-    CONTROL,
-    STATUS_AFTER,
-    STATUSES,
-    TERMINAL,
-    TYPES,
-    Draft,
-    Event,
-    dumps,
-    new_id,
-    rfc3339,
-)
+from streaming.events.event import Draft, Event, dumps, rfc3339
+from streaming.events.vocabulary import CONTROL, STATUS_AFTER, STATUSES, TERMINAL, TYPES
+from streaming.storage.ids import new_id
 from tests.jobs import completed, delta
 from tests.threads import together
 

@@ -62,7 +62,7 @@ def test_there_is_no_other_name() -> None:
 
 
 def test_the_client_and_computing_load_nothing_of_the_server() -> None:
-    script = "import sys, streaming.client, streaming.compute; print(*sys.modules)"
+    script = "import sys, streaming.client, streaming.running.compute; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()

@@ -8,11 +8,10 @@ import pytest
 
 from streaming import JobContext, task
 from streaming.errors import Unavailable
-from streaming.load import LoadMeter
-from streaming.pressure import Pressure
-from streaming.web.principal import Principal
-from streaming.web.streams import Refusal, Streams
-from streaming.web.traffic import Traffic
+from streaming.server.load import LoadMeter
+from streaming.watching.pressure import Pressure
+from streaming.watching.stream import Reader, Refusal, Streams
+from streaming.watching.traffic import Traffic
 from tests.gate import Gate, held_at
 from tests.house import House
 from tests.jobs import new_job, said, started
@@ -94,7 +93,7 @@ def test_new_streams_are_turned_away_at_the_top() -> None:
         house.storage, limit=10, heartbeat_s=15, rotate_s=600, pressure=pressure, traffic=Traffic()
     )
 
-    refused = streams.open("sse", None, Principal("me"))  # type: ignore[arg-type]
+    refused = streams.open("sse", None, Reader("me", {}))  # type: ignore[arg-type]
     assert refused == Refusal("overloaded")
     assert streams.fullness() == 0
 

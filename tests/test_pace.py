@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streaming.cursor import Delivery
-from streaming.events import Event
-from streaming.pressure import Pressure
-from streaming.web.pace import FULL_S, Pace, thinned
+from streaming.events.event import Event
+from streaming.watching.cursor import Delivery
+from streaming.watching.pace import FULL_S, Pace, thinned
+from streaming.watching.pressure import Pressure
 from tests.clocks import Clock
 from tests.jobs import delta, progress
 

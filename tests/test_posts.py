@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from streaming.posts import POSTED_BYTES, POSTS, Posts
-from streaming.stopping import StopSignal
-from streaming.storage.base import JobRow
-from streaming.storage.pending import Pending, settle
+from streaming.concurrency.pending import Pending, settle
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.running.emitter import POSTED_BYTES, POSTS, Posts
+from streaming.storage.rows import JobRow
 from tests.threads import Background, eventually
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 from hypothesis import given, strategies as st
 
-from streaming.pressure import BOUNDS, FALL_S, FRAME_GAP_S, RISE_S, TOP, Pressure, Signals
+from streaming.watching.pressure import BOUNDS, FALL_S, FRAME_GAP_S, RISE_S, TOP, Pressure, Signals
 from tests.clocks import Clock
 
 BUSY = Signals(queue=0.6)

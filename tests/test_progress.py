@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import given
 
-from streaming.progress import INTERVAL_S, Progress, Reading
+from streaming.running.progress import INTERVAL_S, Progress, Reading
 from tests.clocks import Clock
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from streaming.config import Settings
-from streaming.events import CONTROL
+from streaming.events.vocabulary import CONTROL
 from tests.readme import README, ROOT, blocks
 from tests.test_docs import routes
 

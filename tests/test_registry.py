@@ -18,7 +18,7 @@ from streaming import (
     task,
 )
 from streaming.errors import Expired, TooLarge
-from streaming.registry import Request, digest_of
+from streaming.jobs.registry import Request, digest_of
 from tests.clocks import Clock
 from tests.gate import Gate, listening
 from tests.house import MAX_EVENT_BYTES, House

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from streaming.cursor import Cursor
-from streaming.retention import FILES_S, Retention
-from streaming.snapshot import Snapshots
+from streaming.jobs.retention import FILES_S, Retention
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
+from streaming.storage.snapshots import Snapshots
+from streaming.watching.cursor import Cursor
 from tests.clocks import Clock
 from tests.jobs import artifact, completed, delta, ended_job, events_of, new_job, seqs
 from tests.threads import eventually

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 
 from streaming.errors import NotFound
-from streaming.events import Draft, Event
-from streaming.snapshot import CACHED_FOLDS, CACHED_TEXT, Snapshot, Snapshots
+from streaming.events.event import Draft, Event
+from streaming.events.snapshot import Snapshot
 from streaming.storage.memory import MemoryStorage
+from streaming.storage.snapshots import CACHED_FOLDS, CACHED_TEXT, Snapshots
 from tests.jobs import (
     answered,
     artifact,

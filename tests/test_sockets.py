@@ -11,7 +11,7 @@ import pytest
 from wsproto.connection import Connection as Protocol, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from streaming.web.sockets import PARTS, Closed, Connection
+from streaming.watching.websocket import PARTS, Closed, Connection
 from tests.threads import Background
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Cancelled, TimedOut
-from streaming.stopping import StopSignal
 from tests.threads import TIMEOUT_S, Background, together
 
 

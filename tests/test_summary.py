@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from streaming.events import Draft
+from streaming.events.event import Draft
+from streaming.events.summary import Summary, advance, blank
 from streaming.storage.memory import MemoryStorage
-from streaming.summary import Summary, advance, blank
 from tests.jobs import (
     answered,
     artifact,

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field, field_validator
 
 from streaming import InvalidInput, InvalidSettings, JobContext, Task, TaskError, task
-from streaming.tasks.registry import TaskRegistry
+from streaming.running.task import TaskRegistry
 from tests.house import House
 from tests.jobs import types
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from streaming import thinning
-from streaming.events import Draft, Event
-from streaming.snapshot import Snapshot
-from streaming.summary import blank
-from streaming.thinning import Thinned, thin
-from streaming.wire import event_json
+from streaming.events import thinning
+from streaming.events.event import Draft, Event
+from streaming.events.snapshot import Snapshot
+from streaming.events.summary import blank
+from streaming.events.thinning import Thinned, thin
+from streaming.events.wire import event_json
 from tests.jobs import completed, delta, metric, progress, reset, said, started, step, thought
 
 JOB = "job_1"

@@ -13,7 +13,7 @@ from app import create_app
 from bench.proxy import BUFFER, Proxy, holds
 from bench.transports import PAGE, READERS, markdown
 from streaming import Settings, server_of
-from streaming.api.transports import figures
+from streaming.web.routes.transports import figures
 
 ROWS = {
     "first_feedback_s",

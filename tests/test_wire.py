@@ -8,9 +8,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given
 
-from streaming import wire
 from streaming.errors import BadRequest
-from streaming.events import Draft, Event
+from streaming.events import wire
+from streaming.events.event import Draft, Event
 from tests.sse_parser import parse_sse
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from streaming.events.wire import Form
 from streaming.storage.base import Storage
 from streaming.storage.tail import TAIL_EVENTS
-from streaming.web.traffic import Traffic
-from streaming.web.writer import CHUNK_BYTES, WRITE_BYTES, Channel, Line, StreamWriter
-from streaming.wire import Form
+from streaming.watching.channel import CHUNK_BYTES, WRITE_BYTES, Channel, Line, StreamWriter
+from streaming.watching.traffic import Traffic
 from tests.jobs import completed, delta, events_of, new_job, progress
 from tests.sse_parser import parse_sse
 from tests.storage.conftest import STORAGES

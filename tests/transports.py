@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from streaming import wire
-from streaming.cursor import Cursor, Delivery
+from streaming.events import wire
+from streaming.watching.cursor import Cursor, Delivery
 from tests.reader import JobReader, parse_ndjson
 from tests.sse_parser import parse_sse
 

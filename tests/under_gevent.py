@@ -21,12 +21,14 @@ from typing import Any
 import gevent
 from gevent.monkey import get_original
 
-from streaming import concurrency
-from streaming.concurrency import Latch, Mutex, Thread, make_waker, wake_all
+from streaming.concurrency import loop, platform, threads
+from streaming.concurrency.locks import Latch, Mutex
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import make_waker, wake_all
 from streaming.errors import Cancelled
 from streaming.llm.base import Prompt
 from streaming.llm.openai import OpenAIModel
-from streaming.stopping import StopSignal
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.sqlite import SqliteStorage
 from tests.jobs import completed, delta, new_job, seqs
@@ -51,8 +53,8 @@ def all_end(greenlets: list[gevent.Greenlet]) -> None:
 
 
 def check_the_main_thread_is_one_of_greenlets() -> None:
-    assert concurrency.patched()
-    assert concurrency.in_greenlet()
+    assert platform.patched()
+    assert platform.in_greenlet()
 
 
 def check_a_thread_gives_back_the_event_loop_of_its_sockets() -> None:
@@ -72,8 +74,8 @@ def check_a_thread_gives_back_the_event_loop_of_its_sockets() -> None:
 
 
 def check_a_stop_cuts_an_exchange_from_any_thread() -> None:
-    concurrency.adopt_event_loop()
-    for spawn in (concurrency.spawn_greenlet, lambda run: Thread(run, name="job").start()):
+    loop.adopt_event_loop()
+    for spawn in (loop.spawn_greenlet, lambda run: Thread(run, name="job").start()):
         listener = socket.create_server(("127.0.0.1", 0))
         model = OpenAIModel(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", ["any"])
         stop, ended = StopSignal(), Latch()
@@ -96,10 +98,10 @@ def check_a_stop_cuts_an_exchange_from_any_thread() -> None:
 
 
 def check_a_thread_measures_how_late_the_loop_is() -> None:
-    concurrency.adopt_event_loop()
+    loop.adopt_event_loop()
     found: list[float] = []
 
-    measuring = Thread(lambda: found.append(concurrency.loop_delay(LIMIT_S)), name="meter").start()
+    measuring = Thread(lambda: found.append(loop.loop_delay(LIMIT_S)), name="meter").start()
     busy(0.3)
     assert measuring.join(LIMIT_S)
 
@@ -311,14 +313,14 @@ def check_a_thread_has_its_name_and_leaves_nothing_behind() -> None:
 
     assert names == [f"job-{number}" for number in range(50)]
     assert len(threading.enumerate()) <= before + 2
-    assert not concurrency._native - {_native_ident()} or len(concurrency._native) <= 12
+    assert not platform.native_idents - {_native_ident()} or len(platform.native_idents) <= 12
 
 
 def check_the_loop_runs_while_a_call_is_offloaded() -> None:
     ticks: list[int] = []
     ticking = gevent.spawn(lambda: [(ticks.append(1), gevent.sleep(0.001)) for _ in range(1000)])
 
-    assert concurrency.offload(lambda: (_native_sleep(0.05), 7)[1]) == 7
+    assert threads.offload(lambda: (_native_sleep(0.05), 7)[1]) == 7
     ticking.kill()
 
     assert len(ticks) > 5
@@ -326,14 +328,14 @@ def check_the_loop_runs_while_a_call_is_offloaded() -> None:
 
 def check_what_an_offloaded_call_raises_comes_back() -> None:
     try:
-        concurrency.offload(lambda: 1 / 0)
+        threads.offload(lambda: 1 / 0)
     except ZeroDivisionError:
         return
     raise AssertionError("it did not raise")
 
 
 def check_a_greenlet_is_spawned_on_the_loop_from_any_thread() -> None:
-    concurrency.adopt_event_loop()
+    loop.adopt_event_loop()
     idents: list[int] = []
     done = Latch()
 
@@ -341,7 +343,7 @@ def check_a_greenlet_is_spawned_on_the_loop_from_any_thread() -> None:
         idents.append(_native_ident())
         done.open()
 
-    Thread(lambda: concurrency.spawn_greenlet(run), name="spawner").start()
+    Thread(lambda: loop.spawn_greenlet(run), name="spawner").start()
 
     assert done.wait(LIMIT_S)
     assert idents == [_native_ident()]

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
-from streaming.events import Json
-from streaming.stopping import StopSignal
+from streaming.events.vocabulary import Json
 
 
 @dataclass(frozen=True, slots=True)

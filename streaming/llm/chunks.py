@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from streaming.errors import TaskError
-from streaming.events import Json
+from streaming.events.vocabulary import Json
 from streaming.llm.base import Piece, Reasoning, ToolCall, Usage
 
 #: Bytes of one frame at the most.

@@ -14,13 +14,13 @@ import tenacity
 import urllib3
 from circuitbreaker import CircuitBreaker
 
-from streaming.concurrency import native_lock
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
-from streaming.events import Json
+from streaming.events.vocabulary import Json
 from streaming.llm.base import Answering, Model, Piece, Prompt
 from streaming.llm.chunks import failure, frames, pieces
-from streaming.llm.line import Line
-from streaming.stopping import StopSignal
+from streaming.llm.exchange import Line
 
 #: Tries at one model before the first token.
 TRIES = 3

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.llm.base import Model, Piece, Prompt, Reasoning
-from streaming.stopping import StopSignal
 
 #: Tokens of an answer for which nobody set a limit and nobody wrote a script.
 DEFAULT_TOKENS = 120

@@ -9,153 +9,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Protocol
 
-from streaming.concurrency import Wakeable, Waker, make_waker
-from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
-from streaming.events import ENDED, Draft, Event, Json
-from streaming.storage.pending import Pending, settle
-from streaming.summary import Summary, advance, blank
-
-#: Bytes of events in one page at the most, besides its first event: bounds what a reader costs.
-PAGE_BYTES = 1 << 20
+from streaming.concurrency.pending import Pending, settle
+from streaming.concurrency.waking import Wakeable, Waker, make_waker
+from streaming.events.event import Draft
+from streaming.storage.rows import Expect, JobRow, Page, Submission
 
 #: Bytes of a storage's secret.
 SECRET_BYTES = 32
-
-#: For each field of a job's summary (dotted for members), the values that an append accepts.
-Expect = Mapping[str, Collection[Json]]
-
-
-class JobRow(NamedTuple):
-    """A job as the index has it: always as new as its log."""
-
-    id: str
-    owner: str
-    summary: Summary
-    #: The last event's number; 0 before the first.
-    seq: int = 0
-    #: Events up to here were trimmed; 0 when the log is whole.
-    base: int = 0
-    #: Bytes of its events and artifacts.
-    size: int = 0
-    #: Epoch seconds after which retention removes it; None while it is not terminal.
-    expires_at: float | None = None
-    #: Retention has removed it; only this row is left, for 410.
-    expired: bool = False
-
-    @property
-    def status(self) -> str:
-        return str(self.summary["status"])
-
-    @property
-    def attempt(self) -> int:
-        return int(self.summary["attempt"])
-
-    @property
-    def task(self) -> str:
-        return str(self.summary["task"])
-
-    @property
-    def options(self) -> Mapping[str, Json]:
-        options: Mapping[str, Json] = self.summary["options"]
-        return options
-
-    @property
-    def closed(self) -> bool:
-        return self.summary["status"] in ENDED
-
-
-class Page(NamedTuple):
-    """What a read gives: events in order without holes, from the position or from `base` on."""
-
-    events: Sequence[Event]
-    base: int
-    last: int
-    closed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A new job: its row and `job.queued` are committed together with its idempotency key."""
-
-    id: str
-    owner: str
-    task: str
-    queued: Draft
-    key: str | None = None
-    #: A digest of the request; the same key with another digest is a conflict.
-    digest: str = ""
-
-
-def first_row(submission: Submission) -> JobRow:
-    """The row of a job before its first event."""
-    summary = blank(submission.task, submission.queued.at)
-    return JobRow(submission.id, submission.owner, summary)
-
-
-def check_digest(known: str, submission: Submission) -> None:
-    """`Conflict` when an idempotency key comes again with another request."""
-    if known != submission.digest:
-        raise Conflict(
-            f"Idempotency-Key {submission.key!r} belongs to a different request; use a new key",
-            code="idempotency_conflict",
-        )
-
-
-def extend(
-    row: JobRow,
-    drafts: Sequence[Draft],
-    *,
-    attempt: int | None = None,
-    expect: Expect | None = None,
-) -> tuple[JobRow, list[Event]]:
-    """The row and the events after an append; raises a `LogRefusal` where it is not allowed."""
-    if row.closed:
-        raise LogClosed(f"job {row.id} has ended as {row.status}")
-    if attempt is not None and attempt < row.attempt:
-        raise Fenced(f"attempt {attempt} of job {row.id} was followed by attempt {row.attempt}")
-    for path, allowed in (expect or {}).items():
-        value = _member(row.summary, path)
-        if value not in allowed:
-            raise Unexpected(f"{path} of job {row.id} is {value!r}")
-
-    summary, size, seq = row.summary, row.size, row.seq
-    events: list[Event] = []
-    for draft in drafts:
-        if events and events[-1].terminal:
-            raise LogClosed(f"job {row.id} would go on after {events[-1].type}")
-        seq += 1
-        event = Event.of(row.id, seq, draft)
-        events.append(event)
-        size += len(event.json)
-        if draft.type == "artifact":
-            size += int(draft.data["size"])
-        summary = advance(summary, draft.type, draft.data, draft.at)
-
-    expires_at = row.expires_at
-    if events and events[-1].terminal:
-        expires_at = time.time() + float(summary["options"].get("ttl_s", 0))
-    return JobRow(row.id, row.owner, summary, seq, row.base, size, expires_at), events
-
-
-def _member(summary: Mapping[str, Any], path: str) -> Json:
-    value: Any = summary
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def cut_page(events: Sequence[Event], limit: int) -> Sequence[Event]:
-    """The first events: `limit` at most, `PAGE_BYTES` at most, one at least."""
-    if len(events) < 2:  # most pages of a job that goes on
-        return events
-    size = 0
-    for count, event in enumerate(events[:limit]):
-        size += len(event.json)
-        if size > PAGE_BYTES and count:
-            return events[:count]
-    return events[:limit]
 
 
 class Live(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from streaming.concurrency import offload
+from streaming.concurrency.threads import offload
 from streaming.errors import NotFound, Unavailable
 from streaming.storage.base import Blobs, Folder
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streaming.concurrency import Waker, native_lock, wake_all
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.waking import Waker, wake_all
 from streaming.errors import NotFound
 from streaming.storage.base import Leases, Pool
 

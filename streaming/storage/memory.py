@@ -9,26 +9,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import IO
 
-from streaming.concurrency import native_lock
+from streaming.concurrency.platform import native_lock
 from streaming.errors import NotFound
-from streaming.events import Draft
-from streaming.storage.base import (
-    SECRET_BYTES,
-    Blobs,
-    EventLog,
+from streaming.events.event import Draft
+from streaming.storage.base import SECRET_BYTES, Blobs, EventLog, Folder, JobIndex, Live, Storage
+from streaming.storage.leases import LocalLeases
+from streaming.storage.rows import (
     Expect,
-    Folder,
-    JobIndex,
     JobRow,
-    Live,
     Page,
-    Storage,
     Submission,
     check_digest,
     extend,
     first_row,
 )
-from streaming.storage.leases import LocalLeases
 from streaming.storage.tail import Tails
 from streaming.storage.viewers import LocalViewers
 

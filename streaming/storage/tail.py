@@ -10,10 +10,11 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from streaming.concurrency import Wakeable, native_lock, wake_all
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.waking import Wakeable, wake_all
 from streaming.errors import NotFound
-from streaming.events import Event
-from streaming.storage.base import JobRow, Page, cut_page
+from streaming.events.event import Event
+from streaming.storage.rows import JobRow, Page, cut_page
 
 #: Events that a tail keeps for readers who are a little behind; older ones come from storage.
 TAIL_EVENTS = 128

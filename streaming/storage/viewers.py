@@ -8,8 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from streaming.concurrency import native_lock
-from streaming.events import rfc3339
+from streaming.concurrency.platform import native_lock
+from streaming.events.event import rfc3339
 from streaming.storage.base import Viewer, Viewers
 
 #: Jobs of which it is remembered when their last viewer left.

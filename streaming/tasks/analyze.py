@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming.analysis.histogram import draw_histogram
-from streaming.analysis.page import render, strongest
-from streaming.analysis.profile import distributions, profile
-from streaming.analysis.table import BadCsv
-from streaming.context import JobContext
 from streaming.errors import TaskError
-from streaming.tasks.registry import task
-from streaming.uploads import FileId
+from streaming.running.context import JobContext
+from streaming.running.task import task
+from streaming.running.uploads import FileId
+from streaming.tasks.analysis.histogram import draw_histogram
+from streaming.tasks.analysis.page import render, strongest
+from streaming.tasks.analysis.profile import distributions, profile
+from streaming.tasks.analysis.table import BadCsv
 
 #: Bytes of a file, charts, and pairs of columns in the output.
 MAX_FILE_BYTES, MAX_CHARTS, MAX_PAIRS = 200 << 20, 50, 20

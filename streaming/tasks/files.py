@@ -11,10 +11,10 @@ from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from streaming.context import JobContext
 from streaming.errors import TaskError
-from streaming.tasks.registry import task
-from streaming.uploads import FileId
+from streaming.running.context import JobContext
+from streaming.running.task import task
+from streaming.running.uploads import FileId
 
 #: Bytes that are read at once.
 CHUNK = 1 << 18

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from streaming.analysis.rules import Rule, RuleBook
-from streaming.context import JobContext
-from streaming.tasks.registry import task
+from streaming.running.context import JobContext
+from streaming.running.task import task
+from streaming.tasks.analysis.rules import Rule, RuleBook
 
 #: Figures, each with its labels, that may be fed in.
 MAX_FED = 500

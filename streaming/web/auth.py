@@ -10,8 +10,8 @@ from flask import request
 
 from streaming.config import is_loopback
 from streaming.errors import Forbidden, Unauthorized
-from streaming.registry import unknown_job
-from streaming.storage.base import JobRow
+from streaming.jobs.registry import unknown_job
+from streaming.storage.rows import JobRow
 from streaming.web.principal import USER, Principal
 from streaming.web.services import Authorize, Services, services
 from streaming.web.tickets import PARAMETER

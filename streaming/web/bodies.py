@@ -12,7 +12,7 @@ from flask import request
 from werkzeug.exceptions import ClientDisconnected
 
 from streaming.errors import BadRequest, InvalidInput, TooLarge, TooSlow, UnsupportedMedia
-from streaming.web.hangups import client_socket
+from streaming.watching.hangups import client_socket
 from streaming.web.services import services
 
 #: Levels of nesting that a body may have.

@@ -9,7 +9,9 @@ import socket
 import time
 from collections.abc import Iterator
 
-from streaming.concurrency import Thread, make_waker, native_lock
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import make_waker
 
 #: Seconds that the thread sleeps at the most.
 LOOK_S = 60.0

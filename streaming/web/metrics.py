@@ -19,8 +19,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streaming.concurrency import Thread, make_waker, spawn_greenlet
-from streaming.events import Event
+from streaming.concurrency.loop import spawn_greenlet
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import make_waker
+from streaming.events.event import Event
 
 #: Names the folder that processes share; the library reads it when it is imported.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"

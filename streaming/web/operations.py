@@ -13,7 +13,7 @@ from flask import Flask, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import models_json_schema
 
-from streaming.tasks.registry import invalid_input
+from streaming.running.task import invalid_input
 
 M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])

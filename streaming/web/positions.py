@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from flask import request
 
 from streaming.errors import BadRequest, InvalidInput
-from streaming.events import CONTROL, TYPES
-from streaming.storage.base import JobRow
-from streaming.wire import parse_position, parse_positions
+from streaming.events.vocabulary import CONTROL, TYPES
+from streaming.events.wire import parse_position, parse_positions
+from streaming.storage.rows import JobRow
 
 #: What `from` may be.
 STARTS = ("start", "snapshot", "latest")

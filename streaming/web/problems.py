@@ -10,7 +10,7 @@ from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError, TooMany, Unavailable, problem
-from streaming.events import dumps
+from streaming.events.event import dumps
 from streaming.web.services import EXTENSION
 
 logger = logging.getLogger(__name__)

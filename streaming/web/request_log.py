@@ -9,9 +9,9 @@ import time
 
 from flask import Response, g, has_request_context, request
 
+from streaming.watching.stream import Stream
 from streaming.web.auth import known_principal
 from streaming.web.services import services
-from streaming.web.streams import Stream
 
 logger = logging.getLogger("streaming.requests")
 

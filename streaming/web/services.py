@@ -10,13 +10,15 @@ from uuid import UUID
 from flask import current_app
 
 from streaming.config import Settings
-from streaming.cursor import Cursor
-from streaming.pressure import Pressure
-from streaming.registry import JobRegistry
-from streaming.runners.base import Runner
-from streaming.snapshot import Snapshots, public_summary
-from streaming.storage.base import JobRow, Storage
-from streaming.tasks.registry import TaskRegistry
+from streaming.events.snapshot import public_summary
+from streaming.jobs.registry import JobRegistry
+from streaming.running.runner import Runner
+from streaming.running.task import TaskRegistry
+from streaming.storage.base import Storage
+from streaming.storage.rows import JobRow
+from streaming.storage.snapshots import Snapshots
+from streaming.watching.cursor import Cursor
+from streaming.watching.pressure import Pressure
 from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
 from streaming.web.metrics import Metrics
@@ -25,7 +27,7 @@ from streaming.web.rates import Rates
 from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:
-    from streaming.web.streams import Streams
+    from streaming.watching.stream import Streams
 
 EXTENSION = "streaming"
 

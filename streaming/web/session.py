@@ -8,18 +8,27 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask, current_app, request
 
-from streaming import wire
 from streaming.errors import BadRequest, StreamingError, problem
-from streaming.events import Json, dumps
+from streaming.events import wire
+from streaming.events.event import dumps
+from streaming.events.vocabulary import Json
+from streaming.events.wire import Form
+from streaming.watching.limits import Flooded, MessageMeter
+from streaming.watching.stream import TICKET_EXPIRED, Closing, Stream
+from streaming.watching.websocket import Closed, Connection
 from streaming.web.auth import count, find_job, require
 from streaming.web.bodies import parse_json
-from streaming.web.jobs import AnswerBody, CancelBody, SubmitBody, answer, cancel, submit, validate
-from streaming.web.messages import Flooded, MessageMeter
+from streaming.web.commands import (
+    AnswerBody,
+    CancelBody,
+    SubmitBody,
+    answer,
+    cancel,
+    submit,
+    validate,
+)
 from streaming.web.positions import check_types
 from streaming.web.services import services
-from streaming.web.sockets import Closed, Connection
-from streaming.web.streams import TICKET_EXPIRED, Closing, Stream
-from streaming.wire import Form
 
 logger = logging.getLogger(__name__)
 

@@ -5,14 +5,7 @@ import contextlib
 import pytest
 from hypothesis import given, strategies as st
 
-from streaming.analysis.table import (
-    MAX_COLUMNS,
-    MAX_LABEL,
-    MAX_ROWS,
-    BadCsv,
-    Table,
-    parse,
-)
+from streaming.tasks.analysis.table import MAX_COLUMNS, MAX_LABEL, MAX_ROWS, BadCsv, Table, parse
 
 PLAIN = "month,revenue,costs\n2024-01,10,5\n2024-02,20,6\n"
 

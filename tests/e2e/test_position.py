@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 import websocket
 
-from streaming.wire import MAX_POSITION
+from streaming.events.wire import MAX_POSITION
 from tests.e2e.clients import (
     READERS,
     Api,

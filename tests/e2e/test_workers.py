@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from streaming.runners.dramatiq import NAMESPACE, QUEUE
+from streaming.running.queue import NAMESPACE, QUEUE
 from tests.e2e.clients import Api
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import MakeCluster

@@ -11,11 +11,11 @@ import time
 import pytest
 
 from examples.openai_server import HABITS, ModelServer
-from streaming.concurrency import Thread
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.concurrency.threads import Thread
 from streaming.errors import Cancelled, TaskError, problem
 from streaming.llm.base import Answering, Piece, Prompt, Reasoning, ToolCall, Usage
 from streaming.llm.openai import BREAK_AFTER, OpenAIModel, Patience
-from streaming.stopping import StopSignal
 from tests.e2e.waiting import eventually
 from tests.llm.conftest import KEY, Connect
 

@@ -8,10 +8,10 @@ from flask import Flask, g, request
 from flask_sock import Sock
 from simple_websocket import Server
 
-from streaming.transports.websocket import _Served, hand_over
-from streaming.web.hangups import client_socket
-from streaming.web.sockets import Closed, Connection, prepare_handshake
-from streaming.wire import ws_text
+from streaming.events.wire import ws_text
+from streaming.watching.hangups import client_socket
+from streaming.watching.websocket import Closed, Connection, prepare_handshake
+from streaming.web.routes.websocket import _Served, hand_over
 
 #: Seconds of silence after which a connection is left.
 SILENCE_S = 60.0

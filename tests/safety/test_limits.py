@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from streaming import TaskError
-from streaming.budget import Budget
 from streaming.config import Settings
 from streaming.errors import TooMany
-from streaming.web.messages import PATIENCE, Flooded, MessageMeter
+from streaming.running.emitter import Budget
+from streaming.watching.limits import PATIENCE, Flooded, MessageMeter
 from streaming.web.rates import Rates
 from tests.clocks import Clock
 from tests.e2e.clients import Api, Socket, read_sse

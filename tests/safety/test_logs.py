@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streaming.logs import make_formatter, redact
+from streaming.server.logging import make_formatter, redact
 from streaming.web.keys import make_key
 from streaming.web.principal import Principal
 from streaming.web.tickets import Tickets

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming.events import Draft, Event, rfc3339
+from streaming.events.event import Draft, Event, rfc3339
 from streaming.web.metrics import Figures, Metrics, appended_at
 from tests.clocks import Clock
 from tests.e2e.clients import Api, read_sse

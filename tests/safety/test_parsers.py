@@ -15,15 +15,15 @@ from itsdangerous import URLSafeSerializer
 
 from app import create_app
 from streaming import Settings, server_of
-from streaming.analysis.table import BadCsv, parse
 from streaming.errors import BadRequest, InvalidInput, RequestError, Unauthorized
-from streaming.logs import redact
+from streaming.events.wire import format_positions, parse_position, parse_positions
+from streaming.server.logging import redact
+from streaming.tasks.analysis.table import BadCsv, parse
 from streaming.web.bodies import parse_json
 from streaming.web.keys import make_key, parse_line
 from streaming.web.positions import check_types
 from streaming.web.principal import Principal
 from streaming.web.tickets import PREFIX, Tickets
-from streaming.wire import format_positions, parse_position, parse_positions
 from tests.clocks import Clock
 from tests.e2e.clients import Socket
 from tests.e2e.server import Server

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from streaming.concurrency.inbox import Inbox
 from streaming.errors import Unavailable
-from streaming.storage.inbox import Inbox
 from tests.threads import Background, eventually
 
 

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from streaming.errors import Conflict, NotFound
-from streaming.storage.base import JobRow, Storage
+from streaming.storage.base import Storage
+from streaming.storage.rows import JobRow
 from tests.jobs import completed, delta, ended_job, events_of, new_job, started, submission, types
 from tests.threads import together
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from hypothesis import given, strategies as st
 
-from streaming.concurrency import make_waker
+from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound
 from streaming.storage.base import Leases, Pool
 from streaming.storage.leases import LocalLeases

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from streaming.errors import Fenced, LogClosed, NotFound, Unexpected
-from streaming.events import Draft
-from streaming.storage.base import JobRow, Storage
+from streaming.events.event import Draft
+from streaming.storage.base import Storage
+from streaming.storage.rows import JobRow
 from tests.jobs import (
     artifact,
     cancelled,

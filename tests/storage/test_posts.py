@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from streaming.concurrency.pending import Pending, settle
 from streaming.errors import Fenced, LogClosed, Unavailable
-from streaming.storage.base import JobRow, Storage
-from streaming.storage.pending import Pending, settle
+from streaming.storage.base import Storage
+from streaming.storage.rows import JobRow
 from tests.disk import Disk
 from tests.jobs import completed, delta, events_of, new_job, seqs, started
 from tests.threads import eventually

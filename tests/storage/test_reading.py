@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from streaming.concurrency import Waker, make_waker
+from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import NotFound
-from streaming.storage.base import PAGE_BYTES, Page, Storage
+from streaming.storage.base import Storage
+from streaming.storage.rows import PAGE_BYTES, Page
 from tests.jobs import completed, delta, ended_job, events_of, new_job, seqs
 from tests.threads import TIMEOUT_S, Background, eventually, together
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from streaming.errors import Fenced, InvalidSettings, NotFound, TooLarge
-from streaming.storage.base import JobRow, Submission
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.connection import check_info
+from streaming.storage.rows import JobRow, Submission
 from tests.cutting import CuttingProxy
 from tests.jobs import (
     completed,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from streaming.cursor import Cursor
 from streaming.errors import Fenced, Unavailable
-from streaming.mending import Mending
-from streaming.snapshot import Snapshots
+from streaming.jobs.repair import Mending
 from streaming.storage.redis import RedisStorage
+from streaming.storage.snapshots import Snapshots
+from streaming.watching.cursor import Cursor
 from tests.jobs import completed, delta, events_of, new_job, seqs, started, submission
 from tests.redis_server import RedisServer
 from tests.threads import TIMEOUT_S, Background, eventually

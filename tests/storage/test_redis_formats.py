@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from streaming import JobContext, Task, task
-from streaming.events import Draft
-from streaming.runners.dramatiq import NAMESPACE, QUEUE, WORKERS
-from streaming.runners.fleet import Fleet, Worker
-from streaming.snapshot import Snapshot, Snapshots, public_summary
-from streaming.storage.base import Submission
+from streaming.events.event import Draft
+from streaming.events.snapshot import Snapshot, public_summary
+from streaming.events.summary import blank
+from streaming.running.fleet import Fleet, Worker
+from streaming.running.queue import NAMESPACE, QUEUE, WORKERS
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.leases import RedisLeases
-from streaming.summary import blank
+from streaming.storage.rows import Submission
+from streaming.storage.snapshots import Snapshots
 from tests.house import House
 from tests.jobs import completed, delta, events_of, new_job, queued, seqs, started, types
 from tests.redis_server import RedisServer

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.concurrency import make_waker
+from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound, Unavailable
 from streaming.storage.base import Pool
 from streaming.storage.redis import RedisStorage

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from streaming.errors import Fenced, LogRefusal, Unavailable
-from streaming.events import Draft, Event
+from streaming.events.event import Draft, Event
 from streaming.storage.sqlite import SqliteStorage
 from tests.jobs import delta, ended_job, events_of, new_job, seqs, started, submission
 from tests.storage.conftest import make_sqlite

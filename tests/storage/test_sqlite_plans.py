@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from streaming.events import dumps, new_id
-from streaming.keeper import UNFINISHED
+from streaming.events.event import dumps
+from streaming.events.summary import blank
+from streaming.jobs.supervisor import UNFINISHED
+from streaming.storage.ids import new_id
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.sqlite.schema import connect, prepare
-from streaming.summary import blank
 from tests.storage.conftest import make_sqlite
 
 JOBS = 10_000

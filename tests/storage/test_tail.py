@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from streaming.concurrency import make_waker
+from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound, Unavailable
-from streaming.storage.base import JobRow, first_row
+from streaming.storage.rows import JobRow, first_row
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.tail import CLOSED_TAILS, TAIL_BYTES, TAIL_EVENTS, Tail, Tails
 from tests.jobs import delta, ended_job, events_of, new_job, seqs, submission

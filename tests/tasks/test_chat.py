@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from examples.openai_server import ModelServer
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Cancelled, Interrupted, InvalidInput
 from streaming.llm.base import Model
-from streaming.stopping import StopSignal
 from streaming.tasks.chat import chat, remember
 from tests.e2e.waiting import eventually
 from tests.llm.conftest import Connect, connect, model_server  # noqa: F401 - fixtures

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Cancelled, InvalidInput, TaskError
-from streaming.events import dumps
+from streaming.events.event import dumps
 from streaming.llm.base import Prompt
 from streaming.llm.simulated import SimulatedModel
-from streaming.stopping import StopSignal
 from streaming.tasks.generate import generate
 from tests.tasks.conftest import Bench
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Cancelled, InvalidInput
-from streaming.stopping import StopSignal
 from streaming.tasks import monitor as module
 from streaming.tasks.monitor import Fed, monitor
 from tests.e2e.waiting import eventually

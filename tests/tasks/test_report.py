@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Interrupted, InvalidInput, TaskError, problem
 from streaming.llm.base import Prompt
 from streaming.llm.simulated import SimulatedModel
-from streaming.stopping import StopSignal
 from streaming.tasks.report import MAX_FILE_BYTES, report
 from tests.tasks.conftest import OWNER, Bench
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from streaming.errors import Cancelled, Interrupted
+from streaming.running.task import Task
 from streaming.tasks.agent import agent
 from streaming.tasks.analyze import analyze
 from streaming.tasks.files import files
 from streaming.tasks.generate import generate
-from streaming.tasks.registry import Task
 from streaming.tasks.report import report
 from streaming.tasks.train import train
 from tests.tasks.conftest import Bench

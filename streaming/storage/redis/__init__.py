@@ -8,7 +8,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from streaming.concurrency import Latch, Thread, make_waker
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidSettings, Unavailable
 from streaming.storage.base import SECRET_BYTES, Blobs, Storage
 from streaming.storage.folder import FolderBlobs

@@ -14,13 +14,15 @@ from typing import Any
 
 import redis
 
-from streaming.concurrency import Latch, Thread, native_lock
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.threads import Thread
 from streaming.errors import StreamingError, Unavailable
-from streaming.events import Event
-from streaming.storage.base import JobRow
+from streaming.events.event import Event
 from streaming.storage.redis.connection import Server, disconnect, explain
 from streaming.storage.redis.link import Link
 from streaming.storage.redis.rows import Rows, StoredRow, event_of, follow
+from streaming.storage.rows import JobRow
 from streaming.storage.tail import Tail, Tails
 
 logger = logging.getLogger(__name__)

@@ -9,15 +9,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from streaming.errors import NotFound
-from streaming.events import ENDED
-from streaming.storage.base import (
-    JobIndex,
-    JobRow,
-    Submission,
-    check_digest,
-    extend,
-    first_row,
-)
+from streaming.events.vocabulary import ENDED
+from streaming.storage.base import JobIndex
 from streaming.storage.redis import memberships as names
 from streaming.storage.redis.connection import Command
 from streaming.storage.redis.follower import Follower
@@ -26,6 +19,7 @@ from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.rows import Rows, StoredRow, encode, new_rev
 from streaming.storage.redis.scripts import CLAIM, CREATE, REMOVE
+from streaming.storage.rows import JobRow, Submission, check_digest, extend, first_row
 
 #: Seconds that an idempotency key lasts when its job was not stored after all.
 CLAIM_S = 3600

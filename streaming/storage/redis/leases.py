@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock, wake_all
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import Waker, make_waker, wake_all
 from streaming.errors import NotFound, StreamingError, Unavailable
 from streaming.storage.base import Leases, Pool
 from streaming.storage.redis.keys import Keys

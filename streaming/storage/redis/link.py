@@ -11,10 +11,10 @@ from typing import Any
 
 import redis
 
-from streaming.concurrency import Thread
+from streaming.concurrency.inbox import Inbox
+from streaming.concurrency.pending import Pending, settle
+from streaming.concurrency.threads import Thread
 from streaming.errors import Unavailable
-from streaming.storage.inbox import Inbox
-from streaming.storage.pending import Pending, settle
 from streaming.storage.redis.connection import (
     Command,
     Server,

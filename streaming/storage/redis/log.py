@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from streaming.concurrency.pending import Pending
 from streaming.errors import NotFound, Unavailable
-from streaming.events import Draft
-from streaming.storage.base import EventLog, Expect, JobRow, Live, Page
-from streaming.storage.pending import Pending
+from streaming.events.event import Draft
+from streaming.storage.base import EventLog, Live
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
@@ -15,6 +15,7 @@ from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.rows import Rows, StoredRow, new_rev
 from streaming.storage.redis.scripts import TRIM
 from streaming.storage.redis.writer import Append, Writer
+from streaming.storage.rows import Expect, JobRow, Page
 from streaming.storage.tail import Tail
 
 #: Looks at a log that changes under a reader's hands, or under a trim.

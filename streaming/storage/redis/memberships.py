@@ -11,14 +11,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 
-from streaming.concurrency import native_lock
+from streaming.concurrency.platform import native_lock
 from streaming.errors import StreamingError
-from streaming.storage.base import JobRow
 from streaming.storage.redis.connection import Command
 from streaming.storage.redis.keys import Keys, digest
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.rows import Rows
 from streaming.storage.redis.scripts import TURN
+from streaming.storage.rows import JobRow
 
 logger = logging.getLogger(__name__)
 

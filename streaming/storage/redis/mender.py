@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streaming.events import Draft, Event
+from streaming.events.event import Draft, Event
 from streaming.storage.base import Mender
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.keys import Keys

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streaming.events import Event, dumps
-from streaming.storage.base import PAGE_BYTES, JobRow
+from streaming.events.event import Event, dumps
+from streaming.events.summary import advance
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.scripts import PAGE
-from streaming.summary import advance
+from streaming.storage.rows import PAGE_BYTES, JobRow
 
 #: Types that change nothing but a row's seq and size.
 _PLAIN = frozenset({"text.delta", "text.reset", "reasoning.delta"})

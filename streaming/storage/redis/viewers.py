@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streaming.concurrency import Latch, Thread, Waker, make_waker, native_lock
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import StreamingError
 from streaming.storage.base import Viewer, Viewers
 from streaming.storage.redis.connection import Command

@@ -17,12 +17,11 @@ from typing import Any
 
 import redis
 
-from streaming.concurrency import Thread
+from streaming.concurrency.inbox import Inbox
+from streaming.concurrency.pending import Pending, settle
+from streaming.concurrency.threads import Thread
 from streaming.errors import Fenced, LogRefusal, NotFound, StreamingError, Unavailable
-from streaming.events import Draft, Event
-from streaming.storage.base import Expect, JobRow, extend
-from streaming.storage.inbox import Inbox
-from streaming.storage.pending import Pending, settle
+from streaming.events.event import Draft, Event
 from streaming.storage.redis.connection import (
     Command,
     Server,
@@ -35,6 +34,7 @@ from streaming.storage.redis.link import call
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.rows import StoredRow, decode, encode, new_rev
 from streaming.storage.redis.scripts import APPEND
+from streaming.storage.rows import Expect, JobRow, extend
 
 logger = logging.getLogger(__name__)
 

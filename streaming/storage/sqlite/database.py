@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from streaming.concurrency import native_lock, offload
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.threads import offload
 from streaming.errors import NotFound, Unavailable
-from streaming.storage.base import JobRow
+from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.schema import ROW, connect, row_of
 from streaming.storage.sqlite.writer import Transaction, Writer
 from streaming.storage.tail import Tails

@@ -6,15 +6,9 @@ import time
 from collections.abc import Collection, Iterable
 
 from streaming.errors import NotFound
-from streaming.events import ENDED
-from streaming.storage.base import (
-    JobIndex,
-    JobRow,
-    Submission,
-    check_digest,
-    extend,
-    first_row,
-)
+from streaming.events.vocabulary import ENDED
+from streaming.storage.base import JobIndex
+from streaming.storage.rows import JobRow, Submission, check_digest, extend, first_row
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.schema import ROW, row_of
 from streaming.storage.sqlite.writer import Transaction

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from streaming.events import Event
-from streaming.storage.base import JobRow
+from streaming.events.event import Event
+from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.schema import ROW, row_of
 
 #: Events and bytes of a job after which they make a page. A tail keeps more than that.

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from streaming.concurrency import make_waker
+from streaming.concurrency.waking import make_waker
 from streaming.errors import InUse
 
 #: Seconds between two tries to get the lock from a predecessor.

@@ -6,19 +6,11 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, takewhile
 
+from streaming.concurrency.pending import Pending
 from streaming.errors import Unavailable
-from streaming.events import Draft, Event
-from streaming.storage.base import (
-    PAGE_BYTES,
-    EventLog,
-    Expect,
-    JobRow,
-    Live,
-    Page,
-    cut_page,
-    extend,
-)
-from streaming.storage.pending import Pending
+from streaming.events.event import Draft, Event
+from streaming.storage.base import EventLog, Live
+from streaming.storage.rows import PAGE_BYTES, Expect, JobRow, Page, cut_page, extend
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.journal import events_of
 from streaming.storage.sqlite.writer import Transaction

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming.errors import InvalidSettings
-from streaming.storage.base import JobRow
+from streaming.storage.rows import JobRow
 
 #: Marks the file as ours ("SSEL"), so that no other program's database is written into.
 APPLICATION_ID = 0x5353454C

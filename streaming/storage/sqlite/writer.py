@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streaming.concurrency import Thread, native_sleep
+from streaming.concurrency.inbox import Inbox
+from streaming.concurrency.pending import Pending, settle
+from streaming.concurrency.platform import native_sleep
+from streaming.concurrency.threads import Thread
 from streaming.errors import StreamingError, Unavailable
-from streaming.events import Event, dumps
-from streaming.storage.base import JobRow
-from streaming.storage.inbox import Inbox
-from streaming.storage.pending import Pending, settle
+from streaming.events.event import Event, dumps
+from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.journal import Append, Journal
 from streaming.storage.sqlite.schema import connect
 

@@ -17,13 +17,13 @@ sys.path.insert(0, str(Path.cwd()))
 
 import redis
 
-from streaming.events import Draft
-from streaming.runners.dramatiq import JobQueue
-from streaming.runners.fleet import Worker
-from streaming.snapshot import Snapshots
-from streaming.storage.base import Submission
+from streaming.events.event import Draft
+from streaming.running.fleet import Worker
+from streaming.running.queue import JobQueue
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.connection import Server
+from streaming.storage.rows import Submission
+from streaming.storage.snapshots import Snapshots
 
 URL = sys.argv[1]
 ASKED = {

@@ -1,0 +1,1 @@
+"""Real threads, locks and waits that are the same under gevent, gthread and plain Python."""

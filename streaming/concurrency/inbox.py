@@ -1,0 +1,97 @@
+"""What a thread is given to do, in order. It takes what has gathered as one batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.waking import Waker, make_waker
+from streaming.errors import Unavailable
+
+T = TypeVar("T")
+
+
+class Inbox(Generic[T]):
+    """Anyone gives; all else, `close` aside, is for the one thread that has opened it."""
+
+    def __init__(self) -> None:
+        self._lock = native_lock()
+        self._given: deque[T] = deque()
+        #: What the thread has taken over, and not into a batch yet.
+        self._taken: deque[T] = deque()
+        self._waker: Waker | None = None
+        #: Whether the thread waits for something to be given, and is to be rung for.
+        self._resting = False
+        self.closed = False
+
+    def __len__(self) -> int:
+        """How many wait for the next batch."""
+        return len(self._given) + len(self._taken)
+
+    def give(self, item: T) -> None:
+        """Have it done behind what was given before; `Unavailable` once the inbox is closed."""
+        with self._lock:
+            if self.closed:
+                raise Unavailable("the server is shutting down", code="draining")
+            self._given.append(item)
+        self._ring()
+
+    def close(self) -> None:
+        """Take nothing more; what was given is still there."""
+        with self._lock:
+            self.closed = True
+        self._ring()
+
+    def open(self) -> None:
+        """The calling thread takes from now on."""
+        self._waker = make_waker()
+
+    def take(
+        self, most: int, *, size: Callable[[T], int] = lambda _: 0, most_bytes: int = 1
+    ) -> list[T] | None:
+        """The next batch, perhaps empty; None when there is nothing and there will be nothing."""
+        with self._lock:  # held for a moment only: whoever gives waits for it
+            self._taken.extend(self._given)
+            self._given.clear()
+            if self.closed and not self._taken:
+                return None
+        batch: list[T] = []
+        total = 0
+        while self._taken and len(batch) < most and total < most_bytes:
+            batch.append(self._taken.popleft())
+            total += size(batch[-1])
+        return batch
+
+    def put_back(self, items: Iterable[T]) -> None:
+        """They go first in the next batch."""
+        self._taken.extendleft(reversed(list(items)))
+
+    def remove(self, unwanted: Callable[[T], bool]) -> list[T]:
+        """Take out all of a kind."""
+        with self._lock:
+            self._taken.extend(self._given)
+            self._given.clear()
+        removed = [item for item in self._taken if unwanted(item)]
+        self._taken = deque(item for item in self._taken if not unwanted(item))
+        return removed
+
+    def rest(self, seconds: float) -> bool:
+        """Wait until something is given; False when nothing was."""
+        assert self._waker is not None
+        self._resting = True  # first, then the look: who gives later rings
+        try:
+            return bool(self._given) or self.closed or self._waker.wait(seconds)
+        finally:
+            self._resting = False
+
+    def pause(self, seconds: float) -> None:
+        """Wait, whatever is given meanwhile; not once it is closed."""
+        assert self._waker is not None
+        if not self.closed:
+            self._waker.wait(seconds)
+
+    def _ring(self) -> None:
+        if self._resting and self._waker is not None:
+            self._waker.wake()

@@ -1,0 +1,41 @@
+"""A result that a thread is working on, for whoever waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Generic, TypeVar, cast
+
+from streaming.concurrency.waking import Waker, make_waker, wake_all
+
+T = TypeVar("T")
+
+
+class Pending(Generic[T]):
+    """A result under way; settled once. One thread or greenlet may wait for it."""
+
+    __slots__ = ("done", "error", "value", "waker")
+
+    def __init__(self) -> None:
+        #: Whether the value or the error is there.
+        self.done = False
+        self.error: BaseException | None = None
+        self.value: T | None = None
+        #: Of whoever waits.
+        self.waker: Waker | None = None
+
+    def result(self) -> T:
+        """Wait for the value, or raise the error."""
+        if not self.done:
+            self.waker = make_waker()
+            while not self.done:
+                self.waker.wait()
+        if self.error is not None:
+            raise self.error
+        return cast(T, self.value)
+
+
+def settle(pending: Collection[Pending[Any]]) -> None:
+    """Values and errors are in their places: have those who wait go on."""
+    for each in pending:
+        each.done = True
+    wake_all([each.waker for each in pending if each.waker is not None])

@@ -1,0 +1,1 @@
+"""Jobs: submitted, found, cancelled, supervised, retained, repaired."""

@@ -1,0 +1,69 @@
+"""Logs that storage has set back go on, in a way that no reader misses what was lost unaware."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import make_waker
+from streaming.errors import NotFound, StreamingError
+from streaming.events.event import Draft
+from streaming.storage.base import Mender, Storage
+from streaming.storage.snapshots import Snapshots
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+LOOK_S = 0.5
+
+
+class Mending:
+    """Owns one thread, where storage may lose what it has acknowledged."""
+
+    def __init__(self, storage: Storage, snapshots: Snapshots) -> None:
+        self._storage = storage
+        self._snapshots = snapshots
+        self._thread = Thread(self._work, name="mending")
+
+    def start(self) -> None:
+        if self._storage.mender is not None:
+            self._thread.start()
+
+    def mend(self) -> None:
+        """One look at every torn log."""
+        mender = self._storage.mender
+        if mender is None:
+            return
+        torn = list(mender.torn().items())
+        random.shuffle(torn)  # other processes are at the same: they begin with others
+        for job, seen in torn:
+            self._snapshots.drop(job)  # it has what is lost
+            with contextlib.suppress(NotFound):  # removed meanwhile
+                self._mend(mender, job, seen)
+
+    def _mend(self, mender: Mender, job: str, seen: int) -> None:
+        page = self._storage.log.page(job, 0, 1)
+        if page.base > seen:  # another process was first
+            return
+        at, end, state = page.last, None, self._snapshots.state_at(job, page.last)
+        if page.closed and at > page.base:
+            last = self._storage.log.page(job, at - 1, 1).events[0].envelope
+            end = Draft(last["type"], last["data"], last["at"])
+            state = self._snapshots.state_at(job, at - 1)
+        state.seq = max(seen, at) + 1
+        mender.mend(job, state.dump(), at=at, seq=state.seq, end=end)
+
+    def _work(self) -> None:
+        waker = make_waker()
+        while True:
+            waker.wait(LOOK_S)
+            try:
+                self.mend()
+            except StreamingError as error:
+                if error.code == "draining":
+                    return
+                logger.warning("mending logs has to wait: %s", error.detail)
+            except Exception:  # whatever it was, the next look must come
+                logger.exception("mending logs failed")

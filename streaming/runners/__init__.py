@@ -1,1 +1,0 @@
-"""Runners: where and when jobs run."""

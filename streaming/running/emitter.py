@@ -1,0 +1,147 @@
+"""What an attempt says, on its way to the log."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from streaming.concurrency.locks import Mutex
+from streaming.concurrency.pending import Pending
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.errors import LogRefusal, NotFound, StreamingError, Superseded, TaskError, Unexpected
+from streaming.events.event import Draft
+from streaming.events.vocabulary import Json
+from streaming.storage.base import EventLog
+from streaming.storage.rows import Expect, JobRow
+
+#: Events and bytes that a task may be ahead of their commit.
+POSTS, POSTED_BYTES = 64, 1 << 20
+
+
+class Posts:
+    """The events of one attempt, in order. A stop, or a refusal by the log, ends its task."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        job: str,
+        *,
+        attempt: int,
+        stop: StopSignal,
+        max_event_bytes: int,
+        spend: Callable[[int, int], None],
+    ) -> None:
+        """`spend(events, bytes)` raises when the job may write no more."""
+        self._log = log
+        self._job = job
+        self._attempt = attempt
+        self._stop = stop
+        self._max_event_bytes = max_event_bytes
+        self._spend = spend
+        #: Those under way with their bytes, the oldest first.
+        self._under_way: deque[tuple[Pending[JobRow], int]] = deque()
+        self._bytes = 0
+        #: Held by the one thread of the task that posts or settles.
+        self._turn = Mutex()
+
+    def post(self, kind: str, data: Mapping[str, Json]) -> None:
+        """Have an event appended: the task goes on before its commit, never far ahead of it."""
+        try:
+            draft = Draft(kind, data)
+        except (UnicodeEncodeError, TypeError, ValueError) as error:
+            message = f"{kind} has what JSON in UTF-8 cannot carry: {error}"
+            raise TaskError(message, code="invalid_output") from error
+        self._stop.check()
+        size = self._check(draft)
+        with self._turn:
+            try:
+                self._settle(POSTS - 1, POSTED_BYTES)
+                last = self._under_way[-1][0] if self._under_way else None
+                post = self._log.post(self._job, [draft], attempt=self._attempt, after=last)
+            except (LogRefusal, NotFound) as refusal:
+                raise self._superseded(refusal) from refusal
+            self._under_way.append((post, size))
+            self._bytes += size
+
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        records: Mapping[str, bytes] | None = None,
+        expect: Expect | None = None,
+    ) -> JobRow:
+        """Append behind all that was posted; returns after the commit.
+
+        `Unexpected` when the job is not as `expect` says.
+        """
+        self._stop.check()
+        for draft in drafts:
+            self._check(draft)
+        with self._turn:
+            try:
+                self._settle(0, 0)
+                return self._log.append(
+                    self._job, drafts, attempt=self._attempt, records=records, expect=expect
+                )
+            except Unexpected:
+                raise
+            except (LogRefusal, NotFound) as refusal:
+                raise self._superseded(refusal) from refusal
+
+    def settle(self) -> None:
+        """Wait until all that was posted is committed; raises what a post raised."""
+        with self._turn:
+            try:
+                self._settle(0, 0)
+            except (LogRefusal, NotFound) as refusal:
+                raise self._superseded(refusal) from refusal
+
+    def _settle(self, posts: int, size: int) -> None:
+        """Wait until no more posts and bytes than these are under way."""
+        while self._under_way and (
+            self._under_way[0][0].done or len(self._under_way) > posts or self._bytes > size
+        ):
+            self._under_way[0][0].result()
+            self._bytes -= self._under_way.popleft()[1]
+
+    def _superseded(self, refusal: StreamingError) -> Superseded:
+        reason = Superseded(refusal.detail)
+        self._stop.set(reason)
+        return reason
+
+    def _check(self, draft: Draft) -> int:
+        """Bytes of an event that is not too large."""
+        size, limit = len(draft.encoded), self._max_event_bytes
+        if size > limit:
+            raise TaskError(
+                f"a {draft.type} event of {size} bytes is over the limit of {limit}; "
+                "emit smaller pieces, or an artifact",
+                code="output_too_large",
+            )
+        self._spend(1, size)
+        return size
+
+
+class Budget:
+    """Events and bytes (artifacts too) that are left to one attempt; for its task's thread."""
+
+    def __init__(self, *, events: float = math.inf, size: float = math.inf) -> None:
+        self._events = events
+        self._size = size
+
+    def spend(self, events: int, size: int) -> None:
+        """`TaskError` when that is more than is left, and ever after."""
+        self._events -= events
+        self._size -= size
+        if self._events < 0:
+            raise TaskError(
+                "the job has more events than it may have (STREAMING_MAX_JOB_EVENTS); "
+                "emit larger pieces",
+                code="job_too_large",
+            )
+        if self._size < 0:
+            raise TaskError(
+                "the job has written more bytes than it may (STREAMING_MAX_JOB_BYTES)",
+                code="job_too_large",
+            )

@@ -1,0 +1,177 @@
+"""The workers of all machines, and the queue before them: who runs what, who waits where."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from streaming.concurrency.platform import native_lock
+from streaming.errors import Unavailable
+from streaming.storage.base import Storage
+from streaming.storage.redis.link import Link
+
+#: Seconds between two tellings of a worker when nothing changes, and in which changes gather.
+TELL_S, GATHER_S = 1.0, 0.05
+#: Seconds that a view of the fleet may be old where it need not be exact.
+VIEW_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker has told of itself."""
+
+    name: str
+    #: Jobs at once.
+    threads: int
+    #: Jobs that run there, and those that it has taken and not begun.
+    jobs: frozenset[str]
+    taken: frozenset[str]
+    #: Threads whose code did not stop with its job.
+    stuck: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The fleet at one moment."""
+
+    #: Place in the queue of each job that waits, from 1.
+    waiting: Mapping[str, int]
+    workers: Collection[Worker]
+
+    @property
+    def threads(self) -> int:
+        return sum(worker.threads for worker in self.workers)
+
+    @property
+    def running(self) -> frozenset[str]:
+        return frozenset[str]().union(*(worker.jobs for worker in self.workers))
+
+    def has(self, job: str) -> bool:
+        """Whether it waits, or a worker has it."""
+        return job in self.waiting or any(
+            job in worker.jobs or job in worker.taken for worker in self.workers
+        )
+
+
+class Fleet:
+    """Reads and writes what workers tell. Times are those of the Redis server."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        queue: str,
+        workers: str,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`queue` and `workers` are keys; a worker silent for `timeout_s` is gone.
+
+        The queue's items are message ids that begin with their job's id and a colon.
+        """
+        self._link = link
+        self._queue = queue
+        self._workers = workers
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._view = View({}, ())
+        self._seen_at: float | None = None
+
+    def view(self, *, age_s: float = VIEW_S) -> View:
+        """The fleet as it was at most `age_s` ago. `Unavailable` when Redis is away."""
+        now = self._clock()
+        if self._seen_at is None or now - self._seen_at > age_s:
+            self._view = self._look()
+            self._seen_at = now
+        return self._view
+
+    def tell(self, worker: Worker) -> None:
+        """A worker is there, and does what it says."""
+        now = _seconds(self._link.call(("TIME",))[0])
+        told = {
+            "at": now,
+            "threads": worker.threads,
+            "jobs": sorted(worker.jobs),
+            "taken": sorted(worker.taken),
+            "stuck": worker.stuck,
+        }
+        self._link.call(("HSET", self._workers, worker.name, json.dumps(told)))
+
+    def sign_off(self, name: str) -> None:
+        """A worker leaves."""
+        self._link.call(("HDEL", self._workers, name))
+
+    def withdraw(self, job: str) -> bool:
+        """Take a job out of the queue; whether it was there, and now is not any more."""
+        [queue] = self._link.call(("LRANGE", self._queue, 0, -1))
+        ids = [each for each in queue if each.startswith(f"{job}:".encode())]
+        taken = self._link.call(*[("LREM", self._queue, 0, each) for each in ids])
+        self._link.call(*[("HDEL", f"{self._queue}.msgs", each) for each in ids])
+        return any(taken)
+
+    def _look(self) -> View:
+        clock, queue, workers = self._link.call(
+            ("TIME",), ("LRANGE", self._queue, 0, -1), ("HGETALL", self._workers)
+        )
+        now = _seconds(clock)
+        waiting = {
+            message.decode().partition(":")[0]: place for place, message in enumerate(queue, 1)
+        }
+        found, gone = [], []
+        for name, value in workers.items():
+            told = json.loads(value)
+            if now - told["at"] > self._timeout_s:
+                gone.append(name)
+                continue
+            jobs, taken = frozenset(told["jobs"]), frozenset(told.get("taken", ()))
+            found.append(Worker(name.decode(), told["threads"], jobs, taken, told["stuck"]))
+        if gone:
+            self._link.call(("HDEL", self._workers, *gone))
+        return View(waiting, found)
+
+
+class FleetFigures:
+    """What a worker knows of the deployment, for `monitor`; it has no streams and no event loop."""
+
+    def __init__(
+        self, fleet: Fleet, storage: Storage, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._fleet = fleet
+        self._storage = storage
+        self._clock = clock
+        self._lock = native_lock()
+        #: When events were counted, how many there were, and how many a second before that.
+        self._counted = (clock(), 0, 0.0)
+
+    def look(self) -> dict[str, tuple[float, str]]:
+        """Value and unit of jobs, queue, workers and log of all; of the events of this process.
+
+        Empty while Redis is away.
+        """
+        try:
+            view, size = self._fleet.view(), self._storage.size()
+        except Unavailable:
+            return {}
+        return {
+            "service_jobs": (len(view.running), "1"),
+            "service_queue": (len(view.waiting), "1"),
+            "service_workers": (len(view.workers), "1"),
+            "service_events": (round(self._events_per_s(), 1), "1/s"),
+            "service_log": (size, "B"),
+        }
+
+    def _events_per_s(self) -> float:
+        """Since the count before, which may be another monitor's; over half a second at least."""
+        now, appended = self._clock(), self._storage.appended()
+        with self._lock:
+            at, before, rate = self._counted
+            if now - at >= VIEW_S:
+                rate = (appended - before) / (now - at)
+                self._counted = (now, appended, rate)
+            return rate
+
+
+def _seconds(clock: tuple[int, int]) -> float:
+    return int(clock[0]) + int(clock[1]) / 1e6

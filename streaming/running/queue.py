@@ -1,0 +1,253 @@
+"""Jobs on any number of machines: Dramatiq carries their ids, the log says everything else.
+
+A message is acknowledged when its attempt is over. That of a worker that has died goes to
+another; should two run the same job after all, the log refuses the older attempt.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections import deque
+from collections.abc import Callable
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import Waker, make_waker
+from streaming.errors import Stop, TooMany, Unavailable
+from streaming.running.fleet import Fleet
+from streaming.running.runner import Load, Runner
+from streaming.storage.base import Storage
+from streaming.storage.redis.connection import Server
+from streaming.storage.redis.link import Link
+
+logger = logging.getLogger(__name__)
+
+#: What Dramatiq's keys start with, and its one queue.
+NAMESPACE, QUEUE = "streaming-queue", "jobs"
+#: The name of the one actor.
+RUN = "run_job"
+#: Where workers tell of themselves, beside Dramatiq's keys.
+WORKERS = f"{NAMESPACE}:workers"
+#: Dramatiq looks for dead workers at this many of a million commands: at each, so that their
+#: jobs wait no longer than the time-out.
+MAINTENANCE = 1_000_000
+#: Milliseconds after which an idle worker looks for jobs again, at the most.
+IDLE_MS = 200
+#: Milliseconds to end Dramatiq's threads, when the jobs have ended.
+STOP_MS = 2000
+#: Seconds that a submission waits until its job is in the queue.
+SENT_S = 1.0
+#: Seconds that a view of the queue may be old: a list of jobs asks for each of them.
+POSITION_S = 0.005
+#: Seconds between tries to queue a job while Redis is away.
+RETRY_S = 0.5
+
+
+class JobQueue:
+    """The queue, and the fleet behind it. Every process has one; workers take from it."""
+
+    def __init__(self, server: Server, *, timeout_s: float) -> None:
+        #: Seconds of silence after which a worker is gone.
+        self.timeout_s = timeout_s
+        self._link = Link(server, name="queue-link")
+        self.fleet = Fleet(
+            self._link, queue=f"{NAMESPACE}:{QUEUE}", workers=WORKERS, timeout_s=timeout_s
+        )
+        self.broker = RedisBroker(  # type: ignore[no-untyped-call]
+            client=server.shared(),
+            namespace=NAMESPACE,
+            heartbeat_timeout=int(timeout_s * 1000),
+            maintenance_chance=MAINTENANCE,
+            middleware=[],  # its time limits and retries are ours already
+        )
+        self.broker.declare_queue(QUEUE)
+        self._lock = native_lock()
+        #: Jobs to be sent, and what opens when they are.
+        self._unsent: deque[tuple[str, Latch]] = deque()
+        self._idle: Waker | None = None
+        self._stopping = False
+        self._thread = Thread(self._work, name="job-sender")
+
+    def start(self) -> None:
+        self._link.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send what was put, unless Redis is away: then the keeper finds those jobs."""
+        self._stopping = True
+        self._ring()
+        self._thread.join(timeout=2)
+        self._link.stop()
+
+    def put(self, job: str) -> Latch:
+        """Have a worker run the job; returns at once, and sends it as soon as Redis is there.
+
+        What it returns opens when the job is in the queue.
+        """
+        sent = Latch()
+        with self._lock:
+            self._unsent.append((job, sent))
+        self._ring()
+        return sent
+
+    @property
+    def unsent(self) -> int:
+        return len(self._unsent)
+
+    def has(self, job: str) -> bool:
+        """Whether it is about to be sent."""
+        with self._lock:
+            return any(job == each for each, _ in self._unsent)
+
+    def _ring(self) -> None:
+        if self._idle is not None:
+            self._idle.wake()
+
+    def _work(self) -> None:
+        self._idle = make_waker()
+        while self._unsent or not self._stopping:
+            if not self._unsent:
+                self._idle.wait(1.0)
+                continue
+            job, sent = self._unsent[0]
+            try:
+                self._send(job)
+            except Exception as error:  # whatever the driver raises, the job must be sent
+                logger.warning("queueing job %s has to wait", job, exc_info=error)
+                if self._stopping:
+                    return
+                self._idle.wait(RETRY_S)
+                continue
+            with self._lock:
+                self._unsent.popleft()
+            sent.open()
+
+    def _send(self, job: str) -> None:
+        # The queue shows the jobs that wait: an id begins with its job's.
+        message_id = f"{job}:{uuid.uuid4().hex[:8]}"
+        message = dramatiq.Message[None](
+            queue_name=QUEUE,
+            actor_name=RUN,
+            args=(job,),
+            kwargs={},
+            options={"redis_message_id": message_id},
+        )
+        self.broker.do_enqueue(QUEUE, message_id, message.encode())
+
+
+class Consumer:
+    """Takes messages from the queue and gives their jobs to `run`, so many at once."""
+
+    def __init__(self, queue: JobQueue, run: Callable[..., None], *, threads: int) -> None:
+        """`run` gets a job's id, and whatever its message says besides, in one of the threads.
+
+        The message is acknowledged when it returns; it must not raise.
+        """
+        actor: dramatiq.Actor[..., None] = dramatiq.Actor(
+            run, broker=queue.broker, actor_name=RUN, queue_name=QUEUE, priority=0, options={}
+        )
+        queue.broker.declare_actor(actor)
+        self._worker = dramatiq.Worker(queue.broker, worker_threads=threads, worker_timeout=IDLE_MS)
+        # No job waits here behind another while a worker elsewhere is idle.
+        self._worker.queue_prefetch = threads
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def pause(self) -> None:
+        """Take no more."""
+        for consumer in self._worker.consumers.values():
+            consumer.pause()
+
+    def stop(self) -> None:
+        """End the threads; what was taken and not begun goes back into the queue."""
+        self._worker.stop(timeout=STOP_MS)
+
+
+class DramatiqRunner(Runner):
+    """The web's side: queues jobs for the fleet, within one limit for all."""
+
+    shared = True
+    isolates = True
+
+    def __init__(self, queue: JobQueue, storage: Storage, *, limit: int) -> None:
+        self._queue = queue
+        self._storage = storage
+        self._limit = limit
+        self._lock = native_lock()
+        #: Places that were given and whose jobs are not queued yet.
+        self._reserved = 0
+
+    def start(self) -> None:
+        self._queue.start()
+
+    def reserve(self, *, cooperative: bool) -> int:  # noqa: ARG002 - workers know one kind
+        view = self._queue.fleet.view(age_s=0)
+        with self._lock:
+            ahead = len(view.waiting) + self._reserved + self._queue.unsent
+            position = max(0, ahead + len(view.running) + 1 - view.threads)
+            if position and ahead >= self._limit:
+                raise TooMany(
+                    f"{ahead} jobs are waiting, the limit is {self._limit}; try again later",
+                    code="queue_full",
+                    retry_after_s=random.uniform(1, 5),
+                )
+            self._reserved += 1
+        return position
+
+    def release(self, *, cooperative: bool) -> None:  # noqa: ARG002
+        with self._lock:
+            self._reserved -= 1
+
+    def enqueue(
+        self,
+        job: str,
+        *,
+        cooperative: bool,
+        reserved: bool = False,
+        on_trial: bool = False,  # noqa: ARG002 - workers have cells for suspects
+    ) -> None:
+        sent = self._queue.put(job)
+        if reserved:
+            # So that whoever is told of the job finds it in its place.
+            sent.wait(SENT_S)
+            self.release(cooperative=cooperative)
+
+    def stop(self, job: str, reason: Stop) -> bool:  # noqa: ARG002 - its worker reads it in the log
+        if self._queue.fleet.withdraw(job):
+            return True
+        row = self._storage.index.get(job)
+        return row is not None and row.attempt == 0
+
+    def knows(self, job: str) -> bool:
+        return self._queue.fleet.view().has(job) or self._queue.has(job)
+
+    def position(self, job: str) -> int | None:
+        try:
+            return self._queue.fleet.view(age_s=POSITION_S).waiting.get(job)
+        except Unavailable:  # what else is known of the job is worth telling
+            return None
+
+    def load(self) -> Load:
+        try:
+            view = self._queue.fleet.view()
+        except Unavailable:
+            return Load(running=0, queued=self._queue.unsent, stuck=0, threads=0)
+        return Load(
+            running=len(view.running),
+            queued=len(view.waiting) + self._queue.unsent,
+            stuck=sum(worker.stuck for worker in view.workers),
+            threads=view.threads,
+        )
+
+    def drain(self, *, finish_s: float, unwind_s: float) -> None:
+        """No job runs here, and what is still submitted here is run elsewhere."""
+
+    def close(self) -> None:
+        self._queue.stop()

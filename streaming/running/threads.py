@@ -1,0 +1,246 @@
+"""Jobs in this process: a real thread each, or a greenlet for those that only wait."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+
+from streaming.concurrency.loop import has_event_loop, spawn_greenlet
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import make_waker
+from streaming.errors import Interrupted, LogRefusal, NotFound, Stop, TimedOut, TooMany, Unavailable
+from streaming.running.attempt import Attempt
+from streaming.running.runner import Load, Runner
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between looks at running times and at jobs that were told to stop.
+TICK_S = 0.1
+#: Seconds that a task has to react to a stop, before the job is ended over its head.
+STOP_GRACE_S = 5.0
+
+
+class _Lane:
+    """Jobs of one kind: those that run, and those that wait for a place."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name = name
+        self.limit = limit
+        self.running = 0
+        self.reserved = 0
+        self.waiting: deque[str] = deque()
+
+    @property
+    def places_taken(self) -> int:
+        """By jobs that run, wait, or are about to be stored."""
+        return self.running + self.reserved + len(self.waiting)
+
+
+class ThreadRunner(Runner):
+    """Bounded lanes and a bounded queue. Owns the jobs' threads and the one that watches them."""
+
+    def __init__(
+        self,
+        make_attempt: Callable[[str, bool], Attempt],
+        *,
+        threads: int,
+        greenlets: int,
+        queue: int,
+        succeeded: Callable[[], bool] = lambda: False,
+        ended: Callable[[Attempt], object] = lambda _: None,
+        stop_grace_s: float = STOP_GRACE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make_attempt = make_attempt
+        self._queue = queue
+        #: Whether another process will take up what is stored while this one leaves.
+        self._succeeded = succeeded
+        #: Told of each attempt that is over, when its thread has returned.
+        self._tell_ended = ended
+        self._stop_grace_s = stop_grace_s
+        self._clock = clock
+        self._lock = native_lock()
+        self._threads = _Lane("thread", threads)
+        self._greenlets = _Lane("greenlet", greenlets)
+        self._attempts: dict[str, Attempt] = {}
+        self._stuck: set[str] = set()
+        #: Jobs that wait to run on trial.
+        self._trials: set[str] = set()
+        self._draining = False
+        self._watcher = Thread(self._watch, name="job-watcher")
+
+    def start(self) -> None:
+        self._watcher.start()
+
+    def reserve(self, *, cooperative: bool) -> int:
+        if self._draining and not self._succeeded():
+            raise Unavailable("the server is shutting down; try again", code="draining")
+        lane = self._lane(cooperative)
+        with self._lock:
+            waiting = self._waiting()
+            position = max(0, lane.places_taken + 1 - lane.limit)
+            if position and waiting >= self._queue:
+                raise TooMany(
+                    f"{waiting} jobs are waiting, the limit is {self._queue}; try again later",
+                    code="queue_full",
+                    retry_after_s=random.uniform(1, 5),
+                )
+            lane.reserved += 1
+        return position
+
+    def release(self, *, cooperative: bool) -> None:
+        with self._lock:
+            self._lane(cooperative).reserved -= 1
+
+    def enqueue(
+        self, job: str, *, cooperative: bool, reserved: bool = False, on_trial: bool = False
+    ) -> None:
+        lane = self._lane(cooperative)
+        with self._lock:
+            lane.reserved -= int(reserved)
+            if not self._draining and job not in self._attempts and job not in lane.waiting:
+                lane.waiting.append(job)
+                if on_trial:
+                    self._trials.add(job)
+        self._dispatch(lane)
+
+    def stop(self, job: str, reason: Stop) -> bool:
+        with self._lock:
+            for lane in (self._threads, self._greenlets):
+                if job in lane.waiting:
+                    lane.waiting.remove(job)
+                    self._trials.discard(job)
+                    return True
+            attempt = self._attempts.get(job)
+        if attempt is not None:
+            attempt.ask_to_stop(reason)
+        return False
+
+    def position(self, job: str) -> int | None:
+        with self._lock:
+            for lane in (self._threads, self._greenlets):
+                if job in lane.waiting:
+                    return lane.waiting.index(job) + 1
+        return None
+
+    def knows(self, job: str) -> bool:
+        """Whether the job runs or waits here."""
+        with self._lock:
+            lanes = (self._threads, self._greenlets)
+            return job in self._attempts or any(job in lane.waiting for lane in lanes)
+
+    def jobs(self) -> set[str]:
+        """The jobs that run here."""
+        with self._lock:
+            return set(self._attempts)
+
+    def load(self) -> Load:
+        with self._lock:
+            return Load(
+                running=self._threads.running + self._greenlets.running,
+                queued=self._waiting(),
+                stuck=len(self._stuck),
+                threads=self._threads.limit,
+            )
+
+    def drain(self, *, finish_s: float, unwind_s: float) -> None:
+        with self._lock:
+            self._draining = True
+            self._threads.waiting.clear()  # they stay queued in the log
+            self._greenlets.waiting.clear()
+        if self._wait_for_end(finish_s):
+            return
+        with self._lock:
+            attempts = list(self._attempts.values())
+        for attempt in attempts:
+            attempt.ask_to_stop(Interrupted("the server is shutting down"))
+        self._wait_for_end(unwind_s)
+
+    def _lane(self, cooperative: bool) -> _Lane:
+        return self._greenlets if cooperative and has_event_loop() else self._threads
+
+    def _waiting(self) -> int:
+        """Jobs that wait or may come to wait: reservations beyond the free places count."""
+        lanes = (self._threads, self._greenlets)
+        return sum(max(0, lane.places_taken - lane.limit) for lane in lanes)
+
+    def _dispatch(self, lane: _Lane) -> None:
+        """Start what waits while there are places."""
+        while True:
+            with self._lock:
+                if self._draining or not lane.waiting or lane.running >= lane.limit:
+                    return
+                job = lane.waiting.popleft()
+                attempt = self._attempts[job] = self._make_attempt(job, job in self._trials)
+                self._trials.discard(job)
+                lane.running += 1
+            self._launch(lane, attempt)
+
+    def _launch(self, lane: _Lane, attempt: Attempt) -> None:
+        def run() -> None:
+            try:
+                attempt.run()
+            finally:
+                self._ended(lane, attempt)
+
+        if lane is self._greenlets and spawn_greenlet(run):
+            return
+        Thread(run, name=f"job-{attempt.job[-8:]}").start()
+
+    def _ended(self, lane: _Lane, attempt: Attempt) -> None:
+        with self._lock:
+            del self._attempts[attempt.job]
+            if attempt.job in self._stuck:
+                self._stuck.discard(attempt.job)
+                logger.warning("the code of job %s has returned at last", attempt.job)
+            lane.running -= 1
+        self._tell_ended(attempt)
+        self._dispatch(lane)
+
+    def _wait_for_end(self, timeout_s: float) -> bool:
+        """Whether all attempts have ended, stuck ones aside."""
+        until, waker = self._clock() + timeout_s, make_waker()
+        while self._clock() < until:
+            with self._lock:
+                if len(self._attempts) == len(self._stuck):
+                    return True
+            waker.wait(TICK_S / 2)
+        return False
+
+    def _watch(self) -> None:
+        waker = make_waker()
+        while True:
+            waker.wait(TICK_S)
+            with self._lock:
+                attempts = [a for job, a in self._attempts.items() if job not in self._stuck]
+            for attempt in attempts:
+                try:
+                    self._look_at(attempt)
+                except Exception:  # whatever it was, the other jobs' time-outs must come
+                    logger.exception("looking at job %s failed", attempt.job)
+
+    def _look_at(self, attempt: Attempt) -> None:
+        stopped_at = attempt.stop.set_at
+        if stopped_at is None:
+            if attempt.overdue():
+                attempt.ask_to_stop(TimedOut("its running time is over (timeout_s)"))
+            return
+        late = self._clock() - stopped_at > self._stop_grace_s
+        if not late or isinstance(attempt.stop.reason, Interrupted):
+            return
+        with self._lock:
+            if attempt.job not in self._attempts:
+                return
+            self._stuck.add(attempt.job)
+        logger.error("the code of job %s does not stop; the job is ended without it", attempt.job)
+        try:
+            attempt.end()
+        except (LogRefusal, NotFound) as error:
+            logger.warning("job %s: %s", attempt.job, error.detail)
+        except Unavailable:
+            with self._lock:
+                self._stuck.discard(attempt.job)  # tried again at the next look

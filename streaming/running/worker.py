@@ -1,0 +1,234 @@
+"""The worker's side of the queue: takes jobs and runs them in this process, or in cells."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable
+
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import Waker, make_waker
+from streaming.errors import LogRefusal, NotFound, StreamingError, Unavailable
+from streaming.events.event import Draft
+from streaming.events.snapshot import SUSPICIOUS
+from streaming.running.attempt import Attempt, worker_name
+from streaming.running.cells import UNKNOWN, Cells
+from streaming.running.fleet import GATHER_S, TELL_S, Worker
+from streaming.running.queue import Consumer, JobQueue
+from streaming.running.stops import StopWatch
+from streaming.running.threads import ThreadRunner
+from streaming.storage.base import Storage
+from streaming.storage.rows import JobRow
+from streaming.storage.snapshots import Snapshots
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between looks whether another worker still has a job.
+LOOK_S = 0.25
+
+
+class JobWorker:
+    """Owns the worker's threads. The log says everything of a job; its message, that it waits."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        storage: Storage,
+        snapshots: Snapshots,
+        make_attempt: Callable[[str, bool], Attempt],
+        *,
+        threads: int,
+        cells: Cells,
+    ) -> None:
+        self._queue = queue
+        self._storage = storage
+        self._cells = cells
+        self._snapshots = snapshots
+        self._threads = threads
+        self.name = f"{worker_name()}:{uuid.uuid4().hex[:6]}"
+        self._runner = ThreadRunner(
+            make_attempt, threads=threads, greenlets=1, queue=threads, ended=self._ended
+        )
+        self._stops = StopWatch(storage.log, self._runner)
+        self._lock = native_lock()
+        #: Jobs that run here; each is acknowledged when its latch opens.
+        self._running: dict[str, Latch] = {}
+        #: Jobs whose message is here, and that have not begun.
+        self._taken: set[str] = set()
+        self._draining = Latch()
+        self._left = Latch()
+        #: Wakes the herald.
+        self._news: Waker | None = None
+        self._herald = Thread(self._tell, name="worker-herald")
+        self._consumer = Consumer(queue, self._run, threads=threads)
+
+    def start(self) -> None:
+        self._queue.start()
+        self._runner.start()
+        self._stops.start()
+        self._herald.start()
+        self._consumer.start()
+
+    def drain(self, *, finish_s: float, unwind_s: float) -> None:
+        """Take no more; let jobs finish for `finish_s`, then hand over what still runs."""
+        self._consumer.pause()
+        self._draining.open()
+        self._cells.leave()
+        until = time.monotonic() + finish_s + unwind_s
+        self._runner.drain(finish_s=finish_s, unwind_s=unwind_s)
+        self._cells.kill(after_s=until - time.monotonic())
+        with self._lock:
+            still = list(self._running.values())
+        for latch in still:  # stuck ones are left to the time-out
+            latch.open()
+        self._consumer.stop()
+        self._left.open()
+        self._ring()
+        self._herald.join(timeout=2)
+        self._queue.stop()
+
+    def jobs(self) -> frozenset[str]:
+        """The jobs that run here."""
+        with self._lock:
+            return frozenset(self._running)
+
+    def _run(self, job: str, **_newer: object) -> None:
+        """One message: an attempt, or nothing where there is nothing to do.
+
+        What a newer or older program says besides is left alone.
+        """
+        try:
+            if self._draining.is_open:
+                self._queue.put(job)
+            elif self._find(job) and (ended := self._take(job)):
+                self._run_taken(job, ended)
+        except StreamingError as error:
+            logger.warning("job %s is left to a later attempt: %s", job, error.detail)
+        except Exception:  # else Dramatiq would put it away as a dead letter
+            logger.exception("running job %s failed", job)
+
+    def _find(self, job: str) -> JobRow | None:
+        """The row of a job that goes on."""
+        row = self._storage.index.get(job)
+        return None if row is None or row.closed or row.expired else row
+
+    def _take(self, job: str) -> Latch | None:
+        """What opens when the job has run here; None where it is not to, as others have it."""
+        with self._lock:
+            if job in self._running or job in self._taken:  # a second message for the same job
+                return None
+            self._taken.add(job)
+        self._ring()
+        ended = None
+        try:
+            if not self._is_elsewhere(job):
+                ended = Latch()
+        finally:
+            with self._lock:
+                self._taken.discard(job)
+                if ended is not None:
+                    self._running[job] = ended
+        self._ring()
+        return ended
+
+    def _run_taken(self, job: str, ended: Latch) -> None:
+        """Run it here; or in a cell, if it may be what its last workers died of."""
+        left = False
+        try:
+            row = self._find(job)
+            if row is None:
+                return
+            if row.attempt and self._snapshots.state(job).lost_attempts >= SUSPICIOUS:
+                left = self._run_apart(row)
+            else:
+                self._stops.begin(job, row.seq)
+                self._runner.enqueue(job, cooperative=False)
+                ended.wait()
+        finally:
+            self._release(job, ended)
+        if left:
+            self._queue.put(job)
+
+    def _run_apart(self, row: JobRow) -> bool:
+        """An attempt in a process of its own; when that dies, it is this job that it died of.
+
+        Whether it is left to a later attempt.
+        """
+        logger.warning("job %s has lost %d workers: it runs in a cell", row.id, SUSPICIOUS)
+        code = self._cells.run(row.id)
+        left = self._find(row.id)
+        if left is not None and code not in (0, UNKNOWN):
+            self._blame(left, code, since=row.attempt)
+        return left is not None
+
+    def _blame(self, row: JobRow, code: int, *, since: int) -> None:
+        """Say that the process of a job that ran alone has died, unless it goes on elsewhere."""
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        logger.error("the process in which job %s ran alone has died: %s", row.id, how)
+        said = {"level": "error", "message": f"its process died ({how})", "lost_alone": True}
+        with contextlib.suppress(LogRefusal, NotFound):
+            self._storage.log.append(
+                row.id, [Draft("log", said)], expect={"attempt": [since, since + 1]}
+            )
+
+    def _is_elsewhere(self, job: str) -> bool:
+        """Whether another worker has it, and goes on telling so: this message is one too many.
+
+        A worker that has died still seems to have its jobs for a while: that is waited for.
+        """
+        until = time.monotonic() + self._queue.timeout_s + 2 * TELL_S
+        while any(
+            job in worker.jobs and worker.name != self.name
+            for worker in self._queue.fleet.view().workers
+        ):
+            if time.monotonic() > until:
+                return True
+            if self._draining.wait(LOOK_S):
+                self._queue.put(job)
+                return True
+        return False
+
+    def _ended(self, attempt: Attempt) -> None:
+        with self._lock:
+            ended = self._running.get(attempt.job)
+        if ended is not None:
+            self._release(attempt.job, ended)
+        if attempt.left:  # not before: as long as it runs here, another message for it is nothing
+            self._queue.put(attempt.job)
+
+    def _release(self, job: str, ended: Latch) -> None:
+        """It runs here no longer; unless it has begun anew, from another message."""
+        with self._lock:
+            if self._running.get(job) is ended:
+                del self._running[job]
+        self._ring()
+        ended.open()
+
+    def _ring(self) -> None:
+        if self._news is not None:
+            self._news.wake()
+
+    def _tell(self) -> None:
+        """Tell the fleet what runs here, until this worker has left."""
+        self._news = make_waker()
+        while not self._left.is_open:
+            threads = 0 if self._draining.is_open else self._threads
+            stuck = self._runner.load().stuck
+            try:
+                with self._lock:
+                    taken = frozenset(self._taken)
+                self._queue.fleet.tell(Worker(self.name, threads, self.jobs(), taken, stuck))
+            except Unavailable as error:
+                logger.debug("the fleet is told later: %s", error.detail)
+            except Exception:  # whatever it was, the next telling must come
+                logger.exception("telling the fleet failed")
+            self._left.wait(GATHER_S)
+            self._news.wait(TELL_S)
+        try:
+            self._queue.fleet.sign_off(self.name)
+        except Unavailable:
+            return

@@ -1,0 +1,22 @@
+"""What a platform gives and takes: disks that do not last, processes that nobody asked for."""
+
+from __future__ import annotations
+
+import logging
+
+from streaming.config import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a computing thread keeps the interpreter from the others. With Python's 5 ms one
+#: task that computes makes each answer take ten times as long as with this.
+SWITCH_S = 0.0005
+
+
+def warn_of_lone_process(settings: Settings) -> None:
+    """Without a shared log there is one web process, whatever the platform asks for."""
+    if settings.web_concurrency > settings.web_processes:
+        logger.warning(
+            "WEB_CONCURRENCY=%d is ignored: several processes need a shared log (REDIS_URL)",
+            settings.web_concurrency,
+        )

@@ -1,0 +1,84 @@
+"""What a process that runs jobs of a deployment on Redis works with: its worker's, and cells."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from importlib import import_module
+from pathlib import Path
+
+from streaming.errors import InvalidSettings
+from streaming.jobs.repair import Mending
+from streaming.running.attempt import Attempt
+from streaming.running.fleet import FleetFigures
+from streaming.server.deployment import SWITCH_S
+from streaming.server.extension import server_of
+from streaming.server.logging import make_formatter
+from streaming.server.server import Server, make_queue
+from streaming.storage import make_storage
+from streaming.storage.snapshots import Snapshots
+
+#: Of STREAMING_DRAIN_S: how much of it jobs may use to finish, and to be unwound.
+FINISH_SHARE, UNWIND_SHARE = 0.5, 0.3
+
+
+class Workshop:
+    """The storage, not yet open, the queue, not yet started, and what attempts need of them."""
+
+    def __init__(self, server: Server) -> None:
+        self.settings = settings = server.settings
+        if not settings.shared:
+            raise InvalidSettings(
+                "a worker needs a log that it shares with the web processes: set REDIS_URL. "
+                "Without one, the web process runs the jobs itself."
+            )
+        self.storage = make_storage(settings)
+        self.snapshots = Snapshots(self.storage.log, self.storage.index)
+        self.mending = Mending(self.storage, self.snapshots)
+        self.queue = make_queue(settings)
+        figures = FleetFigures(self.queue.fleet, self.storage)
+        self._shop = server.make_shop(self.storage, self.snapshots, figures=figures.look)
+
+    def attempt(self, job: str, on_trial: bool = False) -> Attempt:
+        """A try at a job, not yet begun."""
+        return Attempt(job, self._shop, on_trial=on_trial)
+
+    @property
+    def finish_s(self) -> float:
+        """How long jobs may take to finish when the process leaves, of STREAMING_DRAIN_S."""
+        return self.settings.drain_s * FINISH_SHARE
+
+    @property
+    def unwind_s(self) -> float:
+        """How long they may then take to be unwound."""
+        return self.settings.drain_s * UNWIND_SHARE
+
+
+def load_server(app: str) -> Server:
+    """The server behind the Flask app `module:name`."""
+    module, _, name = app.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return server_of(getattr(import_module(module), name))
+    except (AttributeError, KeyError) as error:
+        raise InvalidSettings(
+            f"STREAMING_APP={app}: there is no Flask app of this name with Streaming on it"
+        ) from error
+
+
+def prepare_process() -> threading.Event:
+    """Logs and signals of this process; what is set when it is told to leave."""
+    handler = logging.StreamHandler()
+    # Bad settings are told in a moment; until then lines are text.
+    handler.setFormatter(make_formatter(os.environ.get("STREAMING_LOG_FORMAT", "text")))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("dramatiq").setLevel(logging.WARNING)
+    sys.setswitchinterval(SWITCH_S)
+    leaving = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # A flag only, and the same at every signal: platforms send several.
+        signal.signal(number, lambda *_: leaving.set())
+    return leaving

@@ -1,0 +1,176 @@
+"""The one read loop: catch up, live, end. A reader is a position in each log it follows.
+
+All transports read through it: SSE, NDJSON, WebSocket, long poll and the feed. It writes
+nothing and knows no transport.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from streaming.concurrency.waking import Waker
+from streaming.errors import NotFound
+from streaming.events.event import Event
+from streaming.events.vocabulary import Json
+from streaming.events.wire import control_json, event_json
+from streaming.storage.base import EventLog
+from streaming.storage.rows import Page
+
+#: No types named: all of them pass.
+ALL: frozenset[str] = frozenset()
+#: Events of one job in one go, so that a feed of many jobs serves each of them.
+PAGE_EVENTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a reader is given: an event, or a control event (`kind` and `data`)."""
+
+    job: str
+    #: The reader's position in the job's log after this.
+    position: int
+    event: Event | None = None
+    kind: str = ""
+    data: Mapping[str, Json] | None = None
+    #: The event's `from`: events from here on were merged into it, or skipped.
+    since: int | None = None
+
+    @property
+    def type(self) -> str:
+        return self.kind if self.event is None else self.event.type
+
+    @property
+    def json(self) -> bytes:
+        """Its envelope."""
+        if self.event is not None:
+            return event_json(self.event, since=self.since)
+        return control_json(self.kind, self.job or None, self.data or {})
+
+
+class Cursor:
+    """Positions in one or more logs. Every seq behind a position is given once, or in a gap."""
+
+    __slots__ = ("_base", "_log", "_open", "_snapshot", "_types", "caught_up", "positions")
+
+    def __init__(
+        self,
+        log: EventLog,
+        positions: Mapping[str, int],
+        *,
+        snapshot: Callable[[str], Mapping[str, Json]],
+        base: Callable[[str], Mapping[str, Json]],
+        types: Collection[str] = (),
+    ) -> None:
+        """`snapshot` gives a job's present state, `base` its state after what was trimmed."""
+        self._log = log
+        self._snapshot = snapshot
+        self._base = base
+        #: What passes of the jobs of which not all does.
+        self._types = {job: frozenset(types) for job in positions} if types else {}
+        self._open = dict(positions)
+        #: Whether the last read has left nothing.
+        self.caught_up = False
+        #: Where the reader is, in every log, closed ones too.
+        self.positions = dict(positions)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every log is closed (or gone) and read to its end."""
+        return not self._open
+
+    def follow(self, job: str, after: int, types: Collection[str] = ()) -> None:
+        """Read a log as well, or from another position."""
+        self._types[job] = frozenset(types)
+        self._open[job] = self.positions[job] = after
+
+    def move(self, job: str, position: int) -> None:
+        """The reader was given the events up to `position` in another way."""
+        self._open[job] = self.positions[job] = position
+
+    def types(self, job: str) -> frozenset[str]:
+        """The types that the reader wants; none for all."""
+        return self._types.get(job, ALL)
+
+    @property
+    def only_job(self) -> str | None:
+        """The job whose log alone is read and goes on, if it is one."""
+        return next(iter(self._open)) if len(self._open) == 1 else None
+
+    def unfollow(self, job: str) -> None:
+        """Read a log no more."""
+        for members in (self._open, self.positions, self._types):
+            members.pop(job, None)
+
+    def snapshot(self, job: str) -> Delivery:
+        """The job's present state; the reader goes on behind it."""
+        return self._moved_to(job, self._snapshot(job))
+
+    def _moved_to(self, job: str, data: Mapping[str, Json]) -> Delivery:
+        seq = int(data["seq"])
+        self._open[job] = self.positions[job] = seq
+        return Delivery(job, seq, kind="stream.snapshot", data={"seq": seq, "job": data})
+
+    def read(
+        self, timeout: float, waker: Waker | None = None, limit: int = PAGE_EVENTS
+    ) -> list[Delivery]:
+        """What comes next; waits `timeout` seconds for it. Empty when nothing has come.
+
+        Returns early when `waker` is woken, and when all that came was filtered out.
+        """
+        found = self._take_all(limit)
+        if found or not self._open or timeout <= 0:
+            return found
+        with contextlib.suppress(NotFound):  # deleted while it was read: taking notices which
+            self._log.wait(self._open, timeout, waker)
+        return self._take_all(limit)
+
+    def _take_all(self, limit: int) -> list[Delivery]:
+        found: list[Delivery] = []
+        self.caught_up = True
+        for job in list(self._open):
+            found += self._take(job, limit)
+        return found
+
+    def _take(self, job: str, limit: int) -> list[Delivery]:
+        after = self._open[job]
+        try:
+            page = self._log.page(job, after, limit)
+            if after > page.last:
+                return self._ahead(job, after, page)
+            if after < page.base:
+                return self._behind(job, after, page)
+        except NotFound:
+            self._open.pop(job)
+            return []
+
+        if page.events:
+            self._open[job] = self.positions[job] = page.events[-1].seq
+        self.caught_up = self.caught_up and self.positions[job] >= page.last
+        self._close_at_end(job, page)
+        return [Delivery(job, event.seq, event) for event in page.events if self._passes(event)]
+
+    def _close_at_end(self, job: str, page: Page) -> None:
+        if page.closed and self.positions[job] >= page.last:
+            self._open.pop(job)
+
+    def _ahead(self, job: str, after: int, page: Page) -> list[Delivery]:
+        """The reader has seen what the log does not have: it goes on with what is there."""
+        return self._gap(job, page, page.last + 1, after, self.snapshot(job))
+
+    def _behind(self, job: str, after: int, page: Page) -> list[Delivery]:
+        """What was trimmed is named; the state after it stands for it, then every event comes."""
+        snapshot = self._moved_to(job, self._base(job))
+        return self._gap(job, page, after + 1, snapshot.position, snapshot)
+
+    def _gap(
+        self, job: str, page: Page, first: int, last: int, snapshot: Delivery
+    ) -> list[Delivery]:
+        self._close_at_end(job, page)
+        gap = {"from": first, "to": last}
+        return [Delivery(job, snapshot.position, kind="stream.gap", data=gap), snapshot]
+
+    def _passes(self, event: Event) -> bool:
+        types = self.types(event.job)
+        return not types or event.type in types or event.terminal

@@ -1,0 +1,32 @@
+"""What streams have sent, and which way it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from streaming.concurrency.platform import native_lock
+from streaming.events.event import Event
+
+
+class Traffic:
+    """Counts bytes and events by transport and way: `writer`, or `stream` for the stream itself."""
+
+    def __init__(self, delayed: Callable[[str, Event, float], None] = lambda *_: None) -> None:
+        """`delayed(transport, event, since)` hears of the oldest event of each write."""
+        self.delayed = delayed
+        self._lock = native_lock()
+        self._sent: dict[tuple[str, str], list[int]] = {}
+
+    def add(self, transport: str, way: str, size: int, events: int) -> None:
+        """So many bytes and events more."""
+        with self._lock:
+            counts = self._sent.setdefault((transport, way), [0, 0])
+            counts[0] += size
+            counts[1] += events
+
+    def sent(self) -> Iterator[tuple[str, str, int, int]]:
+        """Transport, way, bytes, events."""
+        with self._lock:
+            counts = {key: tuple(value) for key, value in self._sent.items()}
+        for (transport, way), (size, events) in counts.items():
+            yield transport, way, size, events

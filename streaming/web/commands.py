@@ -1,0 +1,129 @@
+"""What clients say about jobs, over HTTP and WebSocket alike: checked by pydantic models."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streaming.errors import BadRequest, Forbidden, InvalidInput
+from streaming.events.vocabulary import Json
+from streaming.jobs.registry import Request, digest_of
+from streaming.running.task import invalid_input
+from streaming.storage.rows import JobRow
+from streaming.web.auth import owner
+from streaming.web.services import services
+
+M = TypeVar("M", bound=BaseModel)
+
+#: Characters of an idempotency key.
+KEY_LENGTH = 255
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SubmitBody(_Body):
+    """A new job."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"task": "generate", "input": {"prompt": "Why do logs help?"}}]
+        },
+    )
+
+    task: str = Field(description="a task's name, see /v1/tasks", max_length=64)
+    input: dict[str, Any] = Field(default={}, description="what its input_schema says")
+    metadata: dict[str, Any] = Field(default={}, description="yours; given back with the job")
+    on_disconnect: Literal["continue", "cancel"] = Field(
+        default="continue", description="what to do when nobody watches any more"
+    )
+    disconnect_grace_s: float = Field(
+        default=30.0, ge=0, le=86400, description="seconds without a viewer before it is cancelled"
+    )
+    timeout_s: float = Field(
+        default=3600.0, gt=0, le=604800, description="seconds of running time over all attempts"
+    )
+    ttl_s: float | None = Field(
+        default=None, ge=0, description="seconds to keep it after its end, at most the retention"
+    )
+
+
+class CancelBody(_Body):
+    """A cancel."""
+
+    reason: str | None = Field(default=None, max_length=1000, description="why, for the log")
+
+
+class AnswerBody(_Body):
+    """Input for a running job."""
+
+    request: str | None = Field(
+        default=None, max_length=200, description="the id in input.requested; missing: the open one"
+    )
+    data: Any = Field(description="the answer; what the request's schema says")
+
+
+def validate(model: type[M], body: Json) -> M:
+    """The body as the model has it; `InvalidInput` names each bad field."""
+    if not isinstance(body, dict):
+        raise InvalidInput.of([("body", "a JSON object")])
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise invalid_input(error) from None
+
+
+def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bool]:
+    """Store a job of the asker's; `raw` is the body as it came, for comparing it by its key.
+
+    `Forbidden` for a task that only the app's own views start.
+    """
+    _check_open(body.task)
+    if key is not None and (not isinstance(key, str) or not 1 <= len(key) <= KEY_LENGTH):
+        raise BadRequest(f"an idempotency key is 1 to {KEY_LENGTH} characters")
+    asked = Request(
+        task=body.task,
+        input=body.input,
+        metadata=body.metadata,
+        on_disconnect=body.on_disconnect,
+        disconnect_grace_s=body.disconnect_grace_s,
+        timeout_s=body.timeout_s,
+        ttl_s=body.ttl_s,
+    )
+    return services().registry.submit(owner(), asked, key=key, digest=digest_of(raw))
+
+
+def _check_open(name: str) -> None:
+    task = services().tasks.get(name)
+    if not (services().open_submit or task.open):
+        raise Forbidden(
+            f"task {name!r} is started by the app's own pages only; its developer opens it with "
+            "@task(open=True), or all tasks with Streaming(app, open_submit=True)",
+            code="submit_not_open",
+        )
+
+
+def cancel(row: JobRow, body: CancelBody) -> JobRow:
+    """Cancel a job; its row afterwards."""
+    return services().registry.cancel(row, body.reason)
+
+
+def answer(row: JobRow, body: AnswerBody) -> JobRow:
+    """Give a job its input; its row afterwards."""
+    return services().registry.answer(row, body.request, body.data)
+
+
+def preferred_wait_s(limit: float) -> float:
+    """`Prefer: wait=N` (RFC 7240), `limit` at the most; 0 without it."""
+    for value in request.headers.getlist("Prefer"):
+        for preference in value.split(","):
+            name, _, seconds = preference.partition(";")[0].strip().partition("=")
+            seconds = seconds.strip(' "')
+            if name.strip().lower() == "wait" and seconds.isdecimal():
+                return min(limit, float(seconds[:9]))
+    return 0.0

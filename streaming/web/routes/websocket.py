@@ -1,0 +1,144 @@
+"""WebSocket: one job, or any number over one socket, with commands from the client."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from flask import Response, g, request
+from flask_sock import Sock
+from simple_websocket import Server
+
+from streaming.errors import Unavailable
+from streaming.watching.hangups import client_socket
+from streaming.watching.stream import Refusal
+from streaming.watching.websocket import Connection, prepare_handshake
+from streaming.web.auth import check_origin, find_job
+from streaming.web.blueprints import owned_blueprint
+from streaming.web.operations import operation
+from streaming.web.positions import start_position, wanted_types
+from streaming.web.responses import open_stream
+from streaming.web.schemas import PositionQuery
+from streaming.web.services import services
+from streaming.web.session import Session
+
+#: Close code: try again later (RFC 6455, 7.4.1, and IANA's list).
+TRY_LATER = 1013
+
+websocket = owned_blueprint("websocket")
+sock = Sock()
+
+
+@websocket.before_request
+def before_upgrade() -> None:
+    """Refuse with an HTTP status what can be refused; from here on frames are sent whole."""
+    check_origin()
+    job = (request.view_args or {}).get("job")
+    positions: dict[str, int] = {}
+    g.from_snapshot = False
+    if job is not None:
+        row = find_job(job)
+        positions[row.id], g.from_snapshot = start_position(row)
+    g.cursor = services().cursor(positions, wanted_types())
+    if isinstance(request.environ.get("gunicorn.socket"), ssl.SSLSocket):
+        raise Unavailable(
+            "this server's own TLS has no WebSockets; let a proxy end TLS", code="tls_not_supported"
+        )
+    prepare_handshake(request.environ)
+
+
+@sock.route("/jobs/<job>/ws", bp=websocket)  # type: ignore[untyped-decorator]
+@operation(
+    "Watch a job over WebSocket",
+    tag="watch",
+    takes_ticket=True,
+    status=101,
+    query=(PositionQuery,),
+)
+def job_socket(ws: Server, job: str) -> None:
+    """Each event is one JSON text frame; it closes with 1000 after the terminal event.
+
+    Messages to the server: {"type": "cancel", "reason"?}, {"type": "input", "data", "request"?},
+    {"type": "ping"}. Each may carry a "ref" and is answered by an "ack" or an "error" with it.
+    """
+    _begin(ws, job)
+
+
+@sock.route("/ws", bp=websocket)  # type: ignore[untyped-decorator]
+@operation(
+    "Watch and steer any number of jobs over one WebSocket",
+    tag="watch",
+    takes_ticket=True,
+    status=101,
+)
+def any_socket(ws: Server) -> None:
+    """Stays open. Messages to the server, besides those of the socket of one job (with "job"):
+
+    {"type": "subscribe", "job", "after"?, "types"?}, {"type": "unsubscribe", "job"},
+    {"type": "submit", …the fields of POST /v1/jobs, "idempotency_key"?}.
+    """
+    _begin(ws, None)
+
+
+def _begin(ws: Server, job: str | None) -> None:
+    """Have the connection served as the body of the response, when the request is over."""
+    ws.connected = False  # so that flask-sock does not close it
+    sock = client_socket(request.environ)
+    assert sock is not None
+    connection = Connection(sock, max_message_bytes=services().settings.max_body_bytes)
+    stream = open_stream("websocket", g.cursor)
+    if isinstance(stream, Refusal):
+        g.served = _Served(partial(_refuse, connection), lambda: None)
+    else:
+        with stream.set_up():
+            session = Session(connection, stream, job, from_snapshot=g.from_snapshot)
+            g.served = _Served(session.serve, session.end)
+
+
+def _refuse(connection: Connection) -> None:
+    connection.close(TRY_LATER, "there is no room for another stream")
+    connection.linger()
+
+
+@websocket.after_request
+def hand_over(response: Response) -> Response:
+    """Flask's and flask-sock's part is over: what they hold is not kept for the connection."""
+    served = g.pop("served", None)
+    return response if served is None else served
+
+
+class _Served(Response):
+    """Serves the connection when the server asks for the body, outside of Flask's context."""
+
+    #: The handshake has said so already.
+    logged_status = 101
+
+    def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
+        super().__init__()
+        self._serve = serve
+        self._end = end
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        environ.pop("werkzeug.request", None)
+        if "gunicorn.socket" in environ:
+            return _Body(self._serve, self._end)
+        self._serve()  # the development server wants a response afterwards
+        return super().__call__(environ, start_response)
+
+
+class _Body:
+    __slots__ = ("_serve", "close")
+
+    def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
+        self._serve = serve
+        #: Called by the server, also when the connection was never served.
+        self.close = end
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from ()  # a generator: it runs when the server iterates
+        self._serve()
+        # There is no response to end: gunicorn takes this for a client that has gone.
+        raise BrokenPipeError(errno.EPIPE, "the connection was not HTTP any more")
