@@ -27,7 +27,7 @@ except InvalidSettings as error:
 if settings.web_processes > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="streaming-metrics-")
 
-from streaming.hooks import (  # noqa: F401
+from streaming.server.hooks import (  # noqa: F401
     Logger,
     child_exit,
     on_exit,

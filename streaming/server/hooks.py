@@ -1,0 +1,200 @@
+"""What gunicorn's hooks do: start in the worker, drain when it is told to leave."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import mmap
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gunicorn.errors import AppImportError
+from gunicorn.glogging import Logger as GunicornLogger
+from prometheus_client.multiprocess import mark_process_dead
+
+from streaming.concurrency.platform import patched
+from streaming.concurrency.threads import Thread
+from streaming.concurrency.waking import make_waker
+from streaming.config import Settings
+from streaming.errors import InvalidSettings
+from streaming.server.deployment import SWITCH_S, warn_of_lone_process
+from streaming.server.extension import server_of
+from streaming.server.logging import TEXT, make_formatter
+from streaming.server.server import Server
+from streaming.web.metrics import FOLDER
+from streaming.web.request_log import RequestFields
+
+#: Seconds between looks whether the worker was told to leave.
+LOOK_S = 0.1
+#: Events are made and dropped by the thousand, hardly ever in cycles: with Python's thresholds
+#: (700, 10, 10) looking for cycles takes a quarter of the time of a busy process.
+GC_THRESHOLDS = 50_000, 20, 10
+#: The exit code of a worker that cannot boot: the master gives up and says so.
+BOOT_ERROR = 113
+#: Set where the listening sockets come from a predecessor or from systemd.
+INHERITED = {"GUNICORN_FD", "LISTEN_FDS"}
+
+#: What the name of the metrics' folder begins with.
+METRICS_PREFIX = "streaming-metrics-"
+
+#: How often gunicorn was told to reload (it wraps), shared by its master with all workers.
+_reloads = mmap.mmap(-1, 1)
+
+
+class Logger(GunicornLogger):  # type: ignore[misc]
+    """gunicorn's own lines in the same form as ours, and without keys and tickets too."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        kind = Settings.load().log_format
+        for log, form in ((self.error_log, TEXT), (self.access_log, "%(message)s")):
+            for handler in log.handlers:
+                handler.setFormatter(make_formatter(kind, form))
+
+
+def on_starting(arbiter: Any) -> None:
+    """Keep gunicorn's "cannot boot" codes apart from what a task's `os._exit` may say."""
+    arbiter.WORKER_BOOT_ERROR, arbiter.APP_LOAD_ERROR = BOOT_ERROR, BOOT_ERROR + 1
+    if not INHERITED & os.environ.keys() and not arbiter.cfg.reuse_port:
+        for address in arbiter.cfg.address:
+            _say_if_taken(arbiter.log, address)
+
+
+def post_fork(_arbiter: Any, worker: Any) -> None:
+    """Let settings that the app refuses be said without a traceback."""
+    load = worker.load_wsgi
+
+    def load_plainly() -> None:
+        with _refused_plainly():
+            load()
+
+    worker.load_wsgi = load_plainly
+
+
+def on_reload(_arbiter: Any) -> None:
+    """Let the workers know that others are about to take over."""
+    _reloads[0] = (_reloads[0] + 1) % 256
+
+
+def post_worker_init(worker: Any) -> None:
+    """Open the storage; while a predecessor drains, requests wait for it and /healthz answers."""
+    # Ctrl-C reaches master and workers alike; the master tells its workers to leave, in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.setswitchinterval(SWITCH_S)
+    gc.set_threshold(*GC_THRESHOLDS)
+    server = server_of(worker.wsgi)
+    _log_to_stderr(server.settings.log_format)
+    born = _reloads[0]
+    server.succeeded = lambda: _reloads[0] != born
+    if patched():  # gthread stops listening at once
+        server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
+    if hasattr(worker, "tpool"):  # gthread
+        _close_in_threads(worker)
+    warn_of_lone_process(server.settings)
+    with _refused_plainly():
+        if worker.cfg.workers > 1 and not server.settings.shared:
+            raise InvalidSettings(
+                f"gunicorn has workers = {worker.cfg.workers}, but the log in SQLite has one "
+                "writing process: set workers = 1"
+            )
+        server.start_or_wait()
+    gc.freeze()  # what is there by now stays
+    Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
+
+
+def worker_exit(_arbiter: Any, worker: Any) -> None:
+    """Leave only when everything is put away."""
+    if worker.booted:
+        server_of(worker.wsgi).wait_until_ended()
+
+
+def child_exit(_arbiter: Any, worker: Any) -> None:
+    """What a worker has counted stays; what it has open is gone."""
+    if FOLDER in os.environ:
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_arbiter: Any) -> None:
+    """Remove the folder of the metrics, where gunicorn.conf.py has made it."""
+    folder = Path(os.environ.get(FOLDER, ""))
+    if folder.name.startswith(METRICS_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def raise_descriptor_limit() -> None:
+    """As many open descriptors as the system allows: each stream is one."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:  # macOS allows no more than this by default
+        hard = max(soft, 10240)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def _refused_plainly() -> Iterator[None]:
+    """gunicorn prints its own error's message alone; of any other, a traceback."""
+    try:
+        yield
+    except InvalidSettings as error:
+        raise AppImportError(f"cannot start: {error}") from error
+
+
+def _say_if_taken(log: Any, address: object) -> None:
+    """gunicorn tries again for 5 s, then gives up; it does not say what to do."""
+    if not isinstance(address, tuple):  # a Unix socket
+        return
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                log.error("port %d is taken by another program: set PORT to another", address[1])
+
+
+def _close_in_threads(worker: Any) -> None:
+    """Have a connection closed in the thread that has served it.
+
+    gunicorn waits up to 2 s for the client's end of it, in the thread that lets clients in.
+    """
+    handle = worker.handle
+
+    def handle_and_close(connection: Any) -> Any:
+        kept = handle(connection)
+        if not kept:
+            connection.close(graceful=True)
+            connection.close = lambda **_: None
+        return kept
+
+    worker.handle = handle_and_close
+
+
+def _log_to_stderr(kind: str) -> None:
+    """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
+    log = logging.getLogger("streaming")
+    if log.hasHandlers():
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(make_formatter(kind))
+    handler.addFilter(RequestFields())
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
+def _drain_after(worker: Any, server: Server) -> None:
+    # Watched from a thread: a signal handler under gevent must do no work.
+    waker = make_waker()
+    while worker.alive:
+        waker.wait(LOOK_S)
+    server.drain()
