@@ -216,6 +216,3 @@ def main() -> None:
     except (ProblemError, OSError) as error:
         sys.exit(f"error: {error}")
 
-
-if __name__ == "__main__":
-    main()
