@@ -13,7 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from streaming.analysis.profile import distributions, profile
+from streaming.tasks.analysis.profile import distributions, profile
 
 #: Columns of figures, and rows that are repeated until the file is large enough.
 COLUMNS, ROWS = 10, 20_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streaming.search import DocumentSet, keywords, sections
+from streaming.tasks.search import DocumentSet, keywords, sections
 
 TEXT = "Intro.\n\n# Cats\n\nCats sleep a lot.\n\n## Dogs\n\nDogs bark at cats.\n\n# Empty\n"
 

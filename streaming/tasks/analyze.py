@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming.analysis.histogram import draw_histogram
-from streaming.analysis.page import render, strongest
-from streaming.analysis.profile import distributions, profile
-from streaming.analysis.table import BadCsv
 from streaming.context import JobContext
 from streaming.errors import TaskError
+from streaming.tasks.analysis.histogram import draw_histogram
+from streaming.tasks.analysis.page import render, strongest
+from streaming.tasks.analysis.profile import distributions, profile
+from streaming.tasks.analysis.table import BadCsv
 from streaming.tasks.registry import task
 from streaming.uploads import FileId
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from streaming.analysis.rules import Rule, RuleBook
 from streaming.context import JobContext
+from streaming.tasks.analysis.rules import Rule, RuleBook
 from streaming.tasks.registry import task
 
 #: Figures, each with its labels, that may be fed in.

@@ -9,13 +9,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from streaming.analysis.anomalies import find_anomalies
-from streaming.analysis.chart import draw
-from streaming.analysis.narrative import narrate
-from streaming.analysis.table import BadCsv, Table, parse
-from streaming.analysis.trends import find_trends
 from streaming.context import JobContext
 from streaming.errors import TaskError
+from streaming.tasks.analysis.anomalies import find_anomalies
+from streaming.tasks.analysis.chart import draw
+from streaming.tasks.analysis.narrative import narrate
+from streaming.tasks.analysis.table import BadCsv, Table, parse
+from streaming.tasks.analysis.trends import find_trends
 from streaming.tasks.registry import task
 from streaming.uploads import FileId
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming.analysis.chart import draw
-from streaming.analysis.network import Data, Network, accuracy, loss_of, read_data, spirals
-from streaming.analysis.table import BadCsv, Table
 from streaming.context import JobContext
 from streaming.errors import TaskError
+from streaming.tasks.analysis.chart import draw
+from streaming.tasks.analysis.network import Data, Network, accuracy, loss_of, read_data, spirals
+from streaming.tasks.analysis.table import BadCsv, Table
 from streaming.tasks.registry import task
 from streaming.uploads import FileId
 

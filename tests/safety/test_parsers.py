@@ -15,9 +15,9 @@ from itsdangerous import URLSafeSerializer
 
 from app import create_app
 from streaming import Settings, server_of
-from streaming.analysis.table import BadCsv, parse
 from streaming.errors import BadRequest, InvalidInput, RequestError, Unauthorized
 from streaming.logs import redact
+from streaming.tasks.analysis.table import BadCsv, parse
 from streaming.web.bodies import parse_json
 from streaming.web.keys import make_key, parse_line
 from streaming.web.positions import check_types

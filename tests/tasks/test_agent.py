@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from examples.openai_server import ModelServer
-from streaming.analysis.table import parse
 from streaming.errors import InvalidInput, TaskError
 from streaming.llm.base import Piece, Prompt, ToolCall
 from streaming.llm.simulated import SimulatedModel
 from streaming.stopping import StopSignal
 from streaming.tasks.agent import agent, figure
+from streaming.tasks.analysis.table import parse
 from tests.llm.conftest import Connect, connect, model_server  # noqa: F401 - fixtures
 from tests.tasks.conftest import Bench
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from streaming.analysis.network import Network, accuracy, spirals
 from streaming.errors import Interrupted, InvalidInput, TaskError
+from streaming.tasks.analysis.network import Network, accuracy, spirals
 from streaming.tasks.train import train
 from tests.tasks.conftest import Bench
 

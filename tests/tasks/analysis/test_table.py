@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from hypothesis import given, strategies as st
 
-from streaming.analysis.table import (
+from streaming.tasks.analysis.table import (
     MAX_COLUMNS,
     MAX_LABEL,
     MAX_ROWS,

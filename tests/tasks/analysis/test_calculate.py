@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from streaming.analysis.calculate import calculate, days
+from streaming.tasks.analysis.calculate import calculate, days
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from streaming.analysis.table import Table
-from streaming.analysis.trends import find_trends, growth_percent
+from streaming.tasks.analysis.table import Table
+from streaming.tasks.analysis.trends import find_trends, growth_percent
 
 
 def trend(*values: float | None) -> dict[str, Any]:

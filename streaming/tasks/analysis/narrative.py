@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streaming.analysis.anomalies import MIN_FIGURES, RULE, THRESHOLD
-from streaming.analysis.table import Table
+from streaming.tasks.analysis.anomalies import MIN_FIGURES, RULE, THRESHOLD
+from streaming.tasks.analysis.table import Table
 
 #: Anomalies that are described; the others are counted.
 MAX_DESCRIBED = 12

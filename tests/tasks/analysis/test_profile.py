@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from streaming.analysis import rows
-from streaming.analysis.histogram import draw_histogram
-from streaming.analysis.page import render
-from streaming.analysis.profile import distributions, profile
-from streaming.analysis.table import BadCsv
+from streaming.tasks.analysis import rows
+from streaming.tasks.analysis.histogram import draw_histogram
+from streaming.tasks.analysis.page import render
+from streaming.tasks.analysis.profile import distributions, profile
+from streaming.tasks.analysis.table import BadCsv
 
 
 def ended(passing: Generator[int, None, dict[str, Any]]) -> tuple[list[int], dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from streaming.analysis.trends import TINY
+from streaming.tasks.analysis.trends import TINY
 
 #: The share of a step that is taken for a rounding error.
 ROUNDING = 1e-6

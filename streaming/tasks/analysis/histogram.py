@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streaming.analysis import axis
-from streaming.analysis.chart import xml
+from streaming.tasks.analysis import axis
+from streaming.tasks.analysis.chart import xml
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 480, 220, 56, 36, 30
 

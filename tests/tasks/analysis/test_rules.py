@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
-from streaming.analysis.rules import Rule, RuleBook, Watch
+from streaming.tasks.analysis.rules import Rule, RuleBook, Watch
 
 
 def rule(**given: Any) -> Rule:

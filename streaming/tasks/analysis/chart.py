@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
-from streaming.analysis import axis
-from streaming.analysis.narrative import amount
-from streaming.analysis.table import Table
+from streaming.tasks.analysis import axis
+from streaming.tasks.analysis.narrative import amount
+from streaming.tasks.analysis.table import Table
 
 #: Pixels: the whole width, the plot's left and right edge, and what is above the first panel.
 WIDTH, LEFT, RIGHT, TOP = 960, 96, 756, 64

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from streaming.analysis.table import BadCsv, delimiter_of
+from streaming.tasks.analysis.table import BadCsv, delimiter_of
 
 #: Columns at the most: figures are kept for each pair of them.
 MAX_COLUMNS = 200

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given, strategies as st
 
-from streaming.analysis import axis
-from streaming.analysis.anomalies import find_anomalies
-from streaming.analysis.chart import draw
-from streaming.analysis.table import MAX_COLUMNS, MAX_VALUE, Table
+from streaming.tasks.analysis import axis
+from streaming.tasks.analysis.anomalies import find_anomalies
+from streaming.tasks.analysis.chart import draw
+from streaming.tasks.analysis.table import MAX_COLUMNS, MAX_VALUE, Table
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from streaming.analysis.anomalies import MAX_ANOMALIES, THRESHOLD, find_anomalies
-from streaming.analysis.table import MAX_VALUE, Table
 from streaming.events import dumps
+from streaming.tasks.analysis.anomalies import MAX_ANOMALIES, THRESHOLD, find_anomalies
+from streaming.tasks.analysis.table import MAX_VALUE, Table
 
 
 def anomalies(*values: float | None) -> list[dict[str, Any]]:

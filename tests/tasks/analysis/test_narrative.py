@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from streaming.analysis.anomalies import find_anomalies
-from streaming.analysis.narrative import MAX_DESCRIBED, amount, narrate
-from streaming.analysis.table import MAX_VALUE, Table
-from streaming.analysis.trends import find_trends
 from streaming.events import dumps
+from streaming.tasks.analysis.anomalies import find_anomalies
+from streaming.tasks.analysis.narrative import MAX_DESCRIBED, amount, narrate
+from streaming.tasks.analysis.table import MAX_VALUE, Table
+from streaming.tasks.analysis.trends import find_trends
 
 
 def told(**columns: list[float | None]) -> str:

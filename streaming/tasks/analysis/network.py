@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.analysis.table import BadCsv, delimiter_of
+from streaming.tasks.analysis.table import BadCsv, delimiter_of
 
 #: Rows, columns and classes of a data set at the most, and rows of a batch.
 MAX_ROWS, MAX_FEATURES, MAX_CLASSES, BATCH = 100_000, 100, 50, 256

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.analysis.rows import CsvRows, Row
-from streaming.analysis.table import BadCsv
+from streaming.tasks.analysis.rows import CsvRows, Row
+from streaming.tasks.analysis.table import BadCsv
 
 #: Cells that stand for a missing value, in lower case.
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streaming.analysis.network import Data, Network, accuracy, loss_of, read_data, spirals
-from streaming.analysis.table import BadCsv
+from streaming.tasks.analysis.network import Data, Network, accuracy, loss_of, read_data, spirals
+from streaming.tasks.analysis.table import BadCsv
 
 
 def test_a_step_goes_down_the_gradient_of_the_loss() -> None:
