@@ -19,7 +19,7 @@ from streaming.errors import TaskError
 from streaming.events import Json
 from streaming.llm.base import Answering, Model, Piece, Prompt
 from streaming.llm.chunks import failure, frames, pieces
-from streaming.llm.line import Line
+from streaming.llm.exchange import Line
 from streaming.stopping import StopSignal
 
 #: Tries at one model before the first token.
