@@ -54,6 +54,7 @@ def test_a_submission_is_stored_with_all_that_was_asked(quick: Task) -> None:
         {
             "position": 0,
             "task": "quick",
+            "title": "Quick",
             "input": {"upto": 3},
             "timeout_s": 60,
             "ttl_s": 50,

@@ -47,8 +47,9 @@ def test_a_snapshot_has_the_members_of_the_contract() -> None:
     shown = fold(events(started(), completed())).public()
 
     expected = (
-        "id task status created_at started_at finished_at attempt progress steps texts text "
-        "metrics alerts leases input_request output error usage artifacts metadata seq degraded"
+        "id task title input status created_at started_at finished_at attempt progress steps texts "
+        "text metrics alerts leases input_request output error usage artifacts metadata seq "
+        "degraded"
     )
     assert set(shown) == set(expected.split())
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from streaming.events.event import Draft
+from streaming.events.event import Draft, dumps
+from streaming.events.snapshot import public_summary
 from streaming.events.summary import Summary, advance, blank
 from streaming.storage.memory import MemoryStorage
 from tests.jobs import (
@@ -47,6 +48,40 @@ def test_a_new_job_is_queued_with_what_was_asked() -> None:
     assert state["options"] == {
         "on_disconnect": "continue", "disconnect_grace_s": 30.0, "timeout_s": 3600.0, "ttl_s": 60.0,
     }  # fmt: skip
+
+
+def asked_with(**asked: Any) -> Summary:
+    """The summary of a job that was asked for like this."""
+    draft = queued(**asked)
+    return advance(blank("write", AT), draft.type, draft.data, AT)
+
+
+def test_the_title_is_the_submissions_and_else_the_tasks_name() -> None:
+    assert public_summary(asked_with(title="Tides"))["title"] == "Tides"
+    assert public_summary(asked_with())["title"] == "write"
+    older = {name: value for name, value in asked_with().items() if name not in ("title", "input")}
+    assert (public_summary(older)["title"], public_summary(older)["input"]) == ("write", {})
+
+
+def test_what_was_asked_is_shown_and_a_member_over_4_kib_is_cut_and_says_so() -> None:
+    long, table = "ä" * 4097, [[number, "x"] for number in range(2000)]
+    given = {"prompt": "Tides", "n": 7, "long": long, "table": table, "fits": "a" * 4094}
+
+    shown = asked_with(input=given)["input"]
+
+    assert (shown["prompt"], shown["n"], shown["fits"]) == ("Tides", 7, given["fits"])
+    assert shown["long"] == "ä" * 2048 + "… [cut: 8194 bytes in all]"
+    assert shown["table"].startswith('[[0,"x"],[1,"x"],')
+    assert shown["table"].endswith(f"… [cut: {len(dumps(table))} bytes in all]")
+
+
+def test_an_input_of_many_large_members_is_shown_within_bounds() -> None:
+    shown = asked_with(input={f"part {number}": "x" * 9000 for number in range(100)})["input"]
+
+    assert len(shown) == 100
+    assert shown["part 0"].startswith("xxx")
+    assert shown["part 99"] == "… [cut: 9000 bytes in all]"
+    assert len(dumps(shown)) < 32_000
 
 
 @pytest.mark.parametrize(

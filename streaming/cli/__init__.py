@@ -215,4 +215,3 @@ def main() -> None:
         sys.exit(f"error: nothing answers at {url}; is the server running? (--url, STREAMING_URL)")
     except (ProblemError, OSError) as error:
         sys.exit(f"error: {error}")
-

@@ -201,6 +201,7 @@ def public_summary(summary: Summary) -> dict[str, Any]:
     """The members of a snapshot that lists show, too; an older program's had fewer."""
     shown = {**blank("", ""), **summary}
     del shown["options"]
+    shown["title"] = shown["title"] or shown["task"]
     for name in ("metrics", "alerts", "artifacts"):
         shown[name] = list(summary[name].values())
     return shown

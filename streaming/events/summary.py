@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from streaming.events.event import dumps
 from streaming.events.vocabulary import STATUS_AFTER, TERMINAL, Json
 
 Summary = dict[str, Any]
@@ -18,11 +19,17 @@ Assignments = dict[Path, Json]
 #: What a job may ask for at its submission besides its task and input.
 OPTIONS = ("on_disconnect", "disconnect_grace_s", "timeout_s", "ttl_s")
 
+#: Bytes of JSON of each member of an input that are shown, and of all of them: lists hold many.
+SHOWN_MEMBER = 4 << 10
+SHOWN_INPUT = 16 << 10
+
 
 def blank(task: str, created_at: str) -> Summary:
     """The summary of a job before its first event."""
     return {
         "task": task,
+        "title": "",
+        "input": {},
         "status": "queued",
         "created_at": created_at,
         "started_at": None,
@@ -80,9 +87,35 @@ def assignments(kind: str, data: Mapping[str, Json], at: str) -> Assignments:
 
 def _queued(data: Mapping[str, Json], _at: str) -> Assignments:
     return {
+        ("title",): data.get("title") or data.get("task") or "",
+        ("input",): shown_input(data.get("input") or {}),
         ("metadata",): data.get("metadata") or {},
         ("options",): {name: data[name] for name in OPTIONS if name in data},
     }
+
+
+def shown_input(given: Mapping[str, Json]) -> dict[str, Json]:
+    """What was asked, as snapshots and lists show it: small members whole, large ones cut.
+
+    A member whose JSON is over `SHOWN_MEMBER` bytes becomes text: its beginning (of a value that
+    is no text, of its JSON), and how many bytes there are in all. Where all together are over
+    `SHOWN_INPUT`, the members behind that are cut to nothing but that note.
+    """
+    shown: dict[str, Json] = {}
+    left = SHOWN_INPUT
+    for name, value in given.items():
+        encoded = dumps(value)
+        room = SHOWN_MEMBER if left > 0 else 0
+        shown[name] = value if len(encoded) <= room else _beginning(value, encoded, room)
+        left -= len(name) + min(len(encoded), SHOWN_MEMBER)
+    return shown
+
+
+def _beginning(value: Json, encoded: bytes, room: int) -> str:
+    """The first `room` bytes, of whole characters, and a note of the size."""
+    whole = value.encode() if isinstance(value, str) else encoded
+    begins = whole[:room].decode(errors="ignore")
+    return f"{begins}… [cut: {len(whole)} bytes in all]"
 
 
 def _metric_key(data: Mapping[str, Json]) -> str:

@@ -47,6 +47,8 @@ class Request:
     task: str
     input: Mapping[str, Json]
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    #: What people call the job; without one, the task's title.
+    title: str = ""
     on_disconnect: str = "continue"
     disconnect_grace_s: float = 30.0
     timeout_s: float = 3600.0
@@ -109,7 +111,8 @@ class JobRegistry:
             offload(lambda: task.validate(request.input))  # a large table takes its time
 
         def submission(position: int) -> Submission:
-            queued = self._draft("job.queued", self._asked(request, position))
+            asked = self._asked(request, request.title or task.title, position)
+            queued = self._draft("job.queued", asked)
             return Submission(new_id("job_"), owner, task.name, queued, key, digest)
 
         try:
@@ -251,11 +254,12 @@ class JobRegistry:
         except NotFound:
             raise refusal from None
 
-    def _asked(self, request: Request, position: int) -> dict[str, Json]:
+    def _asked(self, request: Request, title: str, position: int) -> dict[str, Json]:
         ttl_s = self._retention_s if request.ttl_s is None else request.ttl_s
         return {
             "position": position,
             "task": request.task,
+            "title": title,
             "input": request.input,
             "metadata": request.metadata,
             "on_disconnect": request.on_disconnect,

@@ -160,12 +160,12 @@ class Streaming:
     ) -> dict[str, Any]:
         """Start a job of the present request's user; its snapshot, with links to watch it.
 
-        Options are those of `POST /v1/jobs`: metadata, on_disconnect, timeout_s, … With a key,
+        Options are those of `POST /v1/jobs`: title, metadata, timeout_s, … With a key,
         the same call gives the same job again.
         """
         name = task.name if isinstance(task, Task) else task
         asked = Request(task=name, input=input, **options)
-        digest = digest_of(asdict(asked))
+        digest = digest_of({k: v for k, v in asdict(asked).items() if k != "title" or v})
         row, _ = services().registry.submit(owner(), asked, key=idempotency_key, digest=digest)
         return services().snapshot(row.id)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from flask import Flask, Response, make_response, render_template
 
 from streaming.config import Settings
@@ -16,6 +14,7 @@ from streaming.tasks.generate import generate
 from streaming.tasks.monitor import monitor
 from streaming.tasks.report import report
 from streaming.tasks.train import train
+from streaming.web.assets import assets
 from streaming.web.blueprints import answer_with_problems
 
 #: In the order in which the page offers them, the simplest first.
@@ -40,13 +39,14 @@ PAGE_POLICY = "; ".join(
 )
 
 
-#: Where `templates` and `static` are.
-PAGE = Path(__file__).parents[2]
-
-
 def create_app(settings: Settings | None = None) -> Flask:
     """The app, not yet started: that happens in the process that serves it."""
-    app = Flask("app", root_path=str(PAGE))
+    app = Flask(
+        "app",
+        root_path=str(assets("")),
+        static_folder=str(assets("static")),
+        template_folder=str(assets("templates")),
+    )
     Streaming(app, settings=settings, tasks=TASKS, open_submit=True)
     answer_with_problems(app)
 

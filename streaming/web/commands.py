@@ -39,6 +39,9 @@ class SubmitBody(_Body):
     task: str = Field(description="a task's name, see /v1/tasks", max_length=64)
     input: dict[str, Any] = Field(default={}, description="what its input_schema says")
     metadata: dict[str, Any] = Field(default={}, description="yours; given back with the job")
+    title: str = Field(
+        default="", max_length=200, description="what people call the job; else the task's title"
+    )
     on_disconnect: Literal["continue", "cancel"] = Field(
         default="continue", description="what to do when nobody watches any more"
     )
@@ -90,6 +93,7 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
         task=body.task,
         input=body.input,
         metadata=body.metadata,
+        title=body.title.strip(),
         on_disconnect=body.on_disconnect,
         disconnect_grace_s=body.disconnect_grace_s,
         timeout_s=body.timeout_s,

@@ -128,6 +128,10 @@ class JobItem(BaseModel):
 
     id: str
     task: str
+    title: str = Field(description="of the submission; without one, the task's")
+    input: dict[str, Any] = Field(
+        description="what was asked; a member over 4 KiB is cut, and says so"
+    )
     status: Status
     created_at: str
     started_at: str | None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-STATIC = HERE.parents[1] / "static"
+STATIC = HERE.parents[1] / "static" / "client"
 
 
 @pytest.fixture(scope="module")

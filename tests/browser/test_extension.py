@@ -66,7 +66,7 @@ def test_the_files_come_as_scripts_and_nothing_else_does() -> None:
         for path in ("streaming.js", "poll.js", "streaming/fold.js"):
             answer = requests.get(f"{url}/v1/{path}", timeout=10)
             assert answer.headers["Content-Type"].startswith("text/javascript")
-            assert answer.content == (ROOT / "static" / path).read_bytes()
+            assert answer.content == (ROOT / "static" / "client" / path).read_bytes()
         for path in ("streaming/none.js", "streaming/..%2Fpoll.js", "streaming.css"):
             assert requests.get(f"{url}/v1/{path}", timeout=10).status_code == 404
 

@@ -193,7 +193,7 @@ def test_everything_is_said_in_chinese(
         if name != "told":
             open_view_in_chinese(tab, views[name])
 
-    missing = tab.evaluate("import('/static/i18n.js').then((i18n) => [...i18n.missing])")
+    missing = tab.evaluate("import('/static/page/i18n.js').then((i18n) => [...i18n.missing])")
 
     assert [each for each in missing if not NAMES_OF_TESTS.fullmatch(each)] == []
     tab.close()
@@ -252,7 +252,7 @@ def test_light_and_dark_are_changed_by_a_button_and_kept(page: Page) -> None:
 def test_a_duration_is_told_in_the_language(
     page: Page, seconds: float, english: str, chinese: str
 ) -> None:
-    told = "(s) => import('/static/i18n.js').then((i18n) => i18n.duration(s))"
+    told = "(s) => import('/static/page/i18n.js').then((i18n) => i18n.duration(s))"
 
     assert page.evaluate(told, seconds) == english
     page.click("#language")

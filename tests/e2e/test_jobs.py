@@ -12,7 +12,7 @@ from tests.e2e.clients import Api, Json, Socket, read_sse
 from tests.e2e.waiting import eventually
 
 SNAPSHOT = {
-    "id", "task", "status", "created_at", "started_at", "finished_at", "attempt",
+    "id", "task", "title", "input", "status", "created_at", "started_at", "finished_at", "attempt",
     "queue_position", "progress", "steps", "texts", "text", "metrics", "alerts", "leases",
     "input_request", "output", "error", "usage", "artifacts", "metadata", "seq", "degraded",
     "links",
@@ -58,6 +58,27 @@ def test_a_snapshot_has_the_shape_of_the_contract(api: Api, ended: str) -> None:
     assert (shown["degraded"], shown["leases"], shown["metadata"]) == (False, [], {"k": "v"})
     assert [text["item"] for text in shown["texts"]] == ["draft", "check", "answer"]
     assert shown["text"] == "".join(text["text"] for text in shown["texts"])
+
+
+def test_snapshot_and_list_say_what_was_asked_under_its_title(api: Api) -> None:
+    asked = {"words": ["a"], "note": "x" * 5000}
+    named = api.submit("plain", asked, title="  A word ")
+    plain = api.submit("plain", {"words": ["b"]})
+
+    listed = {job["id"]: job for job in api.get("/v1/jobs?limit=2").json()["jobs"]}
+
+    for shown in (api.snapshot(named), listed[named]):
+        assert (shown["title"], shown["input"]["words"]) == ("A word", ["a"])
+        assert shown["input"]["note"] == "x" * 4096 + "… [cut: 5000 bytes in all]"
+    for shown in (api.snapshot(plain), listed[plain]):
+        assert (shown["title"], shown["input"]) == ("Plain", {"words": ["b"]})
+
+
+def test_a_title_is_200_characters_at_most(api: Api) -> None:
+    response = api.post("/v1/jobs", json={"task": "plain", "title": "x" * 201})
+
+    assert response.status_code == 422
+    assert [each["field"] for each in response.json()["errors"]] == ["title"]
 
 
 def test_of_each_metric_a_snapshot_has_the_latest(api: Api, ended: str) -> None:

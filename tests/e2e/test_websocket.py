@@ -54,7 +54,7 @@ def test_every_command_is_answered_with_its_ref(api: Api) -> None:
 
 
 def test_submit_stores_the_job_and_follows_it_from_the_start(api: Api) -> None:
-    fields = {"metadata": {"k": "v"}, "timeout_s": 60}
+    fields = {"title": "Mine", "metadata": {"k": "v"}, "timeout_s": 60}
     with Socket(api, "/v1/ws") as connection:
         ack = connection.ask("submit", task="plain", input={"words": ["a"]}, **fields)
         events = [connection.receive()]
@@ -62,7 +62,7 @@ def test_submit_stores_the_job_and_follows_it_from_the_start(api: Api) -> None:
             events.append(connection.receive())
 
     job = ack["job"]
-    assert job["metadata"] == {"k": "v"}
+    assert (job["title"], job["metadata"]) == ("Mine", {"k": "v"})
     assert events[0]["data"]["timeout_s"] == 60
     assert assert_whole(events) == api.snapshot(job["id"])["seq"]
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from flask import Response, send_from_directory
 
+from streaming.web.assets import assets
 from streaming.web.blueprints import open_blueprint
-
-#: Links to the files in static/, so that an installed package has them.
-FOLDER = Path(__file__).parents[1] / "browser"
 
 browser = open_blueprint("browser")
 
@@ -28,4 +24,4 @@ def module(name: str) -> Response:
 
 
 def _send(file: str) -> Response:
-    return send_from_directory(FOLDER, file, mimetype="text/javascript")
+    return send_from_directory(assets("static/client"), file, mimetype="text/javascript")

@@ -30,6 +30,8 @@
  * @typedef {object} Job
  * @property {string} id
  * @property {string} task
+ * @property {string} title the submission's; without one, the task's
+ * @property {Record<string, any>} input what was asked; members over 4 KiB are cut, and say so
  * @property {Status} status
  * @property {string} created_at
  * @property {string | null} started_at
@@ -59,6 +61,7 @@
  * @typedef {object} JobRequest
  * @property {string} task
  * @property {any} [input]
+ * @property {string} [title] what people call the job
  * @property {Record<string, any>} [metadata]
  * @property {"continue" | "cancel"} [on_disconnect]
  * @property {number} [disconnect_grace_s]

@@ -5,7 +5,7 @@ import { duration, number, size, t } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
 import { Connection } from "./status.js";
-import { fold } from "./streaming.js";
+import { fold } from "../client/streaming.js";
 
 /** Delays that are kept for the median. */
 const DELAYS = 5000;

@@ -5,7 +5,7 @@ import { percent } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, taskTitle } from "./session.js";
 import { Connection, TERMINAL, statusMark, statusText } from "./status.js";
-import { fold } from "./streaming.js";
+import { fold } from "../client/streaming.js";
 
 /** Milliseconds between two drawings while nothing comes: times go on. */
 const TICK_MS = 1000;

@@ -1,7 +1,7 @@
 // The server that the page talks to, and the key for it, which is kept as long as the tab.
 
 import { t } from "./i18n.js";
-import { Streaming } from "./streaming.js";
+import { Streaming } from "../client/streaming.js";
 
 /** What stands before every path, behind a proxy. */
 export const root = document.body.dataset.root;

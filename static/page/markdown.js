@@ -2,8 +2,8 @@
 // pictures become links (a page that loads them would tell others that it was read), and DOMPurify
 // takes out whatever else could run.
 
-import DOMPurify from "./vendor/dompurify/purify.es.js";
-import { Marked } from "./vendor/marked/marked.esm.js";
+import DOMPurify from "../vendor/dompurify/purify.es.js";
+import { Marked } from "../vendor/marked/marked.esm.js";
 
 const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 const escape = (text) => text.replace(/[&<>"]/g, (each) => ESCAPES[each]);

@@ -5,7 +5,7 @@ import { duration, moment, percent, t } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, taskTitle, tasks } from "./session.js";
 import { ACTIVE, TERMINAL, statusMark, statusText } from "./status.js";
-import { fold } from "./streaming.js";
+import { fold } from "../client/streaming.js";
 
 /** Milliseconds between two looks for jobs that others have started. */
 const LOOK_MS = 4000;

@@ -13,6 +13,11 @@ const STATUS_AFTER = {
   "job.cancelled": "cancelled",
 };
 
+/** Bytes of JSON of each member of an input that are shown, and of all of them. */
+const SHOWN_MEMBER = 4096, SHOWN_INPUT = 16_384;
+
+const encoder = new TextEncoder();
+
 /** The events that end a job. */
 export const TERMINAL = ["job.completed", "job.failed", "job.cancelled"];
 /** The statuses that do not change any more. */
@@ -40,7 +45,7 @@ export function fold(job, event) {
 function blank({ job = "", at = "" }) {
   const self = `/v1/jobs/${job}`;
   return {
-    id: job, task: "", status: "queued", created_at: at, started_at: null, finished_at: null,
+    id: job, task: "", title: "", input: {}, status: "queued", created_at: at, started_at: null, finished_at: null,
     attempt: 0, queue_position: null, progress: { percent: 0, eta_s: null, basis: "estimated" },
     steps: [], texts: [], text: "", metrics: [], alerts: [], leases: [], input_request: null,
     output: null, error: null, usage: null, artifacts: [], metadata: {}, seq: 0, degraded: false,
@@ -58,7 +63,10 @@ function statusAfter(job, { type, data }) {
 
 /** @type {Record<string, (job: Job, data: Record<string, any>, at: string) => Partial<Job>>} */
 const CHANGES = {
-  "job.queued": (_, data) => ({ task: data.task, metadata: data.metadata ?? {} }),
+  "job.queued": (_, data) => ({
+    task: data.task, title: data.title || data.task, input: shownInput(data.input ?? {}),
+    metadata: data.metadata ?? {}, queue_position: data.position ?? null,
+  }),
   "job.started": (job, data, at) => ({
     attempt: data.attempt, started_at: job.started_at ?? at, queue_position: null,
     input_request: null, leases: [], degraded: job.degraded || Boolean(data.basic),
@@ -97,6 +105,27 @@ function ended(data, at) {
 /** @param {Record<string, any>} data @returns {import("./types.js").Step} */
 function stepOf({ id, index = null, total = null, title = null, status, duration_s = null }) {
   return { id, index, total, title, status, duration_s };
+}
+
+/**
+ * What was asked, as the server shows it: large members are cut to their beginning, and say so.
+ * @param {Record<string, any>} given @returns {Record<string, any>}
+ */
+function shownInput(given) {
+  let left = SHOWN_INPUT;
+  return Object.fromEntries(Object.entries(given).map(([name, value]) => {
+    const encoded = encoder.encode(JSON.stringify(value));
+    const room = left > 0 ? SHOWN_MEMBER : 0;
+    left -= [...name].length + Math.min(encoded.length, SHOWN_MEMBER);
+    return [name, encoded.length <= room ? value : beginning(value, encoded, room)];
+  }));
+}
+
+/** The first bytes, of whole characters. @param {any} value @param {Uint8Array} encoded @param {number} room */
+function beginning(value, encoded, room) {
+  const whole = typeof value === "string" ? encoder.encode(value) : encoded;
+  const begins = new TextDecoder().decode(whole.subarray(0, room), { stream: true });
+  return `${begins}… [cut: ${whole.length} bytes in all]`;
 }
 
 /** @param {Record<string, any>} metric */
