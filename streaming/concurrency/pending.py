@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Generic, TypeVar, cast
 
-from streaming.concurrency.waking import Waker, make_waker, wake_all
+from streaming.concurrency.waking import Wakeable, make_waker, wake_all
 
 T = TypeVar("T")
 
@@ -20,15 +20,15 @@ class Pending(Generic[T]):
         self.done = False
         self.error: BaseException | None = None
         self.value: T | None = None
-        #: Of whoever waits.
-        self.waker: Waker | None = None
+        #: Of whoever waits, or wants to be told.
+        self.waker: Wakeable | None = None
 
     def result(self) -> T:
         """Wait for the value, or raise the error."""
         if not self.done:
-            self.waker = make_waker()
+            self.waker = waker = make_waker()
             while not self.done:
-                self.waker.wait()
+                waker.wait()
         if self.error is not None:
             raise self.error
         return cast(T, self.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -111,6 +111,39 @@ class Draft:
             encoded = dumps(self.data)
             check_depth(encoded)
         object.__setattr__(self, "encoded", encoded)
+
+    @classmethod
+    def received(cls, type: str, at: str, encoded: bytes) -> Draft:
+        """One that another process has built; its data are parsed when somebody looks at them."""
+        draft = object.__new__(cls)
+        data = _Parsed(encoded) if type in DELTAS else json.loads(encoded)
+        for name, value in (("type", type), ("data", data), ("at", at), ("encoded", encoded)):
+            object.__setattr__(draft, name, value)
+        return draft
+
+
+class _Parsed(Mapping[str, Json]):
+    """The object that some JSON is, parsed at the first look."""
+
+    __slots__ = ("_data", "_encoded")
+
+    def __init__(self, encoded: bytes) -> None:
+        self._encoded = encoded
+        self._data: dict[str, Json] | None = None
+
+    def __getitem__(self, name: str) -> Json:
+        return self._load()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        return len(self._load())
+
+    def _load(self) -> dict[str, Json]:
+        if self._data is None:
+            self._data = json.loads(self._encoded)
+        return self._data
 
 
 class Event(NamedTuple):

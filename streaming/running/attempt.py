@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,6 +65,8 @@ class Shop:
     level: Callable[[], int] = lambda: 0
     #: Hears of each end: task, status, seconds since the job's first start.
     ended: Callable[[str, str, float], object] = lambda *_: None
+    #: Entered round a task's code, with the job's id, in the process and thread that run it.
+    around: Callable[[str], AbstractContextManager[object]] = lambda _job: nullcontext()
 
 
 class Attempt:
@@ -206,6 +209,7 @@ class Attempt:
             base_url=shop.base_url,
             leases=shop.storage.leases,
             figures=shop.figures,
+            around=shop.around,
             budget=Budget(events=shop.max_job_events - row.seq, size=shop.max_job_bytes - row.size),
         )
         self._driver = Driver(given, clock=self._clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -54,6 +54,8 @@ class AttemptInputs:
     leases: Leases
     #: Value and unit of this service's own figures, by name.
     figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
+    #: What the task's code runs inside of: the host app's context, given the job's id.
+    around: Callable[[str], AbstractContextManager[object]] = nullcontext
     budget: Budget = field(default_factory=Budget)
 
 

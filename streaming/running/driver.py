@@ -47,7 +47,7 @@ class Driver:
         By then everything that the task has said is committed.
         """
         try:
-            with self._leased(needs):
+            with self._leased(needs), self._given.around(self._given.job):
                 result = function(self.context, value)
                 return drive(result, self._steps.say, self._given.stop)
         finally:

@@ -23,7 +23,9 @@ SECRET_BYTES = 32
 class Live(Protocol):
     """A log's newest events in memory, and those who wait for more."""
 
-    row: JobRow
+    @property
+    def row(self) -> JobRow:
+        """The job as it is at present."""
 
     def page(self, after: int, limit: int) -> Page | None:
         """The page behind `after`; None when it is not in memory. Never blocks."""

@@ -22,6 +22,11 @@ class FolderBlobs(Blobs):
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def root(self) -> Path:
+        """The folder, for other processes of this machine."""
+        return self._root
+
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         path = self._path(key)
         part: str | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.sqlite import SqliteStorage
+from tests.links import LinkedStorage
 
 
 def make_sqlite(folder: Path) -> SqliteStorage:
@@ -20,4 +21,6 @@ def make_sqlite(folder: Path) -> SqliteStorage:
 STORAGES: dict[str, Callable[[Path], Storage]] = {
     "memory": lambda _: MemoryStorage(),
     "sqlite": make_sqlite,
+    "link-memory": lambda _: LinkedStorage(MemoryStorage()),
+    "link-sqlite": lambda folder: LinkedStorage(make_sqlite(folder)),
 }

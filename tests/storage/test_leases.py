@@ -11,24 +11,28 @@ from hypothesis import given, strategies as st
 
 from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound
-from streaming.storage.base import Leases, Pool
+from streaming.storage.base import Leases, Pool, Storage
 from streaming.storage.leases import LocalLeases
+from streaming.storage.memory import MemoryStorage
+from tests.links import LinkedStorage
 from tests.threads import Background
 
 Make = Callable[[Mapping[str, int]], Leases]
 
 
-@pytest.fixture(params=["local", "redis"])
+@pytest.fixture(params=["local", "link", "redis"])
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Leases on pools of these sizes."""
     if request.param == "local":
         yield LocalLeases
         return
-    make_redis = request.getfixturevalue("make_redis")
     with contextlib.ExitStack() as stack:
 
         def make_one(sizes: Mapping[str, int]) -> Leases:
-            storage = make_redis(resources=sizes)
+            if request.param == "link":
+                storage: Storage = LinkedStorage(MemoryStorage(resources=sizes))
+            else:
+                storage = request.getfixturevalue("make_redis")(resources=sizes)
             storage.open(timeout=1)
             stack.callback(storage.close)
             return storage.leases

@@ -1,0 +1,17 @@
+"""Sockets that belong to real threads: gevent's own would touch the event loop of their maker."""
+
+from __future__ import annotations
+
+import _socket
+from typing import Any
+
+
+def native_pair() -> tuple[Any, Any]:
+    """Two connected stream sockets without a name; no program that is executed inherits them."""
+    ours, theirs = _socket.socketpair()
+    return ours, theirs
+
+
+def native_socket(descriptor: int) -> Any:
+    """The stream socket that a descriptor stands for; it owns the descriptor from now on."""
+    return _socket.socket(fileno=descriptor)

@@ -1,0 +1,182 @@
+"""The event log at the other end: posts travel many in a frame, and are acknowledged so."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from streaming.concurrency.pending import Pending, settle
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.waking import Wakeable
+from streaming.errors import Unavailable
+from streaming.events.event import Draft
+from streaming.storage.base import EventLog, Live
+from streaming.storage.link.peer import Peer
+from streaming.storage.link.wire import (
+    Packed,
+    pack_draft,
+    unpack_error,
+    unpack_page,
+    unpack_row,
+)
+from streaming.storage.rows import Expect, JobRow, Page
+
+
+class LinkLog(EventLog):
+    """A post returns at once; what it would have raised, its result raises."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._ids = itertools.count(1)
+        self._lock = native_lock()
+        #: Under way, by number.
+        self._posts: dict[int, Pending[JobRow]] = {}
+        #: The last row of each job that posts here: its summary is told when it has changed.
+        self._rows: dict[str, JobRow] = {}
+        self._wakers: dict[int, Wakeable] = {}
+        peer.add(notes={"acks": self._take_acks, "moved": self._moved})
+        peer.when_over(self._fail)
+
+    def append(
+        self,
+        job: str,
+        drafts: Sequence[Draft],
+        *,
+        attempt: int | None = None,
+        expect: Expect | None = None,
+        records: Mapping[str, bytes] | None = None,
+        patient: bool = True,
+    ) -> JobRow:
+        expected = None if expect is None else {path: list(v) for path, v in expect.items()}
+        kept = None if records is None else dict(records)
+        packed = [pack_draft(draft) for draft in drafts]
+        return unpack_row(self._peer.call("append", job, packed, attempt, expected, kept, patient))
+
+    def post(
+        self,
+        job: str,
+        drafts: Sequence[Draft],
+        *,
+        attempt: int,
+        after: Pending[JobRow] | None = None,
+    ) -> Pending[JobRow]:
+        if after is not None and after.error is not None:
+            raise after.error
+        post: Pending[JobRow] = Pending()
+        number = next(self._ids)
+        with self._lock:
+            self._posts[number] = post
+        packed = [pack_draft(draft) for draft in drafts]
+        try:
+            self._peer.share("posts", (number, job, attempt, after is not None, packed))
+        except Unavailable:
+            with self._lock:
+                self._posts.pop(number, None)
+            raise
+        return post
+
+    def forget(self, job: str) -> None:
+        """Nothing more is posted to this job here."""
+        self._rows.pop(job, None)
+
+    def page(self, job: str, after: int, limit: int) -> Page:
+        return unpack_page(job, self._peer.call("page", job, after, limit))
+
+    def live(self, job: str) -> Live:
+        return _LinkLive(self, unpack_row(self._peer.call("live", job)))
+
+    def trim(self, job: str, before: int, base: bytes) -> None:
+        self._peer.call("trim", job, before, base)
+
+    def base(self, job: str) -> bytes | None:
+        base: bytes | None = self._peer.call("base", job)
+        return base
+
+    def records(self, job: str) -> Mapping[str, bytes]:
+        records: Mapping[str, bytes] = self._peer.call("records", job)
+        return records
+
+    def row(self, job: str) -> JobRow:
+        """The job's row at present; `NotFound` without such a job."""
+        return unpack_row(self._peer.call("live", job))
+
+    def watch(self, job: str, after: int, waker: Wakeable) -> int | None:
+        """What `unwatch` takes; None when the log is not at `after` any more."""
+        number = next(self._ids)
+        self._wakers[number] = waker
+        if self._peer.call("watch", number, job, after):
+            return number
+        self._wakers.pop(number, None)
+        return None
+
+    def unwatch(self, number: int) -> None:
+        """Wake nobody any more."""
+        if self._wakers.pop(number, None) is not None and not self._peer.over.is_open:
+            self._peer.note("unwatch", number)
+
+    def _moved(self, number: int) -> None:
+        waker = self._wakers.pop(number, None)
+        if waker is not None:
+            waker.wake()
+
+    def _take_acks(self, acks: Sequence[Packed]) -> None:
+        settled = []
+        for number, went_well, value in acks:
+            with self._lock:
+                post = self._posts.pop(number, None)
+            if post is None:
+                continue
+            if went_well:
+                post.value = self._row(value)
+            else:
+                post.error = unpack_error(value)
+            settled.append(post)
+        settle(settled)
+
+    def _row(self, packed: Packed) -> JobRow:
+        job = packed[0]
+        if len(packed) == len(JobRow._fields):
+            row = unpack_row(packed)
+        else:  # its summary is as it was
+            row = self._rows[job]._replace(**dict(zip(JobRow._fields[3:], packed[1:], strict=True)))
+        self._rows[job] = row
+        return row
+
+    def _fail(self) -> None:
+        """The other end is gone: no post is committed any more, no log moves."""
+        with self._lock:
+            posts, self._posts = list(self._posts.values()), {}
+        for post in posts:
+            post.error = Unavailable("the other end of the link is gone", code="link_lost")
+        settle(posts)
+        for number in list(self._wakers):
+            self._moved(number)
+
+
+class _LinkLive:
+    """A log's newest events, at the other end."""
+
+    def __init__(self, log: LinkLog, row: JobRow) -> None:
+        self._log = log
+        self._job = row.id
+        self._watches: dict[int, int] = {}
+
+    @property
+    def row(self) -> JobRow:
+        return self._log.row(self._job)
+
+    def page(self, after: int, limit: int) -> Page | None:  # noqa: ARG002
+        """None: not in this process's memory."""
+        return None
+
+    def watch(self, after: int, waker: Wakeable) -> bool:
+        number = self._log.watch(self._job, after, waker)
+        if number is None:
+            return False
+        self._watches[id(waker)] = number
+        return True
+
+    def unwatch(self, waker: Wakeable) -> None:
+        number = self._watches.pop(id(waker), None)
+        if number is not None:
+            self._log.unwatch(number)

@@ -1,0 +1,233 @@
+"""One end of a link: frames over a socket pair, calls that are answered, and notes that are not.
+
+Both ends are alike. A frame is four bytes of length and a MessagePack list. What is sent while a
+frame is on its way is the next frame, so that many posts share the cost of one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+from streaming.concurrency.inbox import Inbox
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.pending import Pending, settle
+from streaming.concurrency.platform import native_lock, native_sleep
+from streaming.concurrency.threads import Thread
+from streaming.errors import StreamingError, Unavailable
+from streaming.storage.link.crew import Crew
+from streaming.storage.link.wire import pack_error, unpack_error
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two frames at the least, but for the first after a pause.
+FRAME_S = 0.001
+#: Messages in one frame at the most, and bytes that are read at once.
+MESSAGES, READ_BYTES = 2000, 1 << 18
+#: Seconds that a thread without anything to send rests at a time.
+REST_S = 3600.0
+#: What a frame begins with: its length.
+_HEAD = struct.Struct("!I")
+
+#: Kinds of messages: a call, its answer, a note; and those that share a list of their own.
+CALL, ANSWER, NOTE = 0, 1, 2
+
+Method = Callable[..., Any]
+
+
+class Peer:
+    """Owns the socket and the two threads that read and write it.
+
+    `methods` answer the other end's calls in threads of their own; `notes` are for what needs no
+    answer and never blocks: they run in the reading thread, in the order of their coming.
+    """
+
+    def __init__(
+        self,
+        socket: Any,
+        *,
+        name: str,
+        methods: Mapping[str, Method] | None = None,
+        notes: Mapping[str, Callable[..., object]] | None = None,
+    ) -> None:
+        self._socket = socket
+        self._methods = dict(methods or {})
+        self._notes = dict(notes or {})
+        self._when_over: list[Callable[[], object]] = []
+        self._lock = native_lock()
+        self._ids = itertools.count(1)
+        self._asked: dict[int, Pending[Any]] = {}
+        self._inbox: Inbox[tuple[str, Any]] = Inbox()
+        self._crew = Crew(f"{name}-call")
+        self._writer = Thread(self._write, name=f"{name}-writer")
+        self._reader = Thread(self._read, name=f"{name}-reader")
+        #: Open when the other end is gone, or this one is closed.
+        self.over = Latch()
+
+    def add(
+        self,
+        *,
+        methods: Mapping[str, Method] | None = None,
+        notes: Mapping[str, Callable[..., object]] | None = None,
+    ) -> None:
+        """More that the other end may ask for; before `start`."""
+        self._methods.update(methods or {})
+        self._notes.update(notes or {})
+
+    def when_over(self, call: Callable[[], object]) -> None:
+        """Have `call` run when the other end is gone, in the reading thread; before `start`."""
+        self._when_over.append(call)
+
+    def start(self) -> None:
+        self._writer.start()
+        self._reader.start()
+
+    def close(self) -> None:
+        """End the link: who waits for an answer gets `Unavailable`."""
+        self._inbox.close()
+        try:
+            self._socket.shutdown(2)  # wakes both threads, also one that is sending
+        except OSError:
+            logger.debug("the other end of the link has gone before")
+        self._reader.join(5)
+        self._writer.join(5)
+        self._crew.close()
+        self._socket.close()
+
+    def fileno(self) -> int:
+        return int(self._socket.fileno())
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Have the other end do something, and wait: its result, or its error is raised."""
+        return self.begin(method, *args).result()
+
+    def begin(self, method: str, *args: Any) -> Pending[Any]:
+        """A call whose result is waited for later."""
+        asked: Pending[Any] = Pending()
+        number = next(self._ids)
+        with self._lock:
+            if self.over.is_open:
+                raise _gone()
+            self._asked[number] = asked
+        self._inbox.give(("", (CALL, number, method, args)))
+        return asked
+
+    def note(self, name: str, *args: Any) -> None:
+        """Tell the other end something; `Unavailable` when this one is closed."""
+        self._inbox.give(("", (NOTE, name, args)))
+
+    def share(self, name: str, item: Any) -> None:
+        """A note that travels in one list with others of its name: `notes[name](items)` there.
+
+        `item` may be a function without arguments, called when the frame is made.
+        """
+        self._inbox.give((name, item))
+
+    def _write(self) -> None:
+        self._inbox.open()
+        try:
+            while (batch := self._inbox.take(MESSAGES)) is not None:
+                if not batch:
+                    self._inbox.rest(REST_S)
+                    continue
+                self._socket.sendall(b"".join(_frames(batch)))
+                native_sleep(FRAME_S)
+        except OSError as error:
+            logger.debug("the link's other end takes nothing more: %s", error)
+
+    def _read(self) -> None:
+        buffer = bytearray()
+        try:
+            while data := self._socket.recv(READ_BYTES):
+                buffer += data
+                self._take(buffer)
+        except OSError as error:
+            logger.debug("the link's other end says nothing more: %s", error)
+        finally:
+            self._end()
+
+    def _take(self, buffer: bytearray) -> None:
+        """Handle the whole frames at the beginning of the buffer."""
+        start = 0
+        while len(buffer) - start >= _HEAD.size:
+            (length,) = _HEAD.unpack_from(buffer, start)
+            begin = start + _HEAD.size
+            if len(buffer) < begin + length:
+                break
+            with memoryview(buffer) as view:
+                frame = msgpack.unpackb(view[begin : begin + length])
+            start = begin + length
+            self._handle(frame)
+        del buffer[:start]
+
+    def _handle(self, frame: Sequence[Any]) -> None:
+        kind = frame[0]
+        if kind == CALL:
+            self._crew.give(lambda: self._answer(*frame[1:]))
+        elif kind == ANSWER:
+            self._settle(*frame[1:])
+        else:
+            try:
+                self._notes[frame[1]](*frame[2])
+            except Exception:  # one bad note must not end the link
+                logger.exception("a note %r over the link failed", frame[1])
+
+    def _answer(self, number: int, method: str, args: Sequence[Any]) -> None:
+        """Do what was asked, in a thread of its own; whatever happens, there is an answer."""
+        try:
+            answer = (ANSWER, number, True, self._methods[method](*args))
+        except Exception as error:  # whatever it is, it is raised at the other end
+            if not isinstance(error, StreamingError | ValueError):
+                logger.exception("call %r over the link failed", method)
+            answer = (ANSWER, number, False, pack_error(error))
+        if not self.over.is_open:
+            self._inbox.give(("", answer))
+
+    def _settle(self, number: int, went_well: bool, value: Any) -> None:
+        with self._lock:
+            asked = self._asked.pop(number, None)
+        if asked is None:
+            return
+        if went_well:
+            asked.value = value
+        else:
+            asked.error = unpack_error(value)
+        settle([asked])
+
+    def _end(self) -> None:
+        """The other end is gone: nobody will answer."""
+        with self._lock:
+            self.over.open()
+            waiting, self._asked = list(self._asked.values()), {}
+        for each in waiting:
+            each.error = _gone()
+        settle(waiting)
+        self._inbox.close()
+        self._crew.close()
+        for call in self._when_over:
+            call()
+
+
+def _frames(batch: Iterable[tuple[str, Any]]) -> Iterable[bytes]:
+    """The frames of a batch, in order: neighbours that share a list make one."""
+    for name, group in itertools.groupby(batch, key=lambda item: item[0]):
+        if not name:
+            for _, message in group:
+                yield _frame(message)
+            continue
+        items = [item() if callable(item) else item for _, item in group]
+        yield _frame((NOTE, name, (items,)))
+
+
+def _frame(message: Any) -> bytes:
+    packed: bytes = msgpack.packb(message)
+    return _HEAD.pack(len(packed)) + packed
+
+
+def _gone() -> Unavailable:
+    return Unavailable("the other end of the link is gone", code="link_lost")

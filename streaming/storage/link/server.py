@@ -1,0 +1,252 @@
+"""The end of a link that has the storage: does what the other end asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from streaming.concurrency.pending import Pending
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.waking import Wakeable, make_waker
+from streaming.errors import StreamingError, Unavailable
+from streaming.storage.base import Live, Storage
+from streaming.storage.folder import FolderBlobs
+from streaming.storage.link.peer import Peer
+from streaming.storage.link.wire import (
+    Packed,
+    pack_error,
+    pack_folder,
+    pack_page,
+    pack_pool,
+    pack_row,
+    pack_viewer,
+    unpack_drafts,
+    unpack_submission,
+)
+from streaming.storage.rows import JobRow
+from streaming.storage.snapshots import Snapshots
+
+#: Bytes of a blob that are read at once.
+CHUNK = 1 << 20
+
+
+class LinkServer:
+    """Serves one storage to one other process, whose leases end with the link."""
+
+    def __init__(self, peer: Peer, storage: Storage, snapshots: Snapshots) -> None:
+        self._peer = peer
+        self._storage = storage
+        self._snapshots = snapshots
+        self._lock = native_lock()
+        #: The last post of each job: what comes behind one that has failed fails, too.
+        self._chains: dict[str, Pending[JobRow]] = {}
+        #: The summary of each job that the other end knows.
+        self._summaries: dict[str, object] = {}
+        self._watches: dict[int, tuple[Live, Wakeable]] = {}
+        #: Jobs that have requested leases.
+        self._leased: set[str] = set()
+        peer.add(methods=self._methods(), notes={"posts": self._post, "unwatch": self._unwatch})
+
+    def forget(self, job: str) -> None:
+        """An attempt at the job is over at the other end."""
+        self._chains.pop(job, None)
+        self._summaries.pop(job, None)
+
+    def release(self) -> None:
+        """The link is over: give back what the other end leased, and watch for it no more."""
+        with self._lock:
+            leased, self._leased = self._leased, set()
+            watches, self._watches = self._watches, {}
+        for job in leased:
+            self._storage.leases.release(job)
+        for live, waker in watches.values():
+            live.unwatch(waker)
+
+    # -- posts, in the order of their coming
+
+    def _post(self, posts: Sequence[Packed]) -> None:
+        for number, job, attempt, chained, drafts in posts:
+            after = self._chains.get(job) if chained else None
+            try:
+                post = self._storage.log.post(
+                    job, unpack_drafts(drafts), attempt=attempt, after=after
+                )
+            except StreamingError as error:
+                post = Pending()
+                post.error, post.done = error, True
+            self._chains[job] = post
+            waker = _Acknowledging(self, number, post)
+            post.waker = waker
+            if post.done:  # perhaps before the waker was there
+                waker.wake()
+
+    def acknowledge(self, number: int, post: Pending[JobRow]) -> None:
+        """Tell the other end what has become of a post."""
+        try:
+            self._peer.share("acks", lambda: self._ack(number, post))
+        except Unavailable:  # the link is over: nobody wants to know
+            return
+
+    def _ack(self, number: int, post: Pending[JobRow]) -> Packed:
+        if post.error is not None:
+            return number, False, pack_error(post.error)
+        row = post.value
+        assert row is not None
+        if self._summaries.get(row.id) is row.summary:
+            return number, True, (row.id, *row[3:])
+        self._summaries[row.id] = row.summary
+        return number, True, pack_row(row)
+
+    # -- calls
+
+    def _methods(self) -> Mapping[str, Callable[..., Any]]:
+        storage, log, index = self._storage, self._storage.log, self._storage.index
+        blobs, viewers, leases = storage.blobs, storage.viewers, storage.leases
+        return {
+            "append": self._append,
+            "page": lambda *args: pack_page(log.page(*args)),
+            "live": lambda job: pack_row(log.live(job).row),
+            "watch": self._watch,
+            "trim": lambda job, before, base: log.trim(job, before, base),
+            "base": log.base,
+            "records": lambda job: dict(log.records(job)),
+            "state": lambda job: self._snapshots.state(job).dump(),
+            "submit": self._submit,
+            "get": lambda job: pack_row(index.get(job)),
+            "list": lambda options: [pack_row(row) for row in index.list(**options)],
+            "remove": lambda job, tombstone: index.remove(job, tombstone=tombstone),
+            "due": lambda now: list(index.due(now)),
+            "long": lambda events: [pack_row(row) for row in index.long(events)],
+            "blobs": lambda: str(blobs.root) if isinstance(blobs, FolderBlobs) else None,
+            "put": lambda key, path: blobs.put(key, _chunks(path)),
+            "open": self._open,
+            "delete": blobs.delete,
+            "folders": lambda prefix: [pack_folder(each) for each in blobs.folders(prefix)],
+            "enter": self._enter,
+            "leave": viewers.leave,
+            "viewers": lambda job: [pack_viewer(each) for each in viewers.of(job)],
+            "absent": viewers.absent_s,
+            "request": self._request,
+            "position_of": leases.position,
+            "queue": self._queue,
+            "release": leases.release,
+            "pools": lambda: {name: pack_pool(pool) for name, pool in leases.pools().items()},
+            "durable": lambda: storage.durable,
+            "size": storage.size,
+            "turn": storage.turn,
+            "secret": storage.secret,
+            "appended": storage.appended,
+            "fault": storage.fault,
+        }
+
+    def _append(
+        self,
+        job: str,
+        drafts: Sequence[Packed],
+        attempt: int | None,
+        expect: Mapping[str, Sequence[Any]] | None,
+        records: Mapping[str, bytes] | None,
+        patient: bool,
+    ) -> Packed | None:
+        row = self._storage.log.append(
+            job,
+            unpack_drafts(drafts),
+            attempt=attempt,
+            expect=expect,
+            records=records,
+            patient=patient,
+        )
+        return pack_row(row)
+
+    def _watch(self, number: int, job: str, after: int) -> bool:
+        live, waker = self._storage.log.live(job), _Moving(self._peer, number)
+        with self._lock:
+            self._watches[number] = live, waker
+        if live.watch(after, waker):
+            return True
+        self._unwatch(number)
+        return False
+
+    def _unwatch(self, number: int) -> None:
+        with self._lock:
+            found = self._watches.pop(number, None)
+        if found is not None:
+            found[0].unwatch(found[1])
+
+    def _submit(self, packed: Packed, only_known: bool) -> tuple[Packed | None, bool]:
+        row, new = self._storage.index.submit(unpack_submission(packed), only_known=only_known)
+        return pack_row(row), new
+
+    def _open(self, key: str, path: str) -> None:
+        """Copy a blob into a file of the other end's."""
+        with self._storage.blobs.open(key) as blob, Path(path).open("wb") as copy:
+            while chunk := blob.read(CHUNK):
+                copy.write(chunk)
+
+    def _enter(self, number: int, job: str, transport: str) -> str:
+        position = _Position(self._peer, number)
+        return self._storage.viewers.enter(job, transport, position)
+
+    def _request(self, job: str, needs: Mapping[str, int]) -> None:
+        with self._lock:
+            self._leased.add(job)
+        self._storage.leases.request(job, needs)
+
+    def _queue(self, job: str, position: int, timeout: float) -> None:
+        self._storage.leases.wait(job, position, timeout, make_waker())
+
+
+class _Acknowledging:
+    """Woken when a post is settled."""
+
+    __slots__ = ("_number", "_post", "_server")
+
+    def __init__(self, server: LinkServer, number: int, post: Pending[JobRow]) -> None:
+        self._server = server
+        self._number = number
+        self._post: Pending[JobRow] | None = post
+
+    def wake(self) -> None:
+        post, self._post = self._post, None
+        if post is not None:
+            self._server.acknowledge(self._number, post)
+
+
+class _Moving:
+    """Woken when a log has moved."""
+
+    __slots__ = ("_number", "_peer")
+
+    def __init__(self, peer: Peer, number: int) -> None:
+        self._peer = peer
+        self._number = number
+
+    def wake(self) -> None:
+        try:
+            self._peer.note("moved", self._number)
+        except Unavailable:  # the link is over: nobody waits there
+            return
+
+
+class _Position:
+    """Where a viewer of the other end is, as it says; once that is gone, as it said last."""
+
+    def __init__(self, peer: Peer, number: int) -> None:
+        self._peer = peer
+        self._number = number
+        self._last = 0
+
+    def __call__(self) -> int:
+        try:
+            self._last = self._peer.call("position", self._number)
+        except Unavailable:
+            return self._last
+        return self._last
+
+
+def _chunks(path: str) -> Iterator[bytes]:
+    with os.fdopen(os.open(path, os.O_RDONLY), "rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
