@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,6 +65,8 @@ class Shop:
     level: Callable[[], int] = lambda: 0
     #: Hears of each end: task, status, seconds since the job's first start.
     ended: Callable[[str, str, float], object] = lambda *_: None
+    #: Entered round a task's code, with the job's id, in the process and thread that run it.
+    around: Callable[[str], AbstractContextManager[object]] = lambda _job: nullcontext()
 
 
 class Attempt:
@@ -199,7 +202,7 @@ class Attempt:
         function = task.basic if basic and task.basic is not None else task.function
         try:
             try:
-                with self._context.leased(task.needs):
+                with self._context.leased(task.needs), self._shop.around(self.job):
                     output = self._context.run(function(self._context, value))
             finally:
                 self._context.settle()  # the end comes behind all that the task has said
