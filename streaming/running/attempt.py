@@ -170,7 +170,7 @@ class Attempt:
                 model=self._shop.model,
                 stop=self.stop,
                 state=self._shop.snapshots.state(self.job),
-                records=self._log.records(self.job) if row.attempt else {},
+                records=self._log.records(self.job),
                 max_event_bytes=self._shop.max_event_bytes,
                 base_url=self._shop.base_url,
                 leases=self._shop.storage.leases,

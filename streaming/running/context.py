@@ -27,6 +27,7 @@ from streaming.running import compute as child
 from streaming.running.emitter import Budget, Posts
 from streaming.running.leases import Holding
 from streaming.running.model import BoundModel
+from streaming.running.origin import Origin, UserId
 from streaming.running.progress import Progress, Reading
 from streaming.running.uploads import Uploads
 from streaming.storage.base import Blobs, EventLog, Leases
@@ -94,6 +95,15 @@ class JobContext:
     def job(self) -> str:
         """The job's id."""
         return self._work.job
+
+    @property
+    def owner(self) -> UserId:
+        """Whose job it is: what the app's `authorize` returned, with its type.
+
+        Where API keys tell who asks, it is the key's owner; without them `anonymous`.
+        """
+        user = Origin.of(self._work.records).user
+        return self._work.owner if user is None else user
 
     @property
     def attempt(self) -> int:
