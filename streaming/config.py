@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import limits
@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, allow_inf_nan=False
     )
+
+    #: What names the Redis, in messages.
+    redis_name: ClassVar[str] = "REDIS_URL"
 
     port: int = _setting(8000, "PORT", "port that gunicorn listens on", ge=0, le=65535)
     host: str = _setting(
@@ -286,8 +289,8 @@ class Settings(BaseSettings):
     @field_validator("app")
     @classmethod
     def _module_and_name(cls, app: str) -> str:
-        if not re.fullmatch(r"[\w.]+:\w+", app):
-            raise ValueError("module:name, as gunicorn takes it")
+        if not re.fullmatch(r"[\w.]+(:[\w.]+(\(.*\))?)?", app):
+            raise ValueError("module:app or module:factory(), as gunicorn takes it")
         return app
 
     @field_validator("llm_base_url")

@@ -97,9 +97,17 @@ class JobRegistry:
         self.keeper.start()
 
     def submit(
-        self, owner: str, request: Request, *, key: str | None = None, digest: str = ""
+        self,
+        owner: str,
+        request: Request,
+        *,
+        key: str | None = None,
+        digest: str = "",
+        records: Mapping[str, bytes] | None = None,
     ) -> tuple[JobRow, bool]:
         """Store a job and have it run; or find the one that has `key`: `(row, whether it is new)`.
+
+        `records` are kept with it and are not in its log.
 
         Raises `InvalidInput`, `TooMany` (the queue is full), `Conflict` (the key belongs to
         another request), `Unavailable`. Once it has returned, the job outlasts a crash.
@@ -113,7 +121,7 @@ class JobRegistry:
         def submission(position: int) -> Submission:
             asked = self._asked(request, request.title or task.title, position)
             queued = self._draft("job.queued", asked)
-            return Submission(new_id("job_"), owner, task.name, queued, key, digest)
+            return Submission(new_id("job_"), owner, task.name, queued, key, digest, records or {})
 
         try:
             self._refuse_when_overloaded()

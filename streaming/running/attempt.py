@@ -204,7 +204,7 @@ class Attempt:
             model=shop.model,
             stop=self.stop,
             state=shop.snapshots.state(self.job),
-            records=self._log.records(self.job) if row.attempt else {},
+            records=self._log.records(self.job),
             max_event_bytes=shop.max_event_bytes,
             base_url=shop.base_url,
             leases=shop.storage.leases,

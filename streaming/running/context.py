@@ -20,6 +20,7 @@ from streaming.llm.base import Model
 from streaming.running import compute as child
 from streaming.running.emitter import Budget, Emitter
 from streaming.running.model import BoundModel
+from streaming.running.origin import Origin, UserId
 from streaming.running.questions import Questions
 from streaming.running.steps import Steps
 from streaming.running.uploads import Uploads
@@ -77,6 +78,15 @@ class JobContext:
     def job(self) -> str:
         """The job's id."""
         return self._given.job
+
+    @property
+    def owner(self) -> UserId:
+        """Whose job it is: what the app's `authorize` returned, with its type.
+
+        Where API keys tell who asks, it is the key's owner; without them `anonymous`.
+        """
+        user = Origin.of(self._given.records).user
+        return self._given.owner if user is None else user
 
     @property
     def attempt(self) -> int:

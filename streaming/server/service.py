@@ -16,6 +16,7 @@ from streaming.tasks.report import report
 from streaming.tasks.train import train
 from streaming.web.assets import assets
 from streaming.web.blueprints import answer_with_problems
+from streaming.web.routes.ops import ops
 
 #: In the order in which the page offers them, the simplest first.
 TASKS = [generate, report, agent, analyze, chat, files, monitor, train]
@@ -47,7 +48,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         static_folder=str(assets("static")),
         template_folder=str(assets("templates")),
     )
-    Streaming(app, settings=settings, tasks=TASKS, open_submit=True)
+    Streaming(app, settings=settings or Settings.load(app.config), tasks=TASKS, open_submit=True)
+    # Where platforms look; under `/v1`, as in every app, they are as well.
+    app.register_blueprint(ops, name="streaming_root")
     answer_with_problems(app)
 
     @app.get("/")

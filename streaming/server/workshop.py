@@ -7,17 +7,15 @@ import os
 import signal
 import sys
 import threading
-from importlib import import_module
-from pathlib import Path
 
 from streaming.errors import InvalidSettings
 from streaming.jobs.repair import Mending
 from streaming.running.attempt import Attempt
 from streaming.running.fleet import FleetFigures
 from streaming.server.deployment import SWITCH_S
-from streaming.server.extension import server_of
 from streaming.server.logging import make_formatter
 from streaming.server.server import Server, make_queue
+from streaming.server.wrapped import load_served, mounts_behind
 from streaming.storage import make_storage
 from streaming.storage.snapshots import Snapshots
 
@@ -32,7 +30,8 @@ class Workshop:
         self.settings = settings = server.settings
         if not settings.shared:
             raise InvalidSettings(
-                "a worker needs a log that it shares with the web processes: set REDIS_URL. "
+                "a worker needs a log that it shares with the web processes: set "
+                f"{settings.redis_name}. "
                 "Without one, the web process runs the jobs itself."
             )
         self.storage = make_storage(settings)
@@ -58,15 +57,11 @@ class Workshop:
 
 
 def load_server(app: str) -> Server:
-    """The server behind the Flask app `module:name`."""
-    module, _, name = app.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return server_of(getattr(import_module(module), name))
-    except (AttributeError, KeyError) as error:
-        raise InvalidSettings(
-            f"STREAMING_APP={app}: there is no Flask app of this name with Streaming on it"
-        ) from error
+    """The server behind the app `module:app` or `module:factory()`, wrapped or not.
+
+    `InvalidSettings` when there is none.
+    """
+    return mounts_behind(load_served(app))[0].server
 
 
 def prepare_process() -> threading.Event:

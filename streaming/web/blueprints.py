@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError
 from streaming.web.auth import SAFE, check_origin, count, refuse_ticket, require
+from streaming.web.csrf import protect
 from streaming.web.operations import operation_of
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
 from streaming.web.request_log import begin_request, end_request
@@ -32,6 +33,7 @@ def owned_blueprint(name: str) -> Blueprint:
             count(asked.scope)
         if request.method not in SAFE:
             check_origin()
+            protect(current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001
 
     @made.after_request
     def vary(response: Response) -> Response:

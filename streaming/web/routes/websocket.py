@@ -123,22 +123,26 @@ class _Served(Response):
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         environ.pop("werkzeug.request", None)
-        if "gunicorn.socket" in environ:
-            return _Body(self._serve, self._end)
-        self._serve()  # the development server wants a response afterwards
-        return super().__call__(environ, start_response)
+        late = None if "gunicorn.socket" in environ else start_response
+        return _Body(self._serve, self._end, late)
 
 
 class _Body:
-    __slots__ = ("_serve", "close")
+    __slots__ = ("_serve", "_start_response", "close")
 
-    def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
+    def __init__(
+        self, serve: Callable[[], None], end: Callable[[], None], start_response: Any
+    ) -> None:
         self._serve = serve
+        self._start_response = start_response
         #: Called by the server, also when the connection was never served.
         self.close = end
 
     def __iter__(self) -> Iterator[bytes]:
         yield from ()  # a generator: it runs when the server iterates
         self._serve()
-        # There is no response to end: gunicorn takes this for a client that has gone.
-        raise BrokenPipeError(errno.EPIPE, "the connection was not HTTP any more")
+        if self._start_response is None:
+            # There is no response to end: gunicorn takes this for a client that has gone.
+            raise BrokenPipeError(errno.EPIPE, "the connection was not HTTP any more")
+        self._start_response("200 OK", [])  # the development server wants a response afterwards
+        yield b""
