@@ -164,6 +164,14 @@ class InvalidInput(RequestError):
         return cls(detail, errors=listed, **extra)
 
 
+class UpgradeRequired(RequestError):
+    """Raised for a request to a WebSocket that does not ask for one as it should."""
+
+    status = 426
+    title = "Upgrade required"
+    code = "upgrade_required"
+
+
 class TooMany(RequestError):
     """Raised when a queue, a rate or a quota is full."""
 
@@ -180,6 +188,14 @@ class Unavailable(StreamingError):
     title = "Service unavailable"
     code = "unavailable"
     retryable = True
+
+
+class NotSupported(StreamingError):
+    """Raised for what cannot be done here, whoever asks: by this server, or in this version."""
+
+    status = 501
+    title = "Not supported"
+    code = "not_supported"
 
 
 class LogRefusal(StreamingError):

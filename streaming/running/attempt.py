@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import (
@@ -34,6 +35,7 @@ from streaming.running.context import AttemptInputs
 from streaming.running.driver import Driver
 from streaming.running.emitter import Budget
 from streaming.running.endings import Endings, timed_out
+from streaming.running.origin import Origin
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
@@ -195,6 +197,8 @@ class Attempt:
     def _equip(self, row: JobRow, number: int) -> None:
         """The context of the task, and what drives it."""
         shop = self._shop
+        records = self._log.records(self.job)
+        root = urlsplit(Origin.of(records).root).path.rstrip("/")
         given = AttemptInputs(
             job=self.job,
             owner=row.owner,
@@ -204,9 +208,9 @@ class Attempt:
             model=shop.model,
             stop=self.stop,
             state=shop.snapshots.state(self.job),
-            records=self._log.records(self.job),
+            records=records,
             max_event_bytes=shop.max_event_bytes,
-            base_url=shop.base_url,
+            base_url=f"{root}{shop.base_url}",
             leases=shop.storage.leases,
             figures=shop.figures,
             around=shop.around,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from streaming.concurrency.stop_signal import StopSignal
@@ -21,6 +21,8 @@ from streaming.running.returned import drive
 
 #: The item of text that belongs to no step.
 ANSWER = "answer"
+#: Characters of text in one event.
+PIECE = 16 << 10
 #: A step that has not come to an end.
 _OPEN = ("pending", "running")
 
@@ -54,13 +56,13 @@ class Steps:
 
     def say(self, text: str, item: str | None = None) -> None:
         """Append to an item of text: by default that of the present step, or `answer`."""
-        if text:
-            self._emitter.emit(make.text_delta, item or self.current or ANSWER, text)
+        for piece in _pieces(text):
+            self._emitter.emit(make.text_delta, item or self.current or ANSWER, piece)
 
     def think(self, text: str, item: str | None = None) -> None:
         """Append to the thinking beside an item."""
-        if text:
-            self._emitter.emit(make.reasoning_delta, item or self.current or ANSWER, text)
+        for piece in _pieces(text):
+            self._emitter.emit(make.reasoning_delta, item or self.current or ANSWER, piece)
 
     def plan(self, steps: Iterable[tuple[str, str]]) -> None:
         """Declare more steps (id, title), pending."""
@@ -174,6 +176,13 @@ class Steps:
 
     def _since(self, began: float) -> float:
         return round(self._clock() - began, 3)
+
+
+def _pieces(text: Any) -> Sequence[str]:
+    """The text as events carry it: readers of lines stop at half a megabyte and less."""
+    if not isinstance(text, str) or len(text) <= PIECE:
+        return (text,) if text else ()  # what is no text fails where its event is made
+    return [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
 
 
 def _encode(value: Json) -> bytes:

@@ -133,3 +133,8 @@ def _callers() -> Iterator[Any]:
 def _is_real_server(environ: Mapping[str, Any]) -> bool:
     """Not a test's client, which says nothing of a server."""
     return bool(environ.get("SERVER_SOFTWARE") or "uwsgi.version" in environ)
+
+
+def body_places(settings: Settings) -> int | None:
+    """How many threads slow bodies may hold: a quarter under gthread, where each holds one."""
+    return max(4, settings.threads // 4) if settings.worker_class == "gthread" else None

@@ -31,6 +31,7 @@ from streaming.server.server import Server
 from streaming.server.wrapped import mounts_behind, servers_served
 from streaming.web.metrics import FOLDER
 from streaming.web.request_log import RequestFields
+from streaming.web.responses import sent_as_it_is
 
 #: Seconds between looks whether the worker was told to leave.
 LOOK_S = 0.1
@@ -100,6 +101,7 @@ def post_worker_init(worker: Any) -> None:
         for server in servers_served(worker):
             _log_as(worker, server.settings.log_format)
             _start(worker, server)
+    worker.wsgi = sent_as_it_is(worker.wsgi)
     gc.freeze()  # what is there by now stays
 
 

@@ -23,6 +23,7 @@ from streaming.llm.base import Model
 from streaming.running.attempt import Attempt, Shop
 from streaming.running.task import TaskRegistry
 from streaming.running.threads import ThreadRunner
+from streaming.server.deployment import body_places
 from streaming.server.load import LoadMeter
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
@@ -31,6 +32,7 @@ from streaming.watching.channel import StreamWriter
 from streaming.watching.pressure import TOP, Pressure
 from streaming.watching.stream import Streams
 from streaming.watching.traffic import Traffic
+from streaming.web.bodies import BodyPlaces
 from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
 from streaming.web.metrics import Figures, Metrics
@@ -311,6 +313,7 @@ class Server:
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
             deadlines=deadlines,
+            body_places=BodyPlaces(body_places(settings)),
             metrics=metrics,
         )
 

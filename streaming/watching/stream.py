@@ -83,6 +83,7 @@ class Stream:
     """One reader's open stream. Used by one thread; `close` may come from another, and twice."""
 
     __slots__ = (
+        "_as_it_is",
         "_came_at",
         "_clock",
         "_closed",
@@ -92,6 +93,7 @@ class Stream:
         "_lost",
         "_quiet_since",
         "_ends_at",
+        "_form",
         "_shared",
         "_socket",
         "_streams",
@@ -125,6 +127,10 @@ class Stream:
         self.waker: Waker = make_waker()
         self._socket = client_socket(reader.environ)
         self._plain = _is_plain(reader.environ)
+        #: Whether the server sends what the stream gives, and nothing wraps it.
+        self._as_it_is = False
+        #: How events are to look on the socket, until that is known.
+        self._form: Form | None = None
         _drop_when_stalled(self._socket)
         self._ends_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
         self._why = "rotation"
@@ -176,9 +182,18 @@ class Stream:
             return
         if not self._plain:
             return
+        if not self._as_it_is:
+            self._form = form  # until it is known what the server sends
+            return
         line = Line(self._socket.send, self.waker)
         with contextlib.suppress(NotFound, Unavailable):
             self._shared = (writer.join(job, form), line)
+
+    def sent_as_it_is(self) -> None:
+        """Nothing stands between the stream and its socket: hooks and middleware let it pass."""
+        self._as_it_is = True
+        if self._form is not None:
+            self.share(self._form)
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
@@ -224,6 +239,13 @@ class Stream:
             elif self._clock() - self._quiet_since >= self._streams.heartbeat_s:
                 yield Beat()
                 self._quiet_since = self._clock()
+        yield from self._what_is_there()  # it may have closed its sending half only
+
+    def _what_is_there(self) -> Iterator[list[Delivery]]:
+        """All that the logs have now, without waiting for more."""
+        with contextlib.suppress(Unavailable):
+            while not self._lost and (found := self.cursor.read(0, self.waker)):
+                yield found
 
     def _measure_delay(self, first: Delivery) -> None:
         """Of what was appended since the reader came: what it catches up with is no news."""

@@ -14,7 +14,6 @@ import socket
 import struct
 import termios
 import time
-from collections.abc import Callable
 from typing import Any
 
 from wsproto.connection import Connection as Protocol, ConnectionState, ConnectionType
@@ -31,7 +30,7 @@ READ_BYTES = 1 << 16
 PARTS = 10_000
 #: Reads at a time.
 READS = 4
-#: Seconds without a sign of life for which a closed connection waits for its peer.
+#: Seconds for which a closed connection waits for its peer's Close: TCP ends within 2 s of ours.
 LINGER_S = 1.5
 #: Close code: the message was larger than is taken (RFC 6455, 7.4.1).
 TOO_LARGE = 1009
@@ -71,13 +70,21 @@ class Connection:
 
     def send(self, *bodies: bytes) -> int:
         """Each body as a text frame, in one write; the bytes. `TimeoutError` (an `OSError`) when
-        the peer does not take them in `SEND_S`."""
+        the peer does not take them in `SEND_S`. Nothing follows a Close (RFC 6455, 5.5.1)."""
+        if not self._is_open:
+            return 0
         data = b"".join(map(ws_text, bodies))
         self._write(data)
         return len(data)
 
     def ping(self) -> None:
-        self._write(self._protocol.send(Ping()))
+        if self._is_open:
+            self._write(self._protocol.send(Ping()))
+
+    @property
+    def ended(self) -> bool:
+        """Whether `receive` has nothing more to give: the next call raises `Closed`."""
+        return self._ended
 
     def receive(self) -> list[str | bytes]:
         """The messages that have arrived, perhaps none; never waits. `Closed` behind the last."""
@@ -104,19 +111,20 @@ class Connection:
         with contextlib.suppress(OSError, LocalProtocolError):  # closed already, or the peer is
             self._write(self._protocol.send(CloseConnection(code, reason[:120])))
 
-    def linger(self, *, patient: Callable[[], bool] = lambda: True) -> None:
-        """Wait for the peer's end of a closed connection; while `patient()`, as it takes data.
+    def linger(self) -> None:
+        """Wait for the peer's Close for a moment, then end our side of TCP.
 
-        An early end of TCP could lose frames that are under way.
+        An early end could lose frames that are under way: what still comes is read away, or the
+        kernel would reset the connection. What it has not sent yet, it still sends.
         """
-        until = time.monotonic() + SEND_S
+        until = time.monotonic() + LINGER_S
         with contextlib.suppress(OSError, Closed):
             while self._protocol.state is not ConnectionState.CLOSED:
-                if _wait(self._sock, select.POLLIN, LINGER_S):
-                    self._ended = False  # what still comes is read away, or TCP would reset
-                    self.receive()
-                elif not (patient() and self.taking() and time.monotonic() < until):
-                    return
+                if not _wait(self._sock, select.POLLIN, until - time.monotonic()):
+                    break
+                self._ended = False
+                self.receive()
+        with contextlib.suppress(OSError):  # the peer has gone
             self._sock.shutdown(socket.SHUT_WR)
 
     def silent_s(self) -> float:

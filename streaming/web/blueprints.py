@@ -16,6 +16,13 @@ from streaming.web.request_log import begin_request, end_request
 from streaming.web.services import services
 
 
+class _Blueprint(Blueprint):
+    """Routes that are there with a trailing slash, too."""
+
+    def add_url_rule(self, rule: str, *args: Any, **options: Any) -> None:
+        super().add_url_rule(rule, *args, **{"strict_slashes": False, **options})
+
+
 def owned_blueprint(name: str) -> Blueprint:
     """A blueprint that asks of every request whose it is, and whether they may, before its view."""
     made = open_blueprint(name)
@@ -47,7 +54,7 @@ def owned_blueprint(name: str) -> Blueprint:
 
 def open_blueprint(name: str, **options: Any) -> Blueprint:
     """A blueprint for everybody; options are Flask's."""
-    made = Blueprint(f"streaming_{name}", __name__, template_folder="templates", **options)
+    made = _Blueprint(f"streaming_{name}", __name__, template_folder="templates", **options)
     answer_with_problems(made)
     return made
 

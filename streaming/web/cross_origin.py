@@ -8,7 +8,16 @@ from flask_cors.core import get_cors_options, set_cors_headers
 from streaming.web.services import EXTENSION
 
 #: What pages of allowed origins may read of an answer besides its body.
-EXPOSED = ["Location", "Content-Location", "Retry-After", "Idempotency-Replayed", "ETag"]
+EXPOSED = [
+    "Location",
+    "Content-Location",
+    "Retry-After",
+    "Idempotency-Replayed",
+    "ETag",
+    "X-Request-ID",
+]
+#: Seconds for which a browser keeps what a preflight has said.
+MAX_AGE_S = 7200
 
 
 def allow_origins(app: Flask, base_url: str) -> None:
@@ -24,6 +33,6 @@ def allow_origins(app: Flask, base_url: str) -> None:
         mount = app.extensions[EXTENSION]
         origins = mount.services().settings.allowed_origins if mount.started else ()
         if origins:
-            options = {"origins": list(origins), "expose_headers": EXPOSED}
+            options = {"origins": list(origins), "expose_headers": EXPOSED, "max_age": MAX_AGE_S}
             set_cors_headers(response, get_cors_options(app, options))
         return response

@@ -60,12 +60,13 @@ class Session:
         stream.stays = job is None
         if job is not None:
             stream.share(Form("websocket", types=stream.cursor.types(job)))
+            stream.sent_as_it_is()  # frames go to the socket, past the server
 
     def serve(self) -> None:
         """The whole connection, until both sides have closed it."""
         code, message = self._run_to_end()
         self._connection.close(code, message)
-        self._connection.linger(patient=lambda: not self._services.streams.draining)
+        self._connection.linger()
 
     def end(self) -> None:
         """Give back what the stream holds."""
@@ -117,6 +118,8 @@ class Session:
             self._meter.count()
             with self._app.request_context(self._environ):
                 self._connection.send(dumps(self._answer(message)))
+        if self._connection.ended:
+            raise Closed
 
     def _answer(self, message: str | bytes) -> Mapping[str, Json]:
         ref: Json = None
@@ -210,4 +213,4 @@ class Session:
         return job
 
     def _shown(self, job: str) -> Mapping[str, Json]:
-        return {"job": self._services.snapshot(job)}
+        return {"job": self._services.slim_snapshot(job)}

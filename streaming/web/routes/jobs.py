@@ -7,9 +7,10 @@ from functools import partial
 
 from flask import Response, request
 
-from streaming.errors import NotFound
+from streaming.errors import Conflict, NotFound
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
+from streaming.events.wire import parse_position
 from streaming.storage.rows import JobRow
 from streaming.watching.stream import Refusal, Stream
 from streaming.web.auth import find_job, principal
@@ -26,6 +27,7 @@ from streaming.web.commands import (
     validate,
 )
 from streaming.web.operations import operation, parse_query
+from streaming.web.positions import last_event_id
 from streaming.web.responses import no_content, reader, respond_sse, wants_sse
 from streaming.web.schemas import (
     JobList,
@@ -81,13 +83,24 @@ def submit_job() -> Response:
     """Answers at once; the job goes on whatever the client does (see on_disconnect)."""
     raw = json_body(limit=services().settings.max_body_bytes)
     body = validate(SubmitBody, raw)
-    row, new = submit(body, raw, key=request.headers.get("Idempotency-Key"))
+    key, (name, last_id) = request.headers.get("Idempotency-Key"), last_event_id()
+    if last_id and key is None and wants_sse():
+        raise Conflict(
+            f"{name} with a POST that has no Idempotency-Key would start a second job; send the "
+            "key, or go on with the job's events",
+            code="resume_needs_key",
+        )
+    after = parse_position(last_id.strip(), name=name) if last_id else 0
+    row, new = submit(body, raw, key=key)
     links = services().links(row.id)
     headers = {"Location": links["self"]}
     if not new:
         headers["Idempotency-Replayed"] = "true"
     if wants_sse():
-        response = respond_sse(services().cursor({row.id: 0}))
+        if row.closed and after == row.seq:
+            response = no_content()
+        else:
+            response = respond_sse(services().cursor({row.id: after}))
         headers |= {"Content-Location": links["self"], "Location": links["events"]}
         response.headers.update(headers)
         return response

@@ -52,6 +52,8 @@ def poll(job: str) -> Response:
     after, from_snapshot = start_position(row)
     query = parse_query(PollQuery)
     wait_s, limit = min(MAX_WAIT_S, query.wait), min(MAX_LIMIT, query.limit)
+    if request.method == "HEAD":  # there is no body to wait for
+        wait_s = 0
     cursor = services().cursor({row.id: after}, wanted_types())
     etag = f"{row.seq}-{row.base}-{after}"
     if wait_s == 0 and request.if_none_match.contains_weak(etag):
