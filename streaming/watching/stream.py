@@ -105,6 +105,7 @@ class Stream:
         "owner",
         "request_id",
         "stays",
+        "taken_at",
         "transport",
         "waker",
     )
@@ -129,6 +130,8 @@ class Stream:
         self._plain = _is_plain(reader.environ)
         #: Whether the server sends what the stream gives, and nothing wraps it.
         self._as_it_is = False
+        #: When its client was last seen to take what it had to be waited for; on `monotonic`.
+        self.taken_at = 0.0
         #: How events are to look on the socket, until that is known.
         self._form: Form | None = None
         _drop_when_stalled(self._socket)
@@ -342,7 +345,8 @@ class Stream:
         """Send it whole; a peer that does not take it in time is gone."""
         assert self._socket is not None
         try:
-            send_all(self._socket, data, time.monotonic() + SEND_S)
+            if send_all(self._socket, data, time.monotonic() + SEND_S):
+                self.taken_at = time.monotonic()
         except OSError:
             self._lost = True
             with contextlib.suppress(OSError):  # whatever comes behind a torn frame must not

@@ -14,6 +14,7 @@ import socket
 import struct
 import termios
 import time
+from collections.abc import Callable
 from typing import Any
 
 from wsproto.connection import Connection as Protocol, ConnectionState, ConnectionType
@@ -111,21 +112,32 @@ class Connection:
         with contextlib.suppress(OSError, LocalProtocolError):  # closed already, or the peer is
             self._write(self._protocol.send(CloseConnection(code, reason[:120])))
 
-    def linger(self) -> None:
+    def linger(self, *, patient: Callable[[], bool] = lambda: True) -> None:
         """Wait for the peer's Close for a moment, then end our side of TCP.
 
-        An early end could lose frames that are under way: what still comes is read away, or the
-        kernel would reset the connection. What it has not sent yet, it still sends.
+        What the kernel has still to send it sends first; while `patient()` and the peer takes some
+        of that, the connection stays. Whatever comes is read away: unread, it would reset TCP.
         """
-        until = time.monotonic() + LINGER_S
         with contextlib.suppress(OSError, Closed):
+            until = time.monotonic() + LINGER_S
             while self._protocol.state is not ConnectionState.CLOSED:
-                if not _wait(self._sock, select.POLLIN, until - time.monotonic()):
+                if not self._read_away(until):
                     break
-                self._ended = False
-                self.receive()
         with contextlib.suppress(OSError):  # the peer has gone
             self._sock.shutdown(socket.SHUT_WR)
+            until, self._unsent = time.monotonic() + SEND_S, _unsent(self._sock)
+            while self._unsent and patient() and time.monotonic() < until:
+                self._read_away(time.monotonic() + LINGER_S)
+                if not self.taking():
+                    return
+
+    def _read_away(self, until: float) -> bool:
+        """Take what comes by then; whether anything did."""
+        if not _wait(self._sock, select.POLLIN, until - time.monotonic()):
+            return False
+        self._ended = False
+        self.receive()
+        return True
 
     def silent_s(self) -> float:
         """Seconds since the last sign of life: something received, or something taken of what

@@ -66,7 +66,7 @@ class Session:
         """The whole connection, until both sides have closed it."""
         code, message = self._run_to_end()
         self._connection.close(code, message)
-        self._connection.linger()
+        self._connection.linger(patient=lambda: not self._services.streams.draining)
 
     def end(self) -> None:
         """Give back what the stream holds."""
@@ -110,7 +110,8 @@ class Session:
             return True
         self._next_ping = now + self._beat_s
         self._connection.ping()
-        return self._connection.silent_s() < SILENT_BEATS * self._beat_s
+        silent_s = min(self._connection.silent_s(), now - self._stream.taken_at)
+        return silent_s < SILENT_BEATS * self._beat_s
 
     def _receive(self) -> None:
         """Handle the messages that have arrived, each as a request of its own."""
