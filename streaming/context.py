@@ -17,13 +17,14 @@ import jsonschema
 from pydantic import BaseModel
 
 from streaming import compute as child
-from streaming.bound_model import BoundModel
+from streaming.bound_model import BoundModel, Desk
 from streaming.budget import Budget
 from streaming.concurrency import make_waker
 from streaming.errors import TaskError, Unexpected
 from streaming.events import Draft, Json, dumps
 from streaming.holding import Holding
-from streaming.llm.base import Model
+from streaming.listening import InputWatch
+from streaming.llm.base import Broken, Model
 from streaming.posts import Posts
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
@@ -56,6 +57,8 @@ class Work:
     #: Value and unit of this service's own figures, by name.
     figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
     budget: Budget = field(default_factory=Budget)
+    #: What an earlier attempt left of the texts that start over, where they may be gone on with.
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 class JobContext:
@@ -86,8 +89,17 @@ class JobContext:
         )
         self._emit = self._posts.post
         self._uploads = Uploads(work.blobs, work.owner)
+        #: Items of text that the present step has written.
+        self._written: set[str] = set()
+        #: Answers of the model that a step of this attempt has asked for.
+        self._answers: dict[str | None, int] = {}
         self.usage: dict[str, int] = {}
-        self.llm = BoundModel(work.model, work.stop, self)
+        self._on_break = str(work.state.asked.get("on_break") or "restart")
+        self.llm = BoundModel(
+            work.model,
+            work.stop,
+            Desk(self.usage, self.reasoning, self._note, self._listen, self._on_break, self._kept),
+        )
 
     @property
     def job(self) -> str:
@@ -109,17 +121,24 @@ class JobContext:
     def text(self, text: str, *, item: str | None = None) -> None:
         """Append to an item of text: by default the present step's, or `answer`."""
         if text:
-            self._emit("text.delta", {"item": item or self._step or ANSWER, "text": text})
+            item = item or self._step or ANSWER
+            self._written.add(item)
+            self._emit("text.delta", {"item": item, "text": text})
 
     def reasoning(self, text: str, *, item: str | None = None) -> None:
         """Append to the thinking, apart from the answer."""
         if text:
             self._emit("reasoning.delta", {"item": item or self._step or ANSWER, "text": text})
 
-    def progress(self, done: float, total: float, message: str | None = None) -> None:
-        """`done` of `total` units of the present step; told as often as it is worth."""
+    def progress(
+        self, done: float, total: float, message: str | None = None, *, estimated: bool = False
+    ) -> None:
+        """`done` of `total` units of the present step; told as often as it is worth.
+
+        `estimated`: the total is a guess, and what is worked out from it will say so.
+        """
         self.raise_if_cancelled()
-        self._tell(self._progress.count(done, total, message))
+        self._tell(self._progress.count(done, total, message, estimated=estimated))
 
     def metric(
         self,
@@ -168,7 +187,7 @@ class JobContext:
 
     def degrade(self, why: str) -> None:
         """Mark the job's result as less than what was asked for; the snapshot shows it."""
-        self._emit("log", {"level": "warning", "message": why, "degraded": True})
+        self._note(why, {"degraded": True})
 
     # -- doing
 
@@ -202,7 +221,7 @@ class JobContext:
         began, outer = self._clock(), self._step
         self._step = id
         try:
-            result = self._stream(function(*args, **kwargs))
+            result = self._once_or_again(function, args, kwargs)
             kept = self._encode(result)
         except Exception as error:
             detail = error.detail if isinstance(error, TaskError) else type(error).__name__
@@ -210,6 +229,7 @@ class JobContext:
             raise
         finally:
             self._step = outer
+        self._written.discard(id)
         records = {record: kept, **self._taken_in()}
         self._update_step(id, "completed", self._clock() - began, records=records)
         return json.loads(kept)
@@ -391,6 +411,50 @@ class JobContext:
         if not isinstance(piece, str):
             raise TaskError(f"a task yields str, not {type(piece).__name__}", code="invalid_output")
         self.text(piece)
+
+    def _once_or_again(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Drive a step; when the model's answer breaks off in it, once more from its beginning."""
+        fed, asked, told = self._fed, dict(self._asked), dict(self.llm.told)
+        outer, self.llm.restarts = self.llm.restarts, self._on_break != "fail"
+        try:
+            try:
+                return self._stream(function(*args, **kwargs))
+            except Broken as error:
+                if not self.llm.restarts:
+                    raise
+                self._note(f"{error.detail}; the step starts over", {})
+            self.llm.restarts = False
+            # As a later attempt would begin.
+            self._fed, self._asked, self.llm.told = fed, asked, told
+            for item in sorted(self._written):
+                self._emit("text.reset", {"item": item})
+            self._written.clear()
+            return self._stream(function(*args, **kwargs))
+        finally:
+            self.llm.restarts = outer
+
+    def _note(self, message: str, more: Mapping[str, Json]) -> None:
+        self._emit("log", {"level": "warning", "message": message, **more})
+
+    def _listen(
+        self, wanted: Callable[[Json], bool], heard: Callable[[], object]
+    ) -> AbstractContextManager[Any]:
+        return InputWatch(self._work.log, self.job, self._fed, wanted, heard)
+
+    def _kept(self) -> str:
+        """What an earlier attempt left of the step's answer, if it is the first of the step."""
+        number = self._answers[self._step] = self._answers.get(self._step, 0) + 1
+        if self._on_break != "continue":
+            return ""
+        record = f"answers:{self._step or ''}"
+        if number == 2 and record not in self._records:
+            # From here on the item's text is that of several answers, and none can be gone on with.
+            self._append([], records={record: b"2"})
+        if number > 1 or record in self._records:
+            return ""
+        return self._work.kept.get(self._step or ANSWER, "")
 
     def _taken_in(self) -> dict[str, bytes]:
         return {_FED: str(self._fed).encode()} if self._fed else {}

@@ -45,6 +45,7 @@ class Request:
     input: Mapping[str, Json]
     metadata: Mapping[str, Json] = field(default_factory=dict)
     on_disconnect: str = "continue"
+    on_break: str = "restart"
     disconnect_grace_s: float = 30.0
     timeout_s: float = 3600.0
     ttl_s: float | None = None
@@ -255,6 +256,7 @@ class JobRegistry:
             "task": request.task,
             "input": request.input,
             "metadata": request.metadata,
+            "on_break": request.on_break,
             "on_disconnect": request.on_disconnect,
             "disconnect_grace_s": request.disconnect_grace_s,
             "timeout_s": request.timeout_s,

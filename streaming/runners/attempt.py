@@ -83,6 +83,7 @@ class Attempt:
         self._number: int | None = None
         #: Over without an end of the job: a later attempt is to go on, and nobody has begun it.
         self.left = False
+        self._on_break: Json = None
         self._context: JobContext | None = None
         #: On `clock`: when its running time is over, waiting for people left out.
         self._deadline: float | None = None
@@ -121,6 +122,7 @@ class Attempt:
         if row.status == "cancelling":
             self._append([self._terminal("job.cancelled", reason=state.cancel_reason)])
             return
+        self._on_break = state.asked.get("on_break")
         task = self._shop.tasks.find(row.task)
         failure = _refuse(task, row, state)
         if failure is not None or task is None:
@@ -150,8 +152,10 @@ class Attempt:
         if number == 1:
             drafts += _checklist(task, state)
         self._log.append(self.job, drafts, attempt=number, expect={"attempt": [row.attempt]})
+        kept: dict[str, str] = {}
         if number > 1:
             state = self._start_over(task, number)
+            kept = _kept(state)
         self._number = number
         self._deadline = self._clock() + max(0.0, timeout_s - state.running_s)
         self._context = JobContext(
@@ -173,6 +177,7 @@ class Attempt:
                     events=self._shop.max_job_events - row.seq,
                     size=self._shop.max_job_bytes - row.size,
                 ),
+                kept=kept,
             ),
             clock=self._clock,
         )
@@ -228,8 +233,7 @@ class Attempt:
         if size > limit:
             message = f"an output of {size} bytes is over the limit of {limit}; make it an artifact"
             return self._last(self._failed(TaskError(message, code="output_too_large")))
-        usage = self._context.usage or None
-        return self._last(Draft("job.completed", {"output": output, "usage": usage}))
+        return self._last(Draft("job.completed", {"output": output, **self._spent()}))
 
     def _stopped(self, reason: Stop) -> list[Draft]:
         """The events that end an attempt that was stopped; where a later one goes on, a note."""
@@ -237,6 +241,9 @@ class Attempt:
             return self._last(self._terminal("job.cancelled", reason=str(reason) or None))
         if isinstance(reason, TimedOut):
             return self._last(self._failed(TaskError(str(reason), code="timed_out")))
+        if self._on_break == "fail":
+            message = "the server is shutting down, and the job is not to start over (on_break)"
+            return self._last(self._failed(TaskError(message, code="worker_lost", retryable=True)))
         message = "the server is shutting down; a later attempt goes on"
         return [Draft("log", {"level": "info", "message": message, "handed_over": True})]
 
@@ -256,8 +263,13 @@ class Attempt:
         text = self._shop.snapshots.state(self.job).text
         room = self._shop.max_event_bytes // 8
         partial = {"text": text[:room], "cut": len(text) > room} if text else None
-        usage = self._context.usage or None if self._context is not None else None
-        return Draft(kind, {**data, "usage": usage, "partial": partial})
+        return Draft(kind, {**data, **self._spent(), "partial": partial})
+
+    def _spent(self) -> dict[str, Json]:
+        """What the model has cost, and how its last answer ended."""
+        if self._context is None:
+            return {"usage": None}
+        return {"usage": dict(self._context.usage) or None, **self._context.llm.told}
 
     def _append(self, drafts: list[Draft], *, patient: bool = True) -> None:
         row = self._log.append(self.job, drafts, attempt=self._number, patient=patient)
@@ -284,12 +296,20 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
         message = f"this server has no task {row.task!r} any more"
         return TaskError(message, code="unknown_task", retryable=True)
     lost = state.lost_trials >= LOST_TRIALS or state.lost_attempts >= LOST_ATTEMPTS
-    if row.attempt and (not task.retry or lost):
+    stays = not task.retry or state.asked.get("on_break") == "fail"
+    if row.attempt and (stays or lost):
         message = f"the worker of attempt {row.attempt} was lost"
         if state.lost_trials >= LOST_TRIALS:
             message += "; it died each time that this job ran there alone"
         return TaskError(message, code="worker_lost", retryable=True)
     return None
+
+
+def _kept(state: Snapshot) -> dict[str, str]:
+    """The texts that start over, where the job says that answers are gone on with."""
+    if state.asked.get("on_break") != "continue":
+        return {}
+    return {item: state.text_of(item) for item in state.unfinished_items()}
 
 
 def _checklist(task: Task, state: Snapshot) -> list[Draft]:

@@ -39,6 +39,11 @@ class SubmitBody(_Body):
     task: str = Field(description="a task's name, see /v1/tasks", max_length=64)
     input: dict[str, Any] = Field(default={}, description="what its input_schema says")
     metadata: dict[str, Any] = Field(default={}, description="yours; given back with the job")
+    on_break: Literal["restart", "continue", "fail"] = Field(
+        "restart",
+        description="a model's answer that breaks off, or is handed over, starts over, goes on "
+        "where it was (if the model's server can), or fails the job",
+    )
     on_disconnect: Literal["continue", "cancel"] = Field(
         default="continue", description="what to do when nobody watches any more"
     )
@@ -86,6 +91,7 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
         task=body.task,
         input=body.input,
         metadata=body.metadata,
+        on_break=body.on_break,
         on_disconnect=body.on_disconnect,
         disconnect_grace_s=body.disconnect_grace_s,
         timeout_s=body.timeout_s,
