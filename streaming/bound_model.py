@@ -13,6 +13,7 @@ from streaming.events import Json
 from streaming.llm.base import (
     Answering,
     Broken,
+    CannotContinue,
     Ending,
     Model,
     Piece,
@@ -78,7 +79,7 @@ class BoundModel:
         self._desk = desk
         #: For the job's end: `finish_reason`, `cut`, `simulated`; empty before the first answer.
         self.told: dict[str, Json] = {}
-        #: A break of the answer starts the present step over, if the task lets it through.
+        #: `CannotContinue` starts the present step over, if the task lets it through.
         self.restarts = False
 
     @property
@@ -150,16 +151,14 @@ class BoundModel:
                 with self._stopping(until) as stop:
                     yield from self._asked(answer, stop)
                 return
+            except CannotContinue:
+                raise
             except Broken as error:
                 so_far = [answer.prompt.so_far, *answer.text]
                 if not self._may_go_on(answer, so_far):
                     raise
                 answer.spent.settle()
                 self._go_on(answer, error.detail, so_far)
-            except TaskError as error:
-                if error.code != "cannot_continue":
-                    raise
-                raise Broken(error.detail, code="upstream_error", retryable=True) from error
 
     def _asked(self, answer: _Answer, stop: StopSignal) -> Generator[str, None, None]:
         """The text of one question to the model."""

@@ -24,7 +24,7 @@ from streaming.errors import TaskError, Unexpected
 from streaming.events import Draft, Json, dumps
 from streaming.holding import Holding
 from streaming.listening import InputWatch
-from streaming.llm.base import Broken, Model
+from streaming.llm.base import CannotContinue, Model
 from streaming.posts import Posts
 from streaming.progress import Progress, Reading
 from streaming.snapshot import Snapshot
@@ -415,13 +415,13 @@ class JobContext:
     def _once_or_again(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Drive a step; when the model's answer breaks off in it, once more from its beginning."""
+        """Drive a step; once more from its beginning, when its answer cannot be gone on with."""
         fed, asked, told = self._fed, dict(self._asked), dict(self.llm.told)
-        outer, self.llm.restarts = self.llm.restarts, self._on_break != "fail"
+        outer, self.llm.restarts = self.llm.restarts, self._on_break == "continue"
         try:
             try:
                 return self._stream(function(*args, **kwargs))
-            except Broken as error:
+            except CannotContinue as error:
                 if not self.llm.restarts:
                     raise
                 self._note(f"{error.detail}; the step starts over", {})

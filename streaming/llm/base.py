@@ -105,6 +105,10 @@ class Broken(Outage):
     """Raised when an answer that had begun breaks off: another try may get the rest."""
 
 
+class CannotContinue(Broken):
+    """Raised when a server does not go on with an answer that has begun: it can only start over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a task asks of a model."""

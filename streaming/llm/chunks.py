@@ -192,15 +192,16 @@ class Answer:
     def _made(self, kind: type, text: str) -> Iterable[Piece]:
         if not text:
             return ()
-        return self._seen([Reasoning(text)]) if kind is Reasoning else self._text(text)
+        return self._seen([Reasoning(text)]) if kind is Reasoning else self._told(text)
 
     def _text(self, text: str) -> Iterable[Piece]:
-        """A piece of the answer's text."""
-        if not text:
-            return ()
-        self.began = self._wrote = True
+        """A piece of the answer's text, as nearly every chunk has one."""
         if self._joiners and (joiner := self._joiners.get(str)) and joiner.half:
             text = joiner.add(text)
+        return self._told(text) if text else ()
+
+    def _told(self, text: str) -> Iterable[Piece]:
+        self.began = self._wrote = True
         if self._tags is None or self._tags.passes(text):
             return (text,)
         return self._tags.add(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streaming.errors import TaskError
+from streaming.llm.base import CannotContinue
 
 #: Characters by which an answer is known that starts over in place of going on.
 KNOWN = 24
@@ -19,7 +19,7 @@ class Joint:
         self._repeated: int | None = None
 
     def add(self, piece: str) -> str:
-        """What is new of a piece; `TaskError` `cannot_continue` for another text from the start."""
+        """What is new of a piece; `CannotContinue` for another text from the start."""
         if not self._open:
             return piece if self._repeated is None else self._skip(piece)
         self._held += piece
@@ -42,7 +42,7 @@ class Joint:
         wanted = self._so_far[self._repeated : self._repeated + len(piece)]
         if not piece.startswith(wanted):
             message = "the model's server starts the answer over in place of going on with it"
-            raise TaskError(message, code="cannot_continue")
+            raise CannotContinue(message, code="upstream_error")
         self._repeated += len(wanted)
         if self._repeated == len(self._so_far):
             self._repeated = None

@@ -10,7 +10,16 @@ from circuitbreaker import CircuitBreaker
 
 from streaming.concurrency import native_lock
 from streaming.errors import TaskError
-from streaming.llm.base import Answering, Broken, Ending, Model, Outage, Piece, Prompt
+from streaming.llm.base import (
+    Answering,
+    Broken,
+    CannotContinue,
+    Ending,
+    Model,
+    Outage,
+    Piece,
+    Prompt,
+)
 from streaming.llm.failures import is_loading
 from streaming.llm.question import EVERY, Manners
 from streaming.llm.server import ModelServer, Patience, Silent, Unwelcome
@@ -31,7 +40,7 @@ EXPECTED = 300
 PATIENCE = Patience()
 
 #: Failures that say nothing about another model; after all others the next one is asked.
-_OWN_FAULT = ("context_too_long", "content_filtered", "cannot_continue")
+_OWN_FAULT = ("context_too_long", "content_filtered")
 
 
 class OpenAIModel(Model):
@@ -81,7 +90,7 @@ class OpenAIModel(Model):
                 answer = self._retrying(stop)(self._begin, name, prompt, stop)
             except TaskError as error:
                 self._tell(name, error)
-                if error.code in _OWN_FAULT:
+                if error.code in _OWN_FAULT or isinstance(error, CannotContinue):
                     raise
                 failed = failed or error
                 continue
@@ -124,7 +133,8 @@ class OpenAIModel(Model):
                 return next(answer), answer
             except Unwelcome as refusal:
                 if prompt.so_far and refusal.is_bad_request:
-                    raise _cannot_continue(refusal) from refusal
+                    message = f"the model's server cannot go on with an answer ({refusal})"
+                    raise CannotContinue(message, code="upstream_error") from refusal
                 refused = manners.refused(body, prompt, refusal.said)
                 if refused is None or refused in without:
                     raise refusal.error from refusal
@@ -174,7 +184,7 @@ class OpenAIModel(Model):
 
         What a server refuses because of the question says neither.
         """
-        if error is not None and not isinstance(error, Outage):
+        if isinstance(error, CannotContinue) or not isinstance(error, (Outage, type(None))):
             return
         with self._lock:
             try:
@@ -198,11 +208,6 @@ def _left_alone(breaker: CircuitBreaker) -> TaskError:
     rest_s = max(1, round(breaker.open_remaining))
     message = f"the model {breaker.name} failed {BREAK_AFTER} times in a row and is left alone"
     return TaskError(message, code="model_unavailable", retryable=True, retry_after_s=rest_s)
-
-
-def _cannot_continue(refusal: Unwelcome) -> TaskError:
-    message = f"the model's server cannot go on with an answer ({refusal.error.detail})"
-    return TaskError(message, code="cannot_continue")
 
 
 def _failure_of(state: tenacity.RetryCallState) -> TaskError | None:

@@ -30,8 +30,6 @@ from streaming.stopping import StopSignal
 MAX_ERROR_BODY, ERROR_S = 1 << 16, 5.0
 #: Seconds in which what stands behind the end of an answer comes: its usage, `[DONE]`.
 TAIL_S = 5.0
-#: So many times the patience is had with a server that only sends signs of life.
-SIGNS = 10
 
 _SIGNS = "signs of life"
 
@@ -44,7 +42,7 @@ class Patience:
     """Seconds to wait: for a connection, for the first token, between two pieces.
 
     And before the second try, longer before each that follows, each with as much jitter; and for
-    a server that loads its model.
+    a server that loads its model. A server that only gives signs of life has `signs` times as long.
     """
 
     connect_s: float = 10.0
@@ -52,6 +50,7 @@ class Patience:
     token_s: float = 30.0
     retry_s: float = 0.5
     loading_s: float = 20.0
+    signs: int = 10
 
 
 class Silent(Outage):
@@ -171,7 +170,7 @@ class ModelServer:
                 break
             if since == 0.0:
                 since = line.heard
-            elif line.heard - since > SIGNS * silence_s:
+            elif line.heard - since > self._patience.signs * silence_s:
                 raise TimeoutError(_SIGNS)
             if answer.began and not began:
                 began, silence_s = True, self._patience.token_s

@@ -27,6 +27,7 @@ class ThinkTags:
         self._until = ""
         #: The last character of the text, "" before the first.
         self._before = ""
+        self._wrote = False
         #: The space behind a block of thinking that began the answer is none of it.
         self._trim = False
 
@@ -35,6 +36,7 @@ class ThinkTags:
         if self._held or self._until or self._trim or "<" in text or "◁" in text:
             return False
         self._before = text[-1]
+        self._wrote = self._wrote or not text.isspace()
         return True
 
     def add(self, text: str) -> Iterator[str | Reasoning]:
@@ -56,7 +58,7 @@ class ThinkTags:
         """The thinking up to its end, and what is behind."""
         thought, found, rest = text.partition(self._until)
         if found:
-            self._until, self._trim = "", not self._before.strip()
+            self._until, self._trim = "", not self._wrote
         else:
             kept = _overlap(text, (self._until,))
             thought, self._held, rest = text[: len(text) - kept], text[len(text) - kept :], ""
@@ -75,6 +77,7 @@ class ThinkTags:
             kept = _overlap(text, TAGS)
             written, self._held, rest = text[: len(text) - kept], text[len(text) - kept :], ""
         self._before = written[-1:] or self._before
+        self._wrote = self._wrote or bool(written.strip())
         return written or None, rest
 
     def _next_tag(self, text: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streaming.context import JobContext
 from streaming.errors import TaskError
-from streaming.llm.base import Broken, ToolCall, call_id
+from streaming.llm.base import CannotContinue, ToolCall, call_id
 from streaming.tasks.registry import task
 
 #: Turns of one conversation, and characters of it that the model is shown.
@@ -120,7 +120,7 @@ def take_turn(
     try:
         yield from converse(ctx, input, talk, turn, note=f"note-{len(turns) + 1}.md")
     except TaskError as error:
-        if isinstance(error, Broken) and ctx.llm.restarts:
+        if isinstance(error, CannotContinue) and ctx.llm.restarts:
             raise  # the turn starts over
         turn["failed"] = True
         ctx.log(f"no answer to this message: {error.detail} ({error.code})", level="error")

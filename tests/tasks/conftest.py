@@ -64,7 +64,7 @@ class Bench:
     ) -> Any:
         """The task's output, or whatever it raises. At `stop_at` events it is told to stop."""
         stop = stop or StopSignal()
-        context = self._start(stop, model or SimulatedModel())
+        context = self.context = self._start(stop, model or SimulatedModel())
         self.log.watch(stop_at, lambda: stop.set(reason or Interrupted("the server goes down")))
         function = self._task.basic if basic else self._task.function
         assert function is not None
