@@ -233,7 +233,7 @@ class BoundModel:
 
     def _tell_ending(self, answer: _Answer) -> None:
         """How an answer ended; `TaskError` for one without a word."""
-        ending = answer.ending or Ending("stop")
+        ending = answer.ending or Ending("tool_calls" if answer.calls else "stop")
         self.told["finish_reason"] = ending.reason
         if ending.cut:
             self.told["cut"] = True
