@@ -183,6 +183,27 @@ def breaking(answer: Answer) -> None:
         answer.finish()
 
 
+def counting_on(answer: Answer) -> None:
+    """Counts to eleven, from where an answer that has begun already is."""
+    words = [f"{number} " for number in range(12)]
+    last = answer.asked["messages"][-1]
+    for word in words[len(last["content"].split()) if last["role"] == "assistant" else 0 :]:
+        answer.say(word)
+    answer.finish()
+
+
+def unwilling(answer: Answer) -> None:
+    """Breaks its first answer off, and takes no answer that has begun already."""
+    if answer.number == 1:
+        answer.say("all at ")
+        answer.cut(b"data: {")
+    elif answer.asked["messages"][-1]["role"] == "assistant":
+        answer.refuse(400, "the last message must have the role user", "invalid_request_error")
+    else:
+        answer.say("all at once")
+        answer.finish()
+
+
 def choose_tools(asked: Json) -> Iterator[tuple[str, Json]]:
     """Each offered tool once, with the last question as its text; none after its results."""
     messages = asked["messages"]
@@ -219,6 +240,7 @@ HABITS: dict[str, Callable[[Answer], None]] = {
     each.__name__: each
     for each in (
         fluent, thinking, slow, silent, mute, stalling, cut, unfinished, failing, garbled, split,
-        busy, overrun, broken, away, narrow, strict, picky, breaking, *ODDITIES,
+        busy, overrun, broken, away, narrow, strict, picky, breaking,
+        counting_on, unwilling, *ODDITIES,
     )
 }  # fmt: skip

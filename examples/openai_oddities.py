@@ -53,6 +53,14 @@ def brooding(answer: Answer) -> None:
     answer.finish("length")
 
 
+def brooding_long(answer: Answer) -> None:
+    """Thinks for a minute before it says a word."""
+    for _ in range(600):
+        answer.wait(0.1)
+        answer.delta(reasoning_content="hm ")
+    answer.finish()
+
+
 def wordless(answer: Answer) -> None:
     """Ends well without a word."""
     answer.delta(role="assistant", content="")
@@ -251,7 +259,8 @@ def counting(answer: Answer) -> None:
 
 
 ODDITIES: tuple[Callable[[Answer], None], ...] = (
-    erring, aborting, eos, capped, brooding, wordless, filtering, refusing, endless, undone, torn,
+    erring, aborting, eos, capped, brooding, brooding_long, wordless, filtering, refusing, endless,
+    undone, torn,
     muttering, parted, nested, numeric, pictured, tagged, halved, returning, plain, azure, wrapped,
     page, lined, crowded, vanishing, dated, loading, lively, counting,
 )  # fmt: skip

@@ -87,7 +87,8 @@ class OpenAIModel(Model):
                 failed = failed or _left_alone(self._breakers[name])
                 continue
             try:
-                answer = self._retrying(stop)(self._begin, name, prompt, stop)
+                retrying = self._retrying(stop, patient=bool(prompt.so_far))
+                answer = retrying(self._begin, name, prompt, stop)
             except TaskError as error:
                 self._tell(name, error)
                 if error.code in _OWN_FAULT or isinstance(error, CannotContinue):
@@ -158,16 +159,17 @@ class OpenAIModel(Model):
             answer.close()
         self._tell(name, None)
 
-    def _retrying(self, stop: StopSignal) -> tenacity.Retrying:
+    def _retrying(self, stop: StopSignal, *, patient: bool = False) -> tenacity.Retrying:
+        """`patient`: a server that cannot be reached may have been restarted, and loads."""
         first_s = self._patience.retry_s
         backoff = tenacity.wait_exponential_jitter(multiplier=first_s, jitter=first_s)
 
         def wait(state: tenacity.RetryCallState) -> float:
-            longest = LOADING_PAUSE_S if _loads(state) else MAX_RETRY_AFTER_S
+            longest = LOADING_PAUSE_S if _loads(state, patient) else MAX_RETRY_AFTER_S
             return max(_asked_s(state), min(backoff(state), longest))
 
         def is_enough(state: tenacity.RetryCallState) -> bool:
-            if _loads(state):
+            if _loads(state, patient):
                 return (state.seconds_since_start or 0.0) >= self._patience.loading_s
             return state.attempt_number >= TRIES
 
@@ -215,8 +217,10 @@ def _failure_of(state: tenacity.RetryCallState) -> TaskError | None:
     return error if isinstance(error, TaskError) else None
 
 
-def _loads(state: tenacity.RetryCallState) -> bool:
+def _loads(state: tenacity.RetryCallState, patient: bool) -> bool:
     error = _failure_of(state)
+    if patient and isinstance(error, Outage) and "upstream_status" not in error.extra:
+        return True
     return error is not None and is_loading(error)
 
 

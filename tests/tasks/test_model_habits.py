@@ -62,6 +62,8 @@ ENDS: dict[str, tuple[str, int, int, int, int]] = {
     "stalling": ("upstream_error", 1, 1, 1, 1),
     "cut": ("upstream_error", 1, 1, 1, 1),
     "breaking": ("upstream_error", 1, 1, 1, 1),
+    "unwilling": ("upstream_error", 1, 1, 1, 1),
+    "counting_on": ("stop", 1, 1, 1, 2),
     "counting": ("upstream_error", 1, 1, 1, 1),
     "unfinished": ("upstream_error", 1, 1, 1, 1),
     "failing": ("upstream_error", 1, 1, 1, 1),
@@ -79,7 +81,7 @@ ENDS: dict[str, tuple[str, int, int, int, int]] = {
     "narrow": ("context_too_long", 1, 1, 1, 1),
 }
 #: How it ends depends on the time that a test would have to wait.
-ELSEWHERE = {"slow", "away"}
+ELSEWHERE = {"slow", "away", "brooding_long"}
 FINISHES = {"stop", "length", "refused"}
 
 
