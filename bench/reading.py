@@ -47,9 +47,10 @@ def _answer(connection: socket.socket, tokens: int, pause_s: float) -> None:
 
 def measure(url: str, streams: int) -> tuple[int, float]:
     """Tokens that were read, and CPU seconds for them."""
+    from streaming.concurrency.stop_signal import StopSignal
+
     from streaming.llm.base import Prompt
     from streaming.llm.openai import OpenAIModel
-    from streaming.stopping import StopSignal
 
     model, counts = OpenAIModel(url, ["m"]), []
 

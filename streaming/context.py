@@ -16,21 +16,23 @@ from typing import IO, Any
 import jsonschema
 from pydantic import BaseModel
 
-from streaming import compute as child
-from streaming.bound_model import BoundModel, Desk
-from streaming.budget import Budget
-from streaming.concurrency import make_waker
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.concurrency.waking import make_waker
 from streaming.errors import TaskError, Unexpected
-from streaming.events import Draft, Json, dumps
-from streaming.holding import Holding
+from streaming.events.event import Draft, dumps
+from streaming.events.snapshot import Snapshot
+from streaming.events.vocabulary import Json
 from streaming.listening import InputWatch
 from streaming.llm.base import CannotContinue, Model
-from streaming.posts import Posts
-from streaming.progress import Progress, Reading
-from streaming.snapshot import Snapshot
-from streaming.stopping import StopSignal
-from streaming.storage.base import Blobs, EventLog, Expect, JobRow, Leases
-from streaming.uploads import Uploads
+from streaming.running import compute as child
+from streaming.running.budget import Budget
+from streaming.running.emitter import Posts
+from streaming.running.leases import Holding
+from streaming.running.model import BoundModel, Desk
+from streaming.running.progress import Progress, Reading
+from streaming.running.uploads import Uploads
+from streaming.storage.base import Blobs, EventLog, Leases
+from streaming.storage.rows import Expect, JobRow
 
 #: The item of text that belongs to no step.
 ANSWER = "answer"

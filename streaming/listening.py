@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
-from streaming.events import Json
+from streaming.events.vocabulary import Json
 from streaming.storage.base import EventLog
 
 #: Events that are looked at in one go.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streaming.events import Json
+from streaming.events.vocabulary import Json
 
 #: Seconds between two progress events at the least, and the percent that is worth one sooner.
 INTERVAL_S = 0.25

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 
-from streaming.concurrency import offload
+from streaming.concurrency.threads import offload
 from streaming.errors import (
     Cancelled,
     Conflict,
@@ -26,12 +26,15 @@ from streaming.errors import (
     TooMany,
     Unavailable,
 )
-from streaming.events import Draft, Json, new_id
-from streaming.keeper import UNFINISHED, JobKeeper
-from streaming.runners.base import Runner
-from streaming.snapshot import Snapshots
-from streaming.storage.base import JobRow, Storage, Submission
-from streaming.tasks.registry import TaskRegistry
+from streaming.events.event import Draft
+from streaming.events.vocabulary import Json
+from streaming.jobs.supervisor import UNFINISHED, JobKeeper
+from streaming.running.runner import Runner
+from streaming.running.task import TaskRegistry
+from streaming.storage.base import Storage
+from streaming.storage.ids import new_id
+from streaming.storage.rows import JobRow, Submission
+from streaming.storage.snapshots import Snapshots
 
 #: Characters of an input above which it is checked off the event loop.
 LARGE = 1 << 14

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from streaming.events import STATUS_AFTER, TERMINAL, Json
+from streaming.events.vocabulary import STATUS_AFTER, TERMINAL, Json
 
 Summary = dict[str, Any]
 Path = tuple[str, ...]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from streaming.server.deployment import durable_disk
 
-from streaming.config import Settings, durable_disk, is_loopback
+from streaming.config import Settings, is_loopback
 from streaming.errors import InvalidSettings
 
 NAMES = [str(field.validation_alias) for field in Settings.model_fields.values()]

@@ -7,14 +7,15 @@ import re
 from pathlib import Path
 
 from pydantic import SecretStr
+from streaming.events.vocabulary import CONTROL, TYPES
+from streaming.running.context import JobContext
+from streaming.watching import websocket as sockets
+from streaming.web.routes import websocket
 
 from app import create_app
 from streaming.config import Settings
-from streaming.context import JobContext
 from streaming.errors import RequestError, Unavailable
-from streaming.events import CONTROL, TYPES
-from streaming.transports import websocket
-from streaming.web import session, sockets
+from streaming.web import session
 from streaming.web.schemas import Snapshot
 from tests.readme import PAGES, README, REFERENCE, ROOT, blocks, rows, section
 

@@ -7,10 +7,11 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
+from streaming.events.event import Draft, Event
+from streaming.events.snapshot import Snapshot
+from streaming.storage.snapshots import CACHED_FOLDS, CACHED_TEXT, Snapshots
 
 from streaming.errors import NotFound
-from streaming.events import Draft, Event
-from streaming.snapshot import CACHED_FOLDS, CACHED_TEXT, Snapshot, Snapshots
 from streaming.storage.memory import MemoryStorage
 from tests.jobs import (
     answered,

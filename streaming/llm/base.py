@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
-from streaming.events import Json
-from streaming.stopping import StopSignal
+from streaming.events.vocabulary import Json
 
 
 @dataclass(frozen=True, slots=True)

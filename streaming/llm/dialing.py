@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 from urllib3.util import Url, make_headers, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
-from streaming.concurrency import native_lock
+from streaming.concurrency.platform import native_lock
 from streaming.errors import TaskError
 
 #: Where the environment names files or folders of certificates; all that are set count.

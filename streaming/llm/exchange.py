@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import httptools
 
-from streaming.concurrency import native_lock, original, patched
+from streaming.concurrency.platform import native_lock, original, patched
 from streaming.llm.dialing import Dialer, connect
 
 #: Bytes that are read at once, and of a head at the most.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streaming.errors import TaskError
-from streaming.events import Json
+from streaming.events.vocabulary import Json
 from streaming.llm.base import Outage
 from streaming.llm.shapes import shown, whole
 

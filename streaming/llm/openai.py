@@ -8,7 +8,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 import tenacity
 from circuitbreaker import CircuitBreaker
 
-from streaming.concurrency import native_lock
+from streaming.concurrency.platform import native_lock
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.llm.base import (
     Answering,
@@ -23,7 +24,6 @@ from streaming.llm.base import (
 from streaming.llm.failures import is_loading
 from streaming.llm.question import EVERY, Manners
 from streaming.llm.server import ModelServer, Patience, Silent, Unwelcome
-from streaming.stopping import StopSignal
 
 #: Tries at one model before the first token.
 TRIES = 3

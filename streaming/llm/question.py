@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streaming.concurrency import native_lock
-from streaming.events import Json
+from streaming.concurrency.platform import native_lock
+from streaming.events.vocabulary import Json
 from streaming.llm.base import Prompt
 from streaming.llm.failures import parameter, told
 

@@ -14,8 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
-from streaming.events import Json, dumps
+from streaming.events.event import dumps
+from streaming.events.vocabulary import Json
 from streaming.llm.base import Broken, Ending, Outage, Piece, Reasoning, ToolCallPart
 from streaming.llm.body import Body
 from streaming.llm.chunks import Answer
@@ -24,7 +26,6 @@ from streaming.llm.exchange import Exchange
 from streaming.llm.failures import failure, retry_after_s
 from streaming.llm.question import Manners
 from streaming.llm.shapes import parsed, whole
-from streaming.stopping import StopSignal
 
 #: Bytes of an error's body that are read, and seconds that it may be silent.
 MAX_ERROR_BODY, ERROR_S = 1 << 16, 5.0

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.llm.base import Model, Piece, Prompt, Reasoning
 from streaming.llm.prose import cut, write
-from streaming.stopping import StopSignal
 
 #: Tokens of an answer for which nobody set a limit and nobody wrote a script.
 DEFAULT_TOKENS = 120

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from streaming.budget import Budget
-from streaming.context import JobContext, Work
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import (
     Cancelled,
     InvalidInput,
@@ -26,12 +25,16 @@ from streaming.errors import (
     Unavailable,
     problem,
 )
-from streaming.events import TERMINAL, Draft, Json, dumps
+from streaming.events.event import Draft, dumps
+from streaming.events.snapshot import Snapshot
+from streaming.events.vocabulary import TERMINAL, Json
 from streaming.llm.base import Model
-from streaming.snapshot import Snapshot, Snapshots
-from streaming.stopping import StopSignal
-from streaming.storage.base import JobRow, Storage
-from streaming.tasks.registry import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
+from streaming.running.budget import Budget
+from streaming.running.context import JobContext, Work
+from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
+from streaming.storage.base import Storage
+from streaming.storage.rows import JobRow
+from streaming.storage.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from streaming.context import JobContext
 from streaming.errors import TaskError
 from streaming.llm.base import CannotContinue, ToolCall, call_id
-from streaming.tasks.registry import task
+from streaming.running.context import JobContext
+from streaming.running.task import task
 
 #: Turns of one conversation, and characters of it that the model is shown.
 MAX_TURNS, MEMORY = 500, 60_000

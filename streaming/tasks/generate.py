@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming.context import JobContext
-from streaming.tasks.registry import task
+from streaming.running.context import JobContext
+from streaming.running.task import task
 
 
 class GenerateInput(BaseModel):

@@ -8,10 +8,10 @@ from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streaming.errors import BadRequest, InvalidInput
-from streaming.events import Json
-from streaming.registry import Request, digest_of
-from streaming.storage.base import JobRow
-from streaming.tasks.registry import invalid_input
+from streaming.events.vocabulary import Json
+from streaming.jobs.registry import Request, digest_of
+from streaming.running.task import invalid_input
+from streaming.storage.rows import JobRow
 from streaming.web.auth import owner
 from streaming.web.services import services
 

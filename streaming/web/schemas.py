@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming.events import CONTROL, TYPES
-from streaming.wire import MAX_POSITION
+from streaming.events.vocabulary import CONTROL, TYPES
+from streaming.events.wire import MAX_POSITION
 
 Status = Literal[
     "queued", "running", "waiting_for_input", "cancelling", "completed", "failed", "cancelled"

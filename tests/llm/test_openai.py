@@ -9,14 +9,14 @@ import threading
 import time
 
 import pytest
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.concurrency.threads import Thread
 
 from examples.openai_server import HABITS, ModelServer
-from streaming.concurrency import Thread
 from streaming.errors import Cancelled, TaskError, problem
 from streaming.llm.base import Answering, Ending, Piece, Prompt, Reasoning, ToolCall, Usage
 from streaming.llm.openai import BREAK_AFTER, OpenAIModel
 from streaming.llm.server import Patience
-from streaming.stopping import StopSignal
 from tests.e2e.waiting import eventually
 from tests.llm.conftest import KEY, Connect
 

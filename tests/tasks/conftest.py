@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.events.event import Draft, Event
+from streaming.events.snapshot import Snapshot
+from streaming.running.context import JobContext, Work
+from streaming.running.task import Task
+from streaming.storage.ids import new_id
+from streaming.storage.rows import JobRow, Submission
+from streaming.storage.snapshots import Snapshots
 
-from streaming.context import JobContext, Work
 from streaming.errors import Interrupted, Stop
-from streaming.events import Draft, Event, new_id
 from streaming.llm.base import Model
 from streaming.llm.simulated import SimulatedModel
-from streaming.snapshot import Snapshot, Snapshots
-from streaming.stopping import StopSignal
-from streaming.storage.base import JobRow, Submission
 from streaming.storage.memory import MemoryLog, MemoryStorage
-from streaming.tasks.registry import Task
 
 OWNER = "somebody"
 

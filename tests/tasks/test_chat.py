@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from streaming.concurrency.stop_signal import StopSignal
 
 from examples.openai_server import ModelServer
 from streaming.errors import Cancelled, Interrupted, InvalidInput
 from streaming.llm.base import Model
-from streaming.stopping import StopSignal
 from streaming.tasks.chat import chat, remember
 from tests.e2e.waiting import eventually
 from tests.llm.conftest import Connect, connect, model_server  # noqa: F401 - fixtures

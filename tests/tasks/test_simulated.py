@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.concurrency.threads import Thread
 
-from streaming.concurrency import Latch, Thread
 from streaming.errors import Cancelled, TaskError, TimedOut
 from streaming.llm.base import Prompt
 from streaming.llm.simulated import DEFAULT_TOKENS, SimulatedModel, cut
-from streaming.stopping import StopSignal
 
 
 class HandMoved(StopSignal):
