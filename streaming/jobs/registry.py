@@ -50,6 +50,7 @@ class Request:
     #: What people call the job; without one, the task's title.
     title: str = ""
     on_disconnect: str = "continue"
+    on_break: str = "restart"
     disconnect_grace_s: float = 30.0
     timeout_s: float = 3600.0
     ttl_s: float | None = None
@@ -270,6 +271,7 @@ class JobRegistry:
             "title": title,
             "input": request.input,
             "metadata": request.metadata,
+            "on_break": request.on_break,
             "on_disconnect": request.on_disconnect,
             "disconnect_grace_s": request.disconnect_grace_s,
             "timeout_s": request.timeout_s,

@@ -58,21 +58,28 @@ class AttemptInputs:
     #: What the task's code runs inside of: the host app's context, given the job's id.
     around: Callable[[str], AbstractContextManager[object]] = nullcontext
     budget: Budget = field(default_factory=Budget)
+    #: What an earlier attempt left of the texts that start over, where they may be gone on with.
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 class JobContext:
     """A task's way to the world. Every call raises the stop when the job is to end."""
 
     def __init__(
-        self, given: AttemptInputs, emitter: Emitter, steps: Steps, questions: Questions
+        self,
+        given: AttemptInputs,
+        emitter: Emitter,
+        steps: Steps,
+        questions: Questions,
+        llm: BoundModel,
     ) -> None:
         self._given = given
         self._emitter = emitter
         self._steps = steps
         self._questions = questions
         self._uploads = Uploads(given.blobs, given.owner)
-        self.usage: dict[str, int] = {}
-        self.llm = BoundModel(given.model, given.stop, self)
+        self.usage = llm.usage
+        self.llm = llm
 
     @property
     def job(self) -> str:
@@ -108,10 +115,15 @@ class JobContext:
         """Append to the thinking, apart from the answer."""
         self._steps.think(text, item)
 
-    def progress(self, done: float, total: float, message: str | None = None) -> None:
-        """`done` of `total` units of the present step; told as often as it is worth."""
+    def progress(
+        self, done: float, total: float, message: str | None = None, *, estimated: bool = False
+    ) -> None:
+        """`done` of `total` units of the present step; told as often as it is worth.
+
+        `estimated`: the total is a guess, and what is worked out from it will say so.
+        """
         self.raise_if_cancelled()
-        self._steps.count(done, total, message)
+        self._steps.count(done, total, message, estimated=estimated)
 
     def metric(
         self,
@@ -158,7 +170,7 @@ class JobContext:
 
     def degrade(self, why: str) -> None:
         """Mark the job's result as less than what was asked for; the snapshot shows it."""
-        self._emitter.emit(make.log, why, level="warning", degraded=True)
+        self._steps.note(why, {"degraded": True})
 
     # -- doing
 

@@ -45,6 +45,11 @@ class SubmitBody(_Body):
     title: str = Field(
         default="", max_length=200, description="what people call the job; else the task's title"
     )
+    on_break: Literal["restart", "continue", "fail"] = Field(
+        "restart",
+        description="a model's answer that breaks off, or is handed over, starts over, goes on "
+        "where it was (if the model's server can), or fails the job",
+    )
     on_disconnect: Literal["continue", "cancel"] = Field(
         default="continue", description="what to do when nobody watches any more"
     )
@@ -125,6 +130,7 @@ def request_of(body: SubmitBody) -> Request:
         input=body.input,
         metadata=body.metadata,
         title=body.title.strip(),
+        on_break=body.on_break,
         on_disconnect=body.on_disconnect,
         disconnect_grace_s=body.disconnect_grace_s,
         timeout_s=body.timeout_s,
