@@ -97,14 +97,17 @@ class Mount:
         found = server.services()
         if self._services is None or self._services[0] is not found:
             settings, said = self._settings, self._settings.open_submit
-            self._services = found, replace(
+            self._services = (
                 found,
-                settings=settings,
-                tasks=self.tasks,
-                base_url=self.base_url,
-                authorize=self._authorize,
-                open_submit=self._open_submit if said is None else said,
-                keys=KeyRing(settings),
+                replace(
+                    found,
+                    settings=settings,
+                    tasks=self.tasks,
+                    base_url=self.base_url,
+                    authorize=self._authorize,
+                    open_submit=self._open_submit if said is None else said,
+                    keys=KeyRing(settings),
+                ),
             )
         return self._services[1]
 
