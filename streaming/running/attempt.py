@@ -30,6 +30,7 @@ from streaming.events.event import Draft, dumps
 from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import TERMINAL, Json
 from streaming.llm.base import Model
+from streaming.running.closing import http_ends_with
 from streaming.running.context import JobContext, Work
 from streaming.running.emitter import Budget
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
@@ -202,7 +203,11 @@ class Attempt:
         function = task.basic if basic and task.basic is not None else task.function
         try:
             try:
-                with self._context.leased(task.needs), self._shop.around(self.job):
+                with (
+                    self._context.leased(task.needs),
+                    self._shop.around(self.job),
+                    http_ends_with(self.stop),
+                ):
                     output = self._context.run(function(self._context, value))
             finally:
                 self._context.settle()  # the end comes behind all that the task has said

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import jsonschema
 from pydantic import BaseModel
@@ -24,6 +24,7 @@ from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import Json
 from streaming.llm.base import Model
 from streaming.running import compute as child
+from streaming.running.closing import Closing
 from streaming.running.emitter import Budget, Posts
 from streaming.running.leases import Holding
 from streaming.running.model import BoundModel
@@ -32,6 +33,8 @@ from streaming.running.progress import Progress, Reading
 from streaming.running.uploads import Uploads
 from streaming.storage.base import Blobs, EventLog, Leases
 from streaming.storage.rows import Expect, JobRow
+
+T = TypeVar("T")
 
 #: The item of text that belongs to no step.
 ANSWER = "answer"
@@ -333,6 +336,15 @@ class JobContext:
     def sleep(self, seconds: float) -> None:
         """Sleep; a cancel wakes it."""
         self._work.stop.sleep(seconds)
+
+    def closing(self, stream: T) -> Closing[T]:
+        """A stream of your own that ends with the job, for a `for` loop or a `with` block.
+
+        At a stop its socket is shut down, so that whoever waits for it goes on and its server
+        hears of it, and the stream is closed: those of requests, httpx, and the openai and
+        anthropic SDKs, and whatever keeps its socket as they do.
+        """
+        return Closing(self._work.stop, stream)
 
     def raise_if_cancelled(self) -> None:
         """Raise the stop when the job is to end: for loops that emit nothing."""
