@@ -1,10 +1,14 @@
-"""The service: a Flask app with the extension on it, its own tasks, and a page."""
+"""The service: a Flask app with the extension on it, its own tasks, and a page.
+
+It needs all extras: an app of your own with the extension needs none.
+"""
 
 from __future__ import annotations
 
 from flask import Flask, Response, make_response, render_template
 
 from streaming.config import Settings
+from streaming.errors import InvalidSettings, missing_extra
 from streaming.server.extension import Streaming
 from streaming.tasks.agent import agent
 from streaming.tasks.analyze import analyze

@@ -82,7 +82,8 @@ class SilentModel:
             connection.recv(1)
         except OSError:
             return
-        self.gone_at = time.monotonic()
+        if not self.gone.is_set():
+            self.gone_at = time.monotonic()
         self.gone.set()
 
     def __enter__(self) -> SilentModel:
