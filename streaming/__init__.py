@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from streaming.server.extension import Streaming, server_of
     from streaming.web.principal import Principal
 
+__version__ = "0.1.0"
+
 #: Loaded when they are used: a client, and the child process of a computation, need no server.
 _HOMES = {
     "Settings": "config",

@@ -60,6 +60,14 @@ class InvalidSettings(StreamingError):
     code = "invalid_settings"
 
 
+def missing_extra(package: str, extra: str) -> str:
+    """What to do where a package of an extra is needed and not there."""
+    return (
+        f"{package} is not installed: install streaming-jobs with its extra [{extra}], from its "
+        f"folder (pip install '.[{extra}]') or from a wheel"
+    )
+
+
 class InUse(InvalidSettings):
     """Raised when another process holds the storage."""
 

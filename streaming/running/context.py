@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,6 +18,7 @@ from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import Json
 from streaming.llm.base import Model
 from streaming.running import compute as child
+from streaming.running.closing import Closing
 from streaming.running.emitter import Budget, Emitter
 from streaming.running.model import BoundModel
 from streaming.running.origin import Origin, UserId
@@ -25,6 +26,8 @@ from streaming.running.questions import Questions
 from streaming.running.steps import Steps
 from streaming.running.uploads import Uploads
 from streaming.storage.base import Blobs, EventLog, Leases
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 #: RFC 9110, 8.3.1: type, subtype, and parameters whose values are tokens or quoted strings.
@@ -257,6 +260,15 @@ class JobContext:
     def sleep(self, seconds: float) -> None:
         """Sleep; a cancel wakes it."""
         self._given.stop.sleep(seconds)
+
+    def closing(self, stream: T) -> Closing[T]:
+        """A stream of your own that ends with the job, for a `for` loop or a `with` block.
+
+        At a stop its socket is shut down, so that whoever waits for it goes on and its server
+        hears of it, and the stream is closed: those of requests, httpx, and the openai and
+        anthropic SDKs, and whatever keeps its socket as they do.
+        """
+        return Closing(self._given.stop, stream)
 
     def raise_if_cancelled(self) -> None:
         """Raise the stop when the job is to end: for loops that emit nothing."""

@@ -10,6 +10,7 @@ from typing import Any
 from streaming.events import make
 from streaming.events.event import Draft
 from streaming.events.vocabulary import Json
+from streaming.running.closing import http_ends_with
 from streaming.running.context import AttemptInputs, JobContext
 from streaming.running.emitter import Emitter
 from streaming.running.endings import Spent
@@ -60,7 +61,11 @@ class Driver:
         By then everything that the task has said is committed.
         """
         try:
-            with self._leased(needs), self._given.around(self._given.job):
+            with (
+                self._leased(needs),
+                self._given.around(self._given.job),
+                http_ends_with(self._given.stop),
+            ):
                 result = function(self.context, value)
                 return drive(result, self._steps.say, self._given.stop)
         finally:

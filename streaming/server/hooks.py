@@ -18,7 +18,6 @@ from typing import Any
 
 from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger as GunicornLogger
-from prometheus_client.multiprocess import mark_process_dead
 
 from streaming.concurrency.platform import patched
 from streaming.concurrency.threads import Thread
@@ -115,6 +114,8 @@ def worker_exit(_arbiter: Any, worker: Any) -> None:
 def child_exit(_arbiter: Any, worker: Any) -> None:
     """What a worker has counted stays; what it has open is gone."""
     if FOLDER in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 

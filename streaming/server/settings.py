@@ -50,7 +50,9 @@ class AppSettings(Settings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        **_others: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, _OurNames(settings_cls)
 
@@ -95,7 +97,7 @@ def _known() -> set[str]:
 
 
 def _texts(config: Mapping[str, Any]) -> Iterable[str]:
-    return (name for name in config if isinstance(name, str))
+    return map(str, config)
 
 
 def _said(given: Mapping[str, Any], name: str) -> bool:

@@ -61,7 +61,11 @@ def load_server(app: str) -> Server:
 
     `InvalidSettings` when there is none.
     """
-    return mounts_behind(load_served(app))[0].server
+    served = load_served(app)
+    try:
+        return mounts_behind(served)[0].server
+    except InvalidSettings as error:
+        raise InvalidSettings(f"STREAMING_APP={app}: {error}") from error
 
 
 def prepare_process() -> threading.Event:

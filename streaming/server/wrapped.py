@@ -30,8 +30,10 @@ def mounts_behind(served: Any) -> list[Mount]:
     Where none can be seen (a function around the app may hide it) those of this process.
     `InvalidSettings` when there are none.
     """
-    found = [each.extensions[EXTENSION] for each in _apps(served) if EXTENSION in each.extensions]
-    found = found or mounts()
+    apps = _apps(served)
+    found = [each.extensions[EXTENSION] for each in apps if EXTENSION in each.extensions]
+    if not apps and callable(served):
+        found = mounts()
     if not found:
         raise InvalidSettings("no Flask app with Streaming on it is served here")
     return found

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from importlib.util import find_spec
 
 from flask import Response, current_app, render_template, request
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from streaming import __version__
 from streaming.config import durable_disk
+from streaming.errors import Unavailable, missing_extra
 from streaming.events.vocabulary import Json
 from streaming.web.blueprints import open_blueprint
 from streaming.web.operations import openapi
 from streaming.web.routes.jobs import as_json
 from streaming.web.services import EXTENSION, Services, services
 
-TITLE, VERSION = "Streaming jobs", "0.1.0"
+TITLE = "Streaming jobs"
 
 ops = open_blueprint("ops", static_folder="static", static_url_path="/docs/static")
 
@@ -51,7 +50,11 @@ def readyz() -> Response:
 def metrics() -> Response:
     """For Prometheus."""
     found = services()
-    text = found.metrics.exposition(_Figures(found))
+    if find_spec("prometheus_client") is None:
+        raise Unavailable(missing_extra("prometheus_client", "metrics"), code="not_installed")
+    from streaming.web.gauges import Gauges
+
+    text = found.metrics.exposition(Gauges(found))
     return Response(text, content_type="text/plain; version=0.0.4")
 
 
@@ -67,7 +70,7 @@ def docs() -> str:
 
 
 def _document() -> Json:
-    return openapi(current_app._get_current_object(), title=TITLE, version=VERSION)  # type: ignore[attr-defined]  # noqa: SLF001
+    return openapi(current_app._get_current_object(), title=TITLE, version=__version__)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _missing(found: Services) -> list[str]:
@@ -92,36 +95,3 @@ def _notes(found: Services) -> list[str]:
         "jobs are lost at every restart: the log is in memory": not found.storage.durable,
     }
     return [text for text, holds in checks.items() if holds]
-
-
-class _Figures(Collector):
-    """What is the same whichever process is asked."""
-
-    def __init__(self, found: Services) -> None:
-        self._found = found
-
-    def collect(self) -> Iterable[Metric]:
-        load = self._found.runner.load()
-        units = GaugeMetricFamily(
-            "streaming_lease_units", "Units of leased pools, by state", labels=["pool", "state"]
-        )
-        waiting = GaugeMetricFamily(
-            "streaming_lease_jobs_waiting", "Jobs that wait for a lease", labels=["pool"]
-        )
-        for name, pool in self._found.storage.leases.pools().items():
-            units.add_metric([name, "taken"], pool.taken)
-            units.add_metric([name, "free"], max(0, pool.total - pool.taken))
-            waiting.add_metric([name], pool.waiting)
-        yield from (units, waiting)
-        figures: dict[str, tuple[str, Any]] = {
-            "streaming_jobs_running": ("Jobs that run", load.running),
-            "streaming_jobs_queued": ("Jobs that wait", load.queued),
-            "streaming_stuck_threads": ("Threads whose code did not stop with its job", load.stuck),
-            "streaming_log_bytes": ("Bytes kept of all jobs", self._found.storage.size()),
-            "streaming_storage_fault": (
-                "1 while the log cannot be written",
-                int(self._found.storage.fault() is not None),
-            ),
-        }
-        for name, (meaning, value) in figures.items():
-            yield GaugeMetricFamily(name, meaning, value=value)
