@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streaming.tasks.analysis.anomalies import MIN_FIGURES, RULE, THRESHOLD
-from streaming.tasks.analysis.table import Table
+from streaming.tasks.tables.table import Table
 
 #: Anomalies that are described; the others are counted.
 MAX_DESCRIBED = 12
