@@ -10,7 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from streaming.tasks.analysis import axis
-from streaming.tasks.analysis.narrative import amount
+from streaming.tasks.analysis.amounts import amount
 from streaming.tasks.tables.table import Table
 
 #: Pixels: the whole width, the plot's left and right edge, and what is above the first panel.

@@ -43,9 +43,9 @@ _PATTERNS = {
     # Nowhere are months, days and years in this order with points between them.
     "month-day-year": rf"{_M}(?P<mark>\s?[-/]\s?|\s){_D}{_SAME}{_Y42}{_TIME}",
     "yy-month-day": rf"{_Y2}{_SEP}{_M}{_SAME}{_D}{_TIME}",
-    "year-quarter": rf"{_Y4}\s?[-/.: ]?\s?[QqTt](?P<q>[1-4])",
+    "year-quarter": rf"(?:FY\s?)?{_YEAR}\s?[-/.: ]?\s?[QqTt](?P<q>[1-4])",
     "quarter-year": rf"{_QUARTER}\s?[-/.: ]?\s?{_YEAR}",
-    "year-half": rf"{_Y4}\s?[-/: ]?\s?[HhSs](?P<half_year>[12])",
+    "year-half": rf"(?:FY\s?)?{_YEAR}\s?[-/: ]?\s?[HhSs](?P<half_year>[12])",
     "half-year": rf"(?:[HhSs](?P<half_year>[12])|(?P<half2>[12])\s?[HhSs])\s?[-/: ]?\s?{_YEAR}",
     "year-week": rf"{_Y4}\s?-?\s?{_WEEK}\s?-?(?P<w>\d{{1,2}})(?:-?(?P<wd>[1-7]))?",
     "week-year": rf"{_WEEK}\s?\.?(?P<w>\d{{1,2}})\s?[-/, ]\s?{_YEAR}",
@@ -65,12 +65,13 @@ _PATTERNS = {
     ),
     "month name": _WORD,
     "quarter": r"[QqTt](?P<q>[1-4])|(?P<q2>[1-4])[QqTt]",
+    "time": rf"{_CLOCK}(?:\s?(?P<half>[AaPp]\.?[Mm]\.?))?",
     "week": rf"{_WEEK}\s?(?P<w>\d{{1,2}})",
 }
 #: By name, for `fullmatch`.
 PATTERNS = {name: re.compile(_ascii(pattern)) for name, pattern in _PATTERNS.items()}
 #: Those that say a place in some year.
-WITHOUT_YEAR = ("month name", "quarter", "week", "month name-day", "day-month name")
+WITHOUT_YEAR = ("month name", "quarter", "week", "month name-day", "day-month name", "time")
 #: Notations that the same labels may be in, each with the values of `date_order` that mean it.
 NUMERIC = {"day-month-year": "dmy", "month-day-year": "mdy", "yy-month-day": "ymd"}
 NAMED: tuple[dict[str, str], ...] = (

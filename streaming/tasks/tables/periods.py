@@ -235,12 +235,14 @@ def _within_years(moments: Sequence[Moment], notation: str, line: int, column: s
 
 
 #: How many steps lead once around the year.
-_AROUND = {"month name": (12,), "quarter": (4,), "week": (52, 53)}
+_AROUND = {"month name": (12,), "quarter": (4,), "week": (52, 53), "time": (86400,)}
 
 
 def _place(moment: Moment, notation: str) -> int:
     if notation == "month name":
         return moment[1]
+    if notation == "time":
+        return int(moment[3])
     if notation == "quarter":
         return (moment[1] - 1) // 3
     day = date(2000, moment[1], moment[2]).timetuple().tm_yday

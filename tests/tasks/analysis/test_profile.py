@@ -190,3 +190,14 @@ def test_a_page_shows_names_as_text(tmp_path: Path) -> None:
 
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_page_shows_figures_as_people_write_them(tmp_path: Path) -> None:
+    text = "year,population\n" + "".join(f"{1952 + n},{1318680000 + n}.5\n" for n in range(5))
+
+    page = render("Countries", profiled(tmp_path, text), [])
+
+    assert "1952" in page
+    assert "1,952" not in page
+    assert "e+09" not in page
+    assert "1,318,680,000.5" in page
