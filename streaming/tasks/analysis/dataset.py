@@ -15,7 +15,7 @@ from streaming.tasks.tables.figures import figures_of
 from streaming.tasks.tables.numbers import is_missing
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.refusal import BadCsv, shown
-from streaming.tasks.tables.sheet import Batch, Sheet, describe
+from streaming.tasks.tables.sheet import Batch, Sheet, describe, left_out_of
 from streaming.tasks.tables.summing import without_totals
 
 #: Rows and columns of a data set at the most, and complete rows at the least.
@@ -46,7 +46,7 @@ def read_data(
     rows, columns = _read(sheet)
     target = columns[-1]
     decide(columns, options)
-    left_out: list[dict[str, Any]] = []
+    left_out = left_out_of(sheet)
     features = _features(columns[:-1], left_out, sheet, options)
     rows, dropped = without_totals(rows, columns[:-1], columns[0], features, options)
     left_out += dropped

@@ -33,9 +33,8 @@ def draw_histogram(name: str, distribution: Mapping[str, Any]) -> str:
         )
     years = are_years(name, low, high)
     for x, anchor, value in ((LEFT, "start", low), (WIDTH - 12, "end", high)):
-        parts.append(
-            f'<text x="{x}" y="{HEIGHT - 10}" text-anchor="{anchor}">{figure(value, year=years)}</text>'
-        )
+        label = figure(value, year=years)
+        parts.append(f'<text x="{x}" y="{HEIGHT - 10}" text-anchor="{anchor}">{label}</text>')
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '

@@ -21,7 +21,7 @@ from streaming.tasks.tables.columns import Column, columns_of, decide, survey
 from streaming.tasks.tables.figures import figures_of
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.refusal import BadCsv, shown
-from streaming.tasks.tables.sheet import Batch, Sheet, describe
+from streaming.tasks.tables.sheet import Batch, Sheet, describe, left_out_of
 from streaming.tasks.tables.summing import is_certain, open_total, sums_up, totals_of
 
 #: Bins in which figures are counted, and of a chart.
@@ -136,8 +136,7 @@ class _Taken:
             {"what": "total row", "line": line, "label": self._totals[line][1]}
             for line, _ in self._left_out
         ]
-        if self._sheet.dialect.titles:
-            left_out.append({"what": "title rows", "lines": self._sheet.dialect.titles})
+        left_out += left_out_of(self._sheet)
         told = [
             {**column.describe(), **found.told}
             for column, found in zip(self._columns, self._found, strict=True)

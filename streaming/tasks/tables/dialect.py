@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from streaming.tasks.tables.numbers import figure_of
 from streaming.tasks.tables.options import TableOptions
@@ -19,6 +20,13 @@ DELIMITERS = (",", ";", "\t", "|")
 LOOKED_AT = 2000
 
 _SEP = re.compile(r'\ufeff?"?sep=(.)"?\s*', re.IGNORECASE)
+
+
+def csv_format(delimiter: str) -> dict[str, Any]:
+    """For `csv.reader`; '' is a table of one column. Any number of spaces delimits once."""
+    spaces = delimiter == " "
+    return {"delimiter": delimiter or "\x1f", "strict": True, "skipinitialspace": spaces}
+
 
 _Records = list[tuple[int, list[str]]]
 
@@ -70,7 +78,25 @@ def _of_rows(lines: Sequence[str], options: TableOptions) -> Dialect:
         return next(iter(even.values()))
     head = _head(lines, options)
     mark = max(DELIMITERS, key=head.count)
-    return _with_header(lines, mark if mark in head else "", "the header", 0, options)
+    if mark not in head:
+        mark = " " if _is_spaced(lines, options) else ""
+    return _with_header(lines, mark, "the rows" if mark == " " else "the header", 0, options)
+
+
+def _is_spaced(lines: Sequence[str], options: TableOptions) -> bool:
+    """Whether spaces delimit: all rows have the cells of the header and a figure, and none is
+    a figure or a date as it stands.
+    """
+    split = _records(lines, " ", 0)
+    if len(split) < 2 or not _is_even(split, options):
+        return False
+    rows = split[_header_at(split, options) + 1 :]
+    return bool(rows) and all(
+        any(figure_of(cell) is not None for cell in cells[1:])
+        and figure_of(" ".join(cells)) is None
+        and not moments_of(" ".join(cells))
+        for _, cells in rows
+    )
 
 
 def _head(lines: Sequence[str], options: TableOptions) -> str:
@@ -82,7 +108,7 @@ def _head(lines: Sequence[str], options: TableOptions) -> str:
 
 def _records(lines: Sequence[str], delimiter: str, skipped: int) -> _Records:
     """The first records with something in them; less where they are no CSV in this dialect."""
-    reader = csv.reader(iter(lines[skipped:]), delimiter=delimiter or "\x1f", strict=True)
+    reader = csv.reader(iter(lines[skipped:]), **csv_format(delimiter))
     found: _Records = []
     line = skipped + 1
     try:
@@ -139,6 +165,7 @@ def _with_header(
 ) -> Dialect:
     known = _records(lines, delimiter, skipped)
     if not known:
+        _check_first(lines, delimiter, skipped)
         raise BadCsv("there is nothing in it", 1, 1)
     at = _header_at(known, options)
     line, cells = known[at]
@@ -147,6 +174,15 @@ def _with_header(
     if options.header_row is None:
         _check_header(line, header)
     return Dialect(delimiter, by, skipped, line, header, [each for each, _ in known[:at]])
+
+
+def _check_first(lines: Sequence[str], delimiter: str, skipped: int) -> None:
+    """`BadCsv` where not even the first record is CSV."""
+    reader = csv.reader(iter(lines[skipped:]), **csv_format(delimiter))
+    try:
+        next(reader, None)
+    except csv.Error as error:
+        raise BadCsv(f"not CSV: {error}", skipped + 1, 1) from None
 
 
 def _check_header(line: int, header: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.order import PeriodOrder, order_of
 from streaming.tasks.tables.refusal import BadCsv, shown
 from streaming.tasks.tables.repeats import Line, settle
-from streaming.tasks.tables.sheet import Batch, Sheet, describe
+from streaming.tasks.tables.sheet import Batch, Sheet, describe, left_out_of
 from streaming.tasks.tables.summing import without_totals
 from streaming.tasks.tables.table import Table
 
@@ -39,9 +39,7 @@ def read_series(source: Path | str, options: TableOptions) -> Reading:
     rows, columns = _read(sheet)
     decide(columns, options)
     said = describe(sheet)
-    left_out: list[dict[str, Any]] = []
-    if sheet.dialect.titles:
-        left_out.append({"what": "title rows", "lines": sheet.dialect.titles})
+    left_out = left_out_of(sheet)
     _check_count(rows, columns[0], sheet)
     period = _period(columns, sheet)
     group = _group(columns, period, options, sheet)

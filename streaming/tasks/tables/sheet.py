@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from streaming.tasks.tables.dialect import Dialect, find_dialect
+from streaming.tasks.tables.dialect import Dialect, csv_format, find_dialect
 from streaming.tasks.tables.encoding import Encoding, find_encoding
+from streaming.tasks.tables.numbers import figure_of, is_missing
 from streaming.tasks.tables.options import TableOptions
+from streaming.tasks.tables.periods import moments_of
 from streaming.tasks.tables.refusal import BadCsv, shown
 
 #: Columns at the most, and characters of a line and of a column's name.
@@ -42,6 +44,8 @@ class Sheet:
         self.position, self.size = 0, self._size()
         self.dialect: Dialect = find_dialect(self._sample(), options)
         self.names = _names(self.dialect)
+        #: Lines of text below the last row: known after a walk over the rows.
+        self.notes: list[int] = []
 
     def batches(self) -> Iterator[Batch]:
         """The rows that are not blank, as often as it is asked for."""
@@ -59,16 +63,21 @@ class Sheet:
 
     def _below(self) -> Iterator[tuple[int, Row]]:
         width, header = len(self.names), self.dialect.header_line
+        notes: list[int] = []
         for line, cells in records(self._lines(), self.dialect.delimiter, self.dialect.skipped):
             if line <= header:
                 continue
             if len(cells) > width and not any(cells[width:]):
                 del cells[width:]
-            if len(cells) != width:
-                problem = f"{len(cells)} cells, where the header has {width}"
-                column = self.names[len(cells)] if len(cells) < width else width + 1
-                raise BadCsv(problem, line, column)
+            if _is_note(cells, width):
+                notes.append(line)
+                continue
+            if len(cells) != width or notes:
+                found, where = (1, notes[0]) if notes else (len(cells), line)
+                problem = f"{found} cells, where the header has {width}"
+                raise BadCsv(problem, where, self.names[found] if found < width else width + 1)
             yield line, cells
+        self.notes = notes
 
     def _find_encoding(self) -> Encoding:
         if isinstance(self._source, str):
@@ -106,10 +115,17 @@ class Sheet:
                 return
 
 
+def _is_note(cells: Row, width: int) -> bool:
+    """Whether a row is a single cell of text, where a row of the table has more."""
+    if len(cells) != 1 or width < 2 or is_missing(cells[0]):
+        return False
+    return figure_of(cells[0]) is None and not moments_of(cells[0])
+
+
 def records(lines: Iterator[str], delimiter: str, skipped: int) -> Iterator[tuple[int, Row]]:
     """The records that are not blank: the number of the first line, and the cells, trimmed."""
     source = _Watched(lines, skipped)
-    reader = csv.reader(source, delimiter=delimiter or "\x1f", strict=True)
+    reader = csv.reader(source, **csv_format(delimiter))
     line = skipped + 1
     while True:
         try:
@@ -178,6 +194,12 @@ def _names(dialect: Dialect) -> list[str]:
             raise BadCsv(f"a second column is named {shown(name)}", line, number)
         names.append(name)
     return names
+
+
+def left_out_of(sheet: Sheet) -> list[dict[str, Any]]:
+    """What is around the table, as `read_as` says it."""
+    around = {"title rows": sheet.dialect.titles, "notes below": sheet.notes}
+    return [{"what": what, "lines": lines} for what, lines in around.items() if lines]
 
 
 def describe(sheet: Sheet) -> dict[str, Any]:

@@ -12,7 +12,7 @@ def _words(*lines: str) -> frozenset[str]:
 
 _SUMS = _words(
     "total totals sum subtotal sub-total summe gesamt insgesamt gesamtsumme zwischensumme endsumme",
-    "gesamtergebnis somme totaux suma totale somma totaal som soma razem łącznie ogółem celkem",
+    "gesamtergebnis somme totaux suma totale somma totaal soma razem łącznie ogółem celkem",
     "součet spolu összesen totalt summa sammenlagt yhteensä итого всего сумма итог разом всього",
     "сума общо σύνολο άθροισμα toplam ukupno skupaj kopā viso kokku jumlah",
     "合计 总计 小计 总和 合計 總計 小計 計 总额 累计 합계 총계 소계",
