@@ -13,8 +13,8 @@ from streaming.tasks.tables.refusal import BadCsv, shown
 from streaming.tasks.tables.sheet import Batch, Sheet
 from streaming.tasks.tables.totals import is_total
 
-#: Rows called totals that are remembered, and cells that are no dates after which none are sought.
-MAX_TOTALS, PATIENCE = 1000, 50
+#: Rows called totals that are remembered.
+MAX_TOTALS = 1000
 
 #: Rows of plain figures and blanks, joined: what most files have is looked at in one go.
 _PLAIN = re.compile(r"(?:(?:-?[0-9]{1,64}(?:\.[0-9]{1,64})?)?\n)*")
@@ -49,7 +49,7 @@ class Column:
         lines, there = self._present(batch.lines, cells)
         self.present += len(there)
         self.notation.add(lines, there)
-        if (is_period or self.notation.others) and self.timeline.others <= PATIENCE:
+        if is_period or self.notation.others:
             self.timeline.add(lines, there)
 
     def _present(self, lines: Sequence[int], cells: Sequence[str]) -> tuple[list[int], list[str]]:

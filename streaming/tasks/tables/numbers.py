@@ -18,6 +18,8 @@ MISSING = frozenset(
     ["", "na", "n/a", "n.a.", "nan", "-nan", "null", "none", "nil", "-", "–", "—", "−", "<na>"]
     + ["#n/a", "#na", "#n/a n/a", "#value!", "#div/0!", "#ref!", "#num!", "#null!"]
 )
+#: Cells that are no figures after which none are sought, unless one in twenty was.
+PATIENCE = 1000
 #: Characters of a cell that is a figure, at the most.
 MAX_CELL = 64
 
@@ -161,6 +163,9 @@ class Notation:
     def add(self, lines: Iterable[int], cells: Iterable[str]) -> None:
         """Take in cells that are not missing, each with its line."""
         for line, cell in zip(lines, cells, strict=True):
+            if self.others > PATIENCE and self.others > 20 * self.figures:
+                self.others += 1  # a column of text
+                continue
             figure = figure_of(cell)
             if figure is None:
                 self.others += 1

@@ -12,6 +12,9 @@ from streaming.tasks.tables.months import month_words, plain
 from streaming.tasks.tables.notations import NAMED, NUMERIC, PATTERNS, WITHOUT_YEAR
 from streaming.tasks.tables.refusal import BadCsv, shown
 
+#: Cells that are no dates after which none are sought, unless more of them were.
+PATIENCE = 50
+
 #: Where a period is in time: year, month, day, seconds, and minutes east of UTC (None: not said).
 Moment = tuple[int, int, int, float, int | None]
 
@@ -101,8 +104,10 @@ class Timeline:
         self.first_other: tuple[int, str] | None = None
 
     def add(self, lines: Iterable[int], cells: Iterable[str]) -> None:
-        """Take in cells that are not missing, each with its line."""
+        """Take in cells that are not missing, each with its line, while they may be dates."""
         for line, cell in zip(lines, cells, strict=True):
+            if self.others > max(PATIENCE, self.dates):
+                return
             found = moments_of(cell)
             left = found.keys() if self.alive is None else self.alive & found.keys()
             if not left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -17,6 +18,8 @@ from streaming.tasks.tables.refusal import BadCsv, shown
 
 #: Columns at the most, and characters of a line and of a column's name.
 MAX_COLUMNS, MAX_LINE, MAX_NAME = 200, 1 << 20, 200
+#: Lines after which the position is told anew.
+LINES_TOLD = 256
 #: Rows and characters of a batch, and records and characters that tell the dialect.
 BATCH_ROWS, BATCH_CHARACTERS, SAMPLE_ROWS, SAMPLE_CHARACTERS = 20_000, 4 << 20, 2000, 1 << 20
 
@@ -42,6 +45,7 @@ class Sheet:
         self.encoding = self._find_encoding()
         #: Bytes that were read, and bytes in all.
         self.position, self.size = 0, self._size()
+        self._characters = 0
         self.dialect: Dialect = find_dialect(self._sample(), options)
         self.names = _names(self.dialect)
         #: Lines of text below the last row: known after a walk over the rows.
@@ -50,14 +54,13 @@ class Sheet:
     def batches(self) -> Iterator[Batch]:
         """The rows that are not blank, as often as it is asked for."""
         batch = Batch([], [])
-        characters = 0
         for line, row in self._below():
             batch.lines.append(line)
             batch.rows.append(row)
-            characters += sum(map(len, row))
-            if len(batch.rows) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            if len(batch.rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
+                self._characters = 0
                 yield batch
-                batch, characters = Batch([], []), 0
+                batch = Batch([], [])
         if batch.rows:
             yield batch
 
@@ -100,11 +103,11 @@ class Sheet:
                 number += 1
                 if len(line) > MAX_LINE:
                     raise BadCsv(f"a line is longer than {MAX_LINE} characters", number, 1)
-                self.position = self._position(file)
+                self._characters += len(line)
+                if number % LINES_TOLD == 0:
+                    self.position = _position(file)
                 yield line
-
-    def _position(self, file: TextIO) -> int:
-        return file.tell() if isinstance(file, io.StringIO) else file.buffer.tell()
+            self.position = self.size
 
     def _sample(self) -> Iterator[str]:
         seen = 0
@@ -113,6 +116,10 @@ class Sheet:
             yield line
             if seen > SAMPLE_CHARACTERS:
                 return
+
+
+def _position(file: TextIO) -> int:
+    return file.tell() if isinstance(file, io.StringIO) else file.buffer.tell()
 
 
 def _is_note(cells: Row, width: int) -> bool:
@@ -124,7 +131,7 @@ def _is_note(cells: Row, width: int) -> bool:
 
 def records(lines: Iterator[str], delimiter: str, skipped: int) -> Iterator[tuple[int, Row]]:
     """The records that are not blank: the number of the first line, and the cells, trimmed."""
-    source = _Watched(lines, skipped)
+    source = _Watched(lines, skipped, delimiter)
     reader = csv.reader(source, **csv_format(delimiter))
     line = skipped + 1
     while True:
@@ -134,21 +141,26 @@ def records(lines: Iterator[str], delimiter: str, skipped: int) -> Iterator[tupl
             raise BadCsv(f"not CSV: {error}", line, 1) from None
         if cells is None:
             return
-        trimmed = [cell.strip() for cell in cells]
+        if source.blanks:
+            cells = [cell.strip() for cell in cells]
+            source.blanks = False
         if source.suspicious:
-            _check_characters(line, trimmed)
+            _check_characters(line, cells)
             source.suspicious = False
-        if any(trimmed):
-            yield line, trimmed
+        if any(cells):
+            yield line, cells
         line = reader.line_num + skipped + 1
 
 
 class _Watched:
-    """Lines, and whether one of them had a character that no cell may have."""
+    """Lines, and whether one of them has characters that no cell may have, or that are cut off."""
 
-    def __init__(self, lines: Iterator[str], skipped: int) -> None:
+    def __init__(self, lines: Iterator[str], skipped: int, delimiter: str) -> None:
         self._lines = lines
-        self.suspicious = False
+        self._blank = re.compile(
+            r"[ \t\x0b\x0c]".replace(r"\t", "" if delimiter == "\t" else r"\t")
+        )
+        self.suspicious = self.blanks = False
         for _ in range(skipped):
             next(lines, None)
 
@@ -159,6 +171,9 @@ class _Watched:
         line = next(self._lines)
         if not line.isascii() or "\0" in line:
             self.suspicious = self.suspicious or "\0" in line or _has_lone(line)
+            self.blanks = True
+        elif '"' in line or self._blank.search(line) is not None:
+            self.blanks = True
         return line
 
 
