@@ -91,7 +91,8 @@ def frame_of(path: Path, said: dict[str, Any]) -> Any:
     out = {each["line"] for each in said["left_out"] if each["what"] == "total row"}
     notes = [n for each in said["left_out"] if each["what"] == "notes below" for n in each["lines"]]
     delimiter = said["delimiter"] or "\x1f"
-    return pd.read_csv(
+    names = [each["name"] for each in said["columns"]]
+    frame = pd.read_csv(
         path,
         sep=r"\s+" if delimiter == " " else delimiter,
         header=said["header_row"] - 1,
@@ -101,8 +102,10 @@ def frame_of(path: Path, said: dict[str, Any]) -> Any:
         skip_blank_lines=False,
         na_values=["-", "–", "—"],
         float_precision="round_trip",
-        engine="python" if delimiter == "\x1f" else "c",
     ).dropna(how="all")
+    frame = frame.iloc[:, : len(names)]  # without what is empty behind the last name
+    frame.columns = names
+    return frame
 
 
 def ended(passing: Generator[int, None, Any]) -> Any:
@@ -120,7 +123,6 @@ def analyze(path: Path, name: str, count: Count) -> None:
     table, options = found
     spread = ended(distributions(path, table, options))
     frame = frame_of(path, table["read_as"])
-    frame.columns = [each["name"] for each in table["columns"]]
     count.compare(f"{name} rows", table["rows"], len(frame))
     for column in table["columns"]:
         series, what = frame[column["name"]], f"{name} {column['name']}"
@@ -142,7 +144,6 @@ def report(path: Path, name: str, count: Count) -> None:
     reading, options = found
     said = reading.read_as
     frame = frame_of(path, said)
-    frame.columns = [each["name"] for each in said["columns"]]
     period, names = said["period"]["column"], list(reading.table.columns)[:MAX_COLUMNS]
     figures = frame[names].astype(float)
     order = placed(frame[period], said["period"]["notation"])
@@ -178,8 +179,8 @@ def tell(task: str, count: Count, verbose: bool) -> None:
     read = count.plain + count.with_option
     total = read + len(count.refused)
     print(
-        f"{task}: {total} files; {count.plain} read as they are, {count.with_option} with an option "
-        f"that the refusal names, {len(count.refused)} refused; "
+        f"{task}: {total} files; {count.plain} read as they are, {count.with_option} with an "
+        f"option that the refusal names, {len(count.refused)} refused; "
         f"{count.figures} figures, {len(count.differ)} differ from pandas"
     )
     for line in count.refused + (count.differ if verbose else count.differ[:20]):

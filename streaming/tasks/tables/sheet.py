@@ -157,9 +157,7 @@ class _Watched:
 
     def __init__(self, lines: Iterator[str], skipped: int, delimiter: str) -> None:
         self._lines = lines
-        self._blank = re.compile(
-            r"[ \t\x0b\x0c]".replace(r"\t", "" if delimiter == "\t" else r"\t")
-        )
+        self._blank = re.compile("[ \x0b\x0c]" if delimiter == "\t" else "[ \t\x0b\x0c]")
         self.suspicious = self.blanks = False
         for _ in range(skipped):
             next(lines, None)
