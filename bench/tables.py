@@ -153,7 +153,11 @@ def report(path: Path, name: str, count: Count) -> None:
         figures = figures.iloc[order.argsort(kind="stable")]
     for each, trend in zip(names, find_trends(reading.table), strict=True):
         theirs, what = figures[each].reset_index(drop=True), f"{name} {each}"
-        for ours, figure in zip(reading.table.columns[each], theirs, strict=True):
+        drawn = reading.table.columns[each]
+        if any(left["what"] == "older periods" for left in said["left_out"]):
+            theirs = theirs.iloc[-len(drawn) :]
+        count.compare(f"{what} periods", len(drawn), len(theirs))
+        for ours, figure in zip(drawn, theirs, strict=False):
             count.compare(what, ours, figure)
         known = theirs.dropna()
         count.compare(f"{what} first", trend["first"]["value"], known.iloc[0])

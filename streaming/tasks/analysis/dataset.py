@@ -158,7 +158,7 @@ def _group(rows: Batch, columns: Sequence[Column], sheet: Sheet) -> list[str]:
     for column in columns[:-1]:
         if column.name == asked:
             return rows.column(column.at)
-    problem = f"there is no column {shown(asked)} to group by"
+    problem = f"there is no column {shown(asked)} as the option group_by has it"
     raise BadCsv(problem, sheet.dialect.header_line, 1, option="group_by")
 
 

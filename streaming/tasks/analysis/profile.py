@@ -71,7 +71,7 @@ class _Taken:
         for column in self._columns:
             if column.name == asked:
                 return column
-        problem = f"there is no column {shown(asked)} to group by"
+        problem = f"there is no column {shown(asked)} as the option group_by has it"
         raise BadCsv(problem, self._sheet.dialect.header_line, 1, option="group_by")
 
     def add(self, batch: Batch) -> None:

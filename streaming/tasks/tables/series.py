@@ -119,7 +119,7 @@ def _group(
         if column.name == options.group_by:
             return column
     raise BadCsv(
-        f"there is no column {shown(options.group_by)} to group by",
+        f"there is no column {shown(options.group_by)} as the option group_by has it",
         sheet.dialect.header_line, 1, option="group_by",
     )  # fmt: skip
 
