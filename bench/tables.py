@@ -8,6 +8,7 @@ figure does.
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import subprocess
 import sys
@@ -92,13 +93,18 @@ def frame_of(path: Path, said: dict[str, Any]) -> Any:
     notes = [n for each in said["left_out"] if each["what"] == "notes below" for n in each["lines"]]
     delimiter = said["delimiter"] or "\x1f"
     names = [each["name"] for each in said["columns"]]
+    lines = path.read_text(encoding=said["encoding"]).splitlines(keepends=True)
+    below = [
+        line
+        for at, line in enumerate(lines, start=1)
+        if at >= said["header_row"] and at not in {*out, *notes}
+    ]
     frame = pd.read_csv(
-        path,
+        io.StringIO("".join(below)),
         sep=r"\s+" if delimiter == " " else delimiter,
-        header=said["header_row"] - 1,
-        encoding=said["encoding"],
+        header=0,
+        thousands="," if all(each.get("decimal", ".") == "." for each in said["columns"]) else None,
         index_col=False,
-        skiprows=lambda line: line + 1 in out or line + 1 in notes,
         skip_blank_lines=False,
         na_values=["-", "–", "—"],
         float_precision="round_trip",
