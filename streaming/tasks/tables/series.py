@@ -83,7 +83,10 @@ def _read(sheet: Sheet) -> tuple[Batch, list[Column]]:
             raise BadCsv(f"more than {MAX_ROWS} rows", rows.lines[MAX_ROWS], 1)
     if len(sheet.names) < 2:
         problem = "no column of figures beside the periods"
-        raise BadCsv(problem, sheet.dialect.header_line, 2)
+        if " " not in sheet.names[0]:
+            raise BadCsv(problem, sheet.dialect.header_line, 2)
+        problem += "; where spaces delimit the cells, the option delimiter says so"
+        raise BadCsv(problem, sheet.dialect.header_line, 2, option="delimiter")
     return rows, columns
 
 

@@ -128,3 +128,10 @@ def test_what_was_recognised_is_said(tmp_path: Path) -> None:
     assert said["period"]["order"] == "in no order in the file, sorted by time"
     column = said["columns"][1]
     assert (column["decimal"], column["currency"], column["missing"]) == (",", "€", 1)
+
+
+def test_spaces_that_may_group_thousands_are_refused_and_the_option_decides() -> None:
+    text = "a b\n1 100\n2 200\n"
+
+    assert refusal(text)["option"] == "delimiter"
+    assert read(text, delimiter=" ").table.columns == {"b": [100, 200]}
