@@ -9,15 +9,15 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from streaming.context import JobContext
 from streaming.errors import TaskError
+from streaming.running.context import JobContext
+from streaming.running.task import task
+from streaming.running.uploads import FileId
 from streaming.tasks.analysis.histogram import draw_histogram
 from streaming.tasks.analysis.page import render, strongest
 from streaming.tasks.analysis.profile import distributions, profile
-from streaming.tasks.registry import task
 from streaming.tasks.tables.options import TableOptions, options_last
 from streaming.tasks.tables.refusal import BadCsv
-from streaming.uploads import FileId
 
 #: Bytes of a file, charts, and pairs of columns in the output.
 MAX_FILE_BYTES, MAX_CHARTS, MAX_PAIRS = 200 << 20, 50, 20

@@ -9,18 +9,18 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from streaming.context import JobContext
 from streaming.errors import TaskError
+from streaming.running.context import JobContext
+from streaming.running.task import task
+from streaming.running.uploads import FileId
 from streaming.tasks.analysis.anomalies import find_anomalies
 from streaming.tasks.analysis.chart import draw
 from streaming.tasks.analysis.narrative import narrate
 from streaming.tasks.analysis.trends import find_trends
-from streaming.tasks.registry import task
 from streaming.tasks.tables.options import TableOptions, options_last
 from streaming.tasks.tables.refusal import BadCsv
 from streaming.tasks.tables.series import Reading, read_series
 from streaming.tasks.tables.table import Table
-from streaming.uploads import FileId
 
 #: Bytes of an uploaded CSV file, and of one that is read in a child process.
 MAX_FILE_BYTES, LARGE_BYTES = 32 << 20, 1 << 20

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from streaming.context import JobContext
 from streaming.errors import TaskError
+from streaming.running.context import JobContext
+from streaming.running.task import task
+from streaming.running.uploads import FileId
 from streaming.tasks.analysis.chart import draw
 from streaming.tasks.analysis.dataset import DataSet, Predicts, read_data
 from streaming.tasks.analysis.network import (
@@ -23,11 +25,9 @@ from streaming.tasks.analysis.network import (
     loss_of,
     spirals,
 )
-from streaming.tasks.registry import task
 from streaming.tasks.tables.options import TableOptions, options_last
 from streaming.tasks.tables.refusal import BadCsv
 from streaming.tasks.tables.table import Table
-from streaming.uploads import FileId
 
 #: Bytes of an uploaded data set.
 MAX_FILE_BYTES = 16 << 20

@@ -8,11 +8,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from streaming.concurrency.stop_signal import StopSignal
 
 from streaming.errors import Interrupted, InvalidInput, TaskError, problem
 from streaming.llm.base import Prompt
 from streaming.llm.simulated import SimulatedModel
-from streaming.stopping import StopSignal
 from streaming.tasks.report import MAX_FILE_BYTES, report
 from streaming.tasks.tables.options import TableOptions
 from tests.tasks.conftest import OWNER, Bench
