@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import requests
 
-from streaming.client import Client, ProblemError
+from streaming.client import Client, ClientError
 from streaming.web.keys import Key, make_key, parse_lines, write_keys
 from streaming.web.principal import OWN, SCOPES
 
@@ -92,7 +91,7 @@ def run(
 @click.pass_obj
 def watch(client: Client, job: str, after: int, raw: bool) -> None:
     """Watch JOB until its end: text on standard output, all else on standard error."""
-    last: dict[str, Any] = {}
+    last: Mapping[str, Any] = {}
     in_text = False
     for last in client.watch(job, after):
         if raw:
@@ -210,9 +209,5 @@ def main() -> None:
     """The command; what the server refuses is told in one line."""
     try:
         cli()
-    except requests.ConnectionError as error:
-        url = error.request.url if error.request is not None else "the server"
-        sys.exit(f"error: nothing answers at {url}; is the server running? (--url, STREAMING_URL)")
-    except (ProblemError, OSError) as error:
+    except (ClientError, OSError) as error:
         sys.exit(f"error: {error}")
-
