@@ -281,8 +281,8 @@ class Settings(BaseSettings):
     @field_validator("app")
     @classmethod
     def _module_and_name(cls, app: str) -> str:
-        if not re.fullmatch(r"[\w.]+:\w+", app):
-            raise ValueError("module:name, as gunicorn takes it")
+        if not re.fullmatch(r"[\w.]+:\w+(\(.*\))?", app):
+            raise ValueError("module:name or module:factory(), as gunicorn takes it")
         return app
 
     @field_validator("llm_base_url")

@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 import threading
-from importlib import import_module
 from pathlib import Path
+
+from gunicorn.errors import AppImportError
+from gunicorn.util import import_app
 
 from streaming.errors import InvalidSettings
 from streaming.extension import server_of
@@ -58,12 +60,11 @@ class Workshop:
 
 
 def load_server(app: str) -> Server:
-    """The server behind the Flask app `module:name`."""
-    module, _, name = app.partition(":")
+    """The server behind the Flask app `module:name`, or `module:factory()`."""
     sys.path.insert(0, str(Path.cwd()))
     try:
-        return server_of(getattr(import_module(module), name))
-    except (AttributeError, KeyError) as error:
+        return server_of(import_app(app))
+    except (AppImportError, KeyError, TypeError) as error:
         raise InvalidSettings(
             f"STREAMING_APP={app}: there is no Flask app of this name with Streaming on it"
         ) from error

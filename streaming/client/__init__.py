@@ -19,12 +19,15 @@ from streaming.client.steps import TRANSPORTS, Stats, Transport
 from streaming.client.sync import Client
 from streaming.client.types import Event, Job
 from streaming.client.watch import Watch
+from streaming.events import ENDED, TERMINAL
 
 if TYPE_CHECKING:
     from streaming.client.aio import AsyncClient
     from streaming.client.aio_watch import AsyncWatch
 
 __all__ = [
+    "ENDED",
+    "TERMINAL",
     "TRANSPORTS",
     "AsyncClient",
     "AsyncWatch",

@@ -90,7 +90,7 @@ class AsyncClient:
 
     async def job(self, job: str) -> Job:
         """The job's snapshot."""
-        return await self._job(calls.Call("GET", f"/jobs/{job}"))
+        return await self._job(calls.Call("GET", calls.path_of(job)))
 
     async def jobs(self, **query: Any) -> AsyncIterator[Job]:
         """The jobs, newest first, page by page; `status` and `task` filter them."""
@@ -116,11 +116,11 @@ class AsyncClient:
 
     async def delete(self, job: str) -> None:
         """Remove a job that has ended."""
-        await self._http.call(calls.Call("DELETE", f"/jobs/{job}", safe=False))
+        await self._http.call(calls.Call("DELETE", calls.path_of(job), safe=False))
 
     async def artifact(self, job: str, name: str) -> bytes:
         """An artifact's bytes."""
-        response = await self._http.send("GET", f"/jobs/{job}/artifacts/{name}")
+        response = await self._http.send("GET", calls.path_of(job, "artifacts", name))
         return calls.whole(str(response.url), response.headers, response.content)
 
     async def export(self, job: str) -> AsyncIterator[Event]:

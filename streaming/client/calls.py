@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from streaming.client.errors import ClientError, ProblemError, ServerAway
 
 #: Tries of a request that is safe to repeat, and the longest that one waits for the next.
 TRIES, LONGEST_WAIT_S = 3, 20.0
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 #: What a submission may say besides its task and input, and a retry takes over.
 OPTIONS = (
     "title",
@@ -85,6 +88,14 @@ def whole(url: str, headers: Mapping[str, str], content: bytes) -> bytes:
     return content
 
 
+def path_of(job: str, *more: str) -> str:
+    """The path of a job, or of what it has; what can be no id is refused as the server would."""
+    if not _ID.fullmatch(job):
+        detail = f"there is no job {job[:80]!r}"
+        raise ProblemError(404, {"code": "job_not_found", "detail": detail, "retryable": False})
+    return "/".join(["/jobs", job, *(quote(part, safe="") for part in more)])
+
+
 def submit(
     task: str, input: Mapping[str, Any] | None, key: str | None, options: Mapping[str, Any]
 ) -> Call:
@@ -94,20 +105,20 @@ def submit(
 
 
 def cancel(job: str, reason: str | None) -> Call:
-    return Call("POST", f"/jobs/{job}/cancel", json={"reason": reason})
+    return Call("POST", path_of(job, "cancel"), json={"reason": reason})
 
 
 def answer(job: str, data: Any, request: str | None) -> Call:
     # Without a request it may be fed to the task, which takes the same twice.
     body = {"request": request, "data": data}
-    return Call("POST", f"/jobs/{job}/input", json=body, safe=request is not None)
+    return Call("POST", path_of(job, "input"), json=body, safe=request is not None)
 
 
 def page(job: str, after: int, *, wait_s: float = 0, limit: int = 500, types: str = "") -> Call:
     params: dict[str, Any] = {"after": after, "wait": wait_s, "limit": limit}
     if types:
         params["types"] = types
-    return Call("GET", f"/jobs/{job}/poll", params, timeout_s=wait_s + 10 if wait_s else None)
+    return Call("GET", path_of(job, "poll"), params, timeout_s=wait_s + 10 if wait_s else None)
 
 
 def again(job: str, first_page: Mapping[str, Any]) -> Call:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from streaming.client.calls import path_of
 from streaming.client.errors import ClientError, ProblemError
 from streaming.client.sse import SseParser
 from streaming.client.steps import (
@@ -202,7 +203,7 @@ class Follower:
         if not self._feed:
             [job] = self._going_on
             params = self._query(after=self.positions[job])
-            return Open(f"/jobs/{job}/events", params, FIRST_S, quiet_s)
+            return Open(path_of(job, "events"), params, FIRST_S, quiet_s)
         after = ",".join(f"{job}:{self.positions[job]}" for job in self._going_on)
         params = self._query(job=list(self._going_on), after=after)
         return Open("/events", params, FIRST_S, quiet_s)
@@ -230,7 +231,7 @@ class Follower:
 
     def _page_of(self, job: str, wait_s: float, limit: int) -> Ask:
         params = self._query(after=self.positions[job], wait=wait_s, limit=limit)
-        return Ask(f"/jobs/{job}/poll", params, wait_s + ANSWER_S)
+        return Ask(path_of(job, "poll"), params, wait_s + ANSWER_S)
 
     def _query(self, **params: Any) -> Mapping[str, Any]:
         return {**params, "types": self._types} if self._types else params

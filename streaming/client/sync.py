@@ -92,7 +92,7 @@ class Client:
 
     def job(self, job: str) -> Job:
         """The job's snapshot."""
-        return self._job(calls.Call("GET", f"/jobs/{job}"))
+        return self._job(calls.Call("GET", calls.path_of(job)))
 
     def jobs(self, **query: Any) -> Iterator[Job]:
         """The jobs, newest first, page by page; `status` and `task` filter them."""
@@ -117,11 +117,11 @@ class Client:
 
     def delete(self, job: str) -> None:
         """Remove a job that has ended."""
-        self._http.call(calls.Call("DELETE", f"/jobs/{job}", safe=False))
+        self._http.call(calls.Call("DELETE", calls.path_of(job), safe=False))
 
     def artifact(self, job: str, name: str) -> bytes:
         """An artifact's bytes."""
-        response = self._http.send("GET", f"/jobs/{job}/artifacts/{name}")
+        response = self._http.send("GET", calls.path_of(job, "artifacts", name))
         return calls.whole(response.url, response.headers, response.content)
 
     def export(self, job: str) -> Iterator[Event]:
