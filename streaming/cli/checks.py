@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
@@ -42,9 +42,16 @@ class Finding:
         return asdict(self)
 
 
-def examine(client: Client, url: str, api_key: str | None, *, quick: bool) -> Iterator[Finding]:
+def examine(
+    client: Client,
+    url: str,
+    api_key: str | None,
+    *,
+    quick: bool,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[Finding]:
     """The findings, one by one. `ClientError` when there is no server, or no right to try it."""
-    deployment = _Deployment(client, url, api_key)
+    deployment = _Deployment(client, url, api_key, clock)
     yield from deployment.reach()
     if not deployment.can_try:
         return
@@ -58,7 +65,10 @@ def examine(client: Client, url: str, api_key: str | None, *, quick: bool) -> It
 class _Deployment:
     """One deployment under examination, with the jobs that were started for it."""
 
-    def __init__(self, client: Client, url: str, api_key: str | None) -> None:
+    def __init__(
+        self, client: Client, url: str, api_key: str | None, clock: Callable[[], float]
+    ) -> None:
+        self._time = clock
         self._client = client
         self._base = base_of(url)
         self._headers = headers_of(api_key or None)
@@ -100,9 +110,9 @@ class _Deployment:
                 yield Finding("ready", "note", note)
 
     def _clock(self) -> Finding:
-        asked = time.time()
+        asked = self._time()
         answer = requests.get(f"{self._base}/tasks", headers=self._headers, timeout=10)
-        here, said = (asked + time.time()) / 2, answer.headers.get("Date")
+        here, said = (asked + self._time()) / 2, answer.headers.get("Date")
         if said is None:
             return Finding("clock", "note", "the answers have no Date")
         # A Date is cut to whole seconds: half a second more is nearer to the truth.
