@@ -20,7 +20,7 @@ from streaming.web.streams import Refusal, Stream
 
 #: Seconds that a poll is held when it does not say, and at the most: below what proxies allow.
 WAIT_S, MAX_WAIT_S = 25.0, 30.0
-#: Events in a page when the poll does not say, and at the most.
+#: Events in a page when the poll does not say, and the most that it may ask for: more is 422.
 LIMIT, MAX_LIMIT = 500, 5000
 
 
@@ -28,7 +28,7 @@ class PollQuery(BaseModel):
     """How long to wait for how much."""
 
     wait: float = Field(default=WAIT_S, ge=0, description="seconds to wait, 30 at the most")
-    limit: int = Field(default=LIMIT, ge=1, description="events in a page, 5000 at the most")
+    limit: int = Field(default=LIMIT, ge=1, le=MAX_LIMIT, description="events in a page")
 
 
 longpoll = owned_blueprint("longpoll")
@@ -48,7 +48,7 @@ def poll(job: str) -> Response:
     row = find_job(job)
     after, from_snapshot = start_position(row)
     query = parse_query(PollQuery)
-    wait_s, limit = min(MAX_WAIT_S, query.wait), min(MAX_LIMIT, query.limit)
+    wait_s, limit = min(MAX_WAIT_S, query.wait), query.limit
     cursor = services().cursor({row.id: after}, wanted_types())
     etag = f"{row.seq}-{row.base}-{after}"
     if wait_s == 0 and request.if_none_match.contains_weak(etag):
