@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from streaming.cli import codes
 from streaming.client import Client, ClientError, ProblemError, ServerAway, WaitTimeout
 
 URL = "http://127.0.0.1:8000"
+#: Seconds of a pause between two tries from which on it is told.
+TOLD_S = 3.0
 
 
 @dataclass(slots=True)
@@ -29,7 +32,14 @@ class Context:
 
     def client(self, **options: Any) -> Client:
         """A client of the server that is meant."""
-        return Client(self.url, api_key=self.api_key or None, **options)
+        return Client(self.url, api_key=self.api_key or None, sleep=_sleep, **options)
+
+
+def _sleep(seconds: float) -> None:
+    """Pause as the client does; a long one is told, so that nobody wonders."""
+    if seconds >= TOLD_S:
+        click.echo(f"no connection; the next try is in {seconds:.0f} s", err=True)
+    time.sleep(seconds)
 
 
 class Interrupted(Exception):

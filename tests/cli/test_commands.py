@@ -13,7 +13,9 @@ import pytest
 from streaming.cli import codes
 from streaming.cli.app import cli as group
 from streaming.cli.keys import SCOPES, USUAL
+from streaming.errors import InvalidSettings
 from streaming.web.principal import OWN, SCOPES as SERVERS
+from streaming.workshop import load_server
 from tests.cli.conftest import COMMAND, Run, environment
 from tests.e2e.clients import Api
 from tests.e2e.server import ROOT, Server
@@ -316,3 +318,32 @@ def test_a_worker_needs_redis_and_says_so(cli: Run) -> None:
 def test_every_command_has_a_help(cli: Run) -> None:
     for name, command in group.commands.items():
         assert command.help, name
+
+
+def test_another_projects_package_of_the_same_name_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "streaming").mkdir()
+    ours = str(ROOT / "streaming")
+    (tmp_path / "streaming/__init__.py").write_text(
+        f"__all__ = ['StreamingDataset']\n__path__.append({ours!r})\n"
+    )
+
+    ended = subprocess.run(
+        [*COMMAND, "--version"],
+        env=environment("", PYTHONPATH=str(tmp_path)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: the package 'streaming' at ")
+    assert "mosaicml-streaming" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_worker_takes_a_factory() -> None:
+    assert load_server("app:create_app()").settings.app == "wsgi:app"
+    with pytest.raises(InvalidSettings, match="app:nothing"):
+        load_server("app:nothing()")
