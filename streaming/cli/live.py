@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from streaming.cli.output import harmless
 from streaming.cli.plain import line_of
 
 #: Pictures a second.
@@ -83,7 +84,7 @@ class LiveView:
             self._steps = {step["id"]: step for step in data["job"].get("steps", [])}
             self._progress = data["job"].get("progress") or {}
         elif (line := line_of(event)) is not None:
-            shown = Text(line, style=STYLES.get(kind, "dim"))
+            shown = Text(harmless(line), style=STYLES.get(kind, "dim"))
             if kind in ENDS:
                 self._end = shown
             else:
@@ -93,16 +94,17 @@ class LiveView:
     def _add(self, text: str) -> None:
         """Whole lines go up into the terminal's own history; the last one stays in the picture."""
         self._any_text = True
-        self._rest += text
+        self._rest += harmless(text)
         lines, newline, rest = self._rest.rpartition("\n")
         if newline:
+            self._rest = rest  # first: each print draws the picture anew
             self._console.print(Text(lines))
-            self._rest = rest
         if len(self._rest) > 2 * self._console.width:
             wrapped = list(Text(self._rest).wrap(self._console, self._console.width))
+            space = self._rest[len(self._rest.rstrip()) :]  # which wrapping may take away
+            self._rest = wrapped[-1].plain.rstrip() + space
             for line in wrapped[:-1]:
                 self._console.print(line)
-            self._rest = wrapped[-1].plain
 
     def _settle(self) -> None:
         """The line that grew is whole."""
@@ -127,11 +129,11 @@ class LiveView:
             sign, plain_sign, style = SIGNS.get(step["status"], ("?", "?", ""))
             line = Text(f" {plain_sign if ascii_only else sign} ", style=style)
             muted = "dim" if step["status"] in ("pending", "skipped") else ""
-            line.append(str(step.get("title") or step["id"]), style=muted)
+            line.append(harmless(str(step.get("title") or step["id"])), style=muted)
             if step.get("duration_s") is not None and step["status"] != "pending":
                 line.append(f"  {step['duration_s']:.1f} s", style="dim")
             if step.get("detail"):
-                line.append(f"  {step['detail']}", style="dim")
+                line.append(harmless(f"  {step['detail']}"), style="dim")
             line.truncate(self._console.width, overflow="ellipsis")
             yield line
 
@@ -154,7 +156,9 @@ class LiveView:
             ProgressBar(total=100, completed=percent, width=min(30, self._console.width // 3)),
             Text(f"{percent:3.0f} %"),
             Text(self._left(), style="dim"),
-            Text(str(self._progress.get("message") or ""), style="dim", overflow="ellipsis"),
+            Text(
+                harmless(str(self._progress.get("message") or "")), style="dim", overflow="ellipsis"
+            ),
         )
         return row
 

@@ -13,7 +13,7 @@ import click
 from streaming.cli import codes
 from streaming.cli.app import Context, with_json
 from streaming.cli.completion import complete_job, complete_task
-from streaming.cli.output import emit, emit_line, short
+from streaming.cli.output import emit, emit_line, say, short
 from streaming.client import ENDED, Event, Job
 
 STATUSES = ("queued", "running", "waiting_for_input", "cancelling", *sorted(ENDED))
@@ -58,7 +58,7 @@ def show(context: Context, job: str) -> int:
         emit(found)
     else:
         for name, value in _lines(found):
-            click.echo(f"{name:12} {value}")
+            say(f"{name:12} {value}")
     return codes.DONE
 
 
@@ -109,7 +109,7 @@ def text(context: Context, job: str, follow: bool) -> int:
     if context.json:
         emit({"text": found["text"], "texts": found["texts"], "status": found["status"]})
         return codes.DONE
-    click.echo(found["text"], nl=not found["text"].endswith("\n"))
+    say(found["text"], newline=not found["text"].endswith("\n"))
     return codes.DONE
 
 
@@ -127,7 +127,7 @@ def logs(context: Context, job: str, follow: bool) -> int:
             if line is not None and context.json:
                 emit_line(event)
             elif line is not None:
-                click.echo(line)
+                say(line)
     return codes.DONE
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
 import click
+
+#: All but tab and line feed.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def emit(value: Any) -> None:
@@ -20,9 +24,19 @@ def emit_line(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
+def say(text: str, *, newline: bool = True) -> None:
+    """Text on standard output: as it is in a pipe, harmless on a terminal."""
+    click.echo(harmless(text) if sys.stdout.isatty() else text, nl=newline)
+
+
 def note(text: str) -> None:
     """A line for people, on standard error."""
-    click.echo(text, err=True)
+    click.echo(harmless(text), err=True)
+
+
+def harmless(text: str) -> str:
+    """Without control characters: what jobs say must not command a terminal."""
+    return _CONTROL.sub("", text)
 
 
 def short(text: object, width: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from streaming.cli.output import note
+from streaming.cli.output import note, say
 
 #: What is shown of each type besides text.
 LINES: Mapping[str, str] = {
@@ -42,12 +42,12 @@ class PlainView:
         """Show one event."""
         data = event["data"]
         if event["type"] == "text.delta":
-            click.echo(data["text"], nl=False)
+            say(data["text"], newline=False)
             self._any_text = True
             self._in_text = not data["text"].endswith("\n")
             return
         if event["type"] == "stream.snapshot" and not self._any_text:
-            click.echo(data["job"].get("text", ""), nl=False)
+            say(data["job"].get("text", ""), newline=False)
             return
         line = line_of(event)
         if line is not None:

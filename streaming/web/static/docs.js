@@ -36,8 +36,9 @@ class Answer {
     this.#stop.hidden = true;
   }
 
-  add(text) {
-    const following = this.#pre.scrollTop + this.#pre.clientHeight >= this.#pre.scrollHeight - 4;
+  /** Add to what is shown. What goes on coming is followed by who is at its end. */
+  add(text, goesOn = true) {
+    const following = goesOn && this.#pre.scrollTop + this.#pre.clientHeight >= this.#pre.scrollHeight - 4;
     this.#pre.textContent = (this.#pre.textContent + text).slice(-SHOWN);
     if (following) this.#pre.scrollTop = this.#pre.scrollHeight;
   }
@@ -89,9 +90,9 @@ async function show(response, answer) {
   if ((response.headers.get("Content-Type") ?? "").includes("json")) {
     const text = await response.text();
     try {
-      answer.add(JSON.stringify(JSON.parse(text), null, 2));
+      answer.add(JSON.stringify(JSON.parse(text), null, 2), false);
     } catch {
-      answer.add(text);
+      answer.add(text, false);
     }
     return;
   }
