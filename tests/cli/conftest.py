@@ -45,7 +45,7 @@ def cli(server: Server) -> Run:
             env=environment(url, **more),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
             check=False,
         )
 

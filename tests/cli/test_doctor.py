@@ -78,6 +78,7 @@ def bad(findings: list[dict[str, Any]]) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("case", CASES)
 def test_the_doctor_finds_exactly_what_is_wrong(
     cli: Run, server: Server, api: Api, tmp_path: Path, case: str
