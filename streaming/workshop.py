@@ -13,15 +13,15 @@ from gunicorn.errors import AppImportError
 from gunicorn.util import import_app
 
 from streaming.errors import InvalidSettings
-from streaming.extension import server_of
 from streaming.hooks import SWITCH_S
-from streaming.logs import make_formatter
-from streaming.mending import Mending
-from streaming.runners.attempt import Attempt
-from streaming.runners.fleet import FleetFigures
-from streaming.server import Server, make_queue
-from streaming.snapshot import Snapshots
+from streaming.jobs.repair import Mending
+from streaming.running.attempt import Attempt
+from streaming.running.fleet import FleetFigures
+from streaming.server.extension import server_of
+from streaming.server.logging import make_formatter
+from streaming.server.server import Server, make_queue
 from streaming.storage import make_storage
+from streaming.storage.snapshots import Snapshots
 
 #: Of STREAMING_DRAIN_S: how much of it jobs may use to finish, and to be unwound.
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.3

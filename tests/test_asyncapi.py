@@ -10,11 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 from flask import Flask
+from streaming.events.vocabulary import CONTROL, TYPES
 
 from app import create_app
 from streaming import Settings, Streaming
 from streaming.event_types import DATA
-from streaming.events import CONTROL, TYPES
 from streaming.web.asyncapi import COMMANDS, key
 
 Json = Any

@@ -9,12 +9,12 @@ from flask import Flask, Response, current_app, make_response, render_template, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streaming.api.jobs import as_json
-from streaming.config import durable_disk
-from streaming.events import CONTROL, Json
+from streaming.events.vocabulary import CONTROL, Json
+from streaming.server.deployment import durable_disk
 from streaming.web.asyncapi import asyncapi, event_schemas
 from streaming.web.blueprints import open_blueprint
 from streaming.web.operations import openapi
+from streaming.web.routes.jobs import as_json
 from streaming.web.services import EXTENSION, Services, services
 
 TITLE, VERSION = "Streaming jobs", "0.1.0"

@@ -19,7 +19,7 @@ from streaming.client.steps import TRANSPORTS, Stats, Transport
 from streaming.client.sync import Client
 from streaming.client.types import Event, Job
 from streaming.client.watch import Watch
-from streaming.events import ENDED, TERMINAL
+from streaming.events.vocabulary import ENDED, TERMINAL
 
 if TYPE_CHECKING:
     from streaming.client.aio import AsyncClient

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from streaming.client.types import Event, Job
-from streaming.events import STATUS_AFTER, TERMINAL
+from streaming.events.vocabulary import STATUS_AFTER, TERMINAL
 
 State = dict[str, Any]
 Data = Mapping[str, Any]

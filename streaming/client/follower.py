@@ -35,7 +35,7 @@ from streaming.client.steps import (
     Stats,
     Transport,
 )
-from streaming.events import TERMINAL
+from streaming.events.vocabulary import TERMINAL
 
 Envelope = dict[str, Any]
 

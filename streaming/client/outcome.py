@@ -11,7 +11,7 @@ from streaming.client import calls
 from streaming.client.errors import JobCancelled, JobFailed, WaitTimeout
 from streaming.client.steps import WAIT_S
 from streaming.client.types import Event, Job
-from streaming.events import ENDED, TERMINAL
+from streaming.events.vocabulary import ENDED, TERMINAL
 
 
 def result_of(job: Job) -> Any:

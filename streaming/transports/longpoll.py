@@ -7,16 +7,16 @@ import time
 from flask import Response, request
 from pydantic import BaseModel, Field
 
-from streaming.cursor import Cursor, Delivery
-from streaming.events import dumps
+from streaming.events.event import dumps
+from streaming.watching.cursor import Cursor, Delivery
+from streaming.watching.pace import thinned
+from streaming.watching.stream import Refusal, Stream
 from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation, parse_query
-from streaming.web.pace import thinned
 from streaming.web.positions import start_position, wanted_types
 from streaming.web.schemas import EventPage, PositionQuery
 from streaming.web.services import services
-from streaming.web.streams import Refusal, Stream
 
 #: Seconds that a poll is held when it does not say, and at the most: below what proxies allow.
 WAIT_S, MAX_WAIT_S = 25.0, 30.0

@@ -13,8 +13,8 @@ from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 
 from streaming.event_types import DATA
-from streaming.events import CONTROL
-from streaming.web.jobs import AnswerBody, CancelBody, SubmitBody
+from streaming.events.vocabulary import CONTROL
+from streaming.web.commands import AnswerBody, CancelBody, SubmitBody
 from streaming.web.operations import Problem
 
 Json = dict[str, Any]

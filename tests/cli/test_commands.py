@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streaming.server.workshop import load_server
 
 from streaming.cli import codes
 from streaming.cli.app import cli as group
 from streaming.cli.keys import SCOPES, USUAL
 from streaming.errors import InvalidSettings
 from streaming.web.principal import OWN, SCOPES as SERVERS
-from streaming.workshop import load_server
 from tests.cli.conftest import COMMAND, Run, environment
 from tests.e2e.clients import Api
 from tests.e2e.server import ROOT, Server

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streaming.events.vocabulary import CONTROL, TYPES
 
 from bench.clients import CLIENTS, trial
 from streaming.client import (
@@ -25,7 +26,6 @@ from streaming.client import (
     fold,
 )
 from streaming.event_types import DATA
-from streaming.events import CONTROL, TYPES
 from tests.browser.proxy import Proxy
 from tests.e2e.clients import Api
 from tests.e2e.server import Server
