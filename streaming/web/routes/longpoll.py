@@ -23,7 +23,7 @@ from streaming.web.waiting import waiting
 
 #: Seconds that a poll is held when it does not say, and at the most: below what proxies allow.
 WAIT_S, MAX_WAIT_S = 25.0, 30.0
-#: Events in a page when the poll does not say, and at the most.
+#: Events in a page when the poll does not say, and the most that it may ask for: more is 422.
 LIMIT, MAX_LIMIT = 500, 5000
 
 
@@ -31,7 +31,7 @@ class PollQuery(BaseModel):
     """How long to wait for how much."""
 
     wait: float = Field(default=WAIT_S, ge=0, description="seconds to wait, 30 at the most")
-    limit: int = Field(default=LIMIT, ge=1, description="events in a page, 5000 at the most")
+    limit: int = Field(default=LIMIT, ge=1, le=MAX_LIMIT, description="events in a page")
 
 
 longpoll = owned_blueprint("longpoll")

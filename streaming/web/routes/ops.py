@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from flask import Response, current_app, render_template, request
+from flask import Flask, Response, current_app, make_response, render_template, request
 
 from streaming import __version__
 from streaming.config import durable_disk
 from streaming.errors import Unavailable, missing_extra
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import CONTROL, Json
+from streaming.web.asyncapi import asyncapi, event_schemas
 from streaming.web.blueprints import open_blueprint
 from streaming.web.operations import openapi
 from streaming.web.routes.jobs import as_json
 from streaming.web.services import EXTENSION, Services, services
 
 TITLE = "Streaming jobs"
+
+#: What `/docs` may load: its own files. It talks to its own server alone.
+DOCS_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'self'",
+    ]
+)
 
 ops = open_blueprint("ops", static_folder="static", static_url_path="/docs/static")
 
@@ -63,14 +78,46 @@ def openapi_json() -> Response:
     return as_json(_document())
 
 
+@ops.get("/asyncapi.json")
+def asyncapi_json() -> Response:
+    return as_json(_asyncapi())
+
+
 @ops.get("/docs")
-def docs() -> str:
-    """The document for people."""
-    return render_template("streaming_docs.html", document=_document(), root=request.script_root)
+def docs() -> Response:
+    """Both documents for people, with forms to try them."""
+    page = render_template(
+        "streaming_docs.html",
+        document=_document(),
+        events=event_schemas(),
+        channels=_asyncapi()["channels"],
+        control=CONTROL,
+        root=request.script_root,
+    )
+    response = make_response(page)
+    response.headers["Content-Security-Policy"] = DOCS_POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def _document() -> Json:
-    return openapi(current_app._get_current_object(), title=TITLE, version=__version__)  # type: ignore[attr-defined]  # noqa: SLF001
+    return openapi(_app(), title=TITLE, version=__version__)
+
+
+def _asyncapi() -> Json:
+    return asyncapi(
+        _app(),
+        title=TITLE,
+        version=__version__,
+        host=request.host,
+        root=request.script_root,
+        secure=request.is_secure,
+    )
+
+
+def _app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    return app
 
 
 def _missing(found: Services) -> list[str]:
