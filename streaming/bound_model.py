@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Stop, TaskError
-from streaming.events import Json
+from streaming.events.vocabulary import Json
 from streaming.llm.base import (
     Answering,
     Broken,
@@ -23,7 +24,6 @@ from streaming.llm.base import (
 )
 from streaming.llm.joint import Joint
 from streaming.llm.spending import Spending
-from streaming.stopping import StopSignal
 
 #: Times that one answer is gone on with.
 CONTINUES = 3

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from streaming.events.event import Draft
+from streaming.events.snapshot import Snapshot
+from streaming.jobs.supervisor import SUSPICIOUS, TRIAL_S
+from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS
+from streaming.storage.snapshots import Snapshots
 
 from streaming import JobContext, Task, task
-from streaming.events import Draft
-from streaming.keeper import SUSPICIOUS, TRIAL_S
-from streaming.snapshot import Snapshot, Snapshots
-from streaming.tasks.registry import LOST_ATTEMPTS, LOST_TRIALS
 from tests.clocks import Clock
 from tests.gate import Gate, held_at
 from tests.house import House

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from streaming.errors import TaskError
-from streaming.events import Json
+from streaming.events.vocabulary import Json
 from streaming.llm.base import Broken, Piece
 from streaming.llm.chunks import Answer
 from streaming.llm.event_stream import MAX_EVENT, EventStream, EventTooLarge

@@ -12,14 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming.analysis.calculate import calculate, days
-from streaming.analysis.table import BadCsv, Table, parse
-from streaming.context import JobContext
 from streaming.errors import TaskError
 from streaming.llm.base import ToolCall, call_id
-from streaming.search import DocumentSet, keywords, sections
-from streaming.tasks.registry import task
-from streaming.uploads import FileId
+from streaming.running.context import JobContext
+from streaming.running.task import task
+from streaming.running.uploads import FileId
+from streaming.tasks.analysis.calculate import calculate, days
+from streaming.tasks.analysis.table import BadCsv, Table, parse
+from streaming.tasks.search import DocumentSet, keywords, sections
 
 #: Times that a tool is tried, and rounds of tools that a model may ask for.
 TRIES, ROUNDS = 2, 3

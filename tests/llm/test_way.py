@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from streaming.concurrency.stop_signal import StopSignal
 
 from examples.openai_server import ModelServer
 from streaming.errors import TaskError
 from streaming.llm.base import Ending, Piece, Prompt
 from streaming.llm.openai import OpenAIModel
 from streaming.llm.server import Patience
-from streaming.stopping import StopSignal
 from tests.llm.conftest import KEY
 
 ANSWER = (

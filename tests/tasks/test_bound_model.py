@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.running.context import JobContext
+from streaming.running.task import task
 
-from streaming.context import JobContext
 from streaming.errors import TaskError
 from streaming.llm.base import Ending, Model, Piece, Prompt, ToolCallPart, Usage
 from streaming.llm.openai import OpenAIModel
 from streaming.llm.simulated import SimulatedModel
-from streaming.stopping import StopSignal
 from streaming.tasks.generate import generate
-from streaming.tasks.registry import task
 from tests.tasks.conftest import Bench
 
 Make = Callable[..., Bench]
