@@ -53,7 +53,7 @@ def run_async(transport: str, url: str, jobs: list[str]) -> Events:
 
 def run_node(transport: str, url: str, jobs: list[str]) -> Events:
     node = shutil.which("node", path=str(Path(sys.executable).parent)) or "node"
-    script, module = ROOT / "bench/clients.js", ROOT / "static/streaming.js"
+    script, module = ROOT / "bench/clients.js", ROOT / "static/client/streaming.js"
     command = [node, "--experimental-eventsource", "--no-warnings", str(script), str(module)]
     ended = subprocess.run(
         [*command, url, ",".join(jobs), transport], capture_output=True, text=True, check=False

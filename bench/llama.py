@@ -72,10 +72,11 @@ def _run(command: list[str]) -> None:
 class Llama:
     """The server on a port of its own; killed and started again, it keeps the port."""
 
-    def __init__(self, binary: Path, weights: Path, log: Path) -> None:
+    def __init__(self, binary: Path, weights: Path, log: Path, *, threads: int = 2) -> None:
         self._binary = binary
         self._weights = weights
         self._log = log
+        self._threads = threads
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,7 +84,16 @@ class Llama:
     def start(self) -> Self:
         """Start it; it loads its model for a while."""
         command = [str(self._binary), "-m", str(self._weights), "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "-t", "2", "-c", "8192", "--parallel", "2"]
+        command += [
+            "--port",
+            str(self.port),
+            "-t",
+            str(self._threads),
+            "-c",
+            "8192",
+            "--parallel",
+            "2",
+        ]
         command += ["--slots", "--metrics", "--jinja", "-a", "smollm2"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -145,12 +145,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "llama")
     parser.add_argument("--cancels", type=int, default=50)
+    parser.add_argument("--threads", type=int, default=2, help="of the model's server")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     binary, weights = find_or_build(options.folder)
     with tempfile.TemporaryDirectory(prefix="model-") as name:
         folder = Path(name)
-        llama = Llama(binary, weights, folder / "llama.log").start().wait()
+        log = folder / "llama.log"
+        llama = Llama(binary, weights, log, threads=options.threads).start().wait()
         settings = {"STREAMING_LLM_BASE_URL": f"{llama.url}/v1", "STREAMING_LLM_MODEL": "smollm2"}
         settings |= {"STREAMING_LLM_STEP_TOKENS": "200", "STREAMING_LLM_MAX_TOKENS": "200"}
         try:

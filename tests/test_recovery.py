@@ -191,6 +191,19 @@ def test_a_task_that_forbids_another_try_ends_as_worker_lost() -> None:
     assert house.end(waited).data["output"] == "done"
 
 
+def test_a_job_that_is_not_to_start_over_ends_as_worker_lost() -> None:
+    made = task("again")(lambda ctx, input: "done")
+    house = House(made)
+    begun = left_behind(house, made, started(1), delta("so far"), on_break="fail")
+    waited = left_behind(house, made, on_break="fail")
+
+    House(made, storage=house.storage).take_up()
+
+    assert house.end(begun).data["error"]["code"] == "worker_lost"
+    assert house.end(begun).data["partial"]["text"] == "so far"
+    assert house.end(waited).data["output"] == "done"
+
+
 def test_a_job_that_was_to_be_cancelled_is_cancelled_with_its_reason() -> None:
     made = quick()
     house = House(made)

@@ -174,6 +174,18 @@ def test_a_drain_hands_over_what_does_not_finish() -> None:
     assert house.runner.load().running == 0
 
 
+def test_a_drain_ends_a_job_that_is_not_to_start_over() -> None:
+    made = listening()
+    house = House(made)
+    job = house.submit(made, on_break="fail")
+    house.until_type(job, "job.started")
+
+    house.runner.drain(finish_s=0.01, unwind_s=TIMEOUT_S)
+
+    error = house.end(job).data["error"]
+    assert (error["code"], error["retryable"]) == ("worker_lost", True)
+
+
 def test_a_drain_leaves_queued_jobs_to_the_next_process(gate: Gate, held: Task) -> None:
     house = House(held, threads=1)
     running, queued = house.submit(held), house.submit(held)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import click
 
+from streaming import __version__
 from streaming.cli import codes
 from streaming.client import Client, ClientError, ProblemError, ServerAway, WaitTimeout
 
@@ -46,15 +44,6 @@ class Interrupted(Exception):
     """Raised for Ctrl-C where there is something to say about how to go on."""
 
 
-def version() -> str:
-    """Of the installed package, or of the folder that this runs from."""
-    try:
-        return metadata.version("streaming-jobs")
-    except metadata.PackageNotFoundError:
-        project = Path(__file__).parents[2] / "pyproject.toml"
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
-
-
 class InOrder(click.Group):
     """Lists its commands in the order in which they were added: by what one does first."""
 
@@ -76,7 +65,7 @@ class InOrder(click.Group):
     "--api-key", envvar="STREAMING_API_KEY", help="a key, where it asks for one (STREAMING_API_KEY)"
 )
 @click.option("--json", "as_json", is_flag=True, help="print JSON; every command takes it, too")
-@click.version_option(version(), prog_name="streaming")
+@click.version_option(__version__, prog_name="streaming")
 @click.pass_context
 def cli(context: click.Context, url: str, api_key: str | None, as_json: bool) -> None:
     """Start jobs on a streaming server, watch them, steer them.

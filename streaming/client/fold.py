@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from streaming.client.types import Event, Job
+from streaming.events.summary import shown_input
 from streaming.events.vocabulary import STATUS_AFTER, TERMINAL
 
 State = dict[str, Any]
@@ -22,7 +23,7 @@ def fold(job: Job | None, event: Event) -> Job:
     """
     given = cast("Mapping[str, Any]", event)
     if given["type"] == "stream.snapshot":
-        return cast("Job", given["data"]["job"])
+        return cast("Job", _whole(given["data"]["job"]))
     state = cast("State | None", job) or _blank(given)
     seq = given.get("seq")
     if seq is None or seq <= state["seq"]:
@@ -67,12 +68,19 @@ class Fold:
         self._pending.clear()
 
 
+def _whole(state: Mapping[str, Any]) -> State:
+    """With `text`, which a snapshot over WebSocket leaves to `texts`."""
+    return {**state, "text": "".join([each["text"] for each in state["texts"]])}
+
+
 def _blank(event: Mapping[str, Any]) -> State:
     job = event.get("job", "")
     itself = f"/v1/jobs/{job}"
     return {
         "id": job,
         "task": "",
+        "title": "",
+        "input": {},
         "status": "queued",
         "created_at": event.get("at", ""),
         "started_at": None,
@@ -94,6 +102,9 @@ def _blank(event: Mapping[str, Any]) -> State:
         "metadata": {},
         "seq": 0,
         "degraded": False,
+        "finish_reason": None,
+        "cut": False,
+        "simulated": False,
         "links": {
             "self": itself,
             **{name: f"{itself}/{name}" for name in ("events", "poll", "ws", "cancel")},
@@ -117,7 +128,14 @@ def _started(state: State, data: Data, at: str) -> State:
         "input_request": None,
         "leases": [],
         "degraded": state["degraded"] or bool(data.get("basic")),
+        "finish_reason": None,
+        "cut": False,
     }
+
+
+def _answered(data: Data) -> State:
+    """How the model's last answer ended, as ends and log lines tell."""
+    return {name: data[name] for name in ("finish_reason", "cut", "simulated") if data.get(name)}
 
 
 def _step(state: State, data: Data, _at: str) -> State:
@@ -144,6 +162,7 @@ def _ended(data: Data, at: str) -> State:
         "input_request": None,
         "leases": [],
         "queue_position": None,
+        **_answered(data),
     }
 
 
@@ -162,6 +181,9 @@ def _put(entries: list[Any], entry: Any, key: Callable[[Any], Any]) -> list[Any]
 _CHANGES: Mapping[str, Callable[[State, Data, str], State]] = {
     "job.queued": lambda _, data, __: {
         "task": data["task"],
+        "title": data.get("title") or data["task"],
+        "input": shown_input(data.get("input") or {}),
+        "queue_position": data.get("position"),
         "metadata": data.get("metadata") or {},
     },
     "job.started": _started,
@@ -183,6 +205,7 @@ _CHANGES: Mapping[str, Callable[[State, Data, str], State]] = {
     "log": lambda state, data, _: {
         "degraded": state["degraded"] or bool(data.get("degraded")),
         "leases": data.get("leases", state["leases"]),
+        **_answered(data),
     },
     "input.requested": lambda _, data, __: {"input_request": dict(data)},
     "input.received": lambda state, data, _: {

@@ -264,6 +264,8 @@ class Job(TypedDict):
 
     id: str
     task: str
+    title: str
+    input: dict[str, Any]
     status: Status
     created_at: str
     started_at: str | None
@@ -285,4 +287,7 @@ class Job(TypedDict):
     metadata: dict[str, Any]
     seq: int
     degraded: bool
+    finish_reason: str | None
+    cut: bool
+    simulated: bool
     links: dict[str, str]

@@ -57,7 +57,8 @@ class Body:
         if self._whole is not None:
             yield from self._take_whole(b"".join(self._whole))
         elif not self._answer.began and not self.is_over:
-            stray = self._readable((self._events.stray or self._head).strip())
+            found = self._events.stray or self._events.left or self._head
+            stray = self._readable(found.strip())
             said = shown(stray) if stray else "nothing"
             message = f"the model's server answered with no event stream: {said}"
             raise Broken(message, code="upstream_error", retryable=True)

@@ -92,6 +92,7 @@ class Answer:
         if not self.began:
             message = f"the model's server answered with something else: {shown(body)}"
             raise TaskError(message, code="upstream_error")
+        self.finish = self.finish or "stop"  # a body that is whole JSON has not been cut
 
     def end(self) -> Iterator[Piece]:
         """What is left, and how the answer ended; `TaskError` for an end that is none."""

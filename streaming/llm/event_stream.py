@@ -28,6 +28,11 @@ class EventStream:
         #: What lines said that are no part of an event stream, for whoever has to explain it.
         self.stray = b""
 
+    @property
+    def left(self) -> bytes:
+        """What no line has ended: it is dropped, but may explain something."""
+        return self._rest
+
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Name and data of each event that is complete; events without data are left out."""
         for line in self._lines(data):

@@ -21,9 +21,9 @@ from streaming.llm.base import (
     Prompt,
     Reasoning,
     ToolCall,
-    Usage,
 )
 from streaming.llm.joint import Joint
+from streaming.llm.spending import Spending
 
 #: Times that one answer is gone on with.
 CONTINUES = 3
@@ -70,7 +70,7 @@ class _Answer:
     """One answer: what is asked, and what has come of it."""
 
     prompt: Prompt
-    spent: _Spending
+    spent: Spending
     #: The pieces of the text, where it may have to be gone on with.
     text: list[str] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
@@ -118,8 +118,8 @@ class BoundModel:
         prompt = Prompt(**options)
         expected = self._model.expected(prompt)
         if expected is None:
-            total = prompt.max_tokens
-            return written, max(written, total or 0) or 1, total is None
+            total = prompt.max_tokens or written + 1
+            return written, max(written, total), prompt.max_tokens is None
         rest = max(expected - written, expected // 4, 1)
         if prompt.max_tokens is not None:
             rest = min(rest, max(1, prompt.max_tokens - written))
@@ -144,7 +144,7 @@ class BoundModel:
         asked = Prompt(prompt if isinstance(prompt, str) else "", **options)
         if not isinstance(prompt, str):
             asked = replace(asked, messages=tuple(prompt))
-        answer = _Answer(asked, _Spending(self.usage, self._model, asked))
+        answer = _Answer(asked, Spending(self.usage, self._model, asked))
         kept = self._desk.kept()
         if kept:
             self._go_on(answer, "the attempt before this one ended", [kept])
@@ -250,6 +250,29 @@ class BoundModel:
         answer.written = bool(text.strip())
         self._desk.note(f"{why}; the answer goes on where it was", {"continued": True})
 
+    def pieces(self, prompt: Prompt) -> Generator[Piece, None, None]:
+        """Every piece of an answer as the model gives it, for those who pass it on.
+
+        Its usage counts and its end is kept, as in `stream`; what it says is left to the caller,
+        an answer without a word and one that breaks off too.
+        """
+        answer = _Answer(prompt, Spending(self.usage, self._model, prompt))
+        self.told.update({"simulated": True} if self._model.simulated else {})
+        try:
+            with contextlib.closing(_generator(self._model.stream(prompt, self._stop))) as pieces:
+                for piece in pieces:
+                    answer.spent.count(piece)
+                    if isinstance(piece, str):
+                        answer.written = True
+                    elif isinstance(piece, Ending):
+                        answer.ending = piece
+                    yield piece
+        except BaseException as error:
+            self._tell_failure(answer, error)
+            raise
+        ending = answer.ending or Ending("stop")
+        self.told.update({"finish_reason": ending.reason, **({"cut": True} if ending.cut else {})})
+
     def _tell_ending(self, answer: _Answer) -> None:
         """How an answer ended; `TaskError` for one without a word."""
         ending = answer.ending or Ending("tool_calls" if answer.calls else "stop")
@@ -270,42 +293,6 @@ class BoundModel:
             self.told["cut"] = True
         if isinstance(error, TaskError):
             self.told["finish_reason"] = _FINISHES.get(error.code, "error")
-
-
-class _Spending:
-    """What one answer costs: counted as it comes, until the model's server says it."""
-
-    def __init__(self, usage: dict[str, int], model: Model, prompt: Prompt) -> None:
-        self._usage = usage
-        self._before = Usage(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
-        asked = [str(message.get("content") or "") for message in prompt.conversation()]
-        self._asked = sum(model.count(text) for text in asked)
-        self._written = 0
-        #: The server has counted, up to here.
-        self._counted = model.simulated
-        self._estimated_before = bool(usage.get("estimated"))
-
-    def count(self, piece: Piece) -> None:
-        if isinstance(piece, Usage):
-            self._counted = True
-            self._set(piece)
-        elif isinstance(piece, (str, Reasoning)):
-            self._written += 1
-            self._set(Usage(self._asked, self._written))
-
-    def settle(self) -> None:
-        """What comes now is of another question: it costs again."""
-        self._before = Usage(self._usage["prompt_tokens"], self._usage["completion_tokens"])
-        self._estimated_before = bool(self._usage.get("estimated"))
-        self._written, self._counted = 0, False
-
-    def _set(self, spent: Usage) -> None:
-        self._usage["prompt_tokens"] = self._before.prompt_tokens + spent.prompt_tokens
-        self._usage["completion_tokens"] = self._before.completion_tokens + spent.completion_tokens
-        if self._counted and not self._estimated_before:
-            self._usage.pop("estimated", None)
-        else:
-            self._usage["estimated"] = True
 
 
 def _nothing(answer: _Answer, ending: Ending) -> str:

@@ -134,7 +134,7 @@ def call_tools(
 
 def write(ctx: JobContext, input: AgentInput, called: list[Called]) -> Generator[str, None, str]:
     """Yield the answer, return it whole."""
-    script = simulated_answer(called)
+    script, size = simulated_answer(called), 0
     text: list[str] = []
     for number, token in enumerate(
         ctx.llm.stream(
@@ -148,6 +148,9 @@ def write(ctx: JobContext, input: AgentInput, called: list[Called]) -> Generator
         yield token
         text.append(token)
         done, total, _ = ctx.llm.pace(number)
+        if ctx.llm.simulated:  # it gives its script
+            size += len(token)
+            done, total = size, len(script) + 1
         ctx.progress(done, total, estimated=True)
     return "".join(text)
 

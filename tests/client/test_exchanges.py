@@ -56,7 +56,7 @@ def watch_async(url: str, jobs: dict[str, int], types: list[str]) -> Found:
 
 def watch_node(url: str, jobs: dict[str, int], types: list[str]) -> Found:
     node = shutil.which("node", path=str(Path(sys.executable).parent)) or "node"
-    script, module = ROOT / "tests/client/watch.js", ROOT / "static/streaming.js"
+    script, module = ROOT / "tests/client/watch.js", ROOT / "static/client/streaming.js"
     command = [node, "--experimental-eventsource", "--no-warnings", str(script), str(module)]
     ended = subprocess.run(
         [*command, url, json.dumps(jobs), ",".join(types)],

@@ -406,6 +406,22 @@ def test_another_text_from_the_start_is_no_rest() -> None:
         joint.add("in another way")
 
 
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_body_of_plain_words_is_quoted(end: bytes) -> None:
+    body = Body(Answer(), lambda data: data.decode())
+    list(body.feed(b"upstream connect error" + end))
+
+    with pytest.raises(TaskError, match="upstream connect error"):
+        list(body.end())
+
+
+def test_a_whole_answer_needs_no_reason_for_its_end() -> None:
+    body = Body(Answer(), lambda data: data.decode())
+    list(body.feed(b'{"choices": [{"message": {"content": "so"}}]}'))
+
+    assert list(body.end()) == ["so", Ending("stop")]
+
+
 def test_an_answer_in_one_piece_may_come_in_many() -> None:
     body = Body(Answer(), lambda data: data.decode())
     whole = json.dumps({"choices": [{"message": {"content": "so"}, "finish_reason": "stop"}]})

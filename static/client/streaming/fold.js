@@ -34,7 +34,11 @@ export const ENDED = ["completed", "failed", "cancelled"];
  * @returns {Job}
  */
 export function fold(job, event) {
-  if (event.type === "stream.snapshot") return event.data.job;
+  if (event.type === "stream.snapshot") {
+    // Over WebSocket `texts` alone has the text.
+    const { job: state } = event.data;
+    return { ...state, text: state.texts.map(({ text }) => text).join("") };
+  }
   const before = job ?? blank(event);
   if (event.seq === undefined || event.seq <= before.seq) return before;
   const change = CHANGES[event.type]?.(before, event.data, event.at ?? "");
@@ -49,6 +53,7 @@ function blank({ job = "", at = "" }) {
     attempt: 0, queue_position: null, progress: { percent: 0, eta_s: null, basis: "estimated" },
     steps: [], texts: [], text: "", metrics: [], alerts: [], leases: [], input_request: null,
     output: null, error: null, usage: null, artifacts: [], metadata: {}, seq: 0, degraded: false,
+    finish_reason: null, cut: false, simulated: false,
     links: { self, events: `${self}/events`, poll: `${self}/poll`, ws: `${self}/ws`, cancel: `${self}/cancel` },
   };
 }
@@ -70,6 +75,7 @@ const CHANGES = {
   "job.started": (job, data, at) => ({
     attempt: data.attempt, started_at: job.started_at ?? at, queue_position: null,
     input_request: null, leases: [], degraded: job.degraded || Boolean(data.basic),
+    finish_reason: null, cut: false,
   }),
   "job.progress": (_, data) => ({
     progress: { percent: data.percent, eta_s: data.eta_s ?? null, basis: data.basis },
@@ -83,7 +89,7 @@ const CHANGES = {
     artifacts: put(job.artifacts, /** @type {any} */ (data), (artifact) => artifact.name),
   }),
   "log": (job, data) => ({
-    degraded: job.degraded || Boolean(data.degraded), leases: data.leases ?? job.leases,
+    degraded: job.degraded || Boolean(data.degraded), leases: data.leases ?? job.leases, ...answered(data),
   }),
   "input.requested": (_, data) => ({ input_request: /** @type {any} */ (data) }),
   "input.received": (job, data) => ({ input_request: data.request == null ? job.input_request : null }),
@@ -99,7 +105,13 @@ const CHANGES = {
 function ended(data, at) {
   return {
     finished_at: at, usage: data.usage ?? null, input_request: null, leases: [], queue_position: null,
+    ...answered(data),
   };
+}
+
+/** How the model's last answer ended. @param {Record<string, any>} data @returns {Partial<Job>} */
+function answered({ finish_reason, cut, simulated }) {
+  return { ...(finish_reason && { finish_reason }), ...(cut && { cut }), ...(simulated && { simulated }) };
 }
 
 /** @param {Record<string, any>} data @returns {import("./types.js").Step} */

@@ -53,6 +53,9 @@
  * @property {Record<string, any>} metadata
  * @property {number} seq of the last event in it
  * @property {boolean} degraded
+ * @property {string | null} finish_reason how the model's last answer ended
+ * @property {boolean} cut the model's text is not whole
+ * @property {boolean} simulated the simulated model wrote
  * @property {{self: string, events: string, poll: string, ws: string, cancel: string}} links
  */
 
@@ -63,6 +66,7 @@
  * @property {any} [input]
  * @property {string} [title] what people call the job
  * @property {Record<string, any>} [metadata]
+ * @property {"restart" | "continue" | "fail"} [on_break]
  * @property {"continue" | "cancel"} [on_disconnect]
  * @property {number} [disconnect_grace_s]
  * @property {number} [timeout_s]

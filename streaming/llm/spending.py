@@ -1,0 +1,56 @@
+"""What the answers of a job cost: counted as they come, until the model's server says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streaming.llm.base import Model, Piece, Prompt, Reasoning, Usage
+
+
+class Spending:
+    """Adds one answer to the usage of a job; marked as estimated where nobody has counted."""
+
+    def __init__(self, usage: dict[str, int], model: Model, prompt: Prompt) -> None:
+        self._usage = usage
+        self._before = _so_far(usage)
+        asked = [str(message.get("content") or "") for message in prompt.conversation()]
+        self._asked = sum(model.count(text) for text in asked)
+        self._written = 0
+        #: The server has counted, up to here.
+        self._counted = model.simulated
+        self._estimated_before = bool(usage.get("estimated"))
+
+    def count(self, piece: Piece) -> None:
+        if isinstance(piece, Usage):
+            self._counted = True
+            self._set(piece)
+        elif isinstance(piece, (str, Reasoning)):
+            self._written += 1
+            self._set(Usage(self._asked, self._written))
+
+    def settle(self) -> None:
+        """What comes now is of another question: it costs again."""
+        self._before = _so_far(self._usage)
+        self._estimated_before = bool(self._usage.get("estimated"))
+        self._written, self._counted = 0, False
+
+    def _set(self, spent: Usage) -> None:
+        self._usage["prompt_tokens"] = self._before.prompt_tokens + spent.prompt_tokens
+        self._usage["completion_tokens"] = self._before.completion_tokens + spent.completion_tokens
+        for name in ("cached_tokens", "reasoning_tokens"):
+            told = getattr(spent, name)
+            if told is not None:
+                self._usage[name] = (getattr(self._before, name) or 0) + told
+        if self._counted and not self._estimated_before:
+            self._usage.pop("estimated", None)
+        else:
+            self._usage["estimated"] = True
+
+
+def _so_far(usage: Mapping[str, int]) -> Usage:
+    return Usage(
+        usage.get("prompt_tokens", 0),
+        usage.get("completion_tokens", 0),
+        usage.get("cached_tokens"),
+        usage.get("reasoning_tokens"),
+    )
