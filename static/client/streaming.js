@@ -28,7 +28,14 @@
 // polling). Where something in between swallows a transport the next one goes on from the position.
 // In Node (20 and newer) it works unchanged: give it an absolute `base`.
 /** @import {Channel} from "./streaming/channel.js" */
-/** @import {Job, JobRequest, Status, Transport, WatchOptions} from "./streaming/types.js" */
+/** @typedef {import("./streaming/types.js").Job} Job */
+/** @typedef {import("./streaming/types.js").JobRequest} JobRequest */
+/** @typedef {import("./streaming/types.js").Status} Status */
+/** @typedef {import("./streaming/types.js").StreamEvent} StreamEvent */
+/** @typedef {import("./streaming/types.js").Transport} Transport */
+/** @typedef {import("./streaming/types.js").WatchOptions} WatchOptions */
+/** @typedef {import("./streaming/types.js").WatchState} WatchState */
+/** @typedef {import("./streaming/types.js").WatchStats} WatchStats */
 
 import { Channels } from "./streaming/channels.js";
 import { Http, Problem, queryOf } from "./streaming/http.js";

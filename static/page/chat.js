@@ -10,6 +10,7 @@ import { problemBox, showProblem } from "./problem.js";
 import { Prose } from "./prose.js";
 import { Question } from "./question.js";
 import { client, tasks } from "./session.js";
+import { forget, keep, restore } from "./typed.js";
 import { Viewers } from "./viewers.js";
 import { WatchedJob } from "./watched.js";
 
@@ -67,6 +68,8 @@ class ChatStart {
       event.preventDefault();
       this.begin();
     };
+    this.form = form;
+    restore("new conversation", form);
     this.node = el("div", { className: "columns start" }, form, this.list.node);
   }
 
@@ -77,6 +80,7 @@ class ChatStart {
       const job = await client.submit({ task: TASK, input: { tokens_per_s: 30 }, timeout_s: 86_400 });
       const message = this.message.value.trim();
       if (message) await client.answer(job.id, { message, by: this.name.read() });
+      this.message.value = "";
       location.hash = `#/chat/${job.id}`;
     } catch (error) {
       showProblem(this.problem, error);
@@ -85,6 +89,7 @@ class ChatStart {
   }
 
   close() {
+    keep("new conversation", this.form);
     this.list.close();
   }
 }
@@ -116,6 +121,8 @@ class ChatView {
     this.empty = el("p", { className: "empty" }, t("Nobody has said anything yet."));
     this.writes = el("p", { className: "hint writes", hidden: true }, t("The model is about to answer…"));
     this.talk.append(this.empty);
+    this.latest = el("button", { type: "button", className: "jump inside", hidden: true, onclick: () => this.follow(true) }, `↓ ${t("Jump to the latest")}`);
+    this.talk.onscroll = () => this.offerLatest();
     this.made = card(t("Artifacts"), "", this.artifacts.node);
     const log = el("a", { className: "link", href: `#/jobs/${this.id}` }, t("Its log"));
     const main = el(
@@ -125,6 +132,7 @@ class ChatView {
         "section",
         { className: "card", ariaLabel: t("Conversation") },
         this.talk,
+        this.latest,
         this.writes,
         this.question.node,
         this.problem,
@@ -143,6 +151,7 @@ class ChatView {
       "div",
       { className: "stack" },
       this.job.header(el("h1", {}, t("Conversation")), log, this.buildEnd()),
+      this.job.away,
       this.job.problem,
       this.content,
     );
@@ -177,6 +186,7 @@ class ChatView {
       el("div", { className: "field" }, label, this.message),
       el("div", { className: "line-form" }, this.name.node, this.stop, this.sender),
     );
+    restore(`chat ${this.id}`, this.compose);
     this.compose.onsubmit = (event) => {
       event.preventDefault();
       this.speak();
@@ -191,7 +201,9 @@ class ChatView {
 
   async speak() {
     const message = this.message.value.trim();
+    this.speaks = Boolean(message); // what one says oneself, one wants to see
     if (message && (await this.send({ message, by: this.name.read() }))) this.message.value = "";
+    forget(`chat ${this.id}`);
     this.message.focus();
   }
 
@@ -225,7 +237,7 @@ class ChatView {
   said(text, by, at) {
     this.messages += 1;
     const who = by || t("somebody");
-    this.put(bubble("person", `${who} · ${clock(at)}`, el("p", {}, text)));
+    this.put(bubble("person", `${who} · ${clock(at)}`, el("p", { dir: "auto" }, text)));
     announce(`${who}: ${text}`);
   }
 
@@ -236,13 +248,24 @@ class ChatView {
   /** At the end, which stays in view for whoever is there. */
   put(node) {
     this.empty.hidden = true;
+    const near = this.isNear();
     this.talk.append(node);
-    this.follow(true);
+    this.follow(near || this.speaks);
+    this.speaks = false;
+  }
+
+  isNear() {
+    const { scrollHeight, scrollTop, clientHeight } = this.talk;
+    return scrollHeight - scrollTop - clientHeight < 160;
+  }
+
+  offerLatest() {
+    this.latest.hidden = this.isNear();
   }
 
   follow(always = false) {
-    const { scrollHeight, scrollTop, clientHeight } = this.talk;
-    if (always || scrollHeight - scrollTop - clientHeight < 160) this.talk.scrollTop = scrollHeight;
+    if (always || this.isNear()) this.talk.scrollTop = this.talk.scrollHeight;
+    this.offerLatest();
   }
 
   draw({ texts, steps, input_request, artifacts }) {
@@ -280,6 +303,8 @@ class ChatView {
   }
 
   close() {
+    keep(`chat ${this.id}`, this.compose);
+    this.question.close();
     this.job.close();
     this.viewers.close();
   }

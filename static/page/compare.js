@@ -6,6 +6,7 @@ import { duration, number, size, t } from "./i18n.js";
 import { PlainLane, StreamLane } from "./lane.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
+import { keep, restore } from "./typed.js";
 
 const PROMPT = "Compare the ways to watch a long job.";
 
@@ -58,6 +59,7 @@ export class CompareView {
     );
     this.tables = el("div", { className: "stack" });
     this.node = el("div", { className: "stack" }, this.drawHead(), this.place, this.tables);
+    restore("comparison", this.node);
     this.decide();
   }
 
@@ -199,6 +201,7 @@ export class CompareView {
   }
 
   close() {
+    keep("comparison", this.node);
     this.closeLanes();
   }
 }

@@ -3,18 +3,22 @@
 import { Activity } from "./activity.js";
 import { Alerts } from "./alerts.js";
 import { Artifacts } from "./artifacts.js";
+import { askedCard } from "./asked.js";
 import { announce } from "./announce.js";
 import { card, el, say } from "./dom.js";
 import { Events } from "./events.js";
 import { duration, number, t } from "./i18n.js";
+import { Logs } from "./logs.js";
 import { Metrics } from "./metrics.js";
 import { showProblem } from "./problem.js";
 import { Question } from "./question.js";
-import { client, taskTitle } from "./session.js";
+import { client, rawTitle, titleOf } from "./session.js";
+import { simulatedBadge } from "./simulated.js";
 import { keepDraft } from "./start.js";
 import { TERMINAL } from "./status.js";
 import { Meter, Steps } from "./steps.js";
 import { Texts } from "./texts.js";
+import { Timeline } from "./timeline.js";
 import { Viewers } from "./viewers.js";
 import { WatchedJob } from "./watched.js";
 
@@ -37,6 +41,8 @@ export class JobView {
       activity: new Activity(),
       metrics: new Metrics(),
       alerts: new Alerts(),
+      logs: new Logs(),
+      timeline: new Timeline(),
       steps: new Steps(),
       meter: new Meter(),
       viewers: new Viewers(id),
@@ -50,7 +56,7 @@ export class JobView {
   }
 
   build() {
-    const { question, texts, artifacts, activity, metrics, alerts, steps, meter, viewers, events } = this.parts;
+    const { question, texts, artifacts, activity, metrics, alerts, logs, timeline, steps, meter, viewers, events } = this.parts;
     this.title = el("h1", { tabIndex: -1 }, t("Job"));
     this.about = el("span");
     const facts = el("p", { className: "hint facts-line" }, el("code", {}, this.id), this.about);
@@ -64,14 +70,21 @@ export class JobView {
       { type: "button", hidden: true, onclick: () => this.runAgain() },
       t("Run again"),
     );
+    this.change = el("button", { type: "button", hidden: true, onclick: () => this.editAndRun() }, t("Change and run"));
+    this.question = el("div", { hidden: true });
+    this.simulated = el("div", { hidden: true }, simulatedBadge());
     this.output = el("div");
     this.quiet = el("p", { className: "empty" });
     this.cards = {
-      texts: card(t("Text"), "", texts.node),
+      texts: el("section", { className: "card", ariaLabel: t("Text") },
+        el("header", { className: "bar" }, el("h2", {}, t("Text")), el("span", { className: "end bar" }, texts.actions)),
+        texts.node),
       metrics: card(t("Metrics"), "", metrics.node),
       activity: card(t("Thinking and tools"), "", activity.node),
       artifacts: card(t("Artifacts"), "", artifacts.node),
       output: card(t("Output"), "", this.output),
+      timeline: card(t("Timeline"), "", timeline.node),
+      logs: card(t("Logs and errors"), "", logs.node),
     };
     this.watching = card(t("Viewers"), "last", viewers.node);
     this.warnings = card(t("Alerts"), "first", alerts.node);
@@ -92,16 +105,19 @@ export class JobView {
     return el(
       "div",
       { className: "stack" },
-      el("div", {}, this.job.header(this.title, this.again, this.cancel), facts),
+      el("div", { className: "job-head" }, this.job.header(this.title, this.change, this.again, this.cancel), facts,
+        el("div", { className: "bar" }, this.simulated, this.job.disconnecting.button, this.job.disconnecting.said)),
+      this.job.away,
+      this.question,
       this.job.problem,
       this.content,
     );
   }
 
   take(event) {
-    if (event.type === "job.queued") this.input = event.data.input;
+    if (event.type === "job.queued") this.wanted = event.data;
     if (event.type === "job.cancelled") this.reason = event.data.reason;
-    for (const name of ["events", "activity", "metrics", "alerts", "steps", "meter"])
+    for (const name of ["events", "activity", "metrics", "alerts", "logs", "timeline", "steps", "meter"])
       this.parts[name].add(event);
     this.announce(event);
   }
@@ -118,10 +134,12 @@ export class JobView {
     const { parts, cards } = this;
     const { ended } = this.job;
     this.content.hidden = false;
-    say(this.title, taskTitle(state.task));
+    say(this.title, titleOf(state));
+    this.drawAsked(state);
+    this.simulated.hidden = !state.simulated;
     this.cancel.hidden = ended;
     this.cancel.disabled = state.status === "cancelling";
-    this.again.hidden = !ended || this.input === undefined;
+    this.again.hidden = this.change.hidden = !ended || this.wanted === undefined;
     say(this.about, this.facts(state).map((each) => ` · ${each}`).join(""));
     parts.meter.draw(state, ended);
     parts.steps.draw(state.steps);
@@ -130,24 +148,38 @@ export class JobView {
     parts.artifacts.draw(state.artifacts);
     cards.texts.hidden = !state.texts.length;
     cards.artifacts.hidden = !state.artifacts.length;
-    for (const name of ["activity", "metrics"]) cards[name].hidden = parts[name].isEmpty;
+    parts.timeline.draw(ended);
+    for (const name of ["activity", "metrics", "logs", "timeline"]) cards[name].hidden = parts[name].isEmpty;
     this.warnings.hidden = parts.alerts.isEmpty;
     this.drawOutput(state);
-    this.quiet.hidden = !QUIET[state.status] || Object.values(cards).some((each) => !each.hidden);
+    const made = Object.entries(cards).some(([name, each]) => !each.hidden && !["logs", "timeline"].includes(name));
+    this.quiet.hidden = !QUIET[state.status] || made;
     say(this.quiet, t(QUIET[state.status] ?? ""));
     this.watching.hidden = ended;
     if (ended) parts.viewers.close();
   }
 
-  facts({ attempt, queue_position, degraded, started_at, finished_at }) {
+  /** What was asked: whole, where the log has its beginning; else as the state shows it. */
+  drawAsked(state) {
+    const asked = this.wanted?.input ?? state.input;
+    if (this.shownInput === asked || !asked) return;
+    this.shownInput = asked;
+    const shown = askedCard(asked, titleOf(state));
+    this.question.hidden = shown === null;
+    this.question.replaceChildren(...(shown ? [shown] : []));
+  }
+
+  facts(state) {
+    const { attempt, queue_position, degraded, started_at, finished_at } = state;
     const { level, why } = this.job.watch.degraded;
     const passed = (Date.parse(finished_at ?? new Date()) - Date.parse(started_at)) / 1000;
     const time = duration(finished_at ? passed : Math.max(1, Math.floor(passed)));
     const facts = [
       attempt > 1 && t("attempt {n}", { n: attempt }),
-      queue_position && t("place {n} in the queue", { n: queue_position }),
+      queue_position > 0 && t("place {n} in the queue", { n: queue_position }),
       degraded && t("with less work, because the server was loaded"),
-      level > 0 && t("thinned out: {why}", { why }),
+      state.cut && t("the text is not whole"),
+      level > 0 && t("in larger steps, because the server is busy: {why}", { why }),
       started_at && t(finished_at ? "ran {time}" : "running for {time}", { time }),
       this.reason && t("reason: {why}", { why: this.reason }),
     ];
@@ -172,8 +204,23 @@ export class JobView {
     }
   }
 
-  runAgain() {
-    keepDraft(this.job.state.task, this.input);
+  /** The same once more, as another job. */
+  async runAgain() {
+    const { task, title, input, metadata, on_disconnect, disconnect_grace_s, timeout_s } = this.wanted;
+    const own = title === task || title === rawTitle(task) ? {} : { title };
+    this.again.disabled = true;
+    try {
+      const asked = { task, ...own, input, metadata, on_disconnect, disconnect_grace_s, timeout_s };
+      const job = await client.submit(asked, { idempotencyKey: crypto.randomUUID?.() });
+      location.hash = `#/jobs/${job.id}`;
+    } catch (error) {
+      showProblem(this.job.problem, error);
+    }
+    this.again.disabled = false;
+  }
+
+  editAndRun() {
+    keepDraft(this.wanted.task, this.wanted.input);
     location.hash = "#/";
   }
 

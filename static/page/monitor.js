@@ -14,12 +14,14 @@ const LOOK_MS = 2000;
 /** Events before the present that the charts begin with. */
 const HISTORY = 2400;
 const DAY_S = 86_400;
+/** How loaded the service is, by its pressure level. */
+const LOADS = ["all is well", "busy", "very busy", "overloaded: new jobs are refused"];
 
 export class MonitorView {
   constructor() {
     this.service = new Service();
     this.figures = new Figures(tasks.some(({ name }) => name === "monitor"));
-    this.list = new JobList({ title: t("All jobs"), limit: 50, filters: true });
+    this.list = new JobList({ title: t("All jobs"), limit: 50, filters: true, address: "#/monitor" });
     this.node = el(
       "div",
       { className: "stack" },
@@ -73,7 +75,7 @@ class Service {
     const level = pressure?.level ?? 0;
     say(this.why, pressure?.why ? t("because of {why}", { why: pressure.why }) : "");
     this.level.dataset.status = !ready ? "failed" : level ? "waiting_for_input" : "completed";
-    say(this.level, ready ? t("pressure level {level} of 3", { level }) : t("not ready"));
+    say(this.level, ready ? t(LOADS[level] ?? LOADS[0]) : t("not ready"));
     const open = Object.entries(streams ?? {}).map(([name, count]) => `${transportName(name)} ${count}`);
     const facts = [
       [t("Running jobs"), jobs?.running],
@@ -142,12 +144,15 @@ class Figures {
     else this.offer();
   }
 
+  /** Look again until the server has said which one runs: it may be away for now. */
   async find() {
     await this.guard(async () => {
       const { jobs } = await client.jobs({ task: "monitor", status: "running", limit: 1 });
       if (jobs.length) this.follow(jobs[0]);
       else this.offer();
+      this.found = true;
     });
+    if (!this.found && !this.closed) this.again = setTimeout(() => this.find(), LOOK_MS);
   }
 
   offer() {
@@ -210,6 +215,7 @@ class Figures {
 
   close() {
     this.closed = true;
+    clearTimeout(this.again);
     for (const each of this.watches) each.close();
     this.metrics.close();
     this.connection.close();

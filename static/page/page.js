@@ -14,6 +14,9 @@ import { JobView } from "./job.js";
 const { t } = i18n;
 const $ = (id) => document.getElementById(id);
 
+/** Milliseconds between two tries while the server is away. */
+const AGAIN_MS = 2000;
+
 /** The first word of the address (`#/jobs/ID`): the view, and the tab that it belongs to. */
 const VIEWS = {
   "": { tab: "start", title: "Start", open: () => new StartView() },
@@ -25,11 +28,15 @@ const VIEWS = {
 
 let loaded = false;
 let view = null;
+/** Another look, while the server is away. */
+let again = 0;
+let away = document.createElement("div");
 
 /** Show the view that the address names, in place of the one before. */
 async function show() {
   const address = location.hash || "#/";
-  const [, word = "", id = ""] = address.split("/");
+  const [, word = "", id = ""] = address.split("?")[0].split("/");
+  clearTimeout(again);
   const { tab, title, open } = VIEWS[word] ?? VIEWS[""];
   view?.close?.();
   view = null;
@@ -38,7 +45,9 @@ async function show() {
     if (!loaded) await loadTasks();
     loaded = true;
   } catch (error) {
-    return put(error.status === 401 ? keyForm(error) : failure(error));
+    if (error.status === 401) return put(keyForm(error));
+    again = setTimeout(show, AGAIN_MS);
+    return away.isConnected ? undefined : put(failure(error));
   }
   if (address !== (location.hash || "#/") || view) return; // somebody was faster
   document.title = `${t(title)} · ${t("Streaming jobs")}`;
@@ -59,12 +68,13 @@ function mark(tab) {
 
 /** The server cannot be reached: say so, and offer to try again. */
 function failure(error) {
-  return el(
+  return (away = el(
     "div",
     { className: "stack" },
+    el("p", { className: "away" }, el("b", {}, t("The server is away.")), " ", t("Your jobs are safe: they go on, or go on after a restart. This page tries again by itself.")),
     problemBox(error),
-    el("div", {}, el("button", { type: "button", onclick: show }, t("Try again"))),
-  );
+    el("div", {}, el("button", { type: "button", onclick: show }, t("Try now"))),
+  ));
 }
 
 /** Asks for a key; says that the one given was refused, if there was one. */

@@ -6,6 +6,7 @@ import { SchemaForm } from "./form.js";
 import { t } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
+import { forget, keep, restore } from "./typed.js";
 
 export class Question {
   constructor(job) {
@@ -17,10 +18,21 @@ export class Question {
   /** The question that is open, or none; a form that somebody fills in is left alone. */
   draw(asked) {
     if ((asked?.request ?? null) === this.request) return;
+    if (this.request) forget(this.key);
     this.request = asked?.request ?? null;
     this.node.hidden = !asked;
     this.node.ariaLabel = t("A question");
     this.node.replaceChildren(...(asked ? this.ask(asked) : []));
+    if (asked) restore(this.key, this.node);
+  }
+
+  get key() {
+    return `answer ${this.job} ${this.request}`;
+  }
+
+  /** What was filled in stays for when it is shown again. */
+  close() {
+    if (this.request) keep(this.key, this.node);
   }
 
   ask({ prompt, schema, request }) {
@@ -69,5 +81,7 @@ function valueForm(schema, answer) {
     ? schema
     : { properties: { answer: { title: "Answer", ...schema } }, required: ["answer"] };
   const submit = (value) => answer(members ? value : value.answer);
-  return new SchemaForm(shape, { prefix: "data", label: t("Answer"), submit }).node;
+  // A bare value is refused under "data"; its field here is "data.answer".
+  const locate = members ? undefined : (field) => field.replace(/^data(?=\.|$)/, "data.answer");
+  return new SchemaForm(shape, { prefix: "data", label: t("Answer"), submit, locate }).node;
 }

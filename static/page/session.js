@@ -26,6 +26,15 @@ export async function loadTasks() {
 /** A task's title, or its name where the server does not have it any more. */
 export const taskTitle = (name) => t(tasks.find((each) => each.name === name)?.title ?? name);
 
+/** A task's title as the server has it. */
+export const rawTitle = (name) => tasks.find((each) => each.name === name)?.title;
+
+/** What a job is called: by who started it, else as its task is. */
+export function titleOf({ task, title }) {
+  const ofTask = tasks.find((each) => each.name === task)?.title;
+  return title && title !== task && title !== ofTask ? title : taskTitle(task);
+}
+
 export const hasKey = () => key !== "";
 
 /** Take another key; an empty one forgets it. */

@@ -7,6 +7,7 @@ import { JobList } from "./jobs.js";
 import { PRESETS, prepared } from "./presets.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, tasks, upload } from "./session.js";
+import { forget, keep, restore } from "./typed.js";
 
 /** Views of their own for tasks that are more than a job to watch. */
 const VIEWS = { chat: "#/chat", monitor: "#/monitor" };
@@ -25,6 +26,7 @@ const drafts = new Map();
 
 /** Have the form of a task begin with this input. */
 export function keepDraft(task, input) {
+  forget(`form ${task}`);
   drafts.set(task, input);
   drafts.set("", task);
 }
@@ -36,11 +38,11 @@ export class StartView {
     this.select.append(...inOrder(tasks).map(({ name, title }) => el("option", { value: name }, t(title))));
     this.about = el("p", { className: "hint" });
     this.place = el("div");
-    this.list = new JobList({ title: t("Recent jobs"), limit: 15 });
+    this.list = new JobList({ title: t("Jobs"), limit: 15, filters: true, address: "#/" });
     this.node = el(
       "div",
       { className: "stack" },
-      el("h1", { className: "unseen" }, t("Start a job")),
+      this.drawHero(),
       this.drawPresets(),
       el("div", { className: "columns start" }, this.drawForm(), this.list.node),
     );
@@ -60,18 +62,59 @@ export class StartView {
       button.onclick = () => this.startPreset(preset, button);
       return el("li", {}, button);
     });
-    const intro = el(
-      "p",
-      { className: "intro" },
-      t("Start long work, watch it live, leave and come back: nothing is lost. One click starts an example."),
-    );
+    const intro = el("h2", { className: "intro" }, t("Or start an example with one click"));
     return el(
       "section",
-      { className: "stack", ariaLabel: t("Examples") },
+      { className: "stack tight", ariaLabel: t("Examples") },
       intro,
       el("ul", { className: "presets" }, items),
       this.problem,
     );
+  }
+
+  /** What this is, and a question to try it with. */
+  drawHero() {
+    const ask = el("textarea", { id: freshId("ask"), rows: 2, maxLength: 4000, dir: "auto", placeholder: t("Why do the tides come twice a day?") });
+    const button = el("button", { className: "main" }, t("Ask"));
+    const form = el("form", { className: "ask-line" }, el("label", { className: "unseen", htmlFor: ask.id }, t("Ask something")), ask, button);
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      this.ask(ask.value.trim() || ask.placeholder, button);
+    };
+    ask.onkeydown = (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      form.requestSubmit();
+    };
+    this.hero = form;
+    restore("ask", form);
+    const points = [
+      t("Ask something that takes a while."),
+      t("Cut your connection, close the tab, restart the server."),
+      t("Come back: every word is there, once."),
+    ];
+    return el(
+      "section",
+      { className: "hero", hidden: !tasks.some(({ name }) => name === "generate") },
+      el("h1", {}, t("Long answers that survive everything")),
+      el("ol", {}, points.map((each) => el("li", {}, each))),
+      form,
+      el("p", { className: "hint" }, t("Want to see it side by side?"), " ", el("a", { href: "#/compare" }, t("Cut every kind of connection and compare"))),
+    );
+  }
+
+  async ask(prompt, button) {
+    button.disabled = true;
+    showProblem(this.problem, null);
+    try {
+      const title = prompt.length > 80 ? `${prompt.slice(0, 79)}…` : prompt;
+      await start({ task: "generate", title, input: { prompt, max_tokens: 400, tokens_per_s: 20 } });
+      forget("ask");
+      this.asked = true;
+    } catch (error) {
+      showProblem(this.problem, error);
+    }
+    button.disabled = false;
   }
 
   drawForm() {
@@ -99,9 +142,16 @@ export class StartView {
     }
   }
 
+  /** What was typed stays, for each task, until it is sent. */
+  keepTyped() {
+    if (this.form) keep(`form ${this.select.dataset.chosen}`, this.form.node);
+  }
+
   choose(name) {
+    this.keepTyped();
     const task = tasks.find((each) => each.name === name);
-    this.select.value = task.name;
+    this.select.value = this.select.dataset.chosen = task.name;
+    drafts.set("", task.name);
     this.about.textContent = t(task.description);
     const given = drafts.get(task.name) ?? EXAMPLES[task.name] ?? {};
     const options = new Options();
@@ -112,14 +162,18 @@ export class StartView {
       upload,
       extra: [options.node],
       submit: async (input) => {
-        keepDraft(task.name, input);
         await start({ task: task.name, input, ...options.read() });
+        keepDraft(task.name, input);
+        this.form = null;
       },
     });
+    restore(`form ${task.name}`, this.form.node);
     this.place.replaceChildren(this.form.node);
   }
 
   close() {
+    this.keepTyped();
+    if (!this.asked) keep("ask", this.hero);
     this.list.close();
   }
 }
@@ -150,6 +204,7 @@ async function startMany(request, times) {
 /** How a job runs, whatever its task. */
 class Options {
   constructor() {
+    this.title = el("input", { id: freshId("title"), type: "text", maxLength: 200, autocomplete: "off" });
     this.timeout = el("input", {
       id: freshId("timeout"),
       type: "number",
@@ -174,12 +229,13 @@ class Options {
       "details",
       { className: "fold" },
       el("summary", {}, t("Options")),
-      el("div", { className: "group" }, time, tick),
+      el("div", { className: "group" }, el("div", { className: "field" }, el("label", { htmlFor: this.title.id }, t("Name of the job")), this.title), time, tick),
     );
   }
 
   read() {
     const found = {};
+    if (this.title.value.trim()) found.title = this.title.value.trim();
     if (this.timeout.value) found.timeout_s = Number(this.timeout.value);
     if (this.cancels.checked) found.on_disconnect = "cancel";
     return found;

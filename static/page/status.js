@@ -60,7 +60,7 @@ export class Connection {
         retryAt ? t("reconnecting in {time}", { time: duration(left) }) : t(REASONS[reason] ?? "waiting"),
       offline: () => t("offline: goes on by itself"),
       closed: () =>
-        t(reason === "refused" ? "refused" : reason === "lost" ? "connection lost" : "whole log read"),
+        t(reason === "refused" ? "refused" : reason === "lost" ? "connection lost" : "everything received"),
     };
     say(this.node, texts[name]());
   }

@@ -42,7 +42,7 @@ export class Viewers {
       "tr",
       {},
       el("th", { scope: "col" }, t("Transport")),
-      el("th", { scope: "col", className: "number" }, t("Events behind")),
+      el("th", { scope: "col", className: "number" }, t("Not yet received")),
     );
     this.node.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, rows)));
   }

@@ -1,6 +1,20 @@
 /** @import {Channel} from "./streaming/channel.js" */
-/** @import {Job, JobRequest, Status, Transport, WatchOptions} from "./streaming/types.js" */
-import type { Job, JobRequest, Status, Transport, WatchOptions } from "./streaming/types.js";
+/** @typedef {import("./streaming/types.js").Job} Job */
+/** @typedef {import("./streaming/types.js").JobRequest} JobRequest */
+/** @typedef {import("./streaming/types.js").Status} Status */
+/** @typedef {import("./streaming/types.js").StreamEvent} StreamEvent */
+/** @typedef {import("./streaming/types.js").Transport} Transport */
+/** @typedef {import("./streaming/types.js").WatchOptions} WatchOptions */
+/** @typedef {import("./streaming/types.js").WatchState} WatchState */
+/** @typedef {import("./streaming/types.js").WatchStats} WatchStats */
+export type Job = import("./streaming/types.js").Job;
+export type JobRequest = import("./streaming/types.js").JobRequest;
+export type Status = import("./streaming/types.js").Status;
+export type StreamEvent = import("./streaming/types.js").StreamEvent;
+export type Transport = import("./streaming/types.js").Transport;
+export type WatchOptions = import("./streaming/types.js").WatchOptions;
+export type WatchState = import("./streaming/types.js").WatchState;
+export type WatchStats = import("./streaming/types.js").WatchStats;
 import { Problem } from "./streaming/http.js";
 import { Watch } from "./streaming/watch.js";
 export { ENDED, TERMINAL, fold } from "./streaming/fold.js";
