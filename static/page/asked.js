@@ -30,7 +30,7 @@ export function askedCard(input, title) {
     ? el("p", { className: "hint given" }, rest.flatMap(([each, value]) => [el("span", {}, `${each} `, el("code", {}, valueOf(value))), " "]))
     : null;
   if (!question && !facts) return null;
-  return el("section", { className: "asked", ariaLabel: t("What was asked") }, question, facts);
+  return el("section", { className: "asked", ariaLabel: t("what_was_asked") }, question, facts);
 }
 
 function folded(text) {

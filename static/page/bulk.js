@@ -12,8 +12,8 @@ export class Bulk {
   /** `rows` by id, each with `tick`, `job` and `ended`; `drop(id)` takes one out of the list. */
   constructor({ rows, list, drop, problem }) {
     Object.assign(this, { rows, list, drop, problem });
-    this.toggle = el("button", { type: "button", className: "small", ariaPressed: "false", onclick: () => this.choose() }, t("Choose"));
-    this.all = el("button", { type: "button", className: "small", onclick: () => this.chooseAll() }, t("All shown"));
+    this.toggle = el("button", { type: "button", className: "small", ariaPressed: "false", onclick: () => this.choose() }, t("choose"));
+    this.all = el("button", { type: "button", className: "small", onclick: () => this.chooseAll() }, t("all_shown"));
     this.cancel = el("button", { type: "button", className: "small", onclick: () => this.cancelChosen() });
     this.remove = el("button", { type: "button", className: "small danger", onclick: () => this.removeChosen() });
     this.count = el("span", { className: "hint" });
@@ -46,8 +46,8 @@ export class Bulk {
     for (const each of [this.all, this.cancel, this.remove, this.count]) each.hidden = !this.on;
     this.cancel.disabled = !going;
     this.remove.disabled = !over;
-    say(this.cancel, t("Cancel ({n})", { n: going }));
-    say(this.remove, t("Delete ({n})", { n: over }));
+    say(this.cancel, t("cancel_n", { n: going }));
+    say(this.remove, t("delete_n", { n: over }));
   }
 
   async cancelChosen() {
@@ -57,7 +57,7 @@ export class Bulk {
 
   async removeChosen() {
     const over = this.chosen.filter(([, row]) => row.ended);
-    if (!confirm(t("Delete {n} jobs with all that they have made?", { n: over.length }))) return;
+    if (!confirm(t("delete_n_jobs_all_they", { n: over.length }))) return;
     await this.each(over, async ([id]) => {
       await client.remove(id);
       this.drop(id);

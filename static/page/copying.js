@@ -7,11 +7,11 @@ import { t } from "./i18n.js";
 const SAID_MS = 1500;
 
 /** A button that copies what `text()` gives. */
-export function copyButton(text, label = t("Copy")) {
+export function copyButton(text, label = t("copy")) {
   const button = el("button", { type: "button", className: "small" }, label);
   button.onclick = async () => {
     const done = await copy(text());
-    button.textContent = done ? t("Copied") : t("Not allowed here");
+    button.textContent = done ? t("copied") : t("not_allowed_here");
     setTimeout(() => (button.textContent = label), SAID_MS);
   };
   return button;
@@ -20,7 +20,7 @@ export function copyButton(text, label = t("Copy")) {
 /** A button that saves what `text()` gives under a name. */
 export function saveButton(text, name, type) {
   const onclick = () => save(text(), name, type);
-  return el("button", { type: "button", className: "small", onclick }, t("Download"));
+  return el("button", { type: "button", className: "small", onclick }, t("download"));
 }
 
 async function copy(text) {

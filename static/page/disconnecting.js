@@ -2,6 +2,7 @@
 
 import { el, say } from "./dom.js";
 import { number, t } from "./i18n.js";
+import { client } from "./session.js";
 
 /** Seconds without a connection. */
 const AWAY_S = 4;
@@ -10,9 +11,11 @@ export class Disconnecting {
   /** `watch()` gives the watch of the job that is shown. */
   constructor(watch) {
     this.watch = watch;
-    this.button = el("button", { type: "button", className: "small cut", onclick: () => this.cut() }, t("Cut my connection"));
+    this.button = el("button", { type: "button", className: "small cut", onclick: () => this.cut() }, t("cut_my_connection"));
     this.said = el("p", { className: "hint note-line", role: "status" });
     this.timer = 0;
+    /** While it comes back: the position up to which all must be here again. */
+    this.until = null;
   }
 
   cut() {
@@ -20,7 +23,7 @@ export class Disconnecting {
     this.left = AWAY_S;
     this.before = this.watch().position ?? 0;
     this.watch().offline(true);
-    this.button.textContent = t("Connect again");
+    this.button.textContent = t("connect_again");
     this.timer = setInterval(() => this.tick(), 1000);
     this.tell();
   }
@@ -32,28 +35,29 @@ export class Disconnecting {
   }
 
   tell() {
-    say(this.said, t("You are cut off. The job goes on without you; back in {n} s.", { n: this.left }));
+    say(this.said, t("you_are_cut_off_job", { n: this.left }));
   }
 
-  comeBack() {
+  async comeBack() {
     clearInterval(this.timer);
     this.timer = 0;
-    this.button.textContent = t("Cut my connection");
+    this.button.textContent = t("cut_my_connection");
+    say(this.said, t("connecting_again"));
     this.watch().offline(false);
-    this.counts = true;
-    say(this.said, t("Connecting again…"));
+    // Up to here is what happened without us; should the server not say, what has come by then.
+    this.until = await client.job(this.watch().job).then(({ seq }) => seq, () => this.watch().position);
   }
 
   /** Tell what came back, once it has. */
   draw(state) {
     this.button.hidden = state.finished_at !== null && !this.timer;
-    if (!this.counts || this.watch().state.name === "offline" || this.watch().state.name === "connecting") return;
     const { position, stats } = this.watch();
-    this.counts = false;
-    const came = Math.max(0, position - this.before);
+    if (this.until === null || position < this.until) return;
+    const came = Math.max(0, this.until - this.before);
+    this.until = null;
     say(this.said, stats.lost
-      ? t("Back. {lost} events are gone; the state is complete.", { lost: number(stats.lost) })
-      : t("Back. {n} events happened while you were away: all are here, none twice, none lost.", { n: number(came) }));
+      ? t("back_lost_events_are_gone", { lost: number(stats.lost) })
+      : t("back_n_events_happened_while", { n: number(came) }));
   }
 
   close() {

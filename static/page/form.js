@@ -20,7 +20,7 @@ export class SchemaForm {
       { root: schema, path: "", required: true, given, upload },
     );
     this.problem = el("div", { className: "problem", role: "alert", hidden: true });
-    this.button = el("button", { className: "main" }, label ?? t("Send"));
+    this.button = el("button", { className: "main" }, label ?? t("send"));
     this.node = el(
       "form",
       { className: "schema", noValidate: true },

@@ -7,7 +7,7 @@ import { askedCard } from "./asked.js";
 import { announce } from "./announce.js";
 import { card, el, say } from "./dom.js";
 import { Events } from "./events.js";
-import { duration, number, t } from "./i18n.js";
+import { duration, number, t, tText } from "./i18n.js";
 import { Logs } from "./logs.js";
 import { Metrics } from "./metrics.js";
 import { showProblem } from "./problem.js";
@@ -57,42 +57,42 @@ export class JobView {
 
   build() {
     const { question, texts, artifacts, activity, metrics, alerts, logs, timeline, steps, meter, viewers, events } = this.parts;
-    this.title = el("h1", { tabIndex: -1 }, t("Job"));
+    this.title = el("h1", { tabIndex: -1 }, t("job"));
     this.about = el("span");
     const facts = el("p", { className: "hint facts-line" }, el("code", {}, this.id), this.about);
     this.cancel = el(
       "button",
       { type: "button", className: "danger", hidden: true, onclick: () => this.askCancel() },
-      t("Cancel"),
+      t("cancel"),
     );
     this.again = el(
       "button",
       { type: "button", hidden: true, onclick: () => this.runAgain() },
-      t("Run again"),
+      t("run_again"),
     );
-    this.change = el("button", { type: "button", hidden: true, onclick: () => this.editAndRun() }, t("Change and run"));
+    this.change = el("button", { type: "button", hidden: true, onclick: () => this.editAndRun() }, t("change_and_run"));
     this.question = el("div", { hidden: true });
     this.simulated = el("div", { hidden: true }, simulatedBadge());
     this.output = el("div");
     this.quiet = el("p", { className: "empty" });
     this.cards = {
-      texts: el("section", { className: "card", ariaLabel: t("Text") },
-        el("header", { className: "bar" }, el("h2", {}, t("Text")), el("span", { className: "end bar" }, texts.actions)),
+      texts: el("section", { className: "card", ariaLabel: t("text") },
+        el("header", { className: "bar" }, el("h2", {}, t("text")), el("span", { className: "end bar" }, texts.actions)),
         texts.node),
-      metrics: card(t("Metrics"), "", metrics.node),
-      activity: card(t("Thinking and tools"), "", activity.node),
-      artifacts: card(t("Artifacts"), "", artifacts.node),
-      output: card(t("Output"), "", this.output),
-      timeline: card(t("Timeline"), "", timeline.node),
-      logs: card(t("Logs and errors"), "", logs.node),
+      metrics: card(t("metrics"), "", metrics.node),
+      activity: card(t("thinking_and_tools"), "", activity.node),
+      artifacts: card(t("artifacts"), "", artifacts.node),
+      output: card(t("output"), "", this.output),
+      timeline: card(t("timeline"), "", timeline.node),
+      logs: card(t("logs_and_errors"), "", logs.node),
     };
-    this.watching = card(t("Viewers"), "last", viewers.node);
-    this.warnings = card(t("Alerts"), "first", alerts.node);
+    this.watching = card(t("viewers"), "last", viewers.node);
+    this.warnings = card(t("alerts"), "first", alerts.node);
     const main = el("div", { className: "stack" }, question.node, this.quiet, Object.values(this.cards));
     const side = el(
       "div",
       { className: "stack" },
-      card(t("Progress"), "first", meter.node, steps.node),
+      card(t("progress"), "first", meter.node, steps.node),
       this.warnings,
       this.watching,
     );
@@ -100,7 +100,7 @@ export class JobView {
       "div",
       { className: "stack", hidden: true },
       el("div", { className: "columns job" }, main, side),
-      card(t("Event log"), "", events.node),
+      card(t("event_log"), "", events.node),
     );
     return el(
       "div",
@@ -124,10 +124,10 @@ export class JobView {
 
   /** For those who listen: steps and ends, no tokens. */
   announce({ type, data }) {
-    if (type === "step.updated" && data.status !== "pending") announce(`${t(data.title)}: ${t(data.status)}`);
-    if (type === "input.requested") announce(`${t("The job asks")}: ${data.prompt}`);
-    if (type === "alert") announce(`${t("Alert")}: ${data.message}`);
-    if (type.startsWith("job.") && TERMINAL.includes(type.slice(4))) announce(t(type.slice(4)));
+    if (type === "step.updated" && data.status !== "pending") announce(`${tText(data.title)}: ${tText(data.status)}`);
+    if (type === "input.requested") announce(`${t("the_job_asks")}: ${data.prompt}`);
+    if (type === "alert") announce(`${t("alert")}: ${data.message}`);
+    if (type.startsWith("job.") && TERMINAL.includes(type.slice(4))) announce(tText(type.slice(4)));
   }
 
   draw(state) {
@@ -154,7 +154,7 @@ export class JobView {
     this.drawOutput(state);
     const made = Object.entries(cards).some(([name, each]) => !each.hidden && !["logs", "timeline"].includes(name));
     this.quiet.hidden = !QUIET[state.status] || made;
-    say(this.quiet, t(QUIET[state.status] ?? ""));
+    say(this.quiet, tText(QUIET[state.status] ?? ""));
     this.watching.hidden = ended;
     if (ended) parts.viewers.close();
   }
@@ -175,13 +175,13 @@ export class JobView {
     const passed = (Date.parse(finished_at ?? new Date()) - Date.parse(started_at)) / 1000;
     const time = duration(finished_at ? passed : Math.max(1, Math.floor(passed)));
     const facts = [
-      attempt > 1 && t("attempt {n}", { n: attempt }),
-      queue_position > 0 && t("place {n} in the queue", { n: queue_position }),
-      degraded && t("with less work, because the server was loaded"),
-      state.cut && t("the text is not whole"),
-      level > 0 && t("in larger steps, because the server is busy: {why}", { why }),
-      started_at && t(finished_at ? "ran {time}" : "running for {time}", { time }),
-      this.reason && t("reason: {why}", { why: this.reason }),
+      attempt > 1 && t("attempt_n", { n: attempt }),
+      queue_position > 0 && t("place_n_queue", { n: queue_position }),
+      degraded && t("less_work_because_server_was"),
+      state.cut && t("text_not_whole"),
+      level > 0 && t("larger_steps_because_server_busy", { why }),
+      started_at && t(finished_at ? "ran_time" : "running_for_time", { time }),
+      this.reason && t("reason_why", { why: this.reason }),
     ];
     return facts.filter(Boolean);
   }

@@ -3,7 +3,7 @@
 import { questionOf } from "./asked.js";
 import { Bulk } from "./bulk.js";
 import { card, el, freshId, say } from "./dom.js";
-import { duration, moment, percent, t } from "./i18n.js";
+import { duration, moment, percent, t, tText } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, taskTitle, tasks, titleOf } from "./session.js";
 import { ACTIVE, TERMINAL, statusMark, statusText } from "./status.js";
@@ -27,13 +27,13 @@ export class JobList {
     this.problem = problemBox();
     this.list = el("ul", { className: "jobs" });
     this.empty = el("p", { className: "empty", hidden: true });
-    this.more = el("button", { type: "button", hidden: true, onclick: () => this.older() }, t("Older jobs"));
+    this.more = el("button", { type: "button", hidden: true, onclick: () => this.older() }, t("older_jobs"));
     const given = new URLSearchParams(address ? location.hash.split("?")[1] : "");
-    this.search = el("input", { type: "search", id: freshId("search"), value: given.get("q") ?? "", placeholder: t("Title, question or id"), oninput: () => this.restart() });
-    this.status = choice(t("Status"), ["", ...ACTIVE, ...TERMINAL], statusText, given.get("status"), () => this.restart());
-    this.task = choice(t("Task"), ["", ...tasks.map(({ name }) => name)], taskTitle, given.get("task"), () => this.restart());
+    this.search = el("input", { type: "search", id: freshId("search"), value: given.get("q") ?? "", placeholder: t("title_question_or_id"), oninput: () => this.restart() });
+    this.status = choice(t("status"), ["", ...ACTIVE, ...TERMINAL], statusText, given.get("status"), () => this.restart());
+    this.task = choice(t("task"), ["", ...tasks.map(({ name }) => name)], taskTitle, given.get("task"), () => this.restart());
     this.bulk = new Bulk({ rows: this.rows, list: this.list, drop: (id) => this.drop(id), problem: this.problem });
-    const searching = el("div", { className: "field" }, el("label", { htmlFor: this.search.id }, t("Search")), this.search);
+    const searching = el("div", { className: "field" }, el("label", { htmlFor: this.search.id }, t("search")), this.search);
     const chosen = el("div", { className: "pair", hidden: !filters }, searching, this.status.node, this.task.node);
     this.node = card(title, "stack", chosen, this.bulk.node, this.problem, this.empty, this.list, this.more);
     this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
@@ -100,7 +100,7 @@ export class JobList {
     this.bulk.tell();
     const { status, task } = this.query();
     const sifted = this.wanted || status || (task && task !== this.only);
-    say(this.empty, sifted ? t("No job fits.") : t("No jobs yet. Start one: it appears here."));
+    say(this.empty, sifted ? t("no_job_fits") : t("no_jobs_yet_start_one"));
   }
 
   drop(id) {
@@ -157,8 +157,8 @@ function choice(title, values, titleOf, chosen, onchange) {
 class JobRow {
   constructor(job, view, chosen) {
     this.mark = statusMark(job.status);
-    this.bar = el("progress", { max: 100, ariaLabel: t("Progress") });
-    this.tick = el("input", { type: "checkbox", ariaLabel: t("Choose {title}", { title: titleOf(job) }), onchange: chosen });
+    this.bar = el("progress", { max: 100, ariaLabel: t("progress") });
+    this.tick = el("input", { type: "checkbox", ariaLabel: t("choose_title", { title: titleOf(job) }), onchange: chosen });
     const link = el("a", { href: `${job.task === "chat" ? "#/chat" : view}/${job.id}` }, titleOf(job));
     const question = questionOf(job.input);
     this.asked = el("span", { className: "asked-line", dir: "auto" }, question === titleOf(job) ? "" : question);
@@ -200,11 +200,11 @@ function aboutOf({ id, status, created_at, started_at, finished_at, queue_positi
   const ran = started_at && finished_at && (Date.parse(finished_at) - Date.parse(started_at)) / 1000;
   const facts = [
     moment(created_at),
-    queue_position > 0 && t("place {n} in the queue", { n: queue_position }),
+    queue_position > 0 && t("place_n_queue", { n: queue_position }),
     status === "running" && progress.percent > 0 && percent(progress.percent),
-    ran && t("ran {time}", { time: duration(ran) }),
-    error && t(error.title ?? error.code),
-    simulated && t("simulated model"),
+    ran && t("ran_time", { time: duration(ran) }),
+    error && tText(error.title ?? error.code),
+    simulated && t("simulated_model"),
     `…${id.slice(-6)}`,
   ];
   return facts.filter(Boolean);

@@ -10,7 +10,7 @@ const TOLD = ["title", "detail", "status", "type", "instance", "retryable", "err
 
 export class Logs {
   constructor() {
-    this.list = el("ol", { className: "logs", tabIndex: 0, ariaLabel: t("Log lines") });
+    this.list = el("ol", { className: "logs", tabIndex: 0, ariaLabel: t("log_lines") });
     this.error = el("dl", { className: "facts wide", hidden: true });
     this.node = el("div", { className: "stack" }, this.error, this.list);
   }

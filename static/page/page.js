@@ -11,7 +11,7 @@ import { StartView } from "./start.js";
 import * as theme from "./theme.js";
 import { JobView } from "./job.js";
 
-const { t } = i18n;
+const { t, tText } = i18n;
 const $ = (id) => document.getElementById(id);
 
 /** Milliseconds between two tries while the server is away. */
@@ -50,7 +50,7 @@ async function show() {
     return away.isConnected ? undefined : put(failure(error));
   }
   if (address !== (location.hash || "#/") || view) return; // somebody was faster
-  document.title = `${t(title)} · ${t("Streaming jobs")}`;
+  document.title = `${tText(title)} · ${t("streaming_jobs")}`;
   view = open(id);
   put(view.node);
   document.body.dataset.shown = address;
@@ -71,9 +71,9 @@ function failure(error) {
   return (away = el(
     "div",
     { className: "stack" },
-    el("p", { className: "away" }, el("b", {}, t("The server is away.")), " ", t("Your jobs are safe: they go on, or go on after a restart. This page tries again by itself.")),
+    el("p", { className: "away" }, el("b", {}, t("the_server_is_away")), " ", t("your_jobs_are_safe_they")),
     problemBox(error),
-    el("div", {}, el("button", { type: "button", onclick: show }, t("Try now"))),
+    el("div", {}, el("button", { type: "button", onclick: show }, t("try_now"))),
   ));
 }
 
@@ -83,7 +83,7 @@ function keyForm(error) {
   const hint = el(
     "p",
     { className: "hint", id: freshId("hint") },
-    t("This server asks for a key. It is kept until this tab is closed."),
+    t("server_asks_key_kept_until"),
   );
   input.setAttribute("aria-describedby", hint.id);
   const problem = problemBox();
@@ -91,15 +91,15 @@ function keyForm(error) {
     showProblem(problem, {
       ...error.problem,
       title: "This key was refused",
-      detail: t("Check it for missing characters, or ask who runs this server for one."),
+      detail: t("check_missing_characters_ask_who"),
     });
   const form = el(
     "form",
     { className: "card schema key" },
-    el("h1", {}, t("API key")),
-    el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("API key")), input, hint),
+    el("h1", {}, t("api_key")),
+    el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("api_key")), input, hint),
     problem,
-    el("button", { className: "main" }, t("Use this key")),
+    el("button", { className: "main" }, t("use_this_key")),
   );
   form.onsubmit = (event) => {
     event.preventDefault();
@@ -113,7 +113,7 @@ function dress() {
   i18n.translate(document);
   $("language").textContent = i18n.other().name;
   $("language").lang = i18n.other().code;
-  $("theme").textContent = theme.theme() === "dark" ? t("Light") : t("Dark");
+  $("theme").textContent = theme.theme() === "dark" ? t("light") : t("dark");
 }
 
 $("language").onclick = () => {

@@ -21,7 +21,7 @@ export class Question {
     if (this.request) forget(this.key);
     this.request = asked?.request ?? null;
     this.node.hidden = !asked;
-    this.node.ariaLabel = t("A question");
+    this.node.ariaLabel = t("a_question");
     this.node.replaceChildren(...(asked ? this.ask(asked) : []));
     if (asked) restore(this.key, this.node);
   }
@@ -39,7 +39,7 @@ export class Question {
     const answer = (data) => client.answer(this.job, data, request);
     const yesNo = decision(schema);
     const form = yesNo === null ? valueForm(schema, answer) : buttons(yesNo, answer);
-    return [el("h2", {}, t("The job asks")), el("p", {}, prompt), form];
+    return [el("h2", {}, t("the_job_asks")), el("p", {}, prompt), form];
   }
 }
 
@@ -67,9 +67,9 @@ function buttons(name, answer) {
     el(
       "button",
       { type: "button", className: "main", onclick: give(true) },
-      name === "approve" ? t("Approve") : t("Yes"),
+      name === "approve" ? t("approve") : t("yes"),
     ),
-    el("button", { type: "button", onclick: give(false) }, name === "approve" ? t("Refuse") : t("No")),
+    el("button", { type: "button", onclick: give(false) }, name === "approve" ? t("refuse") : t("no")),
   ];
   return el("div", { className: "stack" }, el("div", { className: "bar" }, all), problem);
 }
@@ -83,5 +83,5 @@ function valueForm(schema, answer) {
   const submit = (value) => answer(members ? value : value.answer);
   // A bare value is refused under "data"; its field here is "data.answer".
   const locate = members ? undefined : (field) => field.replace(/^data(?=\.|$)/, "data.answer");
-  return new SchemaForm(shape, { prefix: "data", label: t("Answer"), submit, locate }).node;
+  return new SchemaForm(shape, { prefix: "data", label: t("answer"), submit, locate }).node;
 }

@@ -1,6 +1,6 @@
 // The server that the page talks to, and the key for it, which is kept as long as the tab.
 
-import { t } from "./i18n.js";
+import { tText } from "./i18n.js";
 import { Streaming } from "../client/streaming.js";
 
 /** What stands before every path, behind a proxy. */
@@ -24,7 +24,7 @@ export async function loadTasks() {
 }
 
 /** A task's title, or its name where the server does not have it any more. */
-export const taskTitle = (name) => t(tasks.find((each) => each.name === name)?.title ?? name);
+export const taskTitle = (name) => tText(tasks.find((each) => each.name === name)?.title ?? name);
 
 /** A task's title as the server has it. */
 export const rawTitle = (name) => tasks.find((each) => each.name === name)?.title;

@@ -12,8 +12,8 @@ export function simulatedBadge() {
   return el(
     "details",
     { className: "badge" },
-    el("summary", {}, t("Simulated model: connect yours")),
-    el("p", {}, t("No language model is connected: this text is made up, so that you can try everything without a key. These two lines connect any server that speaks OpenAI's protocol.")),
+    el("summary", {}, t("simulated_model_connect_yours")),
+    el("p", {}, t("no_language_model_connected_text")),
     el("pre", { tabIndex: 0, dir: "ltr" }, LINES),
     copyButton(() => LINES),
   );

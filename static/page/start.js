@@ -2,7 +2,7 @@
 
 import { card, el, freshId } from "./dom.js";
 import { SchemaForm } from "./form.js";
-import { t } from "./i18n.js";
+import { t, tText } from "./i18n.js";
 import { JobList } from "./jobs.js";
 import { PRESETS, prepared } from "./presets.js";
 import { problemBox, showProblem } from "./problem.js";
@@ -35,10 +35,10 @@ export class StartView {
   constructor() {
     this.problem = problemBox();
     this.select = el("select", { id: freshId("task"), onchange: () => this.choose(this.select.value) });
-    this.select.append(...inOrder(tasks).map(({ name, title }) => el("option", { value: name }, t(title))));
+    this.select.append(...inOrder(tasks).map(({ name, title }) => el("option", { value: name }, tText(title))));
     this.about = el("p", { className: "hint" });
     this.place = el("div");
-    this.list = new JobList({ title: t("Jobs"), limit: 15, filters: true, address: "#/" });
+    this.list = new JobList({ title: t("jobs"), limit: 15, filters: true, address: "#/" });
     this.node = el(
       "div",
       { className: "stack" },
@@ -52,20 +52,20 @@ export class StartView {
   drawPresets() {
     const known = new Set(tasks.map(({ name }) => name));
     const items = PRESETS.filter(({ task }) => known.has(task)).map((preset) => {
-      const about = el("span", { className: "hint" }, t(preset.about));
+      const about = el("span", { className: "hint" }, tText(preset.about));
       const button = el(
         "button",
         { type: "button", data: { preset: preset.name } },
-        el("b", {}, t(preset.title)),
+        el("b", {}, tText(preset.title)),
         about,
       );
       button.onclick = () => this.startPreset(preset, button);
       return el("li", {}, button);
     });
-    const intro = el("h2", { className: "intro" }, t("Or start an example with one click"));
+    const intro = el("p", { className: "intro" }, t("start_example_one_click"));
     return el(
       "section",
-      { className: "stack tight", ariaLabel: t("Examples") },
+      { className: "stack tight", ariaLabel: t("examples") },
       intro,
       el("ul", { className: "presets" }, items),
       this.problem,
@@ -74,9 +74,9 @@ export class StartView {
 
   /** What this is, and a question to try it with. */
   drawHero() {
-    const ask = el("textarea", { id: freshId("ask"), rows: 2, maxLength: 4000, dir: "auto", placeholder: t("Why do the tides come twice a day?") });
-    const button = el("button", { className: "main" }, t("Ask"));
-    const form = el("form", { className: "ask-line" }, el("label", { className: "unseen", htmlFor: ask.id }, t("Ask something")), ask, button);
+    const ask = el("textarea", { id: freshId("ask"), rows: 2, maxLength: 4000, dir: "auto", placeholder: t("why_do_tides_come_twice") });
+    const button = el("button", { className: "main" }, t("ask"));
+    const form = el("form", { className: "ask-line" }, el("label", { className: "unseen", htmlFor: ask.id }, t("ask_something")), ask, button);
     form.onsubmit = (event) => {
       event.preventDefault();
       this.ask(ask.value.trim() || ask.placeholder, button);
@@ -89,17 +89,17 @@ export class StartView {
     this.hero = form;
     restore("ask", form);
     const points = [
-      t("Ask something that takes a while."),
-      t("Cut your connection, close the tab, restart the server."),
-      t("Come back: every word is there, once."),
+      t("ask_something_takes_while"),
+      t("cut_your_connection_close_tab"),
+      t("come_back_every_word_there"),
     ];
     return el(
       "section",
       { className: "hero", hidden: !tasks.some(({ name }) => name === "generate") },
-      el("h1", {}, t("Long answers that survive everything")),
+      el("h1", {}, t("long_answers_survive_everything")),
       el("ol", {}, points.map((each) => el("li", {}, each))),
       form,
-      el("p", { className: "hint" }, t("Want to see it side by side?"), " ", el("a", { href: "#/compare" }, t("Cut every kind of connection and compare"))),
+      el("p", { className: "hint" }, t("want_see_side_side"), " ", el("a", { href: "#/compare" }, t("cut_every_kind_connection_compare"))),
     );
   }
 
@@ -121,11 +121,11 @@ export class StartView {
     const head = el(
       "div",
       { className: "field" },
-      el("label", { htmlFor: this.select.id }, t("Task")),
+      el("label", { htmlFor: this.select.id }, t("task")),
       this.select,
       this.about,
     );
-    return card(t("Start a job"), "stack", head, this.place);
+    return card(t("start_a_job"), "stack", head, this.place);
   }
 
   async startPreset({ task, input, times = 1 }, button) {
@@ -152,13 +152,13 @@ export class StartView {
     const task = tasks.find((each) => each.name === name);
     this.select.value = this.select.dataset.chosen = task.name;
     drafts.set("", task.name);
-    this.about.textContent = t(task.description);
+    this.about.textContent = tText(task.description);
     const given = drafts.get(task.name) ?? EXAMPLES[task.name] ?? {};
     const options = new Options();
     this.form = new SchemaForm(task.input_schema, {
       prefix: "input",
       given,
-      label: t("Start"),
+      label: t("start"),
       upload,
       extra: [options.node],
       submit: async (input) => {
@@ -217,19 +217,19 @@ class Options {
       "div",
       { className: "field tick" },
       this.cancels,
-      el("label", { htmlFor: this.cancels.id }, t("Cancel it when nobody watches")),
+      el("label", { htmlFor: this.cancels.id }, t("cancel_when_nobody_watches")),
     );
     const time = el(
       "div",
       { className: "field" },
-      el("label", { htmlFor: this.timeout.id }, t("Time limit (seconds)")),
+      el("label", { htmlFor: this.timeout.id }, t("time_limit_seconds")),
       this.timeout,
     );
     this.node = el(
       "details",
       { className: "fold" },
-      el("summary", {}, t("Options")),
-      el("div", { className: "group" }, el("div", { className: "field" }, el("label", { htmlFor: this.title.id }, t("Name of the job")), this.title), time, tick),
+      el("summary", {}, t("options")),
+      el("div", { className: "group" }, el("div", { className: "field" }, el("label", { htmlFor: this.title.id }, t("name_of_the_job")), this.title), time, tick),
     );
   }
 

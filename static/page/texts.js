@@ -2,7 +2,7 @@
 
 import { copyButton, saveButton } from "./copying.js";
 import { el, perFrame } from "./dom.js";
-import { t } from "./i18n.js";
+import { t, tText } from "./i18n.js";
 import { Prose } from "./prose.js";
 
 /** Items that are on the page; of a long conversation the newest. */
@@ -13,7 +13,7 @@ export class Texts {
     this.node = el("div");
     this.items = new Map();
     this.follows = false;
-    this.latest = el("button", { type: "button", className: "jump", hidden: true, onclick: () => this.follow() }, `↓ ${t("Jump to the latest")}`);
+    this.latest = el("button", { type: "button", className: "jump", hidden: true, onclick: () => this.follow() }, `↓ ${t("jump_to_the_latest")}`);
     this.end = el("div", { className: "text-end" });
     this.node.append(this.end);
     const whole = () => this.job?.text ?? "";
@@ -67,7 +67,7 @@ export class Texts {
   make(item, job) {
     const prose = new Prose();
     const step = job.steps.find((each) => each.id === item);
-    const title = job.texts.length > 1 || step ? el("h3", {}, t(step?.title ?? item)) : null;
+    const title = job.texts.length > 1 || step ? el("h3", {}, tText(step?.title ?? item)) : null;
     const box = el("article", { className: "item", data: { item } }, title, prose.node);
     this.end.before(box);
     const made = { prose, box };

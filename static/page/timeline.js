@@ -1,7 +1,7 @@
 // When what happened: attempts, steps and calls of tools as bars over the job's time.
 
 import { el, say } from "./dom.js";
-import { duration, t } from "./i18n.js";
+import { duration, t, tText } from "./i18n.js";
 
 /** Bars that are shown. */
 const SHOWN = 100;
@@ -9,7 +9,7 @@ const OVER = ["completed", "failed", "skipped"];
 
 export class Timeline {
   constructor() {
-    this.node = el("ol", { className: "timeline", ariaLabel: t("Timeline") });
+    this.node = el("ol", { className: "timeline", ariaLabel: t("timeline") });
     this.spans = new Map();
     this.from = null;
     this.last = null;
@@ -25,8 +25,8 @@ export class Timeline {
     const time = Date.parse(at);
     this.from ??= time;
     this.last = time;
-    if (type === "job.started") this.begin(`attempt ${data.attempt}`, "attempt", t("attempt {n}", { n: data.attempt }), time);
-    if (type === "step.updated" && data.status === "running") this.begin(`step ${data.id}`, "step", t(data.title), time);
+    if (type === "job.started") this.begin(`attempt ${data.attempt}`, "attempt", t("attempt_n", { n: data.attempt }), time);
+    if (type === "step.updated" && data.status === "running") this.begin(`step ${data.id}`, "step", tText(data.title), time);
     if (type === "step.updated" && OVER.includes(data.status)) this.end(`step ${data.id}`, time, data.status);
     if (type === "tool.call") this.begin(`tool ${data.id}`, "tool", data.name, time);
     if (type === "tool.result") this.end(`tool ${data.id}`, time, data.error ? "failed" : "completed");

@@ -45,9 +45,9 @@ export class WatchedJob {
   /** The server is away: that the job is safe, and a way to try at once. */
   buildAway() {
     this.retryIn = el("span");
-    const button = el("button", { type: "button", onclick: () => this.watch.retry() }, t("Try now"));
+    const button = el("button", { type: "button", onclick: () => this.watch.retry() }, t("try_now"));
     return el("div", { className: "away bar", role: "status", hidden: true },
-      el("p", {}, el("b", {}, t("The server is away.")), " ", t("Your job is safe: it goes on, or goes on after a restart."), " ", this.retryIn), button);
+      el("p", {}, el("b", {}, t("the_server_is_away")), " ", t("your_job_safe_goes_goes"), " ", this.retryIn), button);
   }
 
   /** Tell that the server is away only when it lasts: most cuts are over at once. */
@@ -57,7 +57,7 @@ export class WatchedJob {
     this.awaySince = lost ? (this.awaySince ?? Date.now()) : null;
     this.away.hidden = !lost || Date.now() - this.awaySince < AWAY_MS;
     const left = Math.max(0, (retryAt ?? 0) - Date.now()) / 1000;
-    this.retryIn.textContent = retryAt ? t("Next try in {time}.", { time: duration(Math.max(1, Math.ceil(left))) }) : "";
+    this.retryIn.textContent = retryAt ? t("next_try_in_time", { time: duration(Math.max(1, Math.ceil(left))) }) : "";
   }
 
   /** The view's header: a title, how the job and the connection stand, and what one can do. */

@@ -1,4 +1,4 @@
-"""What a first visit shows: what was asked, a cut that loses nothing, and ways to take things away."""
+"""What a first visit shows: what was asked, a cut that loses nothing, copies to take away."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from tests.browser.pages import PATIENCE_MS, expect_status, go, job_of, shown_te
 from tests.e2e.clients import Api
 
 SLOW = {"prompt": "Fog over the harbour", "max_tokens": 400, "tokens_per_s": 30}
+
+#: Selects the first letters of the paragraph that grows.
+SELECT = """() => {
+  const place = document.querySelector(".prose p:last-of-type");
+  const text = document.createTreeWalker(place, NodeFilter.SHOW_TEXT).nextNode();
+  const range = document.createRange();
+  range.setStart(text, 0);
+  range.setEnd(text, 5);
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+}"""
 
 
 def open_job(page: Page, job: str) -> None:
@@ -54,7 +65,8 @@ def test_cutting_the_connection_loses_nothing(page: Page, api: Api) -> None:
         re.compile("Back. [1-9].* none lost"), timeout=PATIENCE_MS
     )
     page.wait_for_function(
-        f"document.querySelector('.item .prose').innerText.length > {seen}", timeout=PATIENCE_MS
+        f"() => document.querySelector('.item .prose').innerText.length > {seen}",
+        timeout=PATIENCE_MS,
     )
 
     expect_status(page, "completed")
@@ -67,7 +79,7 @@ def test_the_same_job_runs_again_with_one_click(page: Page, api: Api) -> None:
     open_job(page, job)
 
     page.click("button:text-is('Run again')")
-    page.wait_for_function(f"!location.hash.includes('{job}')", timeout=PATIENCE_MS)
+    page.wait_for_function(f"() => !location.hash.includes('{job}')", timeout=PATIENCE_MS)
 
     again = api.snapshot(job_of(page))
     assert again["id"] != job
@@ -115,18 +127,14 @@ def test_right_to_left_text_leaves_code_as_it_is(page: Page, api: Api) -> None:
 def test_a_selection_in_the_paragraph_that_grows_is_kept(page: Page, api: Api) -> None:
     job = api.submit("generate", SLOW)
     open_job(page, job)
-    page.wait_for_function("document.querySelector('.prose p')?.innerText.length > 40")
+    page.wait_for_function("() => document.querySelector('.prose p')?.innerText.length > 40")
 
-    page.evaluate(
-        "() => { const range = document.createRange();"
-        "const walker = document.createTreeWalker(document.querySelector('.prose p:last-of-type'), 4);"
-        "range.setStart(walker.nextNode(), 0); range.setEnd(walker.currentNode, 5);"
-        "getSelection().removeAllRanges(); getSelection().addRange(range); }"
-    )
+    page.evaluate(SELECT)
     chosen = page.evaluate("getSelection().toString()")
     position = int(api.snapshot(job)["seq"])
     page.wait_for_function(
-        f"document.querySelector('.events .count, .events .hint').textContent.replace(/\\D/g, '') > {position + 30}",
+        f"() => document.querySelector('.events .hint').textContent.replace(/\\D/g, '')"
+        f" > {position + 30}",
         timeout=PATIENCE_MS,
     )
 
@@ -159,7 +167,7 @@ def test_the_reader_jumps_to_the_latest_and_follows(page: Page, api: Api) -> Non
 
     expect(jump).to_be_hidden()
     at = page.evaluate("scrollY")
-    page.wait_for_function(f"scrollY > {at} + 50", timeout=PATIENCE_MS)
+    page.wait_for_function(f"() => scrollY > {at} + 50", timeout=PATIENCE_MS)
     page.mouse.wheel(0, -600)
     expect(jump).to_be_visible()
     api.cancel(job)

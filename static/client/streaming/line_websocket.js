@@ -42,6 +42,14 @@ export function openWebSocket(target, sink) {
     };
   }
 
+  /** One that is still connecting is closed once it is open: browsers complain of less than that. */
+  function end() {
+    const ending = socket;
+    if (ending?.readyState !== WebSocket.CONNECTING) return ending?.close();
+    ending.onmessage = ending.onclose = null;
+    ending.onopen = () => ending.close();
+  }
+
   /** @param {any} message @param {string} text */
   function take(message, text) {
     if (message.type === "ack") return acknowledged(message);
@@ -80,8 +88,10 @@ export function openWebSocket(target, sink) {
   /** @param {string} job */
   function remove(job) {
     if (socket?.readyState !== WebSocket.OPEN) return; // it subscribes to what there is then
-    if (!leaving.has(job)) send({ type: "unsubscribe", job, ref: { left: job } });
+    const known = leaving.has(job);
     leaving.set(job, false);
+    // Later, because it is often the last job that leaves: then the socket is closed, and no more is said.
+    if (!known) setTimeout(() => closed || send({ type: "unsubscribe", job, ref: { left: job } }));
   }
 
   /** @param {string} job */
@@ -96,7 +106,7 @@ export function openWebSocket(target, sink) {
   }
 
   return {
-    close() { closed = true; socket?.close(); },
+    close() { closed = true; end(); },
     add: target.http.key ? undefined : add, // a ticket is for the jobs that it names
     remove,
   };
