@@ -11,7 +11,7 @@
 //     onState: ({ name, reason, retryAt }) => tell(name),
 //   });
 //
-// new Streaming({ base, key, transports })
+// new Streaming({ base, key, headers, transports, tabs })
 //   tasks()  submit(request, { idempotencyKey, waitS, signal })  job(id)  jobs(query)  cancel(id, reason)
 //   answer(id, data, request)  upload(file, { onProgress, signal })  artifact(id, name)  artifactUrl(id, name)  remove(id)
 //   viewers(id)  transports()  ready()
@@ -19,17 +19,31 @@
 //   close()                     ends all watches
 // Watch
 //   job  position  state  stats  degraded      for await (const event of watch)
-//   close()  cut()  use(transport)  pause()  resume()  offline(bool)
+//   close()  cut()  retry()  use(transport)  pause()  resume()  offline(bool)
 // fold(job, event) → job      the job's state, as `GET /v1/jobs/{id}` has it
 // Problem                     what every refusal is: code, detail, errors, status, retryable
 //
-// types.js has the shapes. The watch begins with SSE, falls back to WebSocket and long polling
-// where something in between swallows a transport, and goes on from its position on each of them.
-/** @import {Job, JobRequest, Status, Transport, WatchOptions} from "./streaming/types.js" */
+// types.js has the shapes. All watches of all tabs share one connection (WebSocket, else SSE or long
+// polling), unless `shared: false` or a `transport` asks for one of its own (SSE, else WebSocket or long
+// polling). Where something in between swallows a transport the next one goes on from the position.
+// In Node (20 and newer) it works unchanged: give it an absolute `base`.
+/** @import {Channel} from "./streaming/channel.js" */
+/** @typedef {import("./streaming/types.js").Job} Job */
+/** @typedef {import("./streaming/types.js").JobRequest} JobRequest */
+/** @typedef {import("./streaming/types.js").Status} Status */
+/** @typedef {import("./streaming/types.js").StreamEvent} StreamEvent */
+/** @typedef {import("./streaming/types.js").Transport} Transport */
+/** @typedef {import("./streaming/types.js").WatchOptions} WatchOptions */
+/** @typedef {import("./streaming/types.js").WatchState} WatchState */
+/** @typedef {import("./streaming/types.js").WatchStats} WatchStats */
 
-import { Channel } from "./streaming/channel.js";
+import { Channels } from "./streaming/channels.js";
 import { Http, Problem, queryOf } from "./streaming/http.js";
+import { Hub } from "./streaming/hub.js";
+import { AVAILABLE } from "./streaming/lines.js";
+import { Relay } from "./streaming/relay.js";
 import { Surroundings } from "./streaming/surroundings.js";
+import { Tabs } from "./streaming/tabs.js";
 import { upload } from "./streaming/upload.js";
 import { Watch } from "./streaming/watch.js";
 
@@ -38,6 +52,9 @@ export { Problem, Watch };
 
 /** The transports in the order in which they are tried. */
 export const TRANSPORTS = /** @type {Transport[]} */ (["sse", "websocket", "poll"]);
+/** Those of a connection that many share: jobs come and go on a WebSocket, and it is none of the six
+ * connections that a browser allows to a host. @type {Transport[]} */
+const SHARED_TRANSPORTS = ["websocket", "sse", "poll"];
 
 /** The server that serves this module, prefix included; else the page's own. */
 const HOME = /^(.*)\/v1\/streaming\.js/.exec(import.meta.url)?.[1] ?? "";
@@ -46,8 +63,12 @@ const HOME = /^(.*)\/v1\/streaming\.js/.exec(import.meta.url)?.[1] ?? "";
 export class Streaming {
   #http;
   #transports;
-  /** @type {Map<Channel, string>} each with what its watches have in common */
-  #channels = new Map();
+  #shared;
+  #channels;
+  /** @type {Hub | null} while this tab leads */
+  #hub = null;
+  /** @type {Relay | null} where tabs share a connection */
+  #relay;
   /** @type {Set<Watch>} */
   #watches = new Set();
   #surroundings;
@@ -56,16 +77,23 @@ export class Streaming {
    * @param {object} [options]
    * @param {string} [options.base] the server, with the extension's url_prefix: "https://host/ai"
    * @param {string} [options.key] an API key
+   * @param {Record<string, string> | (() => Record<string, string>)} [options.headers] sent with every
+   * request, as a CSRF token; a function is called for each
    * @param {Transport[]} [options.transports] what watches may use, in this order
+   * @param {boolean | string} [options.tabs] false: do not share a connection with other tabs; a text:
+   * only with those that say the same, as the user's name where headers say who asks
    */
-  constructor({ base = HOME, key, transports = TRANSPORTS } = {}) {
-    this.#http = new Http(base, key);
-    this.#transports = transports;
+  constructor({ base = HOME, key, headers, transports, tabs = true } = {}) {
+    this.#http = new Http(base, key, headers);
+    this.#transports = (transports ?? TRANSPORTS).filter((each) => AVAILABLE.includes(each));
+    this.#shared = (transports ?? SHARED_TRANSPORTS).filter((each) => AVAILABLE.includes(each));
+    this.#channels = new Channels(this.#http);
+    this.#relay = tabs !== false && Tabs.possible ? this.#meet(tabs) : null;
     this.#surroundings = new Surroundings({
       networkGone: () => this.#each((channel) => channel.networkGone()),
       networkBack: () => this.#each((channel) => channel.networkBack()),
-      wake: () => this.#each((channel) => channel.wake()),
-      tick: () => this.#each((channel) => channel.tick()),
+      wake: () => { this.#channels.each((channel) => channel.wake()); this.#relay?.wake(); },
+      tick: () => { this.#each((channel) => channel.tick()); this.#relay?.tick(); },
     });
   }
 
@@ -189,18 +217,25 @@ export class Streaming {
   /** End all watches. The jobs go on. */
   close() {
     for (const watch of [...this.#watches]) watch.close();
+    this.#relay?.close();
+  }
+
+  /** With the tabs that would be given the same. @param {boolean | string} tabs */
+  #meet(tabs) {
+    const server = new URL(this.#http.base || "/", location.href).href;
+    const who = [this.#http.headers.Authorization ?? "", this.#shared.join(), tabs === true ? "" : tabs];
+    const name = `streaming/1 ${server} ${hashOf(JSON.stringify(who))}`;
+    return new Relay(this.#http, (hear) => new Tabs(name, {
+      hear,
+      lead: (post) => (this.#hub = new Hub(this.#http, this.#shared, post)),
+    }));
   }
 
   /** @param {Watch} watch */
-  #channelFor({ job, types, options }) {
-    const transports = options.transport ? [options.transport] : this.#transports;
-    const shared = Boolean(options.shared) && !transports.includes("ndjson");
-    const kind = shared ? JSON.stringify([types, transports]) : "";
-    const known = [...this.#channels].find(([each, its]) => shared && its === kind && each.takes(job));
-    if (known) return known[0];
-    const made = new Channel(this.#http, { shared, types, transports, idle: () => this.#channels.delete(made) });
-    this.#channels.set(made, kind);
-    return made;
+  #channelFor({ job, options: { transport, shared = transport === undefined } }) {
+    if (!shared || transport === "ndjson") return this.#channels.own(transport ? [transport] : this.#transports);
+    if (transport) return this.#channels.shared([transport], job);
+    return this.#relay ?? this.#channels.shared(this.#shared, job);
   }
 
   /** @param {Watch} watch */
@@ -211,8 +246,16 @@ export class Streaming {
 
   /** @param {(channel: Channel) => void} tell */
   #each(tell) {
-    for (const channel of [...this.#channels.keys()]) tell(channel);
+    this.#channels.each(tell);
+    this.#hub?.channels.each(tell);
   }
+}
+
+/** Not to be read back: names of channels are no place for keys. @param {string} text */
+function hashOf(text) {
+  let hash = 0xcbf29ce484222325n; // FNV-1a
+  for (const each of text) hash = BigInt.asUintN(64, (hash ^ BigInt(each.codePointAt(0) ?? 0)) * 0x100000001b3n);
+  return hash.toString(36);
 }
 
 /** @param {string} id */

@@ -12,11 +12,11 @@ export class Activity {
     this.thought = document.createTextNode("");
     const box = el(
       "div",
-      { className: "thinking", dir: "auto", tabIndex: 0, role: "region", ariaLabel: t("Reasoning") },
+      { className: "thinking", dir: "auto", tabIndex: 0, role: "region", ariaLabel: t("reasoning") },
       this.thought,
     );
-    this.thinking = el("details", { open: true, hidden: true }, el("summary", {}, t("Reasoning")), box);
-    this.calls = el("ol", { className: "calls", ariaLabel: t("Tool calls"), hidden: true });
+    this.thinking = el("details", { open: true, hidden: true }, el("summary", {}, t("reasoning")), box);
+    this.calls = el("ol", { className: "calls", ariaLabel: t("tool_calls"), hidden: true });
     this.open = new Map();
     this.node = el("div", { className: "stack" }, this.thinking, this.calls);
   }

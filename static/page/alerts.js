@@ -1,13 +1,13 @@
 // Alerts as they came: the newest first, so many of them.
 
 import { el } from "./dom.js";
-import { clock, t } from "./i18n.js";
+import { clock, t, tText } from "./i18n.js";
 
 const SHOWN = 100;
 
 export class Alerts {
   constructor() {
-    this.node = el("ul", { className: "alerts", tabIndex: 0, ariaLabel: t("Alerts") });
+    this.node = el("ul", { className: "alerts", tabIndex: 0, ariaLabel: t("alerts") });
   }
 
   get isEmpty() {
@@ -19,7 +19,7 @@ export class Alerts {
     if (type !== "alert") return;
     const kind = state === "resolved" ? "resolved" : severity;
     const time = el("span", { className: "hint" }, clock(at));
-    this.node.prepend(el("li", { data: { kind } }, el("b", {}, t(kind)), ` ${message}`, time));
+    this.node.prepend(el("li", { data: { kind } }, el("b", {}, tText(kind)), ` ${message}`, time));
     if (this.node.childElementCount > SHOWN) this.node.lastChild.remove();
   }
 }

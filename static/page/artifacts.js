@@ -32,7 +32,7 @@ export class Artifacts {
 
   figure(entry) {
     const about = el("span", { className: "hint grow" }, `${entry.media_type} · ${size(entry.size)}`);
-    const button = el("button", { type: "button", className: "small" }, t("Save"));
+    const button = el("button", { type: "button", className: "small" }, t("save"));
     button.onclick = () => this.saveOne(entry, button);
     const place = el("div");
     this.show(entry, place).catch((error) => place.replaceChildren(problemBox(error)));
@@ -71,7 +71,7 @@ const fetched = (entry) => client.artifact(jobOf(entry), entry.name);
 const text = async (entry) => (await fetched(entry)).text();
 
 const image = async (entry) =>
-  el("img", { src: await addressOf(entry), alt: t("{name}, drawn by the job", entry) });
+  el("img", { src: await addressOf(entry), alt: t("name_drawn_job", entry) });
 
 const frame = async (entry) =>
   el("iframe", { src: await addressOf(entry), title: entry.name, sandbox: "", loading: "lazy" });

@@ -3,7 +3,7 @@
 /* global uPlot */
 
 import { el, perFrame } from "./dom.js";
-import { clock, duration, number, size, t } from "./i18n.js";
+import { clock, duration, number, size, t, tText } from "./i18n.js";
 import { colour } from "./theme.js";
 
 /** Points that are kept; older ones move out to the left. */
@@ -159,10 +159,10 @@ export class Chart {
   }
 }
 
-const nameOf = (title) => t(title.replaceAll("_", " "));
+const nameOf = (title) => tText(title.replaceAll("_", " "));
 
 /** Seconds, also where they are tiny. */
-const time = (value) => (value < 1 ? t("{n} ms", { n: number(value * 1000, 2) }) : duration(value));
+const time = (value) => (value < 1 ? t("n_ms", { n: number(value * 1000, 2) }) : duration(value));
 
 function short(value) {
   const format = { notation: "compact", maximumSignificantDigits: 3 };

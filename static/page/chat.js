@@ -10,6 +10,7 @@ import { problemBox, showProblem } from "./problem.js";
 import { Prose } from "./prose.js";
 import { Question } from "./question.js";
 import { client, tasks } from "./session.js";
+import { forget, keep, restore } from "./typed.js";
 import { Viewers } from "./viewers.js";
 import { WatchedJob } from "./watched.js";
 
@@ -24,11 +25,11 @@ function nameField() {
     value: localStorage.getItem("name") ?? "",
     maxLength: 100,
     autocomplete: "nickname",
-    placeholder: t("nobody in particular"),
+    placeholder: t("nobody_in_particular"),
   });
   input.onchange = () => localStorage.setItem("name", input.value.trim());
   return {
-    node: el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("Your name")), input),
+    node: el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("your_name")), input),
     read: () => input.value.trim(),
   };
 }
@@ -36,28 +37,28 @@ function nameField() {
 class ChatStart {
   constructor() {
     this.problem = problemBox();
-    this.list = new JobList({ title: t("Conversations"), limit: 20, task: TASK, view: "#/chat" });
+    this.list = new JobList({ title: t("conversations"), limit: 20, task: TASK, view: "#/chat" });
     this.name = nameField();
     this.message = el("textarea", { id: freshId("message"), rows: 3, maxLength: 20_000 });
     const known = tasks.some(({ name }) => name === TASK);
-    this.button = el("button", { className: "main", disabled: !known }, t("Begin a conversation"));
+    this.button = el("button", { className: "main", disabled: !known }, t("begin_a_conversation"));
     const field = el(
       "div",
       { className: "field" },
-      el("label", { htmlFor: this.message.id }, t("First message")),
+      el("label", { htmlFor: this.message.id }, t("first_message")),
       this.message,
       el(
         "p",
         { className: "hint" },
         t(
-          "Ask for anything; begin with “publish:” and the model asks for your approval. Others join by this page's address.",
+          "ask_anything_begin_publish_model",
         ),
       ),
     );
     const form = el(
       "form",
       { className: "card schema" },
-      el("h1", {}, t("Chat")),
+      el("h1", {}, t("chat")),
       this.name.node,
       field,
       this.problem,
@@ -67,6 +68,8 @@ class ChatStart {
       event.preventDefault();
       this.begin();
     };
+    this.form = form;
+    restore("new conversation", form);
     this.node = el("div", { className: "columns start" }, form, this.list.node);
   }
 
@@ -77,6 +80,7 @@ class ChatStart {
       const job = await client.submit({ task: TASK, input: { tokens_per_s: 30 }, timeout_s: 86_400 });
       const message = this.message.value.trim();
       if (message) await client.answer(job.id, { message, by: this.name.read() });
+      this.message.value = "";
       location.hash = `#/chat/${job.id}`;
     } catch (error) {
       showProblem(this.problem, error);
@@ -85,6 +89,7 @@ class ChatStart {
   }
 
   close() {
+    keep("new conversation", this.form);
     this.list.close();
   }
 }
@@ -111,20 +116,23 @@ class ChatView {
       tabIndex: 0,
       role: "log",
       ariaLive: "off",
-      ariaLabel: t("Conversation"),
+      ariaLabel: t("conversation"),
     });
-    this.empty = el("p", { className: "empty" }, t("Nobody has said anything yet."));
-    this.writes = el("p", { className: "hint writes", hidden: true }, t("The model is about to answer…"));
+    this.empty = el("p", { className: "empty" }, t("nobody_has_said_anything_yet"));
+    this.writes = el("p", { className: "hint writes", hidden: true }, t("model_about_answer"));
     this.talk.append(this.empty);
-    this.made = card(t("Artifacts"), "", this.artifacts.node);
-    const log = el("a", { className: "link", href: `#/jobs/${this.id}` }, t("Its log"));
+    this.latest = el("button", { type: "button", className: "jump inside", hidden: true, onclick: () => this.follow(true) }, `↓ ${t("jump_to_the_latest")}`);
+    this.talk.onscroll = () => this.offerLatest();
+    this.made = card(t("artifacts"), "", this.artifacts.node);
+    const log = el("a", { className: "link", href: `#/jobs/${this.id}` }, t("its_log"));
     const main = el(
       "div",
       { className: "stack" },
       el(
         "section",
-        { className: "card", ariaLabel: t("Conversation") },
+        { className: "card", ariaLabel: t("conversation") },
         this.talk,
+        this.latest,
         this.writes,
         this.question.node,
         this.problem,
@@ -135,14 +143,15 @@ class ChatView {
     const hint = el(
       "p",
       { className: "hint" },
-      t("Send others this page's address: they see the same, and may speak."),
+      t("send_others_pages_address_they"),
     );
-    this.watching = card(t("Viewers"), "stack", this.viewers.node, hint);
+    this.watching = card(t("viewers"), "stack", this.viewers.node, hint);
     this.content = el("div", { className: "columns chat", hidden: true }, main, this.watching);
     return el(
       "div",
       { className: "stack" },
-      this.job.header(el("h1", {}, t("Conversation")), log, this.buildEnd()),
+      this.job.header(el("h1", {}, t("conversation")), log, this.buildEnd()),
+      this.job.away,
       this.job.problem,
       this.content,
     );
@@ -152,7 +161,7 @@ class ChatView {
     this.end = el(
       "button",
       { type: "button", className: "danger", hidden: true, onclick: () => this.send({ end: true }) },
-      t("End the conversation"),
+      t("end_the_conversation"),
     );
     return this.end;
   }
@@ -163,13 +172,13 @@ class ChatView {
     const label = el(
       "label",
       { htmlFor: this.message.id },
-      t("Message (Enter sends, Shift+Enter begins a line)"),
+      t("message_enter_sends_shift_enter"),
     );
-    this.sender = el("button", { className: "main" }, t("Send"));
+    this.sender = el("button", { className: "main" }, t("send"));
     this.stop = el(
       "button",
       { type: "button", disabled: true, onclick: () => this.send({ stop: true }) },
-      t("Stop the answer"),
+      t("stop_the_answer"),
     );
     this.compose = el(
       "form",
@@ -177,6 +186,7 @@ class ChatView {
       el("div", { className: "field" }, label, this.message),
       el("div", { className: "line-form" }, this.name.node, this.stop, this.sender),
     );
+    restore(`chat ${this.id}`, this.compose);
     this.compose.onsubmit = (event) => {
       event.preventDefault();
       this.speak();
@@ -191,7 +201,9 @@ class ChatView {
 
   async speak() {
     const message = this.message.value.trim();
+    this.speaks = Boolean(message); // what one says oneself, one wants to see
     if (message && (await this.send({ message, by: this.name.read() }))) this.message.value = "";
+    forget(`chat ${this.id}`);
     this.message.focus();
   }
 
@@ -210,22 +222,22 @@ class ChatView {
   take({ type, at, data }) {
     if (type === "job.queued" && data.input.message) this.said(data.input.message, "", at);
     if (type === "input.received") this.heard(data, at);
-    if (type === "tool.call") this.note(t("The model calls {name}", { name: data.name }));
-    if (type === "step.updated" && data.status === "completed") announce(t("The answer is complete."));
+    if (type === "tool.call") this.note(t("the_model_calls_name", { name: data.name }));
+    if (type === "step.updated" && data.status === "completed") announce(t("the_answer_is_complete"));
   }
 
   /** What somebody has sent: a message, a stop, an end, or a verdict. */
   heard({ request, data, timed_out }, at) {
-    if (timed_out) return this.note(t("Nobody answered in time."));
-    if (request != null) return this.note(data?.approve ? t("Approved.") : t("Refused."));
+    if (timed_out) return this.note(t("nobody_answered_in_time"));
+    if (request != null) return this.note(data?.approve ? t("answer_approved") : t("answer_refused"));
     if (data.message) return this.said(data.message, data.by, at);
-    this.note(data.stop ? t("The answer was stopped.") : t("The conversation was ended."));
+    this.note(data.stop ? t("the_answer_was_stopped") : t("the_conversation_was_ended"));
   }
 
   said(text, by, at) {
     this.messages += 1;
     const who = by || t("somebody");
-    this.put(bubble("person", `${who} · ${clock(at)}`, el("p", {}, text)));
+    this.put(bubble("person", `${who} · ${clock(at)}`, el("p", { dir: "auto" }, text)));
     announce(`${who}: ${text}`);
   }
 
@@ -236,13 +248,24 @@ class ChatView {
   /** At the end, which stays in view for whoever is there. */
   put(node) {
     this.empty.hidden = true;
+    const near = this.isNear();
     this.talk.append(node);
-    this.follow(true);
+    this.follow(near || this.speaks);
+    this.speaks = false;
+  }
+
+  isNear() {
+    const { scrollHeight, scrollTop, clientHeight } = this.talk;
+    return scrollHeight - scrollTop - clientHeight < 160;
+  }
+
+  offerLatest() {
+    this.latest.hidden = this.isNear();
   }
 
   follow(always = false) {
-    const { scrollHeight, scrollTop, clientHeight } = this.talk;
-    if (always || scrollHeight - scrollTop - clientHeight < 160) this.talk.scrollTop = scrollHeight;
+    if (always || this.isNear()) this.talk.scrollTop = this.talk.scrollHeight;
+    this.offerLatest();
   }
 
   draw({ texts, steps, input_request, artifacts }) {
@@ -280,6 +303,8 @@ class ChatView {
   }
 
   close() {
+    keep(`chat ${this.id}`, this.compose);
+    this.question.close();
     this.job.close();
     this.viewers.close();
   }

@@ -2,10 +2,11 @@
 // them; and which transport to pick for what.
 
 import { card, el, freshId, say } from "./dom.js";
-import { duration, number, size, t } from "./i18n.js";
+import { duration, number, size, t, tText } from "./i18n.js";
 import { PlainLane, StreamLane } from "./lane.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
+import { keep, restore } from "./typed.js";
 
 const PROMPT = "Compare the ways to watch a long job.";
 
@@ -32,16 +33,16 @@ export class CompareView {
     this.lanes = [];
     this.tokens = el("input", { id: freshId("tokens"), type: "number", min: "1", max: "5000", value: "240" });
     this.speed = el("input", { id: freshId("speed"), type: "number", min: "1", max: "1000", value: "30" });
-    this.button = el("button", { className: "main" }, t("Start the comparison"));
+    this.button = el("button", { className: "main" }, t("start_the_comparison"));
     this.cut = el(
       "button",
       { type: "button", disabled: true, onclick: () => this.cutAll() },
-      t("Cut all connections"),
+      t("cut_all_connections"),
     );
     this.offline = el(
       "button",
       { type: "button", disabled: true, ariaPressed: "false", onclick: () => this.goOffline() },
-      t("Offline"),
+      t("offline"),
     );
     this.problem = problemBox();
     this.result = el("p", { className: "result", role: "status" });
@@ -52,18 +53,19 @@ export class CompareView {
         "p",
         { className: "empty" },
         t(
-          "Start it, then cut connections, slow a reader down, go offline and back: every stream goes on where it was.",
+          "start_then_cut_connections_slow",
         ),
       ),
     );
     this.tables = el("div", { className: "stack" });
     this.node = el("div", { className: "stack" }, this.drawHead(), this.place, this.tables);
+    restore("comparison", this.node);
     this.decide();
   }
 
   drawHead() {
     const field = (label, control) =>
-      el("div", { className: "field" }, el("label", { htmlFor: control.id }, t(label)), control);
+      el("div", { className: "field" }, el("label", { htmlFor: control.id }, tText(label)), control);
     const form = el(
       "form",
       { className: "line-form narrow" },
@@ -79,13 +81,13 @@ export class CompareView {
     };
     return el(
       "section",
-      { className: "card stack", ariaLabel: t("Compare") },
-      el("h1", {}, t("One job, every transport")),
+      { className: "card stack", ariaLabel: t("compare") },
+      el("h1", {}, t("one_job_every_transport")),
       el(
         "p",
         { className: "intro" },
         t(
-          "The same job is watched over each transport at once, and asked for by a plain request that waits for its end. Delays are by this device's clock.",
+          "same_job_watched_over_each",
         ),
       ),
       form,
@@ -119,9 +121,9 @@ export class CompareView {
   open(job, request, idempotencyKey) {
     const ended = () => this.compare();
     this.streams = STREAMS.map(
-      ({ title, transport }) => new StreamLane({ title: t(title), transport, job: job.id, ended }),
+      ({ title, transport }) => new StreamLane({ title: tText(title), transport, job: job.id, ended }),
     );
-    this.plain = new PlainLane({ title: t(PLAIN), request, idempotencyKey, ended });
+    this.plain = new PlainLane({ title: tText(PLAIN), request, idempotencyKey, ended });
     this.lanes = [...this.streams, this.plain];
     this.place.replaceChildren(...this.lanes.map((each) => each.node));
     this.offline.ariaPressed = "false";
@@ -137,7 +139,7 @@ export class CompareView {
     const characters = number(texts[0].length);
     say(
       this.result,
-      same ? t("All streams gave the same text: {n} characters.", { n: characters }) : t("The texts differ."),
+      same ? t("all_streams_gave_same_text", { n: characters }) : t("the_texts_differ"),
     );
     this.result.className = same ? "result good" : "result bad";
     this.plain.takeTimes(this.streams[0].times);
@@ -157,10 +159,10 @@ export class CompareView {
   async decide() {
     try {
       const { transports, needs } = await client.transports();
-      const titles = new Map(transports.map(({ name, title }) => [name, t(title)]));
-      const advice = needs.map(({ need, pick, why }) => [t(need), titles.get(pick) ?? pick, t(why)]);
+      const titles = new Map(transports.map(({ name, title }) => [name, tText(title)]));
+      const advice = needs.map(({ need, pick, why }) => [tText(need), titles.get(pick) ?? pick, tText(why)]);
       const measured = transports.map(({ title, measured: m }) => [
-        t(title),
+        tText(title),
         duration(m.first_feedback_s),
         duration(m.delay_p50_ms / 1000),
         size(m.bytes_per_1000_events),
@@ -168,25 +170,25 @@ export class CompareView {
         duration(m.cpu_ms_per_1000_events / 1000),
       ]);
       const traits = Object.entries(TRAITS).map(([name, title]) => [
-        t(title),
-        ...transports.map((each) => t(each[name])),
+        tText(title),
+        ...transports.map((each) => tText(each[name])),
       ]);
       this.tables.replaceChildren(
-        table(t("Which one for what"), [t("Need"), t("Pick"), t("Why")], advice),
+        table(t("which_one_for_what"), [t("need"), t("pick"), t("why")], advice),
         table(
-          t("Measured on this service, per 1000 events"),
+          t("measured_service_per_1000_events"),
           [
-            t("Transport"),
-            t("First sign of life"),
-            t("Delay, median"),
-            t("Bytes"),
-            t("Requests"),
-            t("Server CPU"),
+            t("transport"),
+            t("first_sign_of_life"),
+            t("delay_median"),
+            t("bytes"),
+            t("requests"),
+            t("server_cpu"),
           ],
           measured,
           true,
         ),
-        table(t("In words"), ["", ...titles.values()], traits),
+        table(t("in_words"), ["", ...titles.values()], traits),
       );
     } catch (error) {
       this.tables.replaceChildren(problemBox(error));
@@ -199,6 +201,7 @@ export class CompareView {
   }
 
   close() {
+    keep("comparison", this.node);
     this.closeLanes();
   }
 }

@@ -22,19 +22,19 @@ export class Events {
     this.follows = true;
     this.filter = el("input", {
       type: "search",
-      placeholder: t("Filter: type or text"),
-      ariaLabel: t("Filter the events"),
+      placeholder: t("filter_type_or_text"),
+      ariaLabel: t("filter_the_events"),
     });
     this.count = el("span", { className: "hint number" });
     this.list = el("ol", { role: "none" });
     this.room = el("div", { className: "room" }, this.list);
     this.window = el(
       "div",
-      { className: "window", tabIndex: 0, role: "listbox", ariaLabel: t("Raw events") },
+      { className: "window", tabIndex: 0, role: "listbox", ariaLabel: t("raw_events") },
       this.room,
     );
     this.one = el("pre", { className: "one-event", tabIndex: 0, hidden: true });
-    this.export = el("button", { type: "button" }, t("Save as NDJSON"));
+    this.export = el("button", { type: "button" }, t("save_as_ndjson"));
     const bar = el(
       "div",
       { className: "bar" },
@@ -90,8 +90,8 @@ export class Events {
   draw() {
     this.count.textContent =
       this.shown.length === this.kept.length
-        ? t("{n} events", { n: number(this.kept.length + this.dropped) })
-        : t("{n} of {all} events", { n: number(this.shown.length), all: number(this.kept.length) });
+        ? t("n_events", { n: number(this.kept.length + this.dropped) })
+        : t("n_of_all_events", { n: number(this.shown.length), all: number(this.kept.length) });
     if (!this.window.clientHeight) return;
     this.room.style.height = `${this.shown.length * ROW}px`;
     if (this.follows) this.window.scrollTop = this.window.scrollHeight;

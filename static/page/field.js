@@ -2,7 +2,7 @@
 // and `at(path)`: the field that an error's path names.
 
 import { el, freshId } from "./dom.js";
-import { percent, size, t } from "./i18n.js";
+import { percent, size, t, tText } from "./i18n.js";
 
 /** Characters from which on a text gets several lines. */
 const LONG_TEXT = 300;
@@ -42,7 +42,7 @@ function kindOf(schema, root) {
   return json;
 }
 
-export const titleOf = (name, schema) => t(schema.title ?? name.replaceAll("_", " "));
+export const titleOf = (name, schema) => tText(schema.title ?? name.replaceAll("_", " "));
 
 /** What all fields have: label, control, help, and a place for what is wrong with it. */
 function labelled(name, schema, { required, path }, control, read) {
@@ -68,7 +68,7 @@ function labelled(name, schema, { required, path }, control, read) {
 function helpOf({ description, minimum, maximum, exclusiveMinimum }) {
   const low = minimum ?? exclusiveMinimum;
   const limits = low !== undefined && maximum !== undefined ? `${low}–${maximum}` : "";
-  return [description && t(description), limits].filter(Boolean).join(" · ");
+  return [description && tText(description), limits].filter(Boolean).join(" · ");
 }
 
 function text(name, schema, context) {
@@ -96,7 +96,7 @@ function figure(name, schema, context) {
     inputMode: "decimal",
   });
   return labelled(name, schema, context, control, () => {
-    if (control.validity.badInput) throw new Unreadable(context.path, t("This is not a number."));
+    if (control.validity.badInput) throw new Unreadable(context.path, t("not_number"));
     return control.value === "" ? undefined : Number(control.value);
   });
 }
@@ -112,7 +112,7 @@ function choice(name, schema, context) {
   const values = schema.enum ?? [schema.const];
   const chosen = context.given ?? schema.default ?? (context.required ? values[0] : undefined);
   const options = values.map((each) =>
-    el("option", { value: String(each), selected: each === chosen }, t(String(each))),
+    el("option", { value: String(each), selected: each === chosen }, tText(String(each))),
   );
   if (!context.required && schema.default === undefined)
     options.unshift(el("option", { value: "", selected: chosen === undefined }, t("none")));
@@ -127,11 +127,11 @@ function file(name, schema, context) {
   const several = schema.type === "array";
   const control = el("input", { type: "file", multiple: several, className: "unseen" });
   const said = el("span", { className: "hint", ariaLive: "polite" });
-  const invitation = several ? t("Choose files, or drop them here") : t("Choose a file, or drop it here");
+  const invitation = several ? t("choose_files_drop_them_here") : t("choose_file_drop_here");
   const drop = el("label", { className: "drop" }, el("span", { className: "link" }, invitation), said);
-  const bar = el("progress", { max: 1, value: 0, hidden: true, ariaLabel: t("Upload") });
+  const bar = el("progress", { max: 1, value: 0, hidden: true, ariaLabel: t("upload") });
   let ids = [context.given ?? []].flat();
-  if (ids.length) said.textContent = t("uploaded already: {n}", { n: ids.length });
+  if (ids.length) said.textContent = t("uploaded_already_n", { n: ids.length });
   control.onchange = () => {
     ids = [];
     said.textContent = [...control.files].map((each) => `${each.name} (${size(each.size)})`).join(", ");
@@ -140,7 +140,7 @@ function file(name, schema, context) {
   const tell = (share, { name: file }) => {
     bar.hidden = false;
     bar.value = share;
-    said.textContent = t("{name}: {share} sent", { name: file, share: percent(share * 100) });
+    said.textContent = t("name_share_sent", { name: file, share: percent(share * 100) });
   };
   const field = labelled(name, schema, context, control, async () => {
     try {
@@ -194,7 +194,7 @@ function list(name, schema, context) {
       path,
       required: true,
     });
-    const drop = el("button", { type: "button", className: "small" }, t("Remove"));
+    const drop = el("button", { type: "button", className: "small" }, t("remove"));
     const row = el("div", { className: "entry" }, field.node, drop);
     drop.onclick = () => {
       fields = fields.filter((each) => each !== field);
@@ -204,8 +204,8 @@ function list(name, schema, context) {
     rows.append(row);
   };
   for (const each of context.given ?? schema.default ?? []) add(each);
-  const more = el("button", { type: "button", className: "small", onclick: () => add() }, t("Add"));
-  const help = schema.description ? el("p", { className: "hint" }, t(schema.description)) : null;
+  const more = el("button", { type: "button", className: "small", onclick: () => add() }, t("add"));
+  const help = schema.description ? el("p", { className: "hint" }, tText(schema.description)) : null;
   const node = folded(titleOf(name, schema), help, rows, more);
   return {
     node,
@@ -257,7 +257,7 @@ function json(name, schema, context) {
     try {
       return JSON.parse(control.value);
     } catch (error) {
-      throw new Unreadable(context.path, t("This is not JSON: {why}", { why: error.message }));
+      throw new Unreadable(context.path, t("not_json_why", { why: error.message }));
     }
   });
 }

@@ -9,17 +9,18 @@ import { showProblem } from "./problem.js";
 export class SchemaForm {
   /**
    * `prefix` is how the server names the value in its errors ("input", "data"); `submit` is called
-   * with it, and what it throws is shown.
+   * with it, and what it throws is shown. `locate` gives the field that one of its errors is about.
    */
-  constructor(schema, { prefix, given, label, upload, submit, extra = [] }) {
+  constructor(schema, { prefix, given, label, upload, submit, extra = [], locate = (field) => field }) {
     this.prefix = prefix;
+    this.locate = locate;
     this.field = makeField(
       "",
       { type: "object", ...schema },
       { root: schema, path: "", required: true, given, upload },
     );
     this.problem = el("div", { className: "problem", role: "alert", hidden: true });
-    this.button = el("button", { className: "main" }, label ?? t("Send"));
+    this.button = el("button", { className: "main" }, label ?? t("send"));
     this.node = el(
       "form",
       { className: "schema", noValidate: true },
@@ -64,7 +65,9 @@ export class SchemaForm {
   }
 
   complain({ field, message }) {
-    const [head, ...path] = field.split(".");
+    // JSON Schema tells of a member that lacks at the object that lacks it.
+    const lacking = /^'([^']+)' is a required property/.exec(message)?.[1];
+    const [head, ...path] = this.locate(lacking ? `${field}.${lacking}` : field).split(".");
     if (head !== this.prefix || !path.length) return false;
     const found = this.field.at?.(path);
     found?.complain?.(tNumbered(message));

@@ -1,9 +1,12 @@
-// What the page says, in English and Chinese. The English text is the key; what a catalogue lacks
-// stays English, as do texts of a server's own tasks.
+// What the page says, in English and Chinese, by the id of each text. What comes from the server (titles
+// of tasks, problems) is found by its English; what a catalogue lacks stays as it is.
 
 import { chinese } from "./chinese.js";
+import { english } from "./english.js";
 
-const CATALOGUES = { en: {}, zh: chinese };
+const CATALOGUES = { en: english, zh: chinese };
+/** The ids of texts, by the English. */
+const IDS = new Map(Object.entries(english).map(([id, text]) => [text, id]));
 const OTHER = { en: "zh", zh: "en" };
 const NAMES = { en: "English", zh: "中文" };
 
@@ -16,23 +19,30 @@ function preferred() {
   return wanted.find((each) => each in CATALOGUES) ?? "en";
 }
 
-/** A text in the page's language, with `{name}` replaced by the value of that name. */
-export function t(text, values = {}) {
-  const found = CATALOGUES[language][text] ?? lacking(text);
-  return found.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+/** A text in the page's language, by its id, with `{name}` replaced by the value of that name. */
+export function t(id, values = {}) {
+  return filled(CATALOGUES[language][id] ?? english[id] ?? lacking(id), values);
 }
+
+/** What is there in English, as the server says it, in the page's language. */
+export function tText(text, values = {}) {
+  const id = IDS.get(text);
+  return filled((id && CATALOGUES[language][id]) ?? lacking(text), values);
+}
+
+const filled = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
 /** A text of the server's in which the first number may be any. */
 export function tNumbered(text) {
   const n = /\d+(\.\d+)?/.exec(text)?.[0];
-  return n === undefined ? t(text) : t(text.replace(n, "{n}"), { n });
+  return n === undefined ? tText(text) : tText(text.replace(n, "{n}"), { n });
 }
 
 /** Texts that were asked for and that the catalogue of the page's language lacks: for tests. */
 export const missing = new Set();
 
 function lacking(text) {
-  if (language !== "en") missing.add(text);
+  if (language !== "en" && text) missing.add(text);
   return text;
 }
 
@@ -41,11 +51,11 @@ export function translate(root) {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const each of root.querySelectorAll("[data-t]")) {
     each.dataset.t ||= each.textContent;
-    each.textContent = t(each.dataset.t);
+    each.textContent = tText(each.dataset.t);
   }
   for (const each of root.querySelectorAll("[data-t-label]")) {
     each.dataset.tLabel ||= each.ariaLabel;
-    each.ariaLabel = t(each.dataset.tLabel);
+    each.ariaLabel = tText(each.dataset.tLabel);
   }
 }
 
@@ -60,11 +70,11 @@ export function change() {
 
 /** Seconds as people say them. */
 export function duration(s) {
-  if (s < 0.95) return t("{n} ms", { n: Math.max(1, Math.round(s * 1000)) });
-  if (s < 9.95) return t("{n} s", { n: Number.isInteger(s) ? s : s.toFixed(1) });
-  if (s < 59.5) return t("{n} s", { n: Math.round(s) });
-  if (s < 3570) return inTwo(Math.round(s), 60, "{n} min", "{n} s");
-  return inTwo(Math.round(s / 60), 60, "{n} h", "{n} min");
+  if (s < 0.95) return t("n_ms", { n: Math.max(1, Math.round(s * 1000)) });
+  if (s < 9.95) return t("n_s", { n: Number.isInteger(s) ? s : s.toFixed(1) });
+  if (s < 59.5) return t("n_s", { n: Math.round(s) });
+  if (s < 3570) return inTwo(Math.round(s), 60, "n_min", "n_s");
+  return inTwo(Math.round(s / 60), 60, "n_h", "n_min");
 }
 
 function inTwo(amount, size, large, small) {

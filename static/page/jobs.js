@@ -1,54 +1,82 @@
-// A list of jobs, newest first, those under way followed live over one connection.
+// A list of jobs, newest first, those under way followed live; to search, to filter, to tidy up.
 
+import { questionOf } from "./asked.js";
+import { Bulk } from "./bulk.js";
 import { card, el, freshId, say } from "./dom.js";
-import { duration, moment, percent, t } from "./i18n.js";
+import { duration, moment, percent, t, tText } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
-import { client, taskTitle, tasks } from "./session.js";
+import { client, taskTitle, tasks, titleOf } from "./session.js";
 import { ACTIVE, TERMINAL, statusMark, statusText } from "./status.js";
 import { fold } from "../client/streaming.js";
 
 /** Milliseconds between two looks for jobs that others have started. */
 const LOOK_MS = 4000;
-/** Rows that stay in the page, however long it is open. */
+/** Rows that stay in the page, however long it is open; jobs that a search looks through at a time. */
 const ROWS = 500;
 /** What moves a row; text would only cost. */
 const TYPES = ["job.started", "job.progress", "job.cancel_requested", "input.requested", "input.received"];
 
 export class JobList {
-  /** Of one `task`, or with `filters`; `view` is where a row leads. */
-  constructor({ title, limit, filters = false, task, view = "#/jobs" }) {
+  /** Of one `task`, or with `filters` that stand in the `address`; `view` is where a row leads. */
+  constructor({ title, limit, filters = false, task, view = "#/jobs", address = "" }) {
     this.limit = limit;
     this.only = task;
     this.view = view;
+    this.address = address;
     this.rows = new Map();
     this.problem = problemBox();
     this.list = el("ul", { className: "jobs" });
     this.empty = el("p", { className: "empty", hidden: true });
-    this.more = el("button", { type: "button", hidden: true, onclick: () => this.older() }, t("Older jobs"));
-    this.status = choice(t("Status"), ["", ...ACTIVE, ...TERMINAL], statusText, () => this.restart());
-    this.task = choice(t("Task"), ["", ...tasks.map(({ name }) => name)], taskTitle, () => this.restart());
-    const chosen = el("div", { className: "pair", hidden: !filters }, this.status.node, this.task.node);
-    this.node = card(title, "stack", chosen, this.problem, this.empty, this.list, this.more);
+    this.more = el("button", { type: "button", hidden: true, onclick: () => this.older() }, t("older_jobs"));
+    const given = new URLSearchParams(address ? location.hash.split("?")[1] : "");
+    this.search = el("input", { type: "search", id: freshId("search"), value: given.get("q") ?? "", placeholder: t("title_question_or_id"), oninput: () => this.restart() });
+    this.status = choice(t("status"), ["", ...ACTIVE, ...TERMINAL], statusText, given.get("status"), () => this.restart());
+    this.task = choice(t("task"), ["", ...tasks.map(({ name }) => name)], taskTitle, given.get("task"), () => this.restart());
+    this.bulk = new Bulk({ rows: this.rows, list: this.list, drop: (id) => this.drop(id), problem: this.problem });
+    const searching = el("div", { className: "field" }, el("label", { htmlFor: this.search.id }, t("search")), this.search);
+    const chosen = el("div", { className: "pair", hidden: !filters }, searching, this.status.node, this.task.node);
+    this.node = card(title, "stack", chosen, this.bulk.node, this.problem, this.empty, this.list, this.more);
     this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
     this.look();
   }
 
   restart() {
+    this.tellAddress();
     this.clear();
     this.look();
   }
 
+  /** The filters stand in the address, so that it can be kept and passed on. */
+  tellAddress() {
+    if (!this.address) return;
+    const { status, task } = this.query();
+    const given = Object.entries({ q: this.wanted, status, task }).filter(([, value]) => value);
+    const query = new URLSearchParams(given).toString();
+    history.replaceState(null, "", query ? `${this.address}?${query}` : this.address);
+  }
+
+  get wanted() {
+    return this.search.value.trim().toLowerCase();
+  }
+
   query() {
-    return { status: this.status.read(), task: this.only ?? this.task.read(), limit: this.limit };
+    const limit = this.wanted ? ROWS : this.limit;
+    return { status: this.status.read(), task: this.only ?? this.task.read(), limit };
+  }
+
+  passes(job) {
+    const { id, task, input } = job;
+    const text = [id, task, titleOf(job), questionOf(input, 10_000)].join(" ").toLowerCase();
+    return this.wanted.split(/\s+/).every((each) => text.includes(each));
   }
 
   async look() {
-    const query = this.query();
+    const asked = JSON.stringify([this.query(), this.wanted]);
     try {
-      const { jobs, next_page_token } = await client.jobs(query);
-      if (this.closed || JSON.stringify(query) !== JSON.stringify(this.query())) return;
+      const { jobs, next_page_token } = await client.jobs(this.query());
+      if (this.closed || asked !== JSON.stringify([this.query(), this.wanted])) return;
       showProblem(this.problem, null);
-      this.take(jobs);
+      this.take(jobs.filter((each) => this.passes(each)));
       if (!this.token) this.more.hidden = !next_page_token;
       this.token ??= next_page_token;
     } catch (error) {
@@ -64,21 +92,27 @@ export class JobList {
       else this.add(job, (row) => this.list.prepend(row.node));
     }
     while (this.list.childElementCount > ROWS) this.drop(this.list.lastElementChild.dataset.job);
+    this.tellEmpty();
+  }
+
+  tellEmpty() {
     this.empty.hidden = this.rows.size > 0;
+    this.bulk.tell();
     const { status, task } = this.query();
-    const sifted = status || (task && task !== this.only);
-    say(this.empty, sifted ? t("No job has this status and task.") : t("No jobs yet. Start one: it appears here."));
+    const sifted = this.wanted || status || (task && task !== this.only);
+    say(this.empty, sifted ? t("no_job_fits") : t("no_jobs_yet_start_one"));
   }
 
   drop(id) {
     const row = this.rows.get(id);
-    row.close();
-    row.node.remove();
+    row?.close();
+    row?.node.remove();
     this.rows.delete(id);
+    this.tellEmpty();
   }
 
   add(job, place) {
-    const row = new JobRow(job, this.view);
+    const row = new JobRow(job, this.view, () => this.bulk.tell());
     this.rows.set(job.id, row);
     place(row);
   }
@@ -88,9 +122,11 @@ export class JobList {
     try {
       const { jobs, next_page_token } = await client.jobs({ ...this.query(), page_token: this.token });
       if (this.closed) return;
-      for (const job of jobs) if (!this.rows.has(job.id)) this.add(job, (row) => this.list.append(row.node));
+      const fitting = jobs.filter((each) => !this.rows.has(each.id) && this.passes(each));
+      for (const job of fitting) this.add(job, (row) => this.list.append(row.node));
       this.token = next_page_token;
       this.more.hidden = !next_page_token;
+      this.tellEmpty();
     } catch (error) {
       showProblem(this.problem, error);
     }
@@ -111,33 +147,39 @@ export class JobList {
   }
 }
 
-function choice(title, values, titleOf, onchange) {
+function choice(title, values, titleOf, chosen, onchange) {
   const control = el("select", { id: freshId("filter"), onchange });
-  control.append(...values.map((each) => el("option", { value: each }, each ? titleOf(each) : t("all"))));
+  control.append(...values.map((each) => el("option", { value: each, selected: each === chosen }, each ? titleOf(each) : t("all"))));
   const node = el("div", { className: "field" }, el("label", { htmlFor: control.id }, title), control);
   return { node, read: () => control.value || undefined };
 }
 
 class JobRow {
-  constructor(job, view) {
+  constructor(job, view, chosen) {
     this.mark = statusMark(job.status);
-    this.bar = el("progress", { max: 100, ariaLabel: t("Progress") });
-    const link = el("a", { href: `${job.task === "chat" ? "#/chat" : view}/${job.id}` }, taskTitle(job.task));
+    this.bar = el("progress", { max: 100, ariaLabel: t("progress") });
+    this.tick = el("input", { type: "checkbox", ariaLabel: t("choose_title", { title: titleOf(job) }), onchange: chosen });
+    const link = el("a", { href: `${job.task === "chat" ? "#/chat" : view}/${job.id}` }, titleOf(job));
+    const question = questionOf(job.input);
+    this.asked = el("span", { className: "asked-line", dir: "auto" }, question === titleOf(job) ? "" : question);
     this.about = el("span", { className: "hint" });
-    this.node = el("li", { data: { job: job.id } }, link, this.mark, this.about, this.bar);
+    this.node = el("li", { data: { job: job.id } }, this.tick, link, this.mark, this.asked, this.about, this.bar);
     this.take(job);
+  }
+
+  get ended() {
+    return TERMINAL.includes(this.job.status);
   }
 
   /** A newer state from the list, or from the watch. */
   take(job) {
     if (this.job && job.seq < this.job.seq) return;
     this.job = job;
-    const ended = TERMINAL.includes(job.status);
     this.mark.tell(job.status);
-    this.bar.hidden = ended || !job.progress.percent;
+    this.bar.hidden = this.ended || !job.progress.percent;
     this.bar.value = job.progress.percent ?? 0;
     say(this.about, aboutOf(job).join(" · "));
-    if (ended) this.close();
+    if (this.ended) this.close();
     else this.watch ??= this.follow(job);
   }
 
@@ -145,7 +187,7 @@ class JobRow {
     const onEvent = (event) => {
       if (event.seq) this.take(fold(this.job, event));
     };
-    return client.watch(job.id, { after: job.seq, types: TYPES, shared: true, onEvent });
+    return client.watch(job.id, { after: job.seq, types: TYPES, onEvent });
   }
 
   close() {
@@ -153,14 +195,16 @@ class JobRow {
   }
 }
 
-/** When it began, how far it is or how long it ran, why it failed, and the end of its id. */
-function aboutOf({ id, status, created_at, started_at, finished_at, progress, error }) {
+/** When it began, its place in the queue, how far it is or how long it ran, why it failed, and the end of its id. */
+function aboutOf({ id, status, created_at, started_at, finished_at, queue_position, progress, error, simulated }) {
   const ran = started_at && finished_at && (Date.parse(finished_at) - Date.parse(started_at)) / 1000;
   const facts = [
     moment(created_at),
+    queue_position > 0 && t("place_n_queue", { n: queue_position }),
     status === "running" && progress.percent > 0 && percent(progress.percent),
-    ran && t("ran {time}", { time: duration(ran) }),
-    error && t(error.title ?? error.code),
+    ran && t("ran_time", { time: duration(ran) }),
+    error && tText(error.title ?? error.code),
+    simulated && t("simulated_model"),
     `…${id.slice(-6)}`,
   ];
   return facts.filter(Boolean);

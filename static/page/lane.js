@@ -1,7 +1,7 @@
 // One way to watch the job of a comparison: what comes over it, how late, and what it costs.
 
 import { el, perFrame, say } from "./dom.js";
-import { duration, number, size, t } from "./i18n.js";
+import { duration, number, size, t, tText } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
 import { Connection } from "./status.js";
@@ -36,11 +36,11 @@ class Lane {
     this.facts = Object.fromEntries(
       Object.keys(FACTS).map((name) => [name, el("dd", { data: { fact: name } }, "–")]),
     );
-    const rows = Object.entries(FACTS).flatMap(([name, text]) => [el("dt", {}, t(text)), this.facts[name]]);
-    this.said = el("div", { className: "said", tabIndex: 0, role: "region", ariaLabel: t("Text") });
+    const rows = Object.entries(FACTS).flatMap(([name, text]) => [el("dt", {}, tText(text)), this.facts[name]]);
+    this.said = el("div", { className: "said", tabIndex: 0, role: "region", ariaLabel: t("text") });
     this.connection = new Connection();
     this.controls = el("div", { className: "bar" });
-    this.bar = el("progress", { max: 100, value: 0, ariaLabel: t("Progress") });
+    this.bar = el("progress", { max: 100, value: 0, ariaLabel: t("progress") });
     this.problem = problemBox();
     this.node = el(
       "section",
@@ -96,12 +96,12 @@ export class StreamLane extends Lane {
     this.slow = el(
       "button",
       { type: "button", className: "small", ariaPressed: "false", onclick: () => this.slowDown() },
-      t("Slow reader"),
+      t("slow_reader"),
     );
     this.cutter = el(
       "button",
       { type: "button", className: "small", onclick: () => this.cut() },
-      t("Cut connection"),
+      t("cut_connection"),
     );
     this.controls.append(this.cutter, this.slow);
     this.watch = client.watch(job, {
@@ -185,7 +185,7 @@ export class PlainLane extends Lane {
     this.cutter = el(
       "button",
       { type: "button", className: "small", onclick: () => this.cut() },
-      t("Cut connection"),
+      t("cut_connection"),
     );
     this.controls.append(this.cutter);
     this.connection.tell({ name: "connecting", transport: "plain" });
@@ -221,7 +221,7 @@ export class PlainLane extends Lane {
   lose(error) {
     this.connection.tell({ name: "closed", transport: "plain", reason: "lost" });
     const aborted = error.code === "aborted";
-    const detail = t("The answer is lost. The job goes on, but this request has to be sent again.");
+    const detail = t("answer_lost_job_goes_but");
     showProblem(this.problem, aborted ? { title: "Cut off", detail } : error);
   }
 

@@ -2,6 +2,9 @@
 // pictures become links (a page that loads them would tell others that it was read), and DOMPurify
 // takes out whatever else could run.
 
+import { colourCode } from "./code.js";
+import { copyButton } from "./copying.js";
+import { el } from "./dom.js";
 import DOMPurify from "../vendor/dompurify/purify.es.js";
 import { Marked } from "../vendor/marked/marked.esm.js";
 
@@ -64,4 +67,30 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
 export const blocksOf = (text) => marked.lexer(text);
 
 /** Blocks as a fragment of elements in which nothing can run. */
-export const render = (blocks) => DOMPurify.sanitize(marked.parser(blocks), SAFE);
+export function render(blocks) {
+  const made = DOMPurify.sanitize(marked.parser(blocks), SAFE);
+  // Each block goes the way that its own text goes; code always from left to right.
+  for (const each of made.querySelectorAll("p, li, h3, h4, h5, h6, td, th, blockquote, ul, ol, table")) each.dir = "auto";
+  const languages = languagesOf(blocks);
+  for (const each of made.querySelectorAll("pre")) dressCode(each, languages.shift());
+  return made;
+}
+
+/** The languages that the blocks of code name, in their order. */
+function languagesOf(blocks) {
+  const found = [];
+  marked.walkTokens(blocks, (token) => {
+    if (token.type === "code") found.push((token.lang ?? "").trim().split(/\s/)[0].toLowerCase());
+  });
+  return found;
+}
+
+function dressCode(pre, language) {
+  pre.dir = "ltr";
+  pre.tabIndex = 0;
+  const code = pre.querySelector("code");
+  if (code) colourCode(code, language);
+  const box = el("div", { className: "code-block" });
+  pre.replaceWith(box);
+  box.append(pre, copyButton(() => pre.textContent));
+}

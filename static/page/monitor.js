@@ -2,7 +2,7 @@
 
 import { Alerts } from "./alerts.js";
 import { card, el, say } from "./dom.js";
-import { t } from "./i18n.js";
+import { t, tText } from "./i18n.js";
 import { JobList } from "./jobs.js";
 import { Metrics } from "./metrics.js";
 import { problemBox, showProblem } from "./problem.js";
@@ -14,16 +14,18 @@ const LOOK_MS = 2000;
 /** Events before the present that the charts begin with. */
 const HISTORY = 2400;
 const DAY_S = 86_400;
+/** How loaded the service is, by its pressure level. */
+const LOADS = ["all is well", "busy", "very busy", "overloaded: new jobs are refused"];
 
 export class MonitorView {
   constructor() {
     this.service = new Service();
     this.figures = new Figures(tasks.some(({ name }) => name === "monitor"));
-    this.list = new JobList({ title: t("All jobs"), limit: 50, filters: true });
+    this.list = new JobList({ title: t("all_jobs"), limit: 50, filters: true, address: "#/monitor" });
     this.node = el(
       "div",
       { className: "stack" },
-      el("h1", { className: "unseen" }, t("Monitor")),
+      el("h1", { className: "unseen" }, t("monitor")),
       el(
         "div",
         { className: "columns job" },
@@ -42,12 +44,12 @@ export class MonitorView {
 class Service {
   constructor() {
     this.facts = el("dl", { className: "facts" });
-    this.notes = el("ul", { className: "alerts", ariaLabel: t("Notes") });
+    this.notes = el("ul", { className: "alerts", ariaLabel: t("notes") });
     this.problem = problemBox();
     this.why = el("span", { className: "hint" });
     this.level = el("span", { className: "status", data: { status: "queued" } });
     this.node = card(
-      t("Service"),
+      t("service"),
       "stack first",
       el("p", { className: "bar" }, this.level, this.why),
       this.facts,
@@ -64,22 +66,22 @@ class Service {
       showProblem(this.problem, null);
     } catch (error) {
       this.level.dataset.status = "failed";
-      say(this.level, t("not reachable"));
+      say(this.level, t("not_reachable"));
       showProblem(this.problem, error);
     }
   }
 
   draw({ ready, missing, notes, jobs, streams, pressure }) {
     const level = pressure?.level ?? 0;
-    say(this.why, pressure?.why ? t("because of {why}", { why: pressure.why }) : "");
+    say(this.why, pressure?.why ? t("because_of_why", { why: pressure.why }) : "");
     this.level.dataset.status = !ready ? "failed" : level ? "waiting_for_input" : "completed";
-    say(this.level, ready ? t("pressure level {level} of 3", { level }) : t("not ready"));
+    say(this.level, ready ? tText(LOADS[level] ?? LOADS[0]) : t("not_ready"));
     const open = Object.entries(streams ?? {}).map(([name, count]) => `${transportName(name)} ${count}`);
     const facts = [
-      [t("Running jobs"), jobs?.running],
-      [t("Waiting jobs"), jobs?.queued],
-      [t("Stuck threads"), jobs?.stuck_threads],
-      [t("Open streams"), open.join(", ") || 0],
+      [t("running_jobs"), jobs?.running],
+      [t("waiting_jobs"), jobs?.queued],
+      [t("stuck_threads"), jobs?.stuck_threads],
+      [t("open_streams"), open.join(", ") || 0],
     ];
     this.facts.replaceChildren(
       ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value ?? "–"))]),
@@ -106,48 +108,51 @@ class Figures {
       "p",
       { className: "empty", hidden: true },
       known
-        ? t("No monitor runs. Start it: it draws the figures of machine and service, and raises alerts.")
-        : t("This server has no task named monitor."),
+        ? t("no_monitor_runs_start_draws")
+        : t("server_has_no_task_named"),
     );
     this.begin = el(
       "button",
       { type: "button", className: "main", hidden: true, onclick: () => this.start() },
-      t("Start the monitor"),
+      t("start_the_monitor"),
     );
     this.stop = el(
       "button",
       { type: "button", className: "small", hidden: true, onclick: () => this.end() },
-      t("Stop the monitor"),
+      t("stop_the_monitor"),
     );
-    this.open = el("a", { className: "link", hidden: true }, t("Its log"));
+    this.open = el("a", { className: "link", hidden: true }, t("its_log"));
     const head = el(
       "header",
       { className: "bar" },
-      el("h2", {}, t("Live figures")),
+      el("h2", {}, t("live_figures")),
       this.connection.node,
       el("span", { className: "end bar" }, this.open, this.begin, this.stop),
     );
     this.node = el(
       "section",
-      { className: "card stack", ariaLabel: t("Live figures") },
+      { className: "card stack", ariaLabel: t("live_figures") },
       head,
       this.empty,
       this.problem,
       this.metrics.node,
     );
-    this.quiet = el("p", { className: "hint" }, t("None so far."));
-    this.warnings = card(t("Alert history"), "history first", this.quiet, this.alerts.node);
+    this.quiet = el("p", { className: "hint" }, t("none_so_far"));
+    this.warnings = card(t("alert_history"), "history first", this.quiet, this.alerts.node);
     this.watches = [];
     if (known) this.find();
     else this.offer();
   }
 
+  /** Look again until the server has said which one runs: it may be away for now. */
   async find() {
     await this.guard(async () => {
       const { jobs } = await client.jobs({ task: "monitor", status: "running", limit: 1 });
       if (jobs.length) this.follow(jobs[0]);
       else this.offer();
+      this.found = true;
     });
+    if (!this.found && !this.closed) this.again = setTimeout(() => this.find(), LOOK_MS);
   }
 
   offer() {
@@ -210,6 +215,7 @@ class Figures {
 
   close() {
     this.closed = true;
+    clearTimeout(this.again);
     for (const each of this.watches) each.close();
     this.metrics.close();
     this.connection.close();

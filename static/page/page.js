@@ -11,8 +11,11 @@ import { StartView } from "./start.js";
 import * as theme from "./theme.js";
 import { JobView } from "./job.js";
 
-const { t } = i18n;
+const { t, tText } = i18n;
 const $ = (id) => document.getElementById(id);
+
+/** Milliseconds between two tries while the server is away. */
+const AGAIN_MS = 2000;
 
 /** The first word of the address (`#/jobs/ID`): the view, and the tab that it belongs to. */
 const VIEWS = {
@@ -25,11 +28,15 @@ const VIEWS = {
 
 let loaded = false;
 let view = null;
+/** Another look, while the server is away. */
+let again = 0;
+let away = document.createElement("div");
 
 /** Show the view that the address names, in place of the one before. */
 async function show() {
   const address = location.hash || "#/";
-  const [, word = "", id = ""] = address.split("/");
+  const [, word = "", id = ""] = address.split("?")[0].split("/");
+  clearTimeout(again);
   const { tab, title, open } = VIEWS[word] ?? VIEWS[""];
   view?.close?.();
   view = null;
@@ -38,10 +45,12 @@ async function show() {
     if (!loaded) await loadTasks();
     loaded = true;
   } catch (error) {
-    return put(error.status === 401 ? keyForm(error) : failure(error));
+    if (error.status === 401) return put(keyForm(error));
+    again = setTimeout(show, AGAIN_MS);
+    return away.isConnected ? undefined : put(failure(error));
   }
   if (address !== (location.hash || "#/") || view) return; // somebody was faster
-  document.title = `${t(title)} · ${t("Streaming jobs")}`;
+  document.title = `${tText(title)} · ${t("streaming_jobs")}`;
   view = open(id);
   put(view.node);
   document.body.dataset.shown = address;
@@ -59,12 +68,13 @@ function mark(tab) {
 
 /** The server cannot be reached: say so, and offer to try again. */
 function failure(error) {
-  return el(
+  return (away = el(
     "div",
     { className: "stack" },
+    el("p", { className: "away" }, el("b", {}, t("the_server_is_away")), " ", t("your_jobs_are_safe_they")),
     problemBox(error),
-    el("div", {}, el("button", { type: "button", onclick: show }, t("Try again"))),
-  );
+    el("div", {}, el("button", { type: "button", onclick: show }, t("try_now"))),
+  ));
 }
 
 /** Asks for a key; says that the one given was refused, if there was one. */
@@ -73,7 +83,7 @@ function keyForm(error) {
   const hint = el(
     "p",
     { className: "hint", id: freshId("hint") },
-    t("This server asks for a key. It is kept until this tab is closed."),
+    t("server_asks_key_kept_until"),
   );
   input.setAttribute("aria-describedby", hint.id);
   const problem = problemBox();
@@ -81,15 +91,15 @@ function keyForm(error) {
     showProblem(problem, {
       ...error.problem,
       title: "This key was refused",
-      detail: t("Check it for missing characters, or ask who runs this server for one."),
+      detail: t("check_missing_characters_ask_who"),
     });
   const form = el(
     "form",
     { className: "card schema key" },
-    el("h1", {}, t("API key")),
-    el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("API key")), input, hint),
+    el("h1", {}, t("api_key")),
+    el("div", { className: "field" }, el("label", { htmlFor: input.id }, t("api_key")), input, hint),
     problem,
-    el("button", { className: "main" }, t("Use this key")),
+    el("button", { className: "main" }, t("use_this_key")),
   );
   form.onsubmit = (event) => {
     event.preventDefault();
@@ -103,7 +113,7 @@ function dress() {
   i18n.translate(document);
   $("language").textContent = i18n.other().name;
   $("language").lang = i18n.other().code;
-  $("theme").textContent = theme.theme() === "dark" ? t("Light") : t("Dark");
+  $("theme").textContent = theme.theme() === "dark" ? t("light") : t("dark");
 }
 
 $("language").onclick = () => {

@@ -1,7 +1,7 @@
 // What went wrong, and what to do about it: a problem object (RFC 9457) in its place.
 
 import { el } from "./dom.js";
-import { t, tNumbered } from "./i18n.js";
+import { tNumbered, tText } from "./i18n.js";
 
 /** What helps, by the code or the status of a problem. */
 const REMEDIES = {
@@ -27,9 +27,9 @@ export function showProblem(place, problem) {
   const text = lines.length ? "" : (problem.detail ?? problem.message ?? String(problem));
   const remedy = REMEDIES[problem.status];
   place.replaceChildren(
-    el("p", {}, el("b", {}, t(problem.title ?? "It did not work")), text && `: ${text}`),
+    el("p", {}, el("b", {}, tText(problem.title ?? "It did not work")), text && `: ${text}`),
     ...(lines.length ? [el("ul", {}, lines)] : []),
-    ...(remedy ? [el("p", { className: "hint" }, t(remedy))] : []),
+    ...(remedy ? [el("p", { className: "hint" }, tText(remedy))] : []),
   );
 }
 

@@ -12,7 +12,7 @@ const LONG_BLOCK = 8_000;
 
 export class Prose {
   constructor() {
-    this.node = el("div", { className: "prose", dir: "auto" });
+    this.node = el("div", { className: "prose" });
     this.clear();
   }
 
@@ -33,9 +33,15 @@ export class Prose {
     const news = text.slice(this.text.length);
     this.text = text;
     const open = (news !== "" || this.unsettled) && this.mayEnd();
-    this.unsettled = open && !ended && performance.now() < this.next;
+    this.unsettled = open && ((!ended && performance.now() < this.next) || this.isSelected());
     if (open && !this.unsettled) this.settle();
     else if (news) this.append(news);
+  }
+
+  /** Whether somebody selects in the blocks that would be replaced: a selection is left alone. */
+  isSelected() {
+    const selection = getSelection();
+    return !selection.isCollapsed && selection.rangeCount > 0 && selection.getRangeAt(0).intersectsNode(this.tail);
   }
 
   /** Whether rendering would help: not in the midst of a block that is long already. */
@@ -65,7 +71,7 @@ export class Prose {
 
   grow(text) {
     if (this.piece === null || this.piece.textContent.length > LONG_BLOCK) {
-      this.piece = el("div", { className: "raw" });
+      this.piece = el("div", { className: "raw", dir: "auto" });
       this.tail.append(this.piece);
     }
     this.piece.append(text);
@@ -93,11 +99,11 @@ export class Prose {
 }
 
 /** Elements in which text that follows may stand. */
-const BLOCKS = new Set(["P", "LI", "UL", "OL", "BLOCKQUOTE", "PRE", "H3", "H4", "H5", "H6"]);
+const BLOCKS = new Set(["DIV", "P", "LI", "UL", "OL", "BLOCKQUOTE", "PRE", "H3", "H4", "H5", "H6"]);
 
 /** The innermost last block: where the news belong. */
 function innermost(place) {
-  const children = [...place.childNodes].filter((each) => each.nodeType === 1 || each.data.trim());
+  const children = [...place.childNodes].filter((each) => each.tagName !== "BUTTON" && (each.nodeType === 1 || each.data.trim()));
   const last = children.at(-1);
   return BLOCKS.has(last?.tagName) ? innermost(last) : place;
 }

@@ -6,6 +6,7 @@ import { SchemaForm } from "./form.js";
 import { t } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
+import { forget, keep, restore } from "./typed.js";
 
 export class Question {
   constructor(job) {
@@ -17,17 +18,28 @@ export class Question {
   /** The question that is open, or none; a form that somebody fills in is left alone. */
   draw(asked) {
     if ((asked?.request ?? null) === this.request) return;
+    if (this.request) forget(this.key);
     this.request = asked?.request ?? null;
     this.node.hidden = !asked;
-    this.node.ariaLabel = t("A question");
+    this.node.ariaLabel = t("a_question");
     this.node.replaceChildren(...(asked ? this.ask(asked) : []));
+    if (asked) restore(this.key, this.node);
+  }
+
+  get key() {
+    return `answer ${this.job} ${this.request}`;
+  }
+
+  /** What was filled in stays for when it is shown again. */
+  close() {
+    if (this.request) keep(this.key, this.node);
   }
 
   ask({ prompt, schema, request }) {
     const answer = (data) => client.answer(this.job, data, request);
     const yesNo = decision(schema);
     const form = yesNo === null ? valueForm(schema, answer) : buttons(yesNo, answer);
-    return [el("h2", {}, t("The job asks")), el("p", {}, prompt), form];
+    return [el("h2", {}, t("the_job_asks")), el("p", {}, prompt), form];
   }
 }
 
@@ -55,9 +67,9 @@ function buttons(name, answer) {
     el(
       "button",
       { type: "button", className: "main", onclick: give(true) },
-      name === "approve" ? t("Approve") : t("Yes"),
+      name === "approve" ? t("approve") : t("yes"),
     ),
-    el("button", { type: "button", onclick: give(false) }, name === "approve" ? t("Refuse") : t("No")),
+    el("button", { type: "button", onclick: give(false) }, name === "approve" ? t("refuse") : t("no")),
   ];
   return el("div", { className: "stack" }, el("div", { className: "bar" }, all), problem);
 }
@@ -69,5 +81,7 @@ function valueForm(schema, answer) {
     ? schema
     : { properties: { answer: { title: "Answer", ...schema } }, required: ["answer"] };
   const submit = (value) => answer(members ? value : value.answer);
-  return new SchemaForm(shape, { prefix: "data", label: t("Answer"), submit }).node;
+  // A bare value is refused under "data"; its field here is "data.answer".
+  const locate = members ? undefined : (field) => field.replace(/^data(?=\.|$)/, "data.answer");
+  return new SchemaForm(shape, { prefix: "data", label: t("answer"), submit, locate }).node;
 }

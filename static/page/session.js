@@ -1,6 +1,6 @@
 // The server that the page talks to, and the key for it, which is kept as long as the tab.
 
-import { t } from "./i18n.js";
+import { tText } from "./i18n.js";
 import { Streaming } from "../client/streaming.js";
 
 /** What stands before every path, behind a proxy. */
@@ -24,7 +24,16 @@ export async function loadTasks() {
 }
 
 /** A task's title, or its name where the server does not have it any more. */
-export const taskTitle = (name) => t(tasks.find((each) => each.name === name)?.title ?? name);
+export const taskTitle = (name) => tText(tasks.find((each) => each.name === name)?.title ?? name);
+
+/** A task's title as the server has it. */
+export const rawTitle = (name) => tasks.find((each) => each.name === name)?.title;
+
+/** What a job is called: by who started it, else as its task is. */
+export function titleOf({ task, title }) {
+  const ofTask = tasks.find((each) => each.name === task)?.title;
+  return title && title !== task && title !== ofTask ? title : taskTitle(task);
+}
 
 export const hasKey = () => key !== "";
 

@@ -2,11 +2,12 @@
 
 import { card, el, freshId } from "./dom.js";
 import { SchemaForm } from "./form.js";
-import { t } from "./i18n.js";
+import { t, tText } from "./i18n.js";
 import { JobList } from "./jobs.js";
 import { PRESETS, prepared } from "./presets.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client, tasks, upload } from "./session.js";
+import { forget, keep, restore } from "./typed.js";
 
 /** Views of their own for tasks that are more than a job to watch. */
 const VIEWS = { chat: "#/chat", monitor: "#/monitor" };
@@ -25,6 +26,7 @@ const drafts = new Map();
 
 /** Have the form of a task begin with this input. */
 export function keepDraft(task, input) {
+  forget(`form ${task}`);
   drafts.set(task, input);
   drafts.set("", task);
 }
@@ -33,14 +35,14 @@ export class StartView {
   constructor() {
     this.problem = problemBox();
     this.select = el("select", { id: freshId("task"), onchange: () => this.choose(this.select.value) });
-    this.select.append(...inOrder(tasks).map(({ name, title }) => el("option", { value: name }, t(title))));
+    this.select.append(...inOrder(tasks).map(({ name, title }) => el("option", { value: name }, tText(title))));
     this.about = el("p", { className: "hint" });
     this.place = el("div");
-    this.list = new JobList({ title: t("Recent jobs"), limit: 15 });
+    this.list = new JobList({ title: t("jobs"), limit: 15, filters: true, address: "#/" });
     this.node = el(
       "div",
       { className: "stack" },
-      el("h1", { className: "unseen" }, t("Start a job")),
+      this.drawHero(),
       this.drawPresets(),
       el("div", { className: "columns start" }, this.drawForm(), this.list.node),
     );
@@ -50,39 +52,80 @@ export class StartView {
   drawPresets() {
     const known = new Set(tasks.map(({ name }) => name));
     const items = PRESETS.filter(({ task }) => known.has(task)).map((preset) => {
-      const about = el("span", { className: "hint" }, t(preset.about));
+      const about = el("span", { className: "hint" }, tText(preset.about));
       const button = el(
         "button",
         { type: "button", data: { preset: preset.name } },
-        el("b", {}, t(preset.title)),
+        el("b", {}, tText(preset.title)),
         about,
       );
       button.onclick = () => this.startPreset(preset, button);
       return el("li", {}, button);
     });
-    const intro = el(
-      "p",
-      { className: "intro" },
-      t("Start long work, watch it live, leave and come back: nothing is lost. One click starts an example."),
-    );
+    const intro = el("p", { className: "intro" }, t("start_example_one_click"));
     return el(
       "section",
-      { className: "stack", ariaLabel: t("Examples") },
+      { className: "stack tight", ariaLabel: t("examples") },
       intro,
       el("ul", { className: "presets" }, items),
       this.problem,
     );
   }
 
+  /** What this is, and a question to try it with. */
+  drawHero() {
+    const ask = el("textarea", { id: freshId("ask"), rows: 2, maxLength: 4000, dir: "auto", placeholder: t("why_do_tides_come_twice") });
+    const button = el("button", { className: "main" }, t("ask"));
+    const form = el("form", { className: "ask-line" }, el("label", { className: "unseen", htmlFor: ask.id }, t("ask_something")), ask, button);
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      this.ask(ask.value.trim() || ask.placeholder, button);
+    };
+    ask.onkeydown = (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      form.requestSubmit();
+    };
+    this.hero = form;
+    restore("ask", form);
+    const points = [
+      t("ask_something_takes_while"),
+      t("cut_your_connection_close_tab"),
+      t("come_back_every_word_there"),
+    ];
+    return el(
+      "section",
+      { className: "hero", hidden: !tasks.some(({ name }) => name === "generate") },
+      el("h1", {}, t("long_answers_survive_everything")),
+      el("ol", {}, points.map((each) => el("li", {}, each))),
+      form,
+      el("p", { className: "hint" }, t("want_see_side_side"), " ", el("a", { href: "#/compare" }, t("cut_every_kind_connection_compare"))),
+    );
+  }
+
+  async ask(prompt, button) {
+    button.disabled = true;
+    showProblem(this.problem, null);
+    try {
+      const title = prompt.length > 80 ? `${prompt.slice(0, 79)}…` : prompt;
+      await start({ task: "generate", title, input: { prompt, max_tokens: 400, tokens_per_s: 20 } });
+      forget("ask");
+      this.asked = true;
+    } catch (error) {
+      showProblem(this.problem, error);
+    }
+    button.disabled = false;
+  }
+
   drawForm() {
     const head = el(
       "div",
       { className: "field" },
-      el("label", { htmlFor: this.select.id }, t("Task")),
+      el("label", { htmlFor: this.select.id }, t("task")),
       this.select,
       this.about,
     );
-    return card(t("Start a job"), "stack", head, this.place);
+    return card(t("start_a_job"), "stack", head, this.place);
   }
 
   async startPreset({ task, input, times = 1 }, button) {
@@ -99,27 +142,38 @@ export class StartView {
     }
   }
 
+  /** What was typed stays, for each task, until it is sent. */
+  keepTyped() {
+    if (this.form) keep(`form ${this.select.dataset.chosen}`, this.form.node);
+  }
+
   choose(name) {
+    this.keepTyped();
     const task = tasks.find((each) => each.name === name);
-    this.select.value = task.name;
-    this.about.textContent = t(task.description);
+    this.select.value = this.select.dataset.chosen = task.name;
+    drafts.set("", task.name);
+    this.about.textContent = tText(task.description);
     const given = drafts.get(task.name) ?? EXAMPLES[task.name] ?? {};
     const options = new Options();
     this.form = new SchemaForm(task.input_schema, {
       prefix: "input",
       given,
-      label: t("Start"),
+      label: t("start"),
       upload,
       extra: [options.node],
       submit: async (input) => {
-        keepDraft(task.name, input);
         await start({ task: task.name, input, ...options.read() });
+        keepDraft(task.name, input);
+        this.form = null;
       },
     });
+    restore(`form ${task.name}`, this.form.node);
     this.place.replaceChildren(this.form.node);
   }
 
   close() {
+    this.keepTyped();
+    if (!this.asked) keep("ask", this.hero);
     this.list.close();
   }
 }
@@ -150,6 +204,7 @@ async function startMany(request, times) {
 /** How a job runs, whatever its task. */
 class Options {
   constructor() {
+    this.title = el("input", { id: freshId("title"), type: "text", maxLength: 200, autocomplete: "off" });
     this.timeout = el("input", {
       id: freshId("timeout"),
       type: "number",
@@ -162,24 +217,25 @@ class Options {
       "div",
       { className: "field tick" },
       this.cancels,
-      el("label", { htmlFor: this.cancels.id }, t("Cancel it when nobody watches")),
+      el("label", { htmlFor: this.cancels.id }, t("cancel_when_nobody_watches")),
     );
     const time = el(
       "div",
       { className: "field" },
-      el("label", { htmlFor: this.timeout.id }, t("Time limit (seconds)")),
+      el("label", { htmlFor: this.timeout.id }, t("time_limit_seconds")),
       this.timeout,
     );
     this.node = el(
       "details",
       { className: "fold" },
-      el("summary", {}, t("Options")),
-      el("div", { className: "group" }, time, tick),
+      el("summary", {}, t("options")),
+      el("div", { className: "group" }, el("div", { className: "field" }, el("label", { htmlFor: this.title.id }, t("name_of_the_job")), this.title), time, tick),
     );
   }
 
   read() {
     const found = {};
+    if (this.title.value.trim()) found.title = this.title.value.trim();
     if (this.timeout.value) found.timeout_s = Number(this.timeout.value);
     if (this.cancels.checked) found.on_disconnect = "cancel";
     return found;

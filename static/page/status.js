@@ -1,7 +1,7 @@
 // How a job, and the connection to it, stand: as small marks.
 
 import { el, say } from "./dom.js";
-import { duration, t } from "./i18n.js";
+import { duration, t, tText } from "./i18n.js";
 
 export const TERMINAL = ["completed", "failed", "cancelled"];
 
@@ -15,14 +15,14 @@ const TRANSPORTS = {
   feed: "feed",
   wait: "plain request",
 };
-export const transportName = (name) => t(TRANSPORTS[name] ?? name);
+export const transportName = (name) => tText(TRANSPORTS[name] ?? name);
 /** Why a watch waits, where no time is known. */
 const REASONS = { paused: "paused: the server keeps the rest", full: "paused: the server keeps the rest" };
 
 export const ACTIVE = ["queued", "running", "waiting_for_input", "cancelling"];
 
 /** A job's status as people say it. */
-export const statusText = (status) => t(status.replaceAll("_", " "));
+export const statusText = (status) => tText(status.replaceAll("_", " "));
 
 /** A job's status as a mark that `tell` changes. */
 export function statusMark(status) {
@@ -54,13 +54,13 @@ export class Connection {
     const over = transportName(transport);
     const texts = {
       connecting: () =>
-        transport === "plain" ? t("waits for the end") : t("connecting ({transport})", { transport: over }),
-      live: () => t("live ({transport})", { transport: over }),
+        transport === "plain" ? t("waits_for_the_end") : t("connecting_transport", { transport: over }),
+      live: () => t("live_transport", { transport: over }),
       waiting: () =>
-        retryAt ? t("reconnecting in {time}", { time: duration(left) }) : t(REASONS[reason] ?? "waiting"),
-      offline: () => t("offline: goes on by itself"),
+        retryAt ? t("reconnecting_in_time", { time: duration(left) }) : tText(REASONS[reason] ?? "waiting"),
+      offline: () => t("offline_goes_itself"),
       closed: () =>
-        t(reason === "refused" ? "refused" : reason === "lost" ? "connection lost" : "whole log read"),
+        tText(reason === "refused" ? "refused" : reason === "lost" ? "connection lost" : "everything received"),
     };
     say(this.node, texts[name]());
   }

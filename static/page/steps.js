@@ -1,7 +1,7 @@
 // The checklist of a job, and how far it is.
 
 import { el, say } from "./dom.js";
-import { duration, percent, t } from "./i18n.js";
+import { duration, percent, t, tText } from "./i18n.js";
 
 const MARKS = { pending: "○", running: "●", completed: "✓", failed: "✕", skipped: "–" };
 /** Steps that are shown; of more than that, those around the first that is not over. */
@@ -9,7 +9,7 @@ const SHOWN = 200;
 
 export class Steps {
   constructor() {
-    this.node = el("ol", { className: "steps", ariaLabel: t("Steps") });
+    this.node = el("ol", { className: "steps", ariaLabel: t("steps") });
     this.rows = new Map();
     this.began = new Map(); // of the running ones: when (ms)
   }
@@ -58,15 +58,15 @@ function around(steps) {
 }
 
 function drawStep({ title, status }) {
-  const mark = el("span", { className: "mark", role: "img", ariaLabel: t(status) }, MARKS[status] ?? "○");
+  const mark = el("span", { className: "mark", role: "img", ariaLabel: tText(status) }, MARKS[status] ?? "○");
   const time = el("span", { className: "hint number" });
-  return { time, row: el("li", { data: { status } }, mark, el("span", {}, t(title)), time) };
+  return { time, row: el("li", { data: { status } }, mark, el("span", {}, tText(title)), time) };
 }
 
 /** The progress bar: percent, time left, and whether that is measured or estimated. */
 export class Meter {
   constructor() {
-    this.bar = el("progress", { max: 100, value: 0, ariaLabel: t("Progress") });
+    this.bar = el("progress", { max: 100, value: 0, ariaLabel: t("progress") });
     this.percent = el("span", { className: "number" });
     this.left = el("span", { className: "hint" });
     this.message = el("p", { className: "hint message", hidden: true });
@@ -92,7 +92,7 @@ export class Meter {
     else this.bar.value = share ?? 0;
     say(this.percent, unknown ? "" : percent(share ?? 0));
     const known = !ended && eta_s != null;
-    say(this.left, known ? t("about {time} left ({basis})", { time: duration(eta_s), basis: t(basis) }) : "");
+    say(this.left, known ? t("about_time_left_basis", { time: duration(eta_s), basis: tText(basis) }) : "");
     this.message.hidden = ended || !this.said;
     say(this.message, this.said ?? "");
   }

@@ -22,7 +22,7 @@ export class Viewers {
     try {
       this.draw(await client.viewers(this.job));
     } catch {
-      this.node.replaceChildren(el("p", { className: "hint" }, t("Not known at the moment.")));
+      this.node.replaceChildren(el("p", { className: "hint" }, t("not_known_moment")));
     }
   }
 
@@ -37,12 +37,12 @@ export class Viewers {
           el("td", { className: "number" }, String(lag)),
         ),
       );
-    if (!rows.length) return this.node.replaceChildren(el("p", { className: "hint" }, t("Nobody watches.")));
+    if (!rows.length) return this.node.replaceChildren(el("p", { className: "hint" }, t("nobody_watches")));
     const head = el(
       "tr",
       {},
-      el("th", { scope: "col" }, t("Transport")),
-      el("th", { scope: "col", className: "number" }, t("Events behind")),
+      el("th", { scope: "col" }, t("transport")),
+      el("th", { scope: "col", className: "number" }, t("not_yet_received")),
     );
     this.node.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, rows)));
   }

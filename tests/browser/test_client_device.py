@@ -54,7 +54,7 @@ def test_a_page_that_is_seen_again_does_not_wait_any_longer(
 ) -> None:
     job = api.submit("plain", {"words": ["one ", "two "]})
     away = proxy.rule(job, status=503, headers="Retry-After: 600\r\n")
-    watch = far_client.watch(job)
+    watch = far_client.watch(job, shared=False)
     watch.until("watch.state.name === 'waiting' && watch.state.retryAt > Date.now() + 500_000")
     proxy.drop(away)
 
@@ -99,7 +99,7 @@ def test_a_connection_that_died_while_the_device_slept_is_found_out(
 
 def test_a_good_connection_outlives_a_sleep(far_client: Client, proxy: Proxy, api: Api) -> None:
     job = api.submit("asking")
-    watch = far_client.watch(job)
+    watch = far_client.watch(job, shared=False)
     watch.until("seen.job?.status === 'waiting_for_input'")
 
     far_client.tab.evaluate("const now = Date.now; Date.now = () => now() + 60_000;")

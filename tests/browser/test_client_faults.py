@@ -22,7 +22,7 @@ def test_a_blocked_sse_falls_back_to_websocket_and_that_to_long_polling(
 ) -> None:
     job = api.submit("asking")
     proxy.rule("/events", status=502)
-    first = far_client.watch(job)
+    first = far_client.watch(job, shared=False)
     first.until("watch.state.name === 'live' && watch.state.transport === 'websocket'")
 
     proxy.rule("/ws", status=400)
@@ -40,7 +40,7 @@ def test_a_proxy_that_keeps_a_stream_back_is_found_out(
     job = api.submit("plain", {"words": ["one ", "two "]})
     proxy.rule("/events", silent=True)
 
-    seen = far_client.watch(job).finish(timeout_s=60)
+    seen = far_client.watch(job, shared=False).finish(timeout_s=60)
 
     assert seen["state"]["transport"] == "websocket"
     assert seen["events"] == api.log_of(job)
@@ -66,7 +66,7 @@ def test_a_watch_waits_as_long_as_the_server_asks_for(
     job = api.submit("plain", {"words": ["one "]})
     proxy.rule(job, status=503, times=2, headers="Retry-After: 1\r\n")
 
-    seen = far_client.watch(job).finish()
+    seen = far_client.watch(job, shared=False).finish()
 
     waits = [state for state in seen["states"] if state["name"] == "waiting"]
     assert [(wait["reason"], wait["problem"]["retryAfterS"]) for wait in waits] == [("busy", 1)]
@@ -86,7 +86,7 @@ def test_hundreds_of_cuts_over_changing_transports_lose_and_repeat_nothing(
         if (event.seq % 59 === 0) queueMicrotask(() => watch.use(window.ways[0]));
     """
 
-    watch = far_client.watch(job, then=change)
+    watch = far_client.watch(job, then=change, shared=False)
     eventually(lambda: storm.cuts >= CUTS, f"{CUTS} cuts", timeout_s=200)
     proxy.drop(storm)
     api.cancel(job)

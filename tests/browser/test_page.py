@@ -279,6 +279,6 @@ def test_a_server_that_is_away_is_said_and_can_be_tried_again(tab: Page, server:
     expect(tab.locator(".problem")).to_contain_text("No answer from the server")
     tab.unroute("**/v1/tasks")
 
-    tab.click("button:text('Try again')")
+    tab.click("button:text('Try now')")
 
     expect(tab.locator("[data-preset=report]")).to_be_visible()

@@ -45,7 +45,7 @@ def test_hostile_text_is_shown_and_does_nothing(page: Page, api: Api) -> None:
     names = prose.evaluate(
         "(box) => [...box.querySelectorAll('*')].flatMap((each) => each.getAttributeNames())"
     )
-    assert set(names) <= {"href", "rel", "target"}
+    assert set(names) <= {"dir", "href", "rel", "target"}
     links = [link.get_attribute("href") for link in prose.locator("a[href]").all()]
     assert links == ["https://outside.example/pixel.png"]
     assert prose.locator("a[href][rel~=noopener]").count() == 1
@@ -89,7 +89,7 @@ def test_a_text_goes_on_after_the_server_was_killed(browser: Browser, tmp_path: 
         tab = browser.new_page()
         listen(tab)  # the network's errors are what this is about
         job = server.api.submit(
-            "generate", {"prompt": "Tides", "max_tokens": 200, "tokens_per_s": 60}
+            "generate", {"prompt": "Tides", "max_tokens": 900, "tokens_per_s": 60}
         )
         tab.goto(f"{server.url}/#/jobs/{job}")
         eventually(lambda: len(shown_text(tab)) > 200, "the text grows")
@@ -126,7 +126,7 @@ def test_a_job_is_cancelled(page: Page) -> None:
 
     expect_status(page, "cancelled")
     expect(page.locator("button:text-is('Cancel')")).to_be_hidden()
-    page.click("button:text('Run again')")
+    page.click("button:text('Change and run')")
     expect(page.locator("[data-path=max_tokens]")).to_have_value("50000")
 
 

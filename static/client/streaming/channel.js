@@ -51,15 +51,14 @@ export class Channel {
 
   /**
    * @param {Http} http
-   * @param {{shared: boolean, types: string[], transports: Transport[], idle: () => void}} plan `idle` is called
+   * @param {{shared: boolean, transports: Transport[], idle: () => void}} plan `idle` is called
    * when the last watch has left; the channel is not used any more
    */
-  constructor(http, { shared, types, transports, idle }) {
+  constructor(http, { shared, transports, idle }) {
     this.#http = http;
     this.#transports = transports;
     this.#idle = idle;
     this.shared = shared;
-    this.types = types;
   }
 
   get transport() {
@@ -95,6 +94,11 @@ export class Channel {
   /** Lose the connection, as by a network that fails. */
   cut() {
     if (this.#line) this.#ended({ why: "broken" }, true);
+  }
+
+  /** Try now, where it waits for a later try. */
+  retry() {
+    if (this.#timer) this.#connect();
   }
 
   /** Go on over another transport. @param {Transport} transport */
@@ -172,8 +176,8 @@ export class Channel {
     this.#opened = this.#fruitful = this.#looked = false;
     this.#lastSign = Date.now();
     const target = {
-      http: this.#http, shared: this.shared, types: this.types, positions: () => this.#positions(),
-      again: this.#failures > 0,
+      http: this.#http, shared: this.shared, positions: () => this.#positions(),
+      typesOf: (/** @type {string} */ job) => this.#watches.get(job)?.types ?? [], again: this.#failures > 0,
     };
     /** @param {(...given: any[]) => void} tell */
     const ours = (tell) => (/** @type {any[]} */ ...given) => {

@@ -1,7 +1,7 @@
 // Requests, and what the server says when it refuses one.
 
 /** Seconds until a request that nobody answers has failed. */
-const TIMEOUT_S = 30;
+const TIMEOUT_S = 30, UPLOAD_S = 3600;
 /** Answers that another try would get again. */
 const FINAL = [400, 401, 403, 404, 405, 409, 410, 413, 415, 422];
 
@@ -51,20 +51,34 @@ export function problemOf(error) {
 
 /** Requests to one server, with its key if it has one. */
 export class Http {
-  /** @param {string} base up to and without /v1  @param {string} [key] */
-  constructor(base, key) {
+  #given;
+
+  /**
+   * @param {string} base up to and without /v1
+   * @param {string} [key]
+   * @param {Record<string, string> | (() => Record<string, string>)} [headers] more, of every request
+   */
+  constructor(base, key, headers) {
     this.base = base.replace(/\/$/, "");
     this.key = key;
+    this.#given = headers;
   }
 
-  /** @returns {Record<string, string>} */
+  /** Whether there are headers that only `fetch` can send. */
+  get hasHeaders() {
+    return this.#given !== undefined;
+  }
+
+  /** Asked for anew at each request, because a token may change. @returns {Record<string, string>} */
   get headers() {
-    return this.key ? { Authorization: `Bearer ${this.key}` } : {};
+    const given = typeof this.#given === "function" ? this.#given() : this.#given;
+    return { ...(this.key ? { Authorization: `Bearer ${this.key}` } : {}), ...given };
   }
 
   /**
    * @typedef {object} RequestOptions
    * @property {any} [json] the body
+   * @property {FormData} [body] the same, as a form
    * @property {Record<string, string>} [headers]
    * @property {AbortSignal} [signal]
    * @property {string} [below] what the path is below; the default is /v1
@@ -90,12 +104,21 @@ export class Http {
   }
 
   /**
+   * @param {string} path @param {FormData} body @param {AbortSignal} [signal]
+   * @returns {Promise<any>} the answer's JSON
+   * @throws {Problem}
+   */
+  async form(path, body, signal) {
+    return this.#call("POST", path, { body, signal, timeoutS: UPLOAD_S }, (response) => response.json());
+  }
+
+  /**
    * @template T
    * @param {string} method @param {string} path @param {RequestOptions | undefined} options
    * @param {((response: Response) => Promise<T>) | null} read null: the response itself, not yet read
    * @returns {Promise<any>}
    */
-  async #call(method, path, { json, headers = {}, signal, below = "/v1", timeoutS = TIMEOUT_S } = {}, read) {
+  async #call(method, path, { json, body, headers = {}, signal, below = "/v1", timeoutS = TIMEOUT_S } = {}, read) {
     const abort = new AbortController();
     const stop = () => abort.abort();
     let late = false;
@@ -108,7 +131,7 @@ export class Http {
       const response = await fetch(`${this.base}${below}${path}`, {
         method,
         headers: { ...this.headers, ...typed, ...headers },
-        body: json === undefined ? undefined : JSON.stringify(json),
+        body: json === undefined ? body : JSON.stringify(json),
         signal: abort.signal,
         cache: "no-store",
       });

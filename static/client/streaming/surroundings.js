@@ -23,27 +23,22 @@ export class Surroundings {
     this.#listener = listener;
   }
 
-  /** Whether the device says that it has a network; where it does, there may be none all the same. */
-  get online() {
-    return navigator.onLine !== false;
-  }
-
   start() {
     if (this.#timer !== undefined) return;
     this.#last = Date.now();
     this.#timer = setInterval(this.#tick, TICK_MS);
-    addEventListener("offline", this.#offline);
-    addEventListener("online", this.#online);
-    addEventListener("pageshow", this.#shown);
+    globalThis.addEventListener?.("offline", this.#offline);
+    globalThis.addEventListener?.("online", this.#online);
+    globalThis.addEventListener?.("pageshow", this.#shown);
     globalThis.document?.addEventListener("visibilitychange", this.#shown);
   }
 
   stop() {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    removeEventListener("offline", this.#offline);
-    removeEventListener("online", this.#online);
-    removeEventListener("pageshow", this.#shown);
+    globalThis.removeEventListener?.("offline", this.#offline);
+    globalThis.removeEventListener?.("online", this.#online);
+    globalThis.removeEventListener?.("pageshow", this.#shown);
     globalThis.document?.removeEventListener("visibilitychange", this.#shown);
   }
 

@@ -109,7 +109,8 @@
  * @property {"start" | "snapshot" | "latest"} [from] where to begin; the default is the start
  * @property {string[]} [types] only these types, terminal events and `stream.*`
  * @property {Transport} [transport] only this one, without falling back
- * @property {boolean} [shared] over one connection with all other shared watches
+ * @property {boolean} [shared] over one connection with all other shared watches, of other tabs too; the
+ * default, unless `transport` is given
  * @property {(event: StreamEvent) => void} [onEvent] each event once, in order
  * @property {(state: WatchState) => void} [onState]
  */

@@ -1,4 +1,4 @@
-// Uploads. XMLHttpRequest, because fetch does not tell how far it is.
+// Uploads. XMLHttpRequest where there is one, because fetch does not tell how far it is.
 /** @import {Http} from "./http.js" */
 
 import { Problem } from "./http.js";
@@ -9,7 +9,27 @@ import { Problem } from "./http.js";
  * @param {{onProgress?: (sent: number, total: number) => void, signal?: AbortSignal}} [options]
  * @returns {Promise<{id: string, name: string, size: number}>}
  */
-export function upload(http, file, { onProgress, signal } = {}) {
+export async function upload(http, file, options = {}) {
+  if (typeof XMLHttpRequest !== "undefined") return sendWithProgress(http, file, options);
+  const answer = await http.form("/files", formOf(file), options.signal);
+  options.onProgress?.(file.size, file.size);
+  return answer.files[0];
+}
+
+/** @param {File} file */
+function formOf(file) {
+  const form = new FormData();
+  form.append("file", file);
+  return form;
+}
+
+/**
+ * @param {Http} http
+ * @param {File} file
+ * @param {{onProgress?: (sent: number, total: number) => void, signal?: AbortSignal}} options
+ * @returns {Promise<{id: string, name: string, size: number}>}
+ */
+function sendWithProgress(http, file, { onProgress, signal }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const fail = (/** @type {number} */ status, /** @type {any} */ problem) => reject(new Problem(status, problem));
@@ -25,9 +45,7 @@ export function upload(http, file, { onProgress, signal } = {}) {
     request.onabort = () => fail(0, { code: "aborted", detail: "The upload was stopped.", retryable: false });
     if (signal?.aborted) return request.onabort(new ProgressEvent("abort"));
     signal?.addEventListener("abort", () => request.abort());
-    const form = new FormData();
-    form.append("file", file);
-    request.send(form);
+    request.send(formOf(file));
   });
 }
 

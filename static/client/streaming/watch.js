@@ -1,15 +1,27 @@
 // A watch: a reader of one job. It has a position, gives each event once and in order, and counts.
-/** @import {Channel} from "./channel.js" */
 /** @import {Http} from "./http.js" */
 /** @import {StreamEvent, Transport, WatchOptions, WatchState, WatchStats} from "./types.js" */
 
 import { ENDED, TERMINAL } from "./fold.js";
 import { Problem } from "./http.js";
 
+/**
+ * What brings a watch its events: a channel, or a relay. One without `use` cannot change its transport.
+ * @typedef {object} Carrier
+ * @property {(watch: any) => void} add
+ * @property {(watch: any) => void} remove
+ * @property {(watch: any) => void} cut
+ * @property {(watch: any) => void} retry
+ * @property {(held: boolean, watch: any) => void} hold
+ * @property {(offline: boolean, watch: any) => void} offline
+ * @property {(transport: Transport) => void} [use]
+ */
+
 /** Events that wait for an iterator: above, the connection is let go; below, it is taken up again. */
 const FULL = 1000, ROOM = 100;
 
 export class Watch {
+  /** @type {WatchOptions} */
   #options;
   /** @type {number | null} */
   #position;
@@ -17,8 +29,9 @@ export class Watch {
   #state;
   #began = performance.now();
   #connections = 0;
-  /** @type {Channel | null} */
+  /** @type {Carrier | null} */
   #channel = null;
+  /** @type {{join: (watch: Watch) => Carrier, over: (watch: Watch) => void}} */
   #owner;
   /** Whether the queue is full, and it has left its channel for that. */
   #full = false;
@@ -31,7 +44,7 @@ export class Watch {
   /**
    * @param {string} job
    * @param {WatchOptions} options
-   * @param {{join: (watch: Watch) => Channel, over: (watch: Watch) => void}} owner finds it a channel
+   * @param {{join: (watch: Watch) => Carrier, over: (watch: Watch) => void}} owner finds it a channel
    */
   constructor(job, options, owner) {
     this.job = job;
@@ -81,26 +94,34 @@ export class Watch {
 
   /** Lose the connection, as by a network that fails; it comes back by itself. */
   cut() {
-    this.#channel?.cut();
+    this.#channel?.cut(this);
   }
 
   /** Go on over another transport, from the same position. @param {Transport} transport */
   use(transport) {
-    this.#channel?.use(transport);
+    if (this.#channel?.use) return this.#channel.use(transport);
+    this.#channel?.remove(this);
+    this.#options = { ...this.#options, transport };
+    this.#join();
+  }
+
+  /** Try now, where it waits for a later try. */
+  retry() {
+    this.#channel?.retry(this);
   }
 
   /** Read no more for now: over `ndjson` and `poll` the server sees a slow reader; else the connection is let go. */
   pause() {
-    this.#channel?.hold(true);
+    this.#channel?.hold(true, this);
   }
 
   resume() {
-    this.#channel?.hold(false);
+    this.#channel?.hold(false, this);
   }
 
   /** Be offline, as a device without a network, or back. @param {boolean} offline */
   offline(offline) {
-    this.#channel?.offline(offline);
+    this.#channel?.offline(offline, this);
   }
 
   /**

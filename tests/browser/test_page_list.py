@@ -1,0 +1,98 @@
+"""The list of jobs: to search, to filter, to tidy up; and a server that is away."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import listen
+from tests.browser.pages import PATIENCE_MS, go
+from tests.browser.proxy import Proxy
+from tests.e2e.clients import Api
+from tests.e2e.server import Server
+from tests.e2e.waiting import eventually
+
+
+def row(page: Page, job: str) -> object:
+    return page.locator(f".jobs li[data-job={job}]")
+
+
+def test_a_search_stands_in_the_address_and_finds_titles_and_questions(
+    page: Page, api: Api, server: Server
+) -> None:
+    tides = api.submit("plain", {"words": ["a"]}, title="About tides")
+    fog = api.submit("generate", {"prompt": "Fog at sea", "max_tokens": 2})
+    go(page, "monitor")
+    expect(row(page, fog)).to_be_visible(timeout=PATIENCE_MS)
+
+    page.locator("input[type=search]").first.fill("TIDES")
+
+    expect(row(page, tides)).to_be_visible(timeout=PATIENCE_MS)
+    expect(row(page, fog)).to_have_count(0)
+    assert page.url.endswith("#/monitor?q=tides")
+    page.goto("about:blank")
+    page.goto(f"{server.url}/#/monitor?q=fog+sea&task=generate")
+    expect(row(page, fog)).to_be_visible(timeout=PATIENCE_MS)
+    expect(row(page, tides)).to_have_count(0)
+
+
+def test_jobs_are_cancelled_and_deleted_together(page: Page, api: Api) -> None:
+    going = [api.submit("sleeping-cooperative", title="bulk going") for _ in range(3)]
+    over = [api.submit("plain", {"words": ["a"]}, title="bulk over") for _ in range(3)]
+    for job in over:
+        api.finish(job)
+    go(page, "monitor?q=bulk")
+    for job in (*going, *over):
+        expect(row(page, job)).to_be_visible(timeout=PATIENCE_MS)
+
+    page.click("button:text-is('Choose')")
+    page.click("button:text-is('All shown')")
+    page.click("button:text-is('Cancel (3)')")
+    for job in going:
+        eventually(lambda job=job: api.snapshot(job)["status"] == "cancelled", "it is cancelled")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.click("button:text-is('Delete (3)')")
+
+    for job in over:
+        expect(row(page, job)).to_have_count(0)
+        assert api.get(f"/v1/jobs/{job}").status_code == 404
+    expect(page.locator(".jobs li")).to_have_count(3)
+
+
+def test_a_view_that_opens_while_the_server_is_away_recovers_by_itself(
+    tab: Page, proxy: Proxy
+) -> None:
+    away = proxy.rule("/v1/", status=503)
+    tab.goto(f"{proxy.url}/#/monitor")
+    expect(tab.locator(".away")).to_contain_text("Your jobs are safe", timeout=PATIENCE_MS)
+
+    proxy.drop(away)
+
+    expect(tab.locator("h2:text-is('All jobs')")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_a_job_says_that_it_is_safe_while_the_server_is_away(tab: Page, tmp_path: object) -> None:
+    with Server(tmp_path, "gevent") as server:
+        server.start()
+        job = server.api.submit("counting")
+        complaints = listen(tab)
+        tab.goto(f"{server.url}/#/jobs/{job}")
+        expect(tab.locator("main header .status")).to_have_text("running", timeout=PATIENCE_MS)
+
+        server.kill()
+        expect(tab.locator(".away")).to_contain_text("Your job is safe", timeout=PATIENCE_MS)
+        server.start()
+        tab.locator(".away button").click()
+
+        expect(tab.locator(".away")).to_be_hidden(timeout=PATIENCE_MS)
+        expect(tab.locator(".connection")).to_have_text(re.compile("live"), timeout=PATIENCE_MS)
+        server.api.cancel(job)
+        assert [each for each in complaints if "ERR_CONNECTION" not in each] == []
+
+
+def test_two_hundred_jobs_are_listed(page: Page, api: Api) -> None:
+    jobs = [api.submit("plain", {"words": ["a"]}, title=f"many {n}") for n in range(200)]
+    go(page, "monitor?q=many")
+
+    expect(page.locator(".jobs li")).to_have_count(len(jobs), timeout=PATIENCE_MS)
