@@ -94,7 +94,11 @@ class JobRegistry:
         """Take up the jobs that an earlier process left, and look after all from now on."""
         if not self._runner.shared:  # else others run them
             self.recover()
-        self.keeper.start()
+        self.keeper.loop.start()
+
+    def stop(self) -> None:
+        """Look after jobs no longer."""
+        self.keeper.loop.stop()
 
     def submit(
         self, owner: str, request: Request, *, key: str | None = None, digest: str = ""
@@ -205,6 +209,10 @@ class JobRegistry:
         self._storage.index.remove(job, tombstone=tombstone)
         self._storage.blobs.delete(job)
         self._snapshots.drop(job)
+
+    def expire(self, job: str) -> None:
+        """Remove a job whose time is over: what asks for it is told so for a while."""
+        self.forget(job, tombstone=True)
 
     def recover(self) -> None:
         """Run the jobs that an earlier process left, from their last checkpoints."""

@@ -82,8 +82,13 @@ class JobQueue:
         """Send what was put, unless Redis is away: then the keeper finds those jobs."""
         self._stopping = True
         self._ring()
-        self._thread.join(timeout=2)
+        self._thread.join(timeout=10)
         self._link.stop()
+        self.broker.client.connection_pool.disconnect()
+
+    def dead(self) -> list[str]:
+        """Threads of its own that have ended by themselves."""
+        return [each.name for each in (self._link, self._thread) if each.dead]
 
     def put(self, job: str) -> Latch:
         """Have a worker run the job; returns at once, and sends it as soon as Redis is there.
@@ -251,3 +256,6 @@ class DramatiqRunner(Runner):
 
     def close(self) -> None:
         self._queue.stop()
+
+    def dead(self) -> list[str]:
+        return self._queue.dead()

@@ -163,7 +163,7 @@ class TaskRegistry:
         for name in modules:
             try:
                 module = importlib.import_module(name)
-            except Exception as error:  # the module's code may raise anything
+            except (Exception, SystemExit) as error:  # the module's code may raise anything
                 message = f"STREAMING_TASKS={name}: {type(error).__name__}: {error}{_place(error)}"
                 raise InvalidSettings(message) from error
             found = [each for each in vars(module).values() if isinstance(each, Task)]
@@ -179,7 +179,7 @@ class TaskRegistry:
         """The task; `InvalidInput` lists the known ones when there is none of that name."""
         found = self.find(name)
         if found is None:
-            known = ", ".join(sorted(self._tasks)) or "none"
+            known = ", ".join(each.name for each in self) or "none"
             message = f"there is no task {name[:80]!r}; there are: {known}"
             raise InvalidInput.of([("task", message)], code="unknown_task")
         return found
@@ -188,7 +188,31 @@ class TaskRegistry:
         return iter(sorted(self._tasks.values(), key=lambda each: each.name))
 
 
-def _place(error: Exception) -> str:
+class SharedTasks(TaskRegistry):
+    """The tasks of all apps on one log. Of two with one name, the app that came last has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._registries: list[TaskRegistry] = []
+
+    def join(self, tasks: TaskRegistry) -> None:
+        """An app comes; what it registers later counts, too."""
+        self._registries = [*(each for each in self._registries if each is not tasks), tasks]
+
+    def leave(self, tasks: TaskRegistry) -> None:
+        """An app goes."""
+        self._registries = [each for each in self._registries if each is not tasks]
+
+    def find(self, name: str) -> Task | None:
+        found = (each.find(name) for each in reversed(self._registries))
+        return next((task for task in found if task is not None), None)
+
+    def __iter__(self) -> Iterator[Task]:
+        known = {task.name: task for tasks in self._registries for task in tasks}
+        return iter(sorted(known.values(), key=lambda each: each.name))
+
+
+def _place(error: BaseException) -> str:
     """Where in the module's own code an import went wrong: ` (file, line 3)`."""
     ours = (__file__, importlib.__file__)
     frames = [

@@ -28,6 +28,7 @@ from streaming.errors import InvalidSettings
 from streaming.server.deployment import SWITCH_S, warn_of_lone_process
 from streaming.server.extension import server_of
 from streaming.server.logging import TEXT, make_formatter
+from streaming.server.process import ServingProcess
 from streaming.server.server import Server
 from streaming.web.metrics import FOLDER
 from streaming.web.request_log import RequestFields
@@ -45,8 +46,25 @@ INHERITED = {"GUNICORN_FD", "LISTEN_FDS"}
 #: What the name of the metrics' folder begins with.
 METRICS_PREFIX = "streaming-metrics-"
 
+logger = logging.getLogger("streaming.server")
+
 #: How often gunicorn was told to reload (it wraps), shared by its master with all workers.
 _reloads = mmap.mmap(-1, 1)
+
+
+class GunicornWorker(ServingProcess):
+    """What its worker and the master's reloads say."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self._born = _reloads[0]
+
+    def succeeded(self) -> bool:
+        return _reloads[0] != self._born
+
+    def listening(self) -> bool:
+        # gthread stops listening at once.
+        return patched() and any(each.fileno() >= 0 for each in self._worker.sockets)
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
@@ -92,10 +110,6 @@ def post_worker_init(worker: Any) -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     server = server_of(worker.wsgi)
     _log_to_stderr(server.settings.log_format)
-    born = _reloads[0]
-    server.succeeded = lambda: _reloads[0] != born
-    if patched():  # gthread stops listening at once
-        server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
     if hasattr(worker, "tpool"):  # gthread
         _close_in_threads(worker)
     warn_of_lone_process(server.settings)
@@ -105,7 +119,7 @@ def post_worker_init(worker: Any) -> None:
                 f"gunicorn has workers = {worker.cfg.workers}, but the log in SQLite has one "
                 "writing process: set workers = 1"
             )
-        server.start_or_wait()
+        server.start_or_wait(GunicornWorker(worker))
     gc.freeze()  # what is there by now stays
     Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
 
@@ -147,6 +161,8 @@ def _refused_plainly() -> Iterator[None]:
         yield
     except InvalidSettings as error:
         raise AppImportError(f"cannot start: {error}") from error
+    except SystemExit as error:  # else the master makes workers for ever, without a word
+        raise AppImportError(f"cannot start: the app exits while it loads ({error!r})") from error
 
 
 def _say_if_taken(log: Any, address: object) -> None:
@@ -197,4 +213,9 @@ def _drain_after(worker: Any, server: Server) -> None:
     waker = make_waker()
     while worker.alive:
         waker.wait(LOOK_S)
+        dead = server.dead()
+        if dead and worker.alive:
+            logger.critical("threads have ended (%s): this worker is replaced", ", ".join(dead))
+            os.kill(os.getpid(), signal.SIGTERM)
+            break
     server.drain()

@@ -69,8 +69,8 @@ class EventLog(ABC):
         It fails with `after`, the post before it, so that no hole can come into an attempt's
         text. Who posts bounds how many are under way.
         """
-        if after is not None and after.error is not None:
-            raise after.error
+        if after is not None:
+            after.check()
         post: Pending[JobRow] = Pending()
         post.value = self.append(job, drafts, attempt=attempt)
         settle([post])
@@ -359,3 +359,7 @@ class Storage(ABC):
     @abstractmethod
     def fault(self) -> str | None:
         """What keeps it from storing events at present, or None."""
+
+    def dead(self) -> list[str]:
+        """Threads of its own that have ended although it is open: only a new process helps."""
+        return []

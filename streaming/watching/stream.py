@@ -16,6 +16,7 @@ from typing import Any
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Waker, make_waker, wake_all
 from streaming.errors import NotFound, Unavailable
+from streaming.events.observer import Observer
 from streaming.events.vocabulary import Json
 from streaming.events.wire import Form
 from streaming.storage.base import Storage
@@ -378,7 +379,13 @@ class Stream:
         if self._shared is not None and self._streams.writer is not None:
             self._streams.writer.leave(self._shared[0])
         self._streams.closed(self)
-        self._streams.ended(self)
+        self._streams.observer.stream_ended(
+            self.transport,
+            dict(self.cursor.positions),
+            seconds=self.age_s(),
+            owner=self.owner,
+            request_id=self.request_id,
+        )
 
 
 def _drop_when_stalled(sock: socket.socket | None) -> None:
@@ -412,8 +419,7 @@ class Streams:
         pressure: Pressure | None = None,
         traffic: Traffic,
         writer: StreamWriter | None = None,
-        refused: Callable[[str], object] = lambda _: None,
-        ended: Callable[[Stream], object] = lambda _: None,
+        observer: Observer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = storage
@@ -431,12 +437,15 @@ class Streams:
         self._slots = 0
         self._owner_limit = owner_limit
         self._owners: Counter[str] = Counter()
-        self._refused = refused
-        #: Hears of each stream that has been closed.
-        self.ended = ended
+        #: Hears of streams that are refused, and of those that have been closed.
+        self.observer = observer or Observer()
 
     def start(self) -> None:
         self.hangups.start()
+
+    def stop(self) -> None:
+        """Watch the clients no longer."""
+        self.hangups.stop()
 
     def open(self, transport: str, cursor: Cursor, reader: Reader) -> Stream | Refusal:
         """A stream of a request, closed by its owner; why not when there is no room."""
@@ -446,7 +455,7 @@ class Streams:
                 self._slots += 1
                 self._owners[reader.owner] += 1
             else:
-                self._refused(why)
+                self.observer.refused(why)
                 return Refusal(why)
         stream = Stream(self, transport, cursor, reader, clock=self._clock)
         stream.end_by(reader.expires_at)
@@ -456,7 +465,7 @@ class Streams:
 
     def refuse(self, why: str) -> Refusal:
         """Turn a stream away for a reason of the caller's."""
-        self._refused(why)
+        self.observer.refused(why)
         return Refusal(why)
 
     def _full(self, owner: str) -> str | None:

@@ -20,9 +20,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from streaming.concurrency.loop import spawn_greenlet
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
+from streaming.concurrency.periodic import Periodic
 from streaming.events.event import Event
+from streaming.events.observer import Observer
+from streaming.watching.stream import Streams
 
 #: Names the folder that processes share; the library reads it when it is imported.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -50,14 +51,24 @@ class Figures:
     pressure: int
     draining: bool
 
+    @classmethod
+    def of(cls, streams: Streams) -> Figures:
+        """As they are now."""
+        signals = streams.pressure.signals
+        return cls(
+            streams=streams.count(),
+            sent=streams.traffic.sent(),
+            lag=signals.lag,
+            loop_lag_s=signals.loop_lag_s,
+            pressure=streams.pressure.level,
+            draining=streams.draining,
+        )
 
-class Metrics:
+
+class Metrics(Observer):
     """What streams, refusals and ended jobs are counted in."""
 
-    def __init__(
-        self, figures: Callable[[], Figures], *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._figures = figures
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._registry = registry = CollectorRegistry()
         self._open = Gauge(
@@ -106,7 +117,7 @@ class Metrics:
         self._transports: set[str] = set()
         self._told: Counts[tuple[str, str, str]] = Counts()
 
-    def delayed(self, transport: str, event: Event, since: float) -> None:
+    def delivered(self, transport: str, event: Event, since: float) -> None:
         """An event is written now; one that is older than `since` is no news. From the loop."""
         at = appended_at(event)
         if at >= since:
@@ -119,18 +130,12 @@ class Metrics:
         """Somebody was turned away; from any thread."""
         self._refusals.append(reason)
 
-    def ended(self, task: str, status: str, seconds: float) -> None:
+    def job_ended(self, task: str, status: str, seconds: float) -> None:
         """A job has ended; from any thread."""
         self._ended.append((task, status, seconds))
 
-    def start(self) -> None:
-        """Tell the siblings twice a second, where there are any."""
-        if FOLDER in os.environ and not spawn_greenlet(self._work):
-            Thread(self._work, name="metrics").start()
-
-    def tell(self) -> None:
+    def tell(self, figures: Figures) -> None:
         """Take in what is counted elsewhere in this process."""
-        figures = self._figures()
         self._transports |= figures.streams.keys()
         for transport in self._transports:  # those without a stream at present, too
             self._open.labels(transport).set(figures.streams.get(transport, 0))
@@ -147,9 +152,9 @@ class Metrics:
             task, status, seconds = self._ended.popleft()
             self._jobs.labels(task, status).observe(seconds)
 
-    def exposition(self, *collectors: Collector) -> bytes:
+    def exposition(self, figures: Figures, *collectors: Collector) -> bytes:
         """All of it as text, of all processes together, and what the collectors give."""
-        self.tell()
+        self.tell(figures)
         registry = CollectorRegistry()
         for collector in collectors:
             registry.register(collector)
@@ -159,16 +164,25 @@ class Metrics:
         ProcessCollector(registry=registry)
         return generate_latest(registry) + generate_latest(self._registry)
 
-    def _work(self) -> None:
-        waker = make_waker()
-        while True:
-            waker.wait(TELL_S)
-            self.tell()
-
     def _raise(self, counter: Counter, name: str, transport: str, way: str, total: int) -> None:
         known = self._told[name, transport, way]
         self._told[name, transport, way] = total
         counter.labels(transport, way).inc(total - known)
+
+
+def telling(metrics: Metrics, streams: Streams) -> list[Periodic]:
+    """The loop that tells the siblings, where there are any."""
+    if FOLDER not in os.environ:
+        return []
+
+    def tell() -> None:
+        metrics.tell(Figures.of(streams))
+
+    def look() -> None:
+        if not spawn_greenlet(tell):
+            tell()
+
+    return [Periodic(look, every_s=TELL_S, name="metrics")]
 
 
 def appended_at(event: Event) -> float:

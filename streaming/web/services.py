@@ -59,6 +59,8 @@ class Services:
     rates: Rates
     deadlines: Deadlines
     metrics: Metrics
+    #: Threads that have ended by themselves: this process cannot do its work any more.
+    dead: Callable[[], list[str]]
 
     def links(self, job: str) -> dict[str, str]:
         """Where a job's resources are."""

@@ -10,6 +10,7 @@ from typing import IO
 
 from streaming.concurrency.waking import make_waker
 from streaming.errors import InUse
+from streaming.storage.private import make_file
 
 #: Seconds between two tries to get the lock from a predecessor.
 RETRY_S = 0.05
@@ -29,13 +30,21 @@ class FileLock:
 
     def acquire(self, *, timeout: float) -> None:
         """Take it. `InUse` when another server has it, or the predecessor stays on."""
+        make_file(self._path)
         file = self._path.open("a+")
-        server, until, waker = str(os.getppid()), time.monotonic() + timeout, make_waker()
+        try:
+            self._take(file, time.monotonic() + timeout)
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+
+    def _take(self, file: IO[str], until: float) -> None:
+        server, waker = str(os.getppid()), make_waker()
         while not _try_lock(file):
             holder = self._path.read_text().strip()
             ours = holder in ("", server)
             if not ours or time.monotonic() > until:
-                file.close()
                 raise InUse(
                     f"{self._database} is in use by another server (process {holder or '?'}). "
                     "Stop it, or set STREAMING_LOG_URL or STREAMING_VAR_DIR to another place.",
@@ -45,7 +54,6 @@ class FileLock:
         file.truncate(0)
         file.write(server)
         file.flush()
-        self._file = file
 
     def release(self) -> None:
         if self._file is not None:

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from streaming.config import durable_disk
 from streaming.events.vocabulary import Json
 from streaming.web.blueprints import open_blueprint
+from streaming.web.metrics import Figures
 from streaming.web.operations import openapi
 from streaming.web.routes.jobs import as_json
 from streaming.web.services import EXTENSION, Services, services
@@ -51,7 +52,7 @@ def readyz() -> Response:
 def metrics() -> Response:
     """For Prometheus."""
     found = services()
-    text = found.metrics.exposition(_Figures(found))
+    text = found.metrics.exposition(Figures.of(found.streams), _Figures(found))
     return Response(text, content_type="text/plain; version=0.0.4")
 
 
@@ -76,6 +77,7 @@ def _missing(found: Services) -> list[str]:
         "draining": found.streams.draining,
         f"storage: {fault}": fault is not None,
         "no worker runs jobs: start one (python -m streaming.worker)": not load.threads,
+        f"threads have ended: {', '.join(found.dead())}": bool(found.dead()),
         f"all {load.threads} job threads are stuck": 0 < load.threads <= load.stuck,
     }
     return [text for text, holds in checks.items() if holds]
