@@ -70,7 +70,8 @@ class Server:
 
     @property
     def started(self) -> bool:
-        return self._started.is_open
+        """Whether its storage is open."""
+        return self._started.is_open and not self._ended.is_open
 
     def services(self) -> Services:
         """The parts, started; by the first who asks, where no server hook has done it.

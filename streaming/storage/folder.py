@@ -14,7 +14,7 @@ from typing import IO
 from streaming.concurrency.threads import offload
 from streaming.errors import Closed, NotFound, Unavailable
 from streaming.storage.base import Blobs, Folder
-from streaming.storage.private import FOLDER_MODE, make_folder
+from streaming.storage.private import FILE_MODE, FOLDER_MODE, make_folder
 
 
 class FolderBlobs(Blobs):
@@ -44,6 +44,7 @@ class FolderBlobs(Blobs):
                     folder.chmod(FOLDER_MODE)
             # Beside the folders, so that no listing and no delete meets a half-written file.
             handle, part = tempfile.mkstemp(dir=self._root, prefix=".part-")
+            os.fchmod(handle, FILE_MODE)  # the umask may have taken more
             with os.fdopen(handle, "wb") as file:
                 size = sum(file.write(chunk) for chunk in chunks)
                 file.flush()

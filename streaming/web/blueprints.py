@@ -12,7 +12,7 @@ from streaming.web.auth import SAFE, check_origin, count, refuse_ticket, require
 from streaming.web.operations import operation_of
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
 from streaming.web.request_log import begin_request, end_request
-from streaming.web.services import services
+from streaming.web.services import settings
 
 
 def owned_blueprint(name: str) -> Blueprint:
@@ -35,7 +35,7 @@ def owned_blueprint(name: str) -> Blueprint:
 
     @made.after_request
     def vary(response: Response) -> Response:
-        if services().settings.allowed_origins:
+        if settings().allowed_origins:
             response.vary.add("Origin")
         return response
 

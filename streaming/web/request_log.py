@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from flask import Response, g, has_request_context, request
 
 from streaming.web.auth import known_principal
-from streaming.web.services import services
+from streaming.web.services import settings
 
 logger = logging.getLogger("streaming.requests")
 
@@ -32,7 +32,7 @@ def end_request(response: Response) -> Response:
     if "request_id" not in g:  # the host app has answered before it came to us
         return response
     response.headers[HEADER] = g.request_id
-    if services().settings.log_requests:
+    if settings().log_requests:
         status = getattr(response, "logged_status", response.status_code)
         seconds = round(time.monotonic() - g.began_at, 4)
         logger.info(

@@ -113,6 +113,12 @@ class Services:
         return (self.runner.position(job) or 0) if status == "queued" else None
 
 
+def settings() -> Settings:
+    """Those of the present app, whether or not it is started."""
+    found: Settings = current_app.extensions[EXTENSION].settings
+    return found
+
+
 def services() -> Services:
     """The services of the present app, started."""
     extension = current_app.extensions[EXTENSION]

@@ -33,7 +33,7 @@ def readyz() -> Response:
     """Whether jobs and streams are served; what is missing otherwise, and what is worth knowing."""
     server = current_app.extensions[EXTENSION]
     if not server.started:
-        return as_json({"ready": False, "missing": ["storage is not open yet"], "notes": []}, 503)
+        return as_json({"ready": False, "missing": ["storage is not open"], "notes": []}, 503)
     found = services()
     missing, notes = _missing(found), _notes(found)
     load = found.runner.load()
