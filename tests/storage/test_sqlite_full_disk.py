@@ -182,7 +182,7 @@ def test_nobody_waits_behind_the_patient_commands_of_many_jobs(
     for job in jobs:  # more than fit into one batch, and each too large for what is free
         before = None
         for _ in range(50):
-            before = storage.log.post(job, [delta(LARGE[:2000])], attempt=0, after=before)
+            before = storage.log.post(job, [delta(LARGE[:700])], attempt=0, after=before)
         posts.append(before)
     eventually(storage.fault)
 
