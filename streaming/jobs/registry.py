@@ -292,7 +292,7 @@ class JobRegistry:
 
     def _answered_before(self, row: JobRow, request: str | None, data: Json) -> JobRow:
         """The same answer again, to `request` or to the last one that was answered."""
-        answers = self._snapshots.state(row.id).answers
+        answers = self._snapshots.look(row.id, lambda state: dict(state.answers))
         request = request or next(reversed(answers), None)
         if request is None or request not in answers:
             raise _nothing_asked(row)

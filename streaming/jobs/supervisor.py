@@ -11,7 +11,7 @@ from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import LogRefusal, NotFound
 from streaming.events.event import Draft
-from streaming.events.snapshot import SUSPICIOUS
+from streaming.events.snapshot import SUSPICIOUS, Snapshot
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.storage.base import Storage
@@ -160,9 +160,9 @@ class JobKeeper:
         for row in rows:
             self.watch(row)
             needs_turns = row.attempt and not self._runner.isolates
-            state = self._snapshots.state(row.id) if needs_turns else None
-            if state is not None and state.lost_attempts >= SUSPICIOUS:
-                suspects.append((state.lost_trials, row))
+            lost, trials = self._snapshots.look(row.id, _lost) if needs_turns else (0, 0)
+            if lost >= SUSPICIOUS:
+                suspects.append((trials, row))
             else:
                 self._runner.enqueue(row.id, cooperative=self._is_cooperative(row))
         # Who died on trial before goes first, then the newest: the others went on for a while.
@@ -211,3 +211,8 @@ class JobKeeper:
             rows += page
             before = page[-1].id
         return rows[::-1]
+
+
+def _lost(state: Snapshot) -> tuple[int, int]:
+    """Attempts that were lost in a row, and how many of them on trial."""
+    return state.lost_attempts, state.lost_trials

@@ -29,7 +29,8 @@ from streaming.running.leases import Holding
 from streaming.running.model import BoundModel
 from streaming.running.progress import Progress, Reading
 from streaming.running.uploads import Uploads
-from streaming.storage.base import Blobs, EventLog, Leases
+from streaming.storage.base import EventLog, Leases
+from streaming.storage.blobs import Blobs
 from streaming.storage.rows import Expect, JobRow
 
 #: The item of text that belongs to no step.

@@ -141,7 +141,8 @@ class JobWorker:
             row = self._find(job)
             if row is None:
                 return
-            if row.attempt and self._snapshots.state(job).lost_attempts >= SUSPICIOUS:
+            lost = self._snapshots.look(job, lambda state: state.lost_attempts)
+            if row.attempt and lost >= SUSPICIOUS:
                 left = self._run_apart(row)
             else:
                 self._stops.begin(job, row.seq)

@@ -13,7 +13,7 @@ from typing import IO
 
 from streaming.concurrency.threads import offload
 from streaming.errors import Closed, NotFound, Unavailable
-from streaming.storage.base import Blobs, Folder
+from streaming.storage.blobs import Blobs, Folder
 from streaming.storage.private import FILE_MODE, FOLDER_MODE, make_folder
 
 

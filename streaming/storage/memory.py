@@ -12,7 +12,8 @@ from typing import IO
 from streaming.concurrency.platform import native_lock
 from streaming.errors import Closed, NotFound
 from streaming.events.event import Draft
-from streaming.storage.base import SECRET_BYTES, Blobs, EventLog, Folder, JobIndex, Live, Storage
+from streaming.storage.base import SECRET_BYTES, EventLog, JobIndex, Live, Storage
+from streaming.storage.blobs import Blobs, Folder
 from streaming.storage.leases import LocalLeases
 from streaming.storage.rows import (
     Expect,

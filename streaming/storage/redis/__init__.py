@@ -11,7 +11,8 @@ from pathlib import Path
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidSettings, Unavailable
-from streaming.storage.base import SECRET_BYTES, Blobs, Storage
+from streaming.storage.base import SECRET_BYTES, Storage
+from streaming.storage.blobs import Blobs
 from streaming.storage.folder import FolderBlobs
 from streaming.storage.redis.blobs import RedisBlobs
 from streaming.storage.redis.connection import Server, explain

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from streaming.concurrency.pending import Pending
+from streaming.errors import LogRefusal
 from streaming.events.event import Draft, Event
 from streaming.storage.redis.connection import Command
 from streaming.storage.redis.keys import Keys
+from streaming.storage.redis.known import Known
 from streaming.storage.redis.link import call
 from streaming.storage.redis.rows import StoredRow, encode
 from streaming.storage.redis.scripts import APPEND
 from streaming.storage.rows import Expect, JobRow, extend
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +87,40 @@ class Call:
             *events,
             *kept,
         )
+
+
+class Assembled(NamedTuple):
+    """What appends make of a row, together."""
+
+    row: JobRow
+    events: list[Event]
+    records: dict[str, bytes]
+    #: One was refused by a row that may not be the present one: nothing of this counts.
+    moved: bool = False
+
+
+def assemble(known: Known, asked: Sequence[Asked]) -> Assembled:
+    """Make appends on a row; what it refuses is the error of who has asked for it."""
+    row = known.stored.row
+    events: list[Event] = []
+    records: dict[str, bytes] = {}
+    for each in asked:
+        before = each.append.after
+        each.error = None if before is None else before.error
+        if each.error is not None:
+            continue
+        try:
+            row, new = each.append.extend(row)
+        except LogRefusal as refusal:
+            if not known.fresh:
+                return Assembled(row, events, records, moved=True)
+            each.error = refusal
+            continue
+        except Exception as error:  # a row of a shape that nobody knows: others must go on
+            logger.exception("an append to job %s cannot be made", each.append.job)
+            each.error = error
+            continue
+        each.value = row
+        events += new
+        records.update(each.append.records)
+    return Assembled(row, events, records)

@@ -7,6 +7,7 @@ outcome is not known is sent again as it was: Redis knows it by its number.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
@@ -16,9 +17,9 @@ from typing import Any
 from streaming.concurrency.inbox import Inbox
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.threads import Thread
-from streaming.errors import Damaged, Fenced, LogRefusal, NotFound, StreamingError, Unavailable
+from streaming.errors import Damaged, Fenced, NotFound, StreamingError, Unavailable
 from streaming.events.event import Event
-from streaming.storage.redis.appends import Append, Asked, Call
+from streaming.storage.redis.appends import Append, Asked, Call, assemble
 from streaming.storage.redis.connection import Command, Server, as_damage, explain, is_away
 from streaming.storage.redis.known import Known, KnownRows
 from streaming.storage.redis.line import AWAY, Line
@@ -113,7 +114,7 @@ class Writer:
     def _serve(self) -> None:
         #: Appends of which it is not known whether Redis has them.
         unsettled: list[Call] = []
-        while (batch := self._gather(bool(unsettled))) is not None:
+        while (batch := [] if unsettled else self._take()) is not None:
             self._in_hand = [*batch, *(asked for made in unsettled for asked in made.asked)]
             try:
                 unsettled = self._round(batch, unsettled)
@@ -122,6 +123,9 @@ class Writer:
                 unsettled = []
                 self._answer_in_hand(error)
         self._in_hand = []
+
+    def _take(self) -> list[Asked] | None:
+        return self._inbox.take(BATCH, size=lambda each: each.size, most_bytes=BATCH_BYTES)
 
     def _answer_in_hand(self, error: Exception) -> None:
         """Those under way when something unforeseen has happened: they may be stored or not."""
@@ -143,12 +147,6 @@ class Writer:
         elif not batch and not calls:
             self._inbox.rest(1.0)
         return unsettled
-
-    def _gather(self, unsettled: bool) -> list[Asked] | None:
-        """The next batch, perhaps empty; None when there is none and there will be none."""
-        if unsettled:
-            return []
-        return self._inbox.take(BATCH, size=lambda each: each.size, most_bytes=BATCH_BYTES)
 
     def _prepare(self, batch: list[Asked]) -> list[Call]:
         """The calls for a batch, one per job."""
@@ -190,30 +188,11 @@ class Writer:
             for command in commands:
                 self._answer(command, _no_job(job))
             return None
-        row = known.stored.row
-        events: list[Event] = []
-        records: dict[str, bytes] = {}
-        for command in commands:
-            before = command.append.after
-            command.error = None if before is None else before.error
-            if command.error is not None:
-                continue
-            try:
-                row, new = command.append.extend(row)
-            except LogRefusal as refusal:
-                if not known.fresh:  # of a row that may have moved: look first
-                    self._known.forget(job)
-                    self._inbox.put_back(commands)
-                    return None
-                command.error = refusal
-                continue
-            except Exception as error:  # a row of a shape that nobody knows: others must go on
-                logger.exception("an append to job %s cannot be made", job)
-                command.error = error
-                continue
-            command.value = row
-            events += new
-            records.update(command.append.records)
+        row, events, records, moved = assemble(known, commands)
+        if moved:  # refused by a row that may have moved: look first
+            self._known.forget(job)
+            self._inbox.put_back(commands)
+            return None
         if all(command.error for command in commands):
             known.fresh = False
             for command in commands:
@@ -262,16 +241,11 @@ class Writer:
         self._write_memberships(taken)
         for made in taken:
             self.appended += len(made.events)
-            if made.events:
-                self._show(made)
+            with contextlib.suppress(Unavailable):  # the follower catches up when Redis is back
+                if made.events:
+                    self._published(made.job, made.events)
             for command in made.asked:
                 self._answer(command, command.error)
-
-    def _show(self, made: Call) -> None:
-        try:
-            self._published(made.job, made.events)
-        except Unavailable as error:  # the follower catches up when Redis is back
-            logger.debug("job %s is shown later: %s", made.job, error.detail)
 
     def _write_memberships(self, taken: list[Call]) -> None:
         changes: list[Command] = []
