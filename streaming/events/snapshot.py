@@ -114,9 +114,11 @@ class Snapshot:
     def copy(self) -> Snapshot:
         """One that goes its own way. Texts, which may be long, are not copied."""
         made = copy.copy(self)
-        made._texts = {item: [self.text_of(item)] for item in self._texts}
-        made._step_of = dict(self._step_of)
-        made._running_steps = list(self._running_steps)
+        vars(made).update(
+            _texts={item: [self.text_of(item)] for item in self._texts},
+            _step_of=dict(self._step_of),
+            _running_steps=list(self._running_steps),
+        )
         made.steps = {id: dict(step) for id, step in self.steps.items()}
         made.unanswered = list(self.unanswered)
         # People's code gets these, and may change them.

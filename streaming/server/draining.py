@@ -10,6 +10,9 @@ from streaming.server.process import ServingProcess
 
 #: Of the time to leave: how much of it jobs may use to finish, and to be unwound.
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
+#: Seconds in which clients take the end of their streams, at the most, and in which the streams
+#: of the others then end.
+CLOSE_S, CUT_S = 1.5, 0.5
 #: Seconds for which a worker that leaves may still be given requests, at the most, and that the
 #: last of them has to be answered.
 LISTENER_S, LAST_REQUEST_S = 5.0, 0.2
@@ -27,8 +30,11 @@ def drain(parts: Parts, process: ServingProcess, *, total_s: float, successors: 
     parts.streams.drain()
     # 2. Jobs finish, or are handed over to their next attempt: they still need the log.
     parts.registry.drain(finish_s=total_s * FINISH_SHARE, unwind_s=total_s * UNWIND_SHARE)
-    # 3. What streams have still to send.
-    parts.streams.wait_until_closed(total_s * UNWIND_SHARE)
+    # 3. What streams have still to send; whoever does not take it, or goes on sending, is cut.
+    if not parts.streams.wait_until_closed(min(total_s * UNWIND_SHARE, CLOSE_S)):
+        parts.streams.cut()
+        parts.streams.wait_until_closed(CUT_S)
+    parts.deadlines.end_all()
     # 4. Requests that the worker still accepts: jobs that they store are the successor's.
     if successors or process.succeeded():
         _outlast_listener(process, until=began + LISTENER_S)

@@ -368,6 +368,14 @@ class Stream:
         data = {"level": level, "why": why or "recovered"}
         return Delivery("", 0, kind="stream.degraded", data=data)
 
+    def cut(self) -> None:
+        """End the connection of a client that does not take its end; from any thread."""
+        self._lost = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it has gone by itself
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self.waker.wake()
+
     def close(self) -> None:
         """Give back the slot and all else that the stream holds."""
         if self._closed:
@@ -516,6 +524,13 @@ class Streams:
         with self._lock:
             self.draining = True
         self.wake()
+
+    def cut(self) -> None:
+        """End the connections of the streams that are still open."""
+        with self._lock:
+            streams = list(self._open)
+        for stream in streams:
+            stream.cut()
 
     def wait_until_closed(self, timeout_s: float) -> bool:
         """Whether all streams have closed in time."""

@@ -59,6 +59,12 @@ class Deadlines:
             with self._lock:
                 deadline.sock = None
 
+    def end_all(self) -> None:
+        """The time of every body that is still under way is over: the process leaves."""
+        with self._lock:
+            for _, _, deadline in self._due:
+                _end(deadline)
+
     def _end_overdue(self) -> float:
         """Seconds until the next one is over."""
         with self._lock:
@@ -68,8 +74,12 @@ class Deadlines:
                 if deadline.sock is not None and left > 0:
                     return min(left, LOOK_S)
                 heapq.heappop(self._due)
-                if deadline.sock is not None:
-                    deadline.over = True
-                    with contextlib.suppress(OSError):  # it has gone by itself
-                        deadline.sock.shutdown(socket.SHUT_RD)
+                _end(deadline)
         return LOOK_S
+
+
+def _end(deadline: Deadline) -> None:
+    if deadline.sock is not None:
+        deadline.over = True
+        with contextlib.suppress(OSError):  # it has gone by itself
+            deadline.sock.shutdown(socket.SHUT_RD)

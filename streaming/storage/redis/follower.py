@@ -16,9 +16,9 @@ from streaming.errors import Damaged, Unavailable
 from streaming.events.event import Event
 from streaming.storage.redis.connection import Server
 from streaming.storage.redis.link import Link
-from streaming.storage.redis.rows import Rows, StoredRow, event_of, follow
+from streaming.storage.redis.rows import Rows, StoredRow, event_of
 from streaming.storage.redis.subscription import Subscription
-from streaming.storage.rows import JobRow
+from streaming.storage.rows import JobRow, follow
 from streaming.storage.tail import Tail, Tails
 
 logger = logging.getLogger(__name__)

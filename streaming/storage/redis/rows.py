@@ -11,16 +11,12 @@ from typing import Any
 
 from streaming.errors import Damaged
 from streaming.events.event import Event, dumps
-from streaming.events.summary import advance
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.scripts import PAGE
 from streaming.storage.rows import PAGE_BYTES, JobRow
 
 logger = logging.getLogger(__name__)
-
-#: Types that change nothing but a row's seq and size.
-_PLAIN = frozenset({"text.delta", "text.reset", "reasoning.delta"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +139,3 @@ def event_of(job: str, body: bytes) -> Event:
         return Event(job, seq, body[start : body.index(b'"', start)].decode(), body)
     except ValueError as error:
         raise Damaged(f"an event of job {job} cannot be read") from error
-
-
-def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
-    """The row after events that another process has appended."""
-    summary, size = row.summary, row.size
-    for event in events:
-        size += len(event.json)
-        if event.type in _PLAIN:
-            continue
-        envelope = event.envelope
-        summary = advance(summary, event.type, envelope["data"], envelope["at"])
-        if event.type == "artifact":
-            size += int(envelope["data"]["size"])
-    return row._replace(summary=summary, seq=events[-1].seq, size=size)
