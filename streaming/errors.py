@@ -17,7 +17,9 @@
     │   ├── UnsupportedMedia     415
     │   ├── InvalidInput         422   each field is named
     │   └── TooMany              429   a queue, a rate or a quota is full
-    ├── Unavailable              503   draining, overloaded, storage away
+    ├── Unavailable              503   overloaded, storage away
+    │   ├── Closed                     the server has been closed, or is leaving
+    │   └── Damaged                    what is kept cannot be read
     ├── LogRefusal               the event log refuses an append
     │   ├── LogClosed                  a terminal event is there already
     │   ├── Fenced                     a newer attempt writes this log
@@ -34,7 +36,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class StreamingError(Exception):
@@ -51,6 +53,12 @@ class StreamingError(Exception):
         self.code = code or self.code
         #: More members of the problem object: `errors`, `line`, `column`, `retry_after_s`, …
         self.extra = extra
+
+    def again(self) -> Self:
+        """An equal error to raise elsewhere: to raise one changes it."""
+        made = type(self).__new__(type(self), *self.args)
+        made.__dict__.update(self.__dict__, extra=dict(self.extra))
+        return made
 
 
 class InvalidSettings(StreamingError):
@@ -204,6 +212,22 @@ class NotSupported(StreamingError):
     status = 501
     title = "Not supported"
     code = "not_supported"
+
+
+class Closed(Unavailable):
+    """Raised by what has been closed, or is about to be: another process may answer."""
+
+    code = "draining"
+
+    def __init__(self, detail: str = "the server is shutting down", **extra: Any) -> None:
+        super().__init__(detail, **extra)
+
+
+class Damaged(Unavailable):
+    """Raised where what is kept cannot be read: trying again does not help."""
+
+    code = "log_damaged"
+    retryable = False
 
 
 class LogRefusal(StreamingError):

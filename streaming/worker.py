@@ -47,6 +47,7 @@ class WorkerProcess:
         """Finish or hand over, within STREAMING_DRAIN_S."""
         logger.info("worker %s leaves", self._worker.name)
         self._worker.drain(finish_s=self._workshop.finish_s, unwind_s=self._workshop.unwind_s)
+        self._workshop.mending.stop()
         self._workshop.storage.close()
 
 

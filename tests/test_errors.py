@@ -7,7 +7,8 @@ import pickle
 
 import pytest
 
-from streaming import errors
+from app import create_app
+from streaming import Settings, errors
 from streaming.errors import (
     JOB_FAILURES,
     InUse,
@@ -20,6 +21,7 @@ from streaming.errors import (
     Unavailable,
     problem,
 )
+from streaming.web.problems import problem_response
 
 ALL = [
     each
@@ -67,10 +69,32 @@ def test_an_error_has_the_status_of_the_contract(name: str, status: int) -> None
 
 def test_only_what_may_go_well_later_is_retryable() -> None:
     assert {each.__name__ for each in ALL if getattr(each, "retryable", False)} == {
+        "Closed",
         "TooMany",
         "TooSlow",
         "Unavailable",
     }
+
+
+def test_an_error_that_is_shown_stays_what_it_is() -> None:
+    app = create_app(Settings(STREAMING_LOG_URL="memory://"))
+    error = TooMany("later", retry_after_s=60.0)
+
+    with app.test_request_context("/v1/jobs"):
+        answers = [problem_response(error) for _ in range(3)]
+
+    assert [answer.headers["Retry-After"] for answer in answers] == ["60"] * 3
+    assert error.extra == {"retry_after_s": 60.0}
+
+
+def test_an_equal_error_can_be_made_of_any() -> None:
+    for error in (TooMany("later", retry_after_s=60.0), InUse("it", by_predecessor=True)):
+        again = error.again()
+
+        assert type(again) is type(error)
+        assert again is not error
+        assert (again.args, vars(again)) == (error.args, vars(error))
+        assert again.extra is not error.extra
 
 
 def test_fields_that_do_not_validate_are_named_each() -> None:

@@ -33,6 +33,18 @@ def gated(gate: Gate, **options: Any) -> Any:
     return gated
 
 
+def one_behind_the_other(house: House, **options: Any) -> tuple[str, str]:
+    """A job that holds the gpu, and one that was submitted later and waits for it.
+
+    Of two that are submitted at once, either may come first to ask for it.
+    """
+    holding = house.submit("gated")
+    house.until(holding, lambda event: '"state":"held"' in event.json.decode())
+    waiting = house.submit("gated", **options)
+    house.until(waiting, lambda event: '"state":"waiting"' in event.json.decode())
+    return holding, waiting
+
+
 def told(house: House, job: str) -> list[Any]:
     """State and position, as the log tells them."""
     logs = [data["leases"][0] for data in house.data(job, "log") if "leases" in data]
@@ -78,8 +90,7 @@ def test_a_failed_job_gives_its_lease_back() -> None:
 
 def test_a_cancelled_job_gives_its_lease_back_also_while_it_waits(gate: Gate) -> None:
     house = house_of(gated(gate))
-    holding, waiting = house.submit("gated"), house.submit("gated")
-    house.until(waiting, lambda event: '"state":"waiting"' in event.json.decode())
+    holding, waiting = one_behind_the_other(house)
 
     for job in (waiting, holding):
         house.registry.cancel(house.row(job))
@@ -93,8 +104,7 @@ def test_a_job_whose_time_is_over_gives_its_lease_back_and_waiting_does_not_coun
 ) -> None:
     clock = Clock()
     house = house_of(gated(gate), clock=clock)
-    holding, waiting = house.submit("gated"), house.submit("gated", timeout_s=50)
-    house.until(waiting, lambda event: '"state":"waiting"' in event.json.decode())
+    holding, waiting = one_behind_the_other(house, timeout_s=50)
     clock.advance(100)
     attempt = house.runner._attempts[waiting]
     assert not attempt.overdue()

@@ -246,9 +246,10 @@ def test_it_sweeps_by_itself(memory: MemoryStorage) -> None:
     job = ended_job(memory, ttl_s=10)
     keeper.clock.advance(50)
 
-    keeper.retention.start()
+    keeper.retention.loop.start()
 
     eventually(lambda: job not in keeper.kept())
+    keeper.retention.loop.stop()
 
 
 def test_every_storage_is_kept_within_its_limits(storage: Storage) -> None:

@@ -152,6 +152,7 @@ def test_modules_bring_their_tasks() -> None:
     [
         ("tests.modules.missing", "missing"),
         ("tests.modules.broken", "a mistake in the module"),
+        ("tests.modules.leaving", "SystemExit: 3"),
         ("tests.modules.without_tasks", "no @task"),
         ("no-module", "no-module"),
     ],

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Waker, make_waker
-from streaming.errors import Unavailable
+from streaming.errors import Closed, Unavailable
 
 T = TypeVar("T")
 
@@ -25,16 +25,23 @@ class Inbox(Generic[T]):
         #: Whether the thread waits for something to be given, and is to be rung for.
         self._resting = False
         self.closed = False
+        #: Why it takes nothing, where its thread has ended by itself.
+        self._broken = ""
 
     def __len__(self) -> int:
         """How many wait for the next batch."""
         return len(self._given) + len(self._taken)
 
     def give(self, item: T) -> None:
-        """Have it done behind what was given before; `Unavailable` once the inbox is closed."""
+        """Have it done behind what was given before.
+
+        `Closed` once the inbox is closed, `Unavailable` once its thread has ended by itself.
+        """
         with self._lock:
+            if self._broken:
+                raise Unavailable(self._broken, code="storage_away")
             if self.closed:
-                raise Unavailable("the server is shutting down", code="draining")
+                raise Closed()
             self._given.append(item)
         self._ring()
 
@@ -43,6 +50,16 @@ class Inbox(Generic[T]):
         with self._lock:
             self.closed = True
         self._ring()
+
+    def abandon(self, why: str) -> list[T]:
+        """The thread ends: what was given and not begun, and why nothing more is taken."""
+        with self._lock:
+            self._broken = "" if self.closed else why
+            self.closed = True
+            left = [*self._taken, *self._given]
+            self._taken.clear()
+            self._given.clear()
+        return left
 
     def open(self) -> None:
         """The calling thread takes from now on."""

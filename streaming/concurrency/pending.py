@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any, Generic, TypeVar, cast
 
 from streaming.concurrency.waking import Wakeable, make_waker, wake_all
+from streaming.errors import StreamingError
 
 T = TypeVar("T")
 
@@ -29,9 +30,15 @@ class Pending(Generic[T]):
             self.waker = waker = make_waker()
             while not self.done:
                 waker.wait()
+        self.check()
+        return cast(T, self.value)
+
+    def check(self) -> None:
+        """Raise the error, if there is one; each time one of its own."""
+        if isinstance(self.error, StreamingError):
+            raise self.error.again() from self.error
         if self.error is not None:
             raise self.error
-        return cast(T, self.value)
 
 
 def settle(pending: Collection[Pending[Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -111,8 +112,20 @@ class Snapshot:
         return snapshot
 
     def copy(self) -> Snapshot:
-        """One that goes its own way."""
-        return Snapshot.load(self.dump())
+        """One that goes its own way. Texts, which may be long, are not copied."""
+        made = copy.copy(self)
+        vars(made).update(
+            _texts={item: [self.text_of(item)] for item in self._texts},
+            _step_of=dict(self._step_of),
+            _running_steps=list(self._running_steps),
+        )
+        made.steps = {id: dict(step) for id, step in self.steps.items()}
+        made.unanswered = list(self.unanswered)
+        # People's code gets these, and may change them.
+        made.asked, made.answers, made.output = json.loads(
+            dumps([self.asked, self.answers, self.output])
+        )
+        return made
 
     # -- one for each type that changes more than the summary
 

@@ -95,7 +95,11 @@ class JobRegistry:
         """Take up the jobs that an earlier process left, and look after all from now on."""
         if not self._runner.shared:  # else others run them
             self.recover()
-        self.keeper.start()
+        self.keeper.loop.start()
+
+    def stop(self) -> None:
+        """Look after jobs no longer."""
+        self.keeper.loop.stop()
 
     def submit(
         self,
@@ -215,6 +219,10 @@ class JobRegistry:
         self._storage.blobs.delete(job)
         self._snapshots.drop(job)
 
+    def expire(self, job: str) -> None:
+        """Remove a job whose time is over: what asks for it is told so for a while."""
+        self.forget(job, tombstone=True)
+
     def recover(self) -> None:
         """Run the jobs that an earlier process left, from their last checkpoints."""
         self.keeper.adopt_all()
@@ -294,7 +302,7 @@ class JobRegistry:
 
     def _answered_before(self, row: JobRow, request: str | None, data: Json) -> JobRow:
         """The same answer again, to `request` or to the last one that was answered."""
-        answers = self._snapshots.state(row.id).answers
+        answers = self._snapshots.look(row.id, lambda state: dict(state.answers))
         request = request or next(reversed(answers), None)
         if request is None or request not in answers:
             raise _nothing_asked(row)

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
-from streaming.errors import NotFound, StreamingError
+from streaming.concurrency.periodic import Periodic
+from streaming.errors import NotFound
 from streaming.events.event import Draft
 from streaming.storage.base import Mender, Storage
 from streaming.storage.snapshots import Snapshots
-
-logger = logging.getLogger(__name__)
 
 #: Seconds between two looks.
 LOOK_S = 0.5
 
 
 class Mending:
-    """Owns one thread, where storage may lose what it has acknowledged."""
+    """Owns one loop, for where storage may lose what it has acknowledged."""
 
     def __init__(self, storage: Storage, snapshots: Snapshots) -> None:
         self._storage = storage
         self._snapshots = snapshots
-        self._thread = Thread(self._work, name="mending")
-
-    def start(self) -> None:
-        if self._storage.mender is not None:
-            self._thread.start()
+        self.loop = Periodic(self.mend, every_s=LOOK_S, name="mending")
 
     def mend(self) -> None:
         """One look at every torn log."""
@@ -54,16 +46,3 @@ class Mending:
             state = self._snapshots.state_at(job, at - 1)
         state.seq = max(seen, at) + 1
         mender.mend(job, state.dump(), at=at, seq=state.seq, end=end)
-
-    def _work(self) -> None:
-        waker = make_waker()
-        while True:
-            waker.wait(LOOK_S)
-            try:
-                self.mend()
-            except StreamingError as error:
-                if error.code == "draining":
-                    return
-                logger.warning("mending logs has to wait: %s", error.detail)
-            except Exception:  # whatever it was, the next look must come
-                logger.exception("mending logs failed")

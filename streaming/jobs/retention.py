@@ -7,9 +7,8 @@ import math
 import time
 from collections.abc import Callable
 
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
-from streaming.errors import NotFound, StreamingError
+from streaming.concurrency.periodic import Periodic
+from streaming.errors import NotFound
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
@@ -25,7 +24,7 @@ KEEP = 0.9
 
 
 class Retention:
-    """Removes what is too old or too much. Owns one thread."""
+    """Removes what is too old or too much. Owns one loop."""
 
     def __init__(
         self,
@@ -46,10 +45,7 @@ class Retention:
         self._size = size
         self._now = now
         self._next_files = 0.0
-        self._thread = Thread(self._work, name="retention")
-
-    def start(self) -> None:
-        self._thread.start()
+        self.loop = Periodic(self._look, every_s=TICK_S, name="retention")
 
     def sweep(self) -> None:
         """One look at everything."""
@@ -60,19 +56,9 @@ class Retention:
             self._next_files = self._now() + FILES_S
             self._drop_old_files()
 
-    def _work(self) -> None:
-        waker = make_waker()
-        while True:
-            waker.wait(TICK_S)
-            try:
-                if self._storage.turn("retention"):
-                    self.sweep()
-            except StreamingError as error:
-                if error.code == "draining":
-                    return
-                logger.warning("retention has to wait: %s", error.detail)
-            except Exception:  # whatever it was, the next look must come
-                logger.exception("retention failed")
+    def _look(self) -> None:
+        if self._storage.turn("retention"):
+            self.sweep()
 
     def _expire_old(self) -> None:
         for job in self._storage.index.due(self._now()):

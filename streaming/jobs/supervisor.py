@@ -7,12 +7,11 @@ import logging
 import time
 from collections.abc import Callable, Collection
 
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
-from streaming.errors import LogRefusal, NotFound, Unavailable
+from streaming.errors import LogRefusal, NotFound
 from streaming.events.event import Draft
-from streaming.events.snapshot import SUSPICIOUS
+from streaming.events.snapshot import SUSPICIOUS, Snapshot
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.storage.base import Storage
@@ -34,7 +33,7 @@ UNFINISHED = ("queued", "running", "waiting_for_input", "cancelling")
 
 
 class JobKeeper:
-    """Owns the thread that looks after jobs."""
+    """Owns the loop that looks after jobs."""
 
     def __init__(
         self,
@@ -64,10 +63,19 @@ class JobKeeper:
         self._suspects: list[JobRow] = []
         #: The one of them that runs, and since when.
         self._on_trial: tuple[JobRow, float] | None = None
-        self._thread = Thread(self._work, name="job-keeper")
+        self._next_look = clock() + ORPHANS_S
+        self.loop = Periodic(self.look, every_s=TICK_S, name="job-keeper")
 
-    def start(self) -> None:
-        self._thread.start()
+    def look(self) -> None:
+        """One look at all that it keeps, where it is this process's turn."""
+        if not self._storage.turn("keeper"):
+            self._stand_down()
+            return
+        self.cancel_unwatched()
+        self.try_suspects()
+        if self._clock() >= self._next_look:
+            self._next_look = self._clock() + ORPHANS_S
+            self.adopt_orphans()
 
     def watch(self, row: JobRow) -> None:
         """Cancel the job when nobody watches it for its grace, if it asks for that."""
@@ -137,27 +145,6 @@ class JobKeeper:
             self._suspects = [row for row in self._suspects if row.id != job]
             return len(self._suspects) < before
 
-    def _work(self) -> None:
-        waker = make_waker()
-        next_look = self._clock() + ORPHANS_S
-        while True:
-            waker.wait(TICK_S)
-            try:
-                if not self._storage.turn("keeper"):
-                    self._stand_down()
-                    continue
-                self.cancel_unwatched()
-                self.try_suspects()
-                if self._clock() >= next_look:
-                    next_look = self._clock() + ORPHANS_S
-                    self.adopt_orphans()
-            except Unavailable as error:
-                if error.code == "draining":
-                    return
-                logger.warning("looking after jobs has to wait: %s", error.detail)
-            except Exception:  # whatever it was, the next look must come
-                logger.exception("looking after jobs failed")
-
     def _stand_down(self) -> None:
         """Another process keeps the jobs: what is known here will be out of date."""
         self._orphans, self._cancelling, self._on_trial = set(), {}, None
@@ -173,9 +160,9 @@ class JobKeeper:
         for row in rows:
             self.watch(row)
             needs_turns = row.attempt and not self._runner.isolates
-            state = self._snapshots.state(row.id) if needs_turns else None
-            if state is not None and state.lost_attempts >= SUSPICIOUS:
-                suspects.append((state.lost_trials, row))
+            lost, trials = self._snapshots.look(row.id, _lost) if needs_turns else (0, 0)
+            if lost >= SUSPICIOUS:
+                suspects.append((trials, row))
             else:
                 self._runner.enqueue(row.id, cooperative=self._is_cooperative(row))
         # Who died on trial before goes first, then the newest: the others went on for a while.
@@ -224,3 +211,8 @@ class JobKeeper:
             rows += page
             before = page[-1].id
         return rows[::-1]
+
+
+def _lost(state: Snapshot) -> tuple[int, int]:
+    """Attempts that were lost in a row, and how many of them on trial."""
+    return state.lost_attempts, state.lost_trials

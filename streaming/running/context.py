@@ -25,7 +25,8 @@ from streaming.running.origin import Origin, UserId
 from streaming.running.questions import Questions
 from streaming.running.steps import Steps
 from streaming.running.uploads import Uploads
-from streaming.storage.base import Blobs, EventLog, Leases
+from streaming.storage.base import EventLog, Leases
+from streaming.storage.blobs import Blobs
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ from streaming.errors import Stop, TooMany, Unavailable
 from streaming.running.fleet import Fleet
 from streaming.running.runner import Load, Runner
 from streaming.storage.base import Storage
-from streaming.storage.redis.connection import Server
+from streaming.storage.redis.connection import Server, disconnect
 from streaming.storage.redis.link import Link
 
 logger = logging.getLogger(__name__)
@@ -82,8 +82,12 @@ class JobQueue:
         """Send what was put, unless Redis is away: then the keeper finds those jobs."""
         self._stopping = True
         self._ring()
-        self._thread.join(timeout=2)
+        self._thread.join(timeout=10)
         self._link.stop()
+
+    def dead(self) -> list[str]:
+        """Threads of its own that have ended by themselves."""
+        return [each.name for each in (self._link, self._thread) if each.dead]
 
     def put(self, job: str) -> Latch:
         """Have a worker run the job; returns at once, and sends it as soon as Redis is there.
@@ -111,9 +115,16 @@ class JobQueue:
 
     def _work(self) -> None:
         self._idle = make_waker()
+        try:
+            self._serve(self._idle)
+        finally:
+            # Here: under gevent a connection belongs to the thread that has made it.
+            disconnect(self.broker.client)
+
+    def _serve(self, idle: Waker) -> None:
         while self._unsent or not self._stopping:
             if not self._unsent:
-                self._idle.wait(1.0)
+                idle.wait(1.0)
                 continue
             job, sent = self._unsent[0]
             try:
@@ -122,7 +133,7 @@ class JobQueue:
                 logger.warning("queueing job %s has to wait", job, exc_info=error)
                 if self._stopping:
                     return
-                self._idle.wait(RETRY_S)
+                idle.wait(RETRY_S)
                 continue
             with self._lock:
                 self._unsent.popleft()
@@ -251,3 +262,6 @@ class DramatiqRunner(Runner):
 
     def close(self) -> None:
         self._queue.stop()
+
+    def dead(self) -> list[str]:
+        return self._queue.dead()

@@ -29,6 +29,10 @@ class Runner(ABC):
     isolates = False
 
     @abstractmethod
+    def start(self) -> None:
+        """Run what is enqueued from now on."""
+
+    @abstractmethod
     def reserve(self, *, cooperative: bool) -> int:
         """A place for a new job: 0 = it starts at once, else its position. `TooMany` when full.
 
@@ -68,6 +72,10 @@ class Runner(ABC):
     def drain(self, *, finish_s: float, unwind_s: float) -> None:
         """Start nothing more; let jobs finish for `finish_s`, then unwind them for `unwind_s`."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of what it holds, when nothing is submitted any more."""
-        return
+
+    def dead(self) -> list[str]:
+        """Threads of its own that have ended by themselves: only a new process helps."""
+        return []

@@ -3,70 +3,137 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
-from streaming.errors import Cancelled, NotFound, Superseded, Unavailable
-from streaming.events.event import Event
+from streaming.concurrency.periodic import Periodic
+from streaming.concurrency.platform import native_lock
+from streaming.errors import Cancelled, NotFound, Stop, Superseded, Unavailable
 from streaming.running.threads import ThreadRunner
-from streaming.storage.base import EventLog
+from streaming.storage.base import EventLog, Live
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the logs of the jobs that run here.
-LOOK_S = 0.05
-#: Events read of one log at a look.
+#: Seconds between two looks at all logs: what happens in one comes sooner.
+LOOK_S = 2.0
+#: Seconds between a change of a log and the look at it, in which others may join.
+GATHER_S = 0.01
+#: Events read at once in search of a cancel's reason.
 EVENTS = 500
 
 
+@dataclass(eq=False, slots=True)
+class _Watched:
+    """A job that is about to run here, or runs; woken when its log has changed."""
+
+    job: str
+    #: Where its log was when that was decided.
+    after: int
+    moved: Callable[[_Watched], None]
+    live: Live | None = None
+    #: Of its cancel, once that is known.
+    reason: str | None = None
+
+    def wake(self) -> None:
+        self.moved(self)
+
+
 class StopWatch:
-    """Reads the logs of a runner's jobs, and stops those that are to end. Owns one thread."""
+    """Is told when the logs of a runner's jobs change, and stops the jobs that are to end."""
 
     def __init__(self, log: EventLog, runner: ThreadRunner) -> None:
         self._log = log
         self._runner = runner
-        #: Where it is in each log.
-        self._positions: dict[str, int] = {}
-        self._thread = Thread(self._work, name="stop-watch")
+        self._lock = native_lock()
+        self._watched: dict[str, _Watched] = {}
+        #: Those whose logs have changed since the last look.
+        self._news: set[_Watched] = set()
+        self._loop = Periodic(self.look, every_s=LOOK_S, gather_s=GATHER_S, name="stop-watch")
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Watch no log any more."""
+        self._loop.stop()
+        for watched in list(self._watched.values()):
+            self._let_go(watched)
+
+    @property
+    def dead(self) -> bool:
+        return self._loop.dead
 
     def begin(self, job: str, after: int) -> None:
         """A job is about to run, whose log was at `after` when that was decided."""
-        self._positions[job] = after
+        watched = _Watched(job, after, self._moved)
+        with self._lock:
+            self._watched[job] = watched
+        watched.wake()
+
+    def end(self, job: str) -> None:
+        """A job runs here no longer."""
+        watched = self._watched.get(job)
+        if watched is not None:
+            self._let_go(watched)
 
     def look(self) -> None:
-        """One look at every log."""
-        jobs = self._runner.jobs()
-        for job in list(self._positions.keys() - jobs):
-            self._positions.pop(job, None)
-        for job in jobs:
+        """Act on what has changed; now and then, on whatever else is in the logs."""
+        with self._lock:
+            news, self._news = self._news, set()
+            watched = news or set(self._watched.values())
+        for each in watched:
             try:
-                self._look_at(job)
+                self._look_at(each)
             except NotFound:  # removed: whatever it still appends is refused
-                self._runner.stop(job, Superseded("the job was removed"))
+                self._stop(each, Superseded("the job was removed"))
+                self._let_go(each)
             except Unavailable as error:
-                logger.debug("job %s is looked at later: %s", job, error.detail)
+                logger.debug("job %s is looked at later: %s", each.job, error.detail)
+                with self._lock:
+                    self._news.add(each)
 
-    def _work(self) -> None:
-        waker = make_waker()
-        while True:
-            waker.wait(LOOK_S)
-            try:
-                self.look()
-            except Exception:  # whatever it was, later cancels must come through
-                logger.exception("looking for cancels failed")
+    def _moved(self, watched: _Watched) -> None:
+        """A log has changed; from any thread, never blocks."""
+        with self._lock:
+            self._news.add(watched)
+        self._loop.wake()
 
-    def _look_at(self, job: str) -> None:
-        after = self._positions.get(job, 0)
-        page = self._log.page(job, after, EVENTS)
-        for event in page.events:
-            self._act_on(job, event)
-        self._positions[job] = page.events[-1].seq if page.events else page.last
+    def _look_at(self, watched: _Watched) -> None:
+        while self._watched.get(watched.job) is watched:
+            live = watched.live = self._log.live(watched.job)
+            row = live.row
+            if row.closed:
+                self._stop(watched, Superseded("the job has ended"))
+                self._let_go(watched)
+            elif row.status == "cancelling":
+                self._stop(watched, Cancelled(self._reason(watched)))
+            if live.watch(row.seq, watched):
+                return
 
-    def _act_on(self, job: str, event: Event) -> None:
-        if event.type == "job.cancel_requested":
-            self._runner.stop(job, Cancelled(event.data.get("reason") or ""))
-        elif event.terminal:
-            self._runner.stop(job, Superseded("the job has ended"))
+    def _stop(self, watched: _Watched, reason: Stop) -> None:
+        """Only what runs: an attempt that begins later sees by itself what its log says."""
+        if watched.job in self._runner.jobs():
+            self._runner.stop(watched.job, reason)
+
+    def _reason(self, watched: _Watched) -> str:
+        """What the cancel says, which is behind the place where the job was begun."""
+        if watched.reason is None:
+            watched.reason = self._find_reason(watched)
+        return watched.reason
+
+    def _find_reason(self, watched: _Watched) -> str:
+        after = watched.after
+        while (page := self._log.page(watched.job, after, EVENTS)).events:
+            for event in page.events:
+                if event.type == "job.cancel_requested":
+                    return str(event.data.get("reason") or "")
+            after = page.events[-1].seq
+        return ""
+
+    def _let_go(self, watched: _Watched) -> None:
+        with self._lock:
+            if self._watched.get(watched.job) is watched:
+                del self._watched[watched.job]
+            self._news.discard(watched)
+        if watched.live is not None:
+            watched.live.unwatch(watched)

@@ -167,7 +167,7 @@ class TaskRegistry:
         for name in modules:
             try:
                 module = importlib.import_module(name)
-            except Exception as error:  # the module's code may raise anything
+            except (Exception, SystemExit) as error:  # the module's code may raise anything
                 message = f"STREAMING_TASKS={name}: {type(error).__name__}: {error}{_place(error)}"
                 raise InvalidSettings(message) from error
             found = [each for each in vars(module).values() if isinstance(each, Task)]
@@ -192,7 +192,7 @@ class TaskRegistry:
         return iter(sorted(self._tasks.values(), key=lambda each: each.name))
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Where in the module's own code an import went wrong: ` (file, line 3)`."""
     ours = (__file__, importlib.__file__)
     frames = [

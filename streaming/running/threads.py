@@ -9,10 +9,20 @@ from collections import deque
 from collections.abc import Callable
 
 from streaming.concurrency.loop import has_event_loop, spawn_greenlet
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker
-from streaming.errors import Interrupted, LogRefusal, NotFound, Stop, TimedOut, TooMany, Unavailable
+from streaming.errors import (
+    Closed,
+    Interrupted,
+    LogRefusal,
+    NotFound,
+    Stop,
+    TimedOut,
+    TooMany,
+    Unavailable,
+)
 from streaming.running.attempt import Attempt
 from streaming.running.runner import Load, Runner
 
@@ -22,6 +32,8 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.1
 #: Seconds that a task has to react to a stop, before the job is ended over its head.
 STOP_GRACE_S = 5.0
+#: Seconds between two log lines about threads that there are not.
+SAY_S = 10.0
 
 
 class _Lane:
@@ -71,14 +83,22 @@ class ThreadRunner(Runner):
         #: Jobs that wait to run on trial.
         self._trials: set[str] = set()
         self._draining = False
-        self._watcher = Thread(self._watch, name="job-watcher")
+        #: On `clock`: when it was last said that there are no threads.
+        self._said_no_thread_at = -SAY_S
+        self.loop = Periodic(self._watch, every_s=TICK_S, name="job-watcher")
 
     def start(self) -> None:
-        self._watcher.start()
+        self.loop.start()
+
+    def close(self) -> None:
+        self.loop.stop()
+
+    def dead(self) -> list[str]:
+        return [self.loop.name] if self.loop.dead else []
 
     def reserve(self, *, cooperative: bool) -> int:
         if self._draining and not self._succeeded():
-            raise Unavailable("the server is shutting down; try again", code="draining")
+            raise Closed("the server is shutting down; try again")
         lane = self._lane(cooperative)
         with self._lock:
             waiting = self._waiting()
@@ -169,16 +189,22 @@ class ThreadRunner(Runner):
         return sum(max(0, lane.places_taken - lane.limit) for lane in lanes)
 
     def _dispatch(self, lane: _Lane) -> None:
-        """Start what waits while there are places."""
+        """Start what waits while there are places, and threads."""
         while True:
             with self._lock:
                 if self._draining or not lane.waiting or lane.running >= lane.limit:
                     return
                 job = lane.waiting.popleft()
-                attempt = self._attempts[job] = self._make_attempt(job, job in self._trials)
+                on_trial = job in self._trials
+                attempt = self._attempts[job] = self._make_attempt(job, on_trial)
                 self._trials.discard(job)
                 lane.running += 1
-            self._launch(lane, attempt)
+            try:
+                self._launch(lane, attempt)
+            except Unavailable as error:
+                self._put_back(lane, attempt, on_trial=on_trial)
+                self._say_no_thread(error)
+                return
 
     def _launch(self, lane: _Lane, attempt: Attempt) -> None:
         def run() -> None:
@@ -190,6 +216,23 @@ class ThreadRunner(Runner):
         if lane is self._greenlets and spawn_greenlet(run):
             return
         Thread(run, name=f"job-{attempt.job[-8:]}").start()
+
+    def _put_back(self, lane: _Lane, attempt: Attempt, *, on_trial: bool) -> None:
+        """There was no thread for it: it stays the next one, and the watcher tries again."""
+        with self._lock:
+            del self._attempts[attempt.job]
+            lane.running -= 1
+            if not self._draining:
+                lane.waiting.appendleft(attempt.job)
+                if on_trial:
+                    self._trials.add(attempt.job)
+
+    def _say_no_thread(self, error: Unavailable) -> None:
+        """Once in a while: it is tried ten times a second."""
+        now = self._clock()
+        if now - self._said_no_thread_at > SAY_S:
+            self._said_no_thread_at = now
+            logger.error("jobs have to wait: %s", error.detail)
 
     def _ended(self, lane: _Lane, attempt: Attempt) -> None:
         with self._lock:
@@ -212,16 +255,15 @@ class ThreadRunner(Runner):
         return False
 
     def _watch(self) -> None:
-        waker = make_waker()
-        while True:
-            waker.wait(TICK_S)
-            with self._lock:
-                attempts = [a for job, a in self._attempts.items() if job not in self._stuck]
-            for attempt in attempts:
-                try:
-                    self._look_at(attempt)
-                except Exception:  # whatever it was, the other jobs' time-outs must come
-                    logger.exception("looking at job %s failed", attempt.job)
+        with self._lock:
+            attempts = [a for job, a in self._attempts.items() if job not in self._stuck]
+        for attempt in attempts:
+            try:
+                self._look_at(attempt)
+            except Exception:  # whatever it was, the other jobs' time-outs must come
+                logger.exception("looking at job %s failed", attempt.job)
+        for lane in (self._threads, self._greenlets):  # where there was no thread for them
+            self._dispatch(lane)
 
     def _look_at(self, attempt: Attempt) -> None:
         stopped_at = attempt.stop.set_at

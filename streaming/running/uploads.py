@@ -14,7 +14,7 @@ from pydantic import Field
 
 from streaming.errors import NotFound, TaskError
 from streaming.events.vocabulary import Json
-from streaming.storage.base import Blobs
+from streaming.storage.blobs import Blobs
 
 #: An uploaded file's id as a task's input: whoever makes a form of its schema offers an upload.
 FileId = Annotated[

@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Callable
 
 from streaming.concurrency.locks import Latch
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import LogRefusal, NotFound, StreamingError, Unavailable
 from streaming.events.event import Draft
 from streaming.events.snapshot import SUSPICIOUS
@@ -60,10 +59,9 @@ class JobWorker:
         #: Jobs whose message is here, and that have not begun.
         self._taken: set[str] = set()
         self._draining = Latch()
-        self._left = Latch()
-        #: Wakes the herald.
-        self._news: Waker | None = None
-        self._herald = Thread(self._tell, name="worker-herald")
+        self._herald = Periodic(
+            self._tell, every_s=TELL_S, gather_s=GATHER_S, at_once=True, name="worker-herald"
+        )
         self._consumer = Consumer(queue, self._run, threads=threads)
 
     def start(self) -> None:
@@ -86,9 +84,10 @@ class JobWorker:
         for latch in still:  # stuck ones are left to the time-out
             latch.open()
         self._consumer.stop()
-        self._left.open()
-        self._ring()
-        self._herald.join(timeout=2)
+        self._stops.stop()
+        self._runner.close()
+        self._herald.stop()
+        self._sign_off()
         self._queue.stop()
 
     def jobs(self) -> frozenset[str]:
@@ -142,7 +141,8 @@ class JobWorker:
             row = self._find(job)
             if row is None:
                 return
-            if row.attempt and self._snapshots.state(job).lost_attempts >= SUSPICIOUS:
+            lost = self._snapshots.look(job, lambda state: state.lost_attempts)
+            if row.attempt and lost >= SUSPICIOUS:
                 left = self._run_apart(row)
             else:
                 self._stops.begin(job, row.seq)
@@ -205,30 +205,24 @@ class JobWorker:
         with self._lock:
             if self._running.get(job) is ended:
                 del self._running[job]
+        self._stops.end(job)
         self._ring()
         ended.open()
 
     def _ring(self) -> None:
-        if self._news is not None:
-            self._news.wake()
+        """Have the herald tell what has changed."""
+        self._herald.wake()
 
     def _tell(self) -> None:
-        """Tell the fleet what runs here, until this worker has left."""
-        self._news = make_waker()
-        while not self._left.is_open:
-            threads = 0 if self._draining.is_open else self._threads
-            stuck = self._runner.load().stuck
-            try:
-                with self._lock:
-                    taken = frozenset(self._taken)
-                self._queue.fleet.tell(Worker(self.name, threads, self.jobs(), taken, stuck))
-            except Unavailable as error:
-                logger.debug("the fleet is told later: %s", error.detail)
-            except Exception:  # whatever it was, the next telling must come
-                logger.exception("telling the fleet failed")
-            self._left.wait(GATHER_S)
-            self._news.wait(TELL_S)
+        """Tell the fleet what runs here."""
+        threads = 0 if self._draining.is_open else self._threads
+        with self._lock:
+            taken = frozenset(self._taken)
+        stuck = self._runner.load().stuck
+        self._queue.fleet.tell(Worker(self.name, threads, self.jobs(), taken, stuck))
+
+    def _sign_off(self) -> None:
         try:
             self._queue.fleet.sign_off(self.name)
-        except Unavailable:
-            return
+        except Unavailable as error:  # its silence will tell
+            logger.debug("the fleet is not told that this worker leaves: %s", error.detail)

@@ -49,6 +49,8 @@ class CellProcess:
             if leaving.is_set():
                 self._runner.drain(finish_s=workshop.finish_s, unwind_s=workshop.unwind_s)
                 break
+        self._stops.stop()
+        workshop.mending.stop()
         workshop.storage.close()
 
 

@@ -26,6 +26,7 @@ from streaming.errors import InvalidSettings
 from streaming.server.deployment import SWITCH_S, warn_of_lone_process
 from streaming.server.logging import TEXT, make_formatter
 from streaming.server.mount import servers_of
+from streaming.server.process import ServingProcess
 from streaming.server.server import Server
 from streaming.server.wrapped import mounts_behind, servers_served
 from streaming.web.metrics import FOLDER
@@ -45,8 +46,25 @@ INHERITED = {"GUNICORN_FD", "LISTEN_FDS"}
 #: What the name of the metrics' folder begins with.
 METRICS_PREFIX = "streaming-metrics-"
 
+logger = logging.getLogger("streaming.server")
+
 #: How often gunicorn was told to reload (it wraps), shared by its master with all workers.
 _reloads = mmap.mmap(-1, 1)
+
+
+class GunicornWorker(ServingProcess):
+    """What its worker and the master's reloads say."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self._born = _reloads[0]
+
+    def succeeded(self) -> bool:
+        return _reloads[0] != self._born
+
+    def listening(self) -> bool:
+        # gthread stops listening at once.
+        return patched() and any(each.fileno() >= 0 for each in self._worker.sockets)
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
@@ -138,12 +156,8 @@ def raise_descriptor_limit() -> None:
 
 
 def _start(worker: Any, server: Server) -> None:
-    born = _reloads[0]
-    server.succeeded = lambda: _reloads[0] != born
-    if patched():  # gthread stops listening at once
-        server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
     warn_of_lone_process(server.settings)
-    server.start_or_wait()
+    server.start_or_wait(GunicornWorker(worker))
     Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
 
 
@@ -154,6 +168,8 @@ def _refused_plainly() -> Iterator[None]:
         yield
     except InvalidSettings as error:
         raise AppImportError(f"cannot start: {error}") from error
+    except SystemExit as error:  # else the master makes workers for ever, without a word
+        raise AppImportError(f"cannot start: the app exits while it loads ({error!r})") from error
 
 
 def _say_if_taken(log: Any, address: object) -> None:
@@ -206,4 +222,9 @@ def _drain_after(worker: Any, server: Server) -> None:
     waker = make_waker()
     while worker.alive:
         waker.wait(LOOK_S)
+        dead = server.dead()
+        if dead and worker.alive:
+            logger.critical("threads have ended (%s): this worker is replaced", ", ".join(dead))
+            os.kill(os.getpid(), signal.SIGTERM)
+            break
     server.drain()

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
 
 from streaming.concurrency.loop import loop_delay
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
-from streaming.errors import Unavailable
+from streaming.concurrency.periodic import Periodic
 from streaming.jobs.supervisor import UNFINISHED
 from streaming.running.runner import Runner
 from streaming.storage.base import Storage
@@ -29,8 +26,22 @@ LAG_JOBS = 200
 FAR_BEHIND = 256
 
 
+class Readings:
+    """What the meter has measured last, for those who were made before it."""
+
+    def __init__(self) -> None:
+        self._figures: dict[str, tuple[float, str]] = {}
+
+    def put(self, figures: dict[str, tuple[float, str]]) -> None:
+        self._figures = figures
+
+    def figures(self) -> dict[str, tuple[float, str]]:
+        """Value and unit of what this process does, by name."""
+        return self._figures
+
+
 class LoadMeter:
-    """Owns the thread that measures."""
+    """Owns the loop that measures."""
 
     def __init__(
         self,
@@ -40,34 +51,31 @@ class LoadMeter:
         runner: Runner,
         streams: Streams,
         queue: int,
-        changed: Callable[[], object],
+        readings: Readings,
     ) -> None:
-        """`changed` is called when the level is another one; `queue` is the queue's limit."""
+        """`queue` is the queue's limit; what `monitor` shows goes into `readings`."""
         self.pressure = pressure
         self._storage = storage
         self._runner = runner
         self._streams = streams
         self._queue = queue
-        self._changed = changed
+        self._readings = readings
         self._cores = os.cpu_count() or 1
         #: When, and how much time of the processors this process had used by then.
         self._used = (time.monotonic(), time.process_time())
         self._counted = (time.monotonic(), storage.appended())
-        self._thread = Thread(self._work, name="load-meter")
+        #: When the last look was over.
+        self._rested_at = time.monotonic()
+        self.loop = Periodic(self._look, every_s=TICK_S, at_once=True, name="load-meter")
         #: Events per second that were appended since the measurement before.
         self.event_rate = 0.0
-        #: Events that the viewer who is furthest behind has still to get.
-        self.lag = 0
-
-    def start(self) -> None:
-        self._thread.start()
 
     def figures(self) -> dict[str, tuple[float, str]]:
         """Value and unit of what this process does, by name, for `monitor`."""
         load = self._runner.load()
         return {
             "service_streams": (sum(self._streams.count().values()), "1"),
-            "service_lag": (self.lag, "events"),
+            "service_lag": (self.pressure.signals.lag, "events"),
             "service_jobs": (load.running, "1"),
             "service_queue": (load.queued, "1"),
             "service_events": (round(self.event_rate, 1), "1/s"),
@@ -79,8 +87,8 @@ class LoadMeter:
     def measure(self, late_s: float) -> Signals:
         """All signals; `late_s`: how late this thread's turn has come."""
         lags = self._lags()
-        self.lag = max(lags, default=0)
         return Signals(
+            lag=max(lags, default=0),
             loop_lag_s=max(late_s, loop_delay(LOOP_S)),
             queue=self._runner.load().queued / self._queue if self._queue else 0.0,
             streams=self._streams.fullness(),
@@ -94,27 +102,18 @@ class LoadMeter:
         self._used = now
         return (now[1] - before[1]) / max(0.001, now[0] - before[0])
 
-    def _work(self) -> None:
-        waker = make_waker()
-        while True:
-            due = time.monotonic() + TICK_S
-            waker.wait(TICK_S)
-            try:
-                self._look(max(0.0, time.monotonic() - due))
-            except Unavailable as error:
-                if error.code == "draining":
-                    return
-                logger.debug("the load is measured later: %s", error.detail)
-            except Exception:  # whatever it was, the next look must come
-                logger.exception("measuring the load failed")
-
-    def _look(self, late_s: float) -> None:
+    def _look(self) -> None:
         now, appended = time.monotonic(), self._storage.appended()
+        late_s = max(0.0, now - self._rested_at - TICK_S)
         self.event_rate = (appended - self._counted[1]) / max(0.001, now - self._counted[0])
         self._counted = (now, appended)
-        if self.pressure.look(self.measure(late_s)):
-            logger.warning("pressure level %d %s", self.pressure.level, self.pressure.why)
-            self._changed()
+        self._readings.put(self.figures())
+        try:
+            if self.pressure.look(self.measure(late_s)):
+                logger.warning("pressure level %d %s", self.pressure.level, self.pressure.why)
+                self._streams.wake()
+        finally:
+            self._rested_at = time.monotonic()
 
     def _lags(self) -> list[int]:
         rows = self._storage.index.list(statuses=UNFINISHED, limit=LAG_JOBS)

@@ -19,7 +19,7 @@ from werkzeug.test import EnvironBuilder
 from streaming.concurrency.locks import Mutex
 from streaming.concurrency.platform import native_lock
 from streaming.config import Settings
-from streaming.errors import InUse, InvalidSettings, StreamingError
+from streaming.errors import Closed, InUse, InvalidSettings, StreamingError
 from streaming.llm import make_model
 from streaming.llm.base import Model
 from streaming.running.origin import Origin
@@ -63,6 +63,7 @@ class Mount:
         self._server: Server | None = None
         self._services: tuple[Services, Services] | None = None
         self._woken = False
+        self._closed = False
         _mounts.append(weakref.ref(self))
 
     @property
@@ -74,6 +75,8 @@ class Mount:
     def server(self) -> Server:
         """The server of the app's log, made when it is first asked for; it starts by itself."""
         with self._lock:
+            if self._closed:
+                raise Closed("the app has left its server (Streaming.close)")
             if self._server is None:
                 self._settings = settings = self._serving.fit(self.settings)
                 warn_of_names(self.app.config, settings)
@@ -121,6 +124,16 @@ class Mount:
             yield self.server
         finally:
             self._given, self._server, self._services, self._woken, self.place = before
+
+    def close(self, *, within_s: float | None = None) -> None:
+        """The app leaves its server, which is closed where no other app is on it."""
+        with self._lock:
+            server, self._closed = self._server, True
+        if server is not None:
+            shared = server.tasks
+            assert isinstance(shared, SharedTasks)
+            if not shared.detach(self):
+                server.close(within_s=within_s)
 
     def serve(self, serving: Serving) -> None:
         """Learn how this process is served, before its server is made; for server hooks."""
@@ -173,11 +186,18 @@ class SharedTasks(TaskRegistry):
     def __init__(self) -> None:
         super().__init__()
         self._mounts: list[Mount] = []
+        #: Ids of those that have left.
+        self._left: set[int] = set()
 
     def attach(self, mount: Mount) -> int:
         """Have the app's tasks run here; its place among the apps, which its jobs remember."""
         self._mounts.append(mount)
         return len(self._mounts) - 1
+
+    def detach(self, mount: Mount) -> bool:
+        """The app leaves; whether others are still there. Its place stays taken."""
+        self._left.add(id(mount))
+        return any(id(each) not in self._left for each in self._mounts)
 
     def find(self, name: str) -> Task | None:
         """The present app's, in a request; else the one that runs as the app that took the job."""

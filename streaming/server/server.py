@@ -1,64 +1,47 @@
-"""One server: its parts, how they start, and how they end."""
+"""One app's server: which log it is on, when that is opened, and how the app leaves it."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from functools import partial
 
 from streaming.concurrency.locks import Latch, Mutex
-from streaming.concurrency.loop import adopt_event_loop, has_event_loop, spawn_greenlet
+from streaming.concurrency.loop import adopt_event_loop, spawn_greenlet
 from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
 from streaming.config import Settings, durable_disk
-from streaming.errors import InUse, InvalidSettings, Unavailable
-from streaming.jobs.registry import JobRegistry
-from streaming.jobs.repair import Mending
-from streaming.jobs.retention import Retention
+from streaming.errors import Closed, Damaged, InUse, InvalidSettings
 from streaming.llm.base import Model
-from streaming.running.attempt import Attempt, Shop
+from streaming.running.attempt import Shop
 from streaming.running.task import TaskRegistry
-from streaming.running.threads import ThreadRunner
 from streaming.server.deployment import body_places
-from streaming.server.load import LoadMeter
+from streaming.server.draining import drain
+from streaming.server.opened import OpenedLogs
+from streaming.server.parts import Parts, build, make_shop
+from streaming.server.process import ServingProcess
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
 from streaming.storage.snapshots import Snapshots
-from streaming.watching.channel import StreamWriter
-from streaming.watching.pressure import TOP, Pressure
-from streaming.watching.stream import Streams
-from streaming.watching.traffic import Traffic
 from streaming.web.bodies import BodyPlaces
-from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
-from streaming.web.metrics import Figures, Metrics
 from streaming.web.rates import Rates
-from streaming.web.request_log import stream_ended
 from streaming.web.services import Services
 from streaming.web.tickets import Tickets
-
-if TYPE_CHECKING:  # loaded where there is a Redis
-    from streaming.running.queue import DramatiqRunner, JobQueue
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a request waits for the storage that a predecessor still holds.
 START_S = 30.0
-#: Of the time to leave: how much of it jobs may use to finish, and to be unwound.
-FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
-#: Seconds for which a worker that leaves may still be given requests, at the most, and that the
-#: last of them has to be answered.
-LISTENER_S, LAST_REQUEST_S = 5.0, 0.2
-#: Seconds between looks whether storage has gone or come back, and whether requests still come.
-LOOK_S, LISTEN_LOOK_S = 0.5, 0.05
+
+#: Of this process: a file can be open once in it.
+_opened = OpenedLogs()
 
 
 class Server:
-    """Built when the app is made; started in the process that serves, once."""
+    """Built when the app is made; started in the process that serves, once; then closed."""
 
     def __init__(
         self,
@@ -78,59 +61,63 @@ class Server:
         self._keys = KeyRing(settings)
         self._starting = Mutex()
         self._started = Latch()
+        #: Nothing is begun any more, and everything is over.
+        self._closing = False
         self._ended = Latch()
+        self._parts: Parts | None = None
         self._services: Services | None = None
-        #: Whether another process is about to take over: jobs may be stored for it.
-        self.succeeded: Callable[[], bool] = lambda: False
-        #: Whether this process still takes requests.
-        self.listening: Callable[[], bool] = lambda: False
+        self._process = ServingProcess()
 
     @property
     def started(self) -> bool:
-        return self._started.is_open
+        """Whether its storage is open."""
+        return self._started.is_open and not self._ended.is_open
 
     @property
     def ended(self) -> bool:
-        """Whether it was drained: it starts no more."""
-        return self._ended.is_open
+        """Whether it was drained or closed: it starts no more."""
+        return self._ended.is_open or self._closing
 
     def services(self) -> Services:
-        """The parts, started; by the first who asks, where no server hook has done it."""
+        """The parts, started; by the first who asks, where no server hook has done it.
+
+        `Closed` once the server is.
+        """
         if self._services is None:
             self.start(timeout=START_S)
+        elif self._ended.is_open:
+            raise Closed("the server has been closed")
         assert self._services is not None
         return self._services
 
-    def start(self, *, timeout: float) -> None:
+    def start(self, *, timeout: float, process: ServingProcess | None = None) -> None:
         """Open the storage, waiting for a predecessor's drain, and take up the jobs it left.
 
-        `InvalidSettings` when another server holds the storage.
+        Where another app of this process is on the same log, its parts are shared; those of the
+        first say how many jobs run at once, what is kept for how long, and the like.
+        `InvalidSettings` when another server holds the storage, or when it cannot be used.
         """
         with self._starting:
+            if self._is_closing():
+                raise Closed("the server has been closed")
             if self._services is not None:
                 return
-            if self._ended.is_open:
-                raise Unavailable("the server has been stopped", code="draining")
-            adopt_event_loop()
+            self._process = process or self._process
             self._check_needs()
-            storage = make_storage(self.settings)
-            storage.open(timeout=timeout)
-            self._services = self._assemble(storage)
+            parts = _opened.take(self.settings, self, partial(self._open, timeout))
+            self._parts, self._services = parts, self._serve(parts)
             self._started.open()
-        if self.settings.sqlite_path is not None and not durable_disk():
-            logger.warning(
-                "this platform's disk does not outlast a restart: jobs are lost then; "
-                "set %s, or STREAMING_VAR_DIR to a disk that lasts",
-                self.settings.redis_name,
-            )
+        if self._is_closing():  # it was told to leave while it waited for the storage
+            self._end(within_s=0.0, alone=True)
+            raise Closed("the server has been closed")
 
-    def start_or_wait(self) -> None:
+    def start_or_wait(self, process: ServingProcess) -> None:
         """Start now; or, when a predecessor in the same server still drains, as soon as it is gone.
 
         Requests wait meanwhile. `InUse` when another server holds the storage.
         """
         try:
-            self.start(timeout=0)
+            self.start(timeout=0, process=process)
         except InUse as error:
             if not error.by_predecessor:
                 raise
@@ -139,182 +126,113 @@ class Server:
                 Thread(self._start_later, name="start").start()
 
     def drain(self) -> None:
-        """End everything within STREAMING_DRAIN_S; returns when it is done. Once."""
-        found = self._services
-        if found is None or self._ended.is_open:
-            self._ended.open()
-            return
-        total_s, began = self.settings.drain_s, time.monotonic()
-        # 1. Streams are told first, so that their clients are on their way to another process.
-        found.streams.drain()
-        # 2. Jobs finish, or are handed over to their next attempt: they still need the log.
-        found.registry.drain(finish_s=total_s * FINISH_SHARE, unwind_s=total_s * UNWIND_SHARE)
-        # 3. What streams have still to send.
-        found.streams.wait_until_closed(total_s * UNWIND_SHARE)
-        # 4. Requests that the worker still accepts: jobs that they store are the successor's.
-        self._outlast_listener(began)
-        # 5. The log last: a successor may open it now.
-        found.runner.close()
-        found.storage.close()
-        self._ended.open()
+        """The process leaves: end everything on this log within STREAMING_DRAIN_S; once."""
+        self._leave(self.settings.drain_s, alone=False)
+
+    def close(self, *, within_s: float | None = None) -> None:
+        """The app leaves. Where it is the last on its log, jobs and streams end as in `drain`.
+
+        Once it has returned, no thread, descriptor or lock of the server is left; what is asked
+        of it raises `Closed`. Again, it does nothing.
+        """
+        self._leave(self.settings.drain_s if within_s is None else within_s, alone=True)
+
+    def dead(self) -> list[str]:
+        """Threads that have ended by themselves: this process cannot do its work any more."""
+        return [] if self._parts is None or self._ended.is_open else self._parts.dead()
 
     def wait_until_ended(self) -> None:
         """Wait for `drain`, which another thread runs."""
         self._ended.wait(self.settings.drain_s)
 
-    def _outlast_listener(self, began: float) -> None:
-        """gunicorn's gevent worker accepts for a second, or more, after it is told to leave."""
-        if not (self.succeeded() or self.settings.shared):
-            return
-        waker, listened = make_waker(), False
-        while self.listening() and time.monotonic() < began + LISTENER_S:
-            listened = True
-            waker.wait(LISTEN_LOOK_S)
-        if listened:
-            waker.wait(LAST_REQUEST_S)
+    def make_shop(self, storage: Storage, snapshots: Snapshots, **more: object) -> Shop:
+        """What attempts at this app's jobs work with, in a process without a server."""
+        return make_shop(
+            self.settings,
+            storage,
+            snapshots,
+            self.tasks,
+            model=self._model,
+            base_url=self._base_url,
+            around=partial(self._around, storage),
+            **more,  # type: ignore[arg-type]
+        )
+
+    def _open(self, timeout: float) -> Parts:
+        adopt_event_loop()
+        storage = make_storage(self.settings)
+        storage.open(timeout=timeout)
+        parts = build(
+            self.settings,
+            storage,
+            self.tasks,
+            model=self._model,
+            base_url=self._base_url,
+            process=self._process,
+            around=partial(self._around, storage),
+        )
+        try:
+            parts.start()
+        except Damaged as error:
+            raise InvalidSettings(f"cannot start on this log: {error.detail}") from error
+        if self.settings.sqlite_path is not None and not durable_disk():
+            logger.warning(
+                "this platform's disk does not outlast a restart: jobs are lost then; "
+                "set %s, or STREAMING_VAR_DIR to a disk that lasts",
+                self.settings.redis_name,
+            )
+        return parts
+
+    def _leave(self, within_s: float, *, alone: bool) -> None:
+        # Not under the lock: a start may wait for a predecessor for long.
+        begun, self._closing = self._closing, True
+        if begun:
+            self._ended.wait()
+        else:
+            self._end(within_s=within_s, alone=alone)
+
+    def _end(self, *, within_s: float, alone: bool) -> None:
+        parts = self._parts
+        if parts is not None:
+            last = _opened.give_back(parts, self) if alone else _opened.close(parts)
+            if last:
+                drain(parts, self._process, total_s=within_s, successors=self.settings.shared)
+        self._ended.open()
+
+    def _is_closing(self) -> bool:
+        return self._closing
 
     def _start_later(self) -> None:
         try:
             self.start(timeout=START_S)
+        except Closed:  # told to leave while it waited
+            return
         except InvalidSettings as error:
             logger.critical("cannot start: %s", error)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def make_shop(
-        self,
-        storage: Storage,
-        snapshots: Snapshots,
-        *,
-        figures: Callable[[], dict[str, tuple[float, str]]] = dict,
-        level: Callable[[], int] = lambda: 0,
-        ended: Callable[[str, str, float], object] = lambda *_: None,
-    ) -> Shop:
-        """What attempts work with, in this process."""
-        return Shop(
-            storage=storage,
-            snapshots=snapshots,
-            tasks=self.tasks,
-            model=self._model,
-            max_event_bytes=self.settings.max_event_bytes,
-            max_job_events=self.settings.max_job_events,
-            max_job_bytes=self.settings.max_job_bytes,
-            base_url=self._base_url,
-            figures=figures,
-            level=level,
-            ended=ended,
-            around=lambda job: self._around(storage, job),
-        )
-
-    def _make_runner(
-        self, storage: Storage, make_shop: Callable[[], Shop]
-    ) -> ThreadRunner | DramatiqRunner:
-        settings = self.settings
-        if settings.shared:
-            from streaming.running.queue import DramatiqRunner
-
-            return DramatiqRunner(make_queue(settings), storage, limit=settings.queue)
-        shop = make_shop()
-        return ThreadRunner(
-            lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
-            threads=settings.jobs,
-            greenlets=settings.jobs_cooperative,
-            queue=settings.queue,
-            succeeded=lambda: self.succeeded(),
-        )
-
-    def _assemble(self, storage: Storage) -> Services:
-        settings = self.settings
-        snapshots, pressure = Snapshots(storage.log, storage.index), Pressure()
-        runner = self._make_runner(
-            storage,
-            lambda: self.make_shop(
-                storage,
-                snapshots,
-                figures=lambda: meter.figures(),
-                level=lambda: pressure.level,
-                ended=lambda *end: metrics.ended(*end),
-            ),
-        )
-        registry = JobRegistry(
-            storage=storage,
-            snapshots=snapshots,
-            tasks=self.tasks,
-            runner=runner,
-            retention_s=settings.retention_s,
-            max_event_bytes=settings.max_event_bytes,
-            owner_jobs=settings.owner_jobs,
-            overloaded=lambda: pressure.level >= TOP,
-        )
-        metrics = Metrics(
-            lambda: Figures(
-                streams=streams.count(),
-                sent=traffic.sent(),
-                lag=meter.lag,
-                loop_lag_s=pressure.signals.loop_lag_s,
-                pressure=pressure.level,
-                draining=streams.draining,
-            )
-        )
-        traffic = Traffic(metrics.delayed)
-        writer = None
-        if has_event_loop() and settings.direct_writes:
-            writer = StreamWriter(
-                storage.log,
-                traffic,
-                write_events=settings.events_per_write,
-                level=lambda: pressure.level,
-            )
-        streams = Streams(
-            storage,
-            traffic=traffic,
-            writer=writer,
-            limit=settings.max_streams or 1,
-            owner_limit=settings.owner_streams,
-            heartbeat_s=settings.heartbeat_s,
-            rotate_s=settings.rotate_s,
-            pressure=pressure,
-            refused=metrics.refused,
-            ended=stream_ended if settings.log_requests else lambda _: None,
-        )
-        retention = Retention(
-            storage,
-            snapshots,
-            forget=lambda job: registry.forget(job, tombstone=True),
-            retention_s=settings.retention_s,
-            events=settings.retention_events,
-            size=settings.retention_bytes,
-        )
-        meter = LoadMeter(
-            pressure,
-            storage=storage,
-            runner=runner,
-            streams=streams,
-            queue=settings.queue,
-            changed=streams.wake,
-        )
-        deadlines = Deadlines()
-        for part in (runner, registry, streams, retention, meter, deadlines, metrics):
-            part.start()
-        Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
-        Mending(storage, snapshots).start()
+    def _serve(self, parts: Parts) -> Services:
+        """What this app's requests work with."""
+        settings, storage = self.settings, parts.storage
         return Services(
             settings=settings,
             storage=storage,
-            snapshots=snapshots,
+            snapshots=parts.snapshots,
             tasks=self.tasks,
-            runner=runner,
-            registry=registry,
-            streams=streams,
-            pressure=pressure,
+            runner=parts.runner,
+            registry=parts.registry,
+            streams=parts.streams,
+            pressure=parts.pressure,
             base_url=self._base_url,
             authorize=None,
             open_submit=False,
             keys=self._keys,
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
-            deadlines=deadlines,
+            deadlines=parts.deadlines,
             body_places=BodyPlaces(body_places(settings)),
-            metrics=metrics,
+            metrics=parts.metrics,
+            dead=parts.dead,
         )
 
     def _check_needs(self) -> None:
@@ -326,22 +244,3 @@ class Server:
                     raise InvalidSettings(
                         f"STREAMING_RESOURCES has {name}={size}; task {each.name!r} needs {units}"
                     )
-
-    def _watch_storage(self, storage: Storage, streams: Streams) -> None:
-        """Have the streams tell their clients when storage goes away and when it is back."""
-        waker, was_away = make_waker(), False
-        while not self._ended.is_open:
-            away = storage.fault() is not None
-            if away != was_away:
-                was_away = away
-                streams.wake()
-            waker.wait(LOOK_S)
-
-
-def make_queue(settings: Settings) -> JobQueue:
-    """The queue of jobs in Redis, not yet started."""
-    from streaming.running.queue import JobQueue
-    from streaming.storage.redis.connection import Server as RedisServer
-
-    redis = RedisServer(settings.queue_url, verify=settings.redis_verify)
-    return JobQueue(redis, timeout_s=settings.worker_timeout_s)

@@ -14,7 +14,8 @@ from streaming.running.attempt import Attempt
 from streaming.running.fleet import FleetFigures
 from streaming.server.deployment import SWITCH_S
 from streaming.server.logging import make_formatter
-from streaming.server.server import Server, make_queue
+from streaming.server.parts import make_queue
+from streaming.server.server import Server
 from streaming.server.wrapped import load_served, mounts_behind
 from streaming.storage import make_storage
 from streaming.storage.snapshots import Snapshots
@@ -36,7 +37,7 @@ class Workshop:
             )
         self.storage = make_storage(settings)
         self.snapshots = Snapshots(self.storage.log, self.storage.index)
-        self.mending = Mending(self.storage, self.snapshots)
+        self.mending = Mending(self.storage, self.snapshots).loop
         self.queue = make_queue(settings)
         figures = FleetFigures(self.queue.fleet, self.storage)
         self._shop = server.make_shop(self.storage, self.snapshots, figures=figures.look)

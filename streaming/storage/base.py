@@ -1,7 +1,4 @@
-"""The interfaces of storage: event log, job index, blobs, viewers, leases; what they share.
-
-One contract suite (tests/storage) proves each promise for every implementation.
-"""
+"""The interfaces of storage; one contract suite (tests/storage) proves each promise for all."""
 
 from __future__ import annotations
 
@@ -9,11 +6,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import Protocol
 
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.waking import Wakeable, Waker, make_waker
 from streaming.events.event import Draft
+from streaming.storage.blobs import Blobs
 from streaming.storage.rows import Expect, JobRow, Page, Submission
 
 #: Bytes of a storage's secret.
@@ -71,8 +69,8 @@ class EventLog(ABC):
         It fails with `after`, the post before it, so that no hole can come into an attempt's
         text. Who posts bounds how many are under way.
         """
-        if after is not None and after.error is not None:
-            raise after.error
+        if after is not None:
+            after.check()
         post: Pending[JobRow] = Pending()
         post.value = self.append(job, drafts, attempt=attempt)
         settle([post])
@@ -180,37 +178,6 @@ class JobIndex(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """What blobs know of a folder."""
-
-    name: str
-    #: Epoch seconds of its making.
-    made_at: float
-    #: Bytes in it.
-    size: int
-
-
-class Blobs(ABC):
-    """Files by key (`owner/name`): artifacts and uploads. Whole or not there."""
-
-    @abstractmethod
-    def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store the bytes, replacing what was there; their count. `Unavailable` when it cannot."""
-
-    @abstractmethod
-    def open(self, key: str) -> IO[bytes]:
-        """The bytes, for reading and seeking. `NotFound` when there are none."""
-
-    @abstractmethod
-    def delete(self, folder: str) -> None:
-        """Drop all keys of a folder; nothing happens where there is none."""
-
-    @abstractmethod
-    def folders(self, prefix: str) -> Iterable[Folder]:
-        """Folders whose name starts with `prefix`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Viewer:
     """Somebody who watches a job."""
 
@@ -298,8 +265,7 @@ class Leases(ABC):
 class Mender(ABC):
     """For storages that may lose what they have acknowledged: so that nobody misses it unaware.
 
-    A torn log goes on behind all that was ever seen of it. Nobody's position is at its new base:
-    every reader is told of the gap and given the state of what is left.
+    A torn log goes on behind all that was ever seen of it: every reader is told of the gap.
     """
 
     @abstractmethod
@@ -362,3 +328,7 @@ class Storage(ABC):
     @abstractmethod
     def fault(self) -> str | None:
         """What keeps it from storing events at present, or None."""
+
+    def dead(self) -> list[str]:
+        """Threads of its own that have ended although it is open: only a new process helps."""
+        return []

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO
 
 from streaming.concurrency.threads import offload
-from streaming.errors import NotFound, Unavailable
-from streaming.storage.base import Blobs, Folder
+from streaming.errors import Closed, NotFound, Unavailable
+from streaming.storage.blobs import Blobs, Folder
+from streaming.storage.private import FILE_MODE, FOLDER_MODE, make_folder
 
 
 class FolderBlobs(Blobs):
@@ -21,6 +22,16 @@ class FolderBlobs(Blobs):
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._closed = False
+
+    def start(self, *, age_s: float = 0.0) -> None:
+        """Make the folder, and drop what was half written longer ago than `age_s`."""
+        make_folder(self._root)
+        self.clean(age_s=age_s)
+
+    def close(self) -> None:
+        """Take and give nothing more."""
+        self._closed = True
 
     @property
     def root(self) -> Path:
@@ -31,9 +42,14 @@ class FolderBlobs(Blobs):
         path = self._path(key)
         part: str | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # Not those above the root: a folder that has gone does not come back half.
+            for folder in (self._root, path.parent):
+                if not folder.is_dir():
+                    folder.mkdir(FOLDER_MODE, exist_ok=True)
+                    folder.chmod(FOLDER_MODE)
             # Beside the folders, so that no listing and no delete meets a half-written file.
             handle, part = tempfile.mkstemp(dir=self._root, prefix=".part-")
+            os.fchmod(handle, FILE_MODE)  # the umask may have taken more
             with os.fdopen(handle, "wb") as file:
                 size = sum(file.write(chunk) for chunk in chunks)
                 file.flush()
@@ -59,6 +75,8 @@ class FolderBlobs(Blobs):
         shutil.rmtree(self._path(folder), ignore_errors=True)
 
     def folders(self, prefix: str) -> Iterable[Folder]:
+        if self._closed:
+            raise Closed()
         if not self._root.is_dir():
             return
         for path in self._root.iterdir():
@@ -75,6 +93,8 @@ class FolderBlobs(Blobs):
                     part.unlink()
 
     def _path(self, key: str) -> Path:
+        if self._closed:
+            raise Closed()
         parts = key.split("/")
         if not all(parts) or any(part.startswith(".") for part in parts):
             raise NotFound(f"{key!r} is not a name")

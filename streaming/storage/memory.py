@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import IO
 
 from streaming.concurrency.platform import native_lock
-from streaming.errors import NotFound
+from streaming.errors import Closed, NotFound
 from streaming.events.event import Draft
-from streaming.storage.base import SECRET_BYTES, Blobs, EventLog, Folder, JobIndex, Live, Storage
+from streaming.storage.base import SECRET_BYTES, EventLog, JobIndex, Live, Storage
+from streaming.storage.blobs import Blobs, Folder
 from streaming.storage.leases import LocalLeases
 from streaming.storage.rows import (
     Expect,
@@ -38,7 +39,7 @@ class MemoryStorage(Storage):
         self._jobs = jobs = _Jobs()
         self.index = MemoryIndex(jobs, tombstone_s=tombstone_s)
         self.log = MemoryLog(jobs)
-        self.blobs = MemoryBlobs()
+        self.blobs = self._blobs = MemoryBlobs()
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)
         self._secret = os.urandom(SECRET_BYTES)
@@ -47,14 +48,18 @@ class MemoryStorage(Storage):
         return None
 
     def close(self) -> None:
-        return None
+        with self._jobs.lock:
+            self._jobs.closed = True
+        self._jobs.tails.close()
+        self._blobs.close()
 
     def size(self) -> int:
         with self._jobs.lock:
             return sum(row.size for row in self._jobs.rows.values())
 
     def secret(self) -> bytes:
-        return self._secret
+        with self._jobs:
+            return self._secret
 
     def appended(self) -> int:
         return self._jobs.tails.published
@@ -64,15 +69,25 @@ class MemoryStorage(Storage):
 
 
 class _Jobs:
-    """What log and index share. The lock orders the commits of all jobs."""
+    """What log and index share. Entering it, `Closed` aside, holds the lock of all commits."""
 
     def __init__(self) -> None:
         self.lock = native_lock()
+        self.closed = False
         self.rows: dict[str, JobRow] = {}
         self.keys: dict[tuple[str, str], Submission] = {}
         self.records: dict[str, dict[str, bytes]] = {}
         self.bases: dict[str, bytes] = {}
         self.tails = Tails(self.rows.get, keep=True)
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        if self.closed:
+            self.lock.release()
+            raise Closed()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
 
 
 class MemoryLog(EventLog):
@@ -91,7 +106,7 @@ class MemoryLog(EventLog):
         records: Mapping[str, bytes] | None = None,
         patient: bool = True,  # noqa: ARG002 - it is never away
     ) -> JobRow:
-        with self._jobs.lock:
+        with self._jobs:
             row = self._jobs.rows.get(job)
             if row is None or row.expired:
                 raise NotFound(f"there is no job {job}", code="job_not_found")
@@ -111,7 +126,7 @@ class MemoryLog(EventLog):
         return self._jobs.tails.get(job)
 
     def trim(self, job: str, before: int, base: bytes) -> None:
-        with self._jobs.lock:
+        with self._jobs:
             row = self._jobs.rows.get(job)
             if row is None or row.expired or not row.base < before <= row.seq:
                 return
@@ -124,10 +139,11 @@ class MemoryLog(EventLog):
             tail.trim(before)
 
     def base(self, job: str) -> bytes | None:
-        return self._jobs.bases.get(job)
+        with self._jobs:
+            return self._jobs.bases.get(job)
 
     def records(self, job: str) -> Mapping[str, bytes]:
-        with self._jobs.lock:
+        with self._jobs:
             return dict(self._jobs.records.get(job, {}))
 
 
@@ -140,7 +156,7 @@ class MemoryIndex(JobIndex):
 
     def submit(self, submission: Submission, *, only_known: bool = False) -> tuple[JobRow, bool]:
         key = (submission.owner, submission.key or "")
-        with self._jobs.lock:
+        with self._jobs:
             if submission.key is not None and key in self._jobs.keys:
                 known = self._jobs.keys[key]
                 check_digest(known.digest, submission)
@@ -157,7 +173,8 @@ class MemoryIndex(JobIndex):
         return row, True
 
     def get(self, job: str) -> JobRow | None:
-        return self._jobs.rows.get(job)
+        with self._jobs:
+            return self._jobs.rows.get(job)
 
     def list(
         self,
@@ -168,7 +185,7 @@ class MemoryIndex(JobIndex):
         before: str | None = None,
         limit: int = 100,
     ) -> list[JobRow]:
-        with self._jobs.lock:
+        with self._jobs:
             rows = list(self._jobs.rows.values())
         found = [
             row
@@ -182,7 +199,7 @@ class MemoryIndex(JobIndex):
         return found[:limit]
 
     def remove(self, job: str, *, tombstone: bool) -> None:
-        with self._jobs.lock:
+        with self._jobs:
             row = self._jobs.rows.pop(job, None)
             self._jobs.records.pop(job, None)
             self._jobs.bases.pop(job, None)
@@ -194,13 +211,13 @@ class MemoryIndex(JobIndex):
         self._jobs.tails.drop(job)
 
     def due(self, now: float) -> Iterable[str]:
-        with self._jobs.lock:
+        with self._jobs:
             rows = list(self._jobs.rows.values())
         ends = [(row.expires_at, row.id) for row in rows if row.expires_at is not None]
         return [job for expires_at, job in sorted(ends) if expires_at <= now]
 
     def long(self, events: int) -> Iterable[JobRow]:
-        with self._jobs.lock:
+        with self._jobs:
             rows = list(self._jobs.rows.values())
         return [row for row in rows if row.seq - row.base > events and not row.expired]
 
@@ -210,16 +227,25 @@ class MemoryBlobs(Blobs):
 
     def __init__(self) -> None:
         self._lock = native_lock()
+        self._closed = False
         self._blobs: dict[str, tuple[bytes, float]] = {}
+
+    def close(self) -> None:
+        """Take and give nothing more."""
+        self._closed = True
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         data = b"".join(chunks)
         with self._lock:
+            if self._closed:
+                raise Closed()
             self._blobs[key] = (data, time.time())
         return len(data)
 
     def open(self, key: str) -> IO[bytes]:
         with self._lock:
+            if self._closed:
+                raise Closed()
             if key not in self._blobs:
                 raise NotFound(f"there is no {key.rpartition('/')[2]}")
             return io.BytesIO(self._blobs[key][0])

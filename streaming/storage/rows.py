@@ -16,6 +16,9 @@ from streaming.events.vocabulary import ENDED, Json
 PAGE_BYTES = 1 << 20
 
 
+#: Types that change nothing but a row's seq and size.
+_PLAIN = frozenset({"text.delta", "text.reset", "reasoning.delta"})
+
 #: For each field of a job's summary (dotted for members), the values that an append accepts.
 Expect = Mapping[str, Collection[Json]]
 
@@ -123,15 +126,34 @@ def extend(
         seq += 1
         event = Event.of(row.id, seq, draft)
         events.append(event)
-        size += len(event.json)
-        if draft.type == "artifact":
-            size += int(draft.data["size"])
+        size += _weight(event, draft.data)
         summary = advance(summary, draft.type, draft.data, draft.at)
 
     expires_at = row.expires_at
     if events and events[-1].terminal:
         expires_at = time.time() + float(summary["options"].get("ttl_s", 0))
     return JobRow(row.id, row.owner, summary, seq, row.base, size, expires_at), events
+
+
+def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
+    """The row after events that another process has appended: what `extend` has made of it there.
+
+    But for `expires_at`, which the log does not say.
+    """
+    summary, size = row.summary, row.size
+    for event in events:
+        if event.type in _PLAIN:  # not parsed: most events are these
+            size += len(event.json)
+            continue
+        envelope = event.envelope
+        size += _weight(event, envelope["data"])
+        summary = advance(summary, event.type, envelope["data"], envelope["at"])
+    return row._replace(summary=summary, seq=events[-1].seq, size=size)
+
+
+def _weight(event: Event, data: Mapping[str, Json]) -> int:
+    """Bytes by which an event makes its job larger, what it has put into blobs included."""
+    return len(event.json) + (int(data["size"]) if event.type == "artifact" else 0)
 
 
 def _member(summary: Mapping[str, Any], path: str) -> Json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeVar
 
 from streaming.concurrency.locks import Mutex
 from streaming.concurrency.platform import native_lock
@@ -11,6 +13,8 @@ from streaming.events.snapshot import Snapshot
 from streaming.events.summary import blank
 from streaming.events.vocabulary import Json
 from streaming.storage.base import EventLog, JobIndex
+
+T = TypeVar("T")
 
 #: Folds kept, and characters of text in them: whichever is reached first drops the oldest.
 CACHED_FOLDS = 512
@@ -53,6 +57,11 @@ class Snapshots:
         """The job's present text, its first `limit` characters."""
         with self._stripes[hash(job) % STRIPES]:
             return self._fold(job).text[:limit]
+
+    def look(self, job: str, read: Callable[[Snapshot], T]) -> T:
+        """What `read` takes of the job's present state; it keeps and changes nothing of it."""
+        with self._stripes[hash(job) % STRIPES]:
+            return read(self._fold(job))
 
     def state_at(self, job: str, seq: int) -> Snapshot:
         """The fold of the events up to `seq`, which must not be behind the base."""

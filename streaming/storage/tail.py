@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Wakeable, wake_all
-from streaming.errors import NotFound
+from streaming.errors import Closed, NotFound
 from streaming.events.event import Event
 from streaming.storage.rows import JobRow, Page, cut_page
 
@@ -95,6 +95,12 @@ class Tail:
                 return None
         return Page(cut_page(found, limit), row.base, row.seq, row.closed)
 
+    def wake(self) -> None:
+        """Have all who wait look again."""
+        with self._lock:
+            wakers = self._take((), moved=True)
+        wake_all(wakers)
+
     def watch(self, after: int, waker: Wakeable) -> bool:
         """Have `waker` woken by the next change; False when the log is not at `after` any more."""
         with self._lock:
@@ -138,10 +144,13 @@ class Tails:
         self.published = 0
         #: Removals so far.
         self._drops = 0
+        self._ended = False
 
     def find(self, job: str) -> Tail | None:
-        """The tail when it is in memory."""
+        """The tail when it is in memory; `Closed` when the storage is."""
         with self._lock:
+            if self._ended:
+                raise Closed()
             tail = self._live.get(job)
             if tail is None and job in self._closed:
                 tail = self._closed[job]
@@ -179,6 +188,14 @@ class Tails:
         with self._lock:
             self._live.pop(tail.row.id, None)
             self._place(tail.row, tail)
+
+    def close(self) -> None:
+        """Answer nothing more; who waits is woken, and finds that out."""
+        with self._lock:
+            self._ended = True
+            tails = [*self._live.values(), *self._closed.values()]
+        for tail in tails:
+            tail.wake()
 
     def rows(self) -> list[JobRow]:
         """The rows of the jobs in memory: all that go on, and some others."""

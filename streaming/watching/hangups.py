@@ -43,6 +43,7 @@ class Hangups:
         self._wakers: dict[int, Waker] = {}
         # gevent takes epoll out of `select`; this thread is a real one and may block in it.
         self._epoll = original("select", "epoll")() if _has_epoll() else None
+        self._stopping = False
         self._thread = Thread(self._work, name="hangups")
 
     @property
@@ -54,6 +55,23 @@ class Hangups:
         if self._epoll is not None:
             self._thread.start()
 
+    def stop(self) -> None:
+        """Wake nobody any more, and give the descriptor back."""
+        self._stopping = True
+        if self._epoll is None:
+            return
+        # What is readable at once ends the look that is under way.
+        ours, peer = socket.socketpair()
+        with contextlib.suppress(OSError, ValueError), ours, peer:
+            self._epoll.register(ours.fileno(), select_flag("EPOLLOUT"))
+            self._thread.join(2 * LOOK_S)
+        with self._lock:
+            self._epoll.close()
+
+    @property
+    def dead(self) -> bool:
+        return self._thread.dead
+
     def watch(
         self, sock: socket.socket | None, waker: Waker, *, messages: bool = False
     ) -> int | None:
@@ -61,7 +79,7 @@ class Hangups:
 
         With `messages`, also once when it sends something: watch again after reading it.
         """
-        if self._epoll is None or sock is None or sock.fileno() < 0:
+        if self._epoll is None or self._stopping or sock is None or sock.fileno() < 0:
             return None
         descriptor = sock.fileno()
         flags = select_flag("EPOLLRDHUP") | select_flag("EPOLLONESHOT")
@@ -69,7 +87,8 @@ class Hangups:
         with self._lock:
             known = self._wakers.get(descriptor) is waker
             self._wakers[descriptor] = waker
-        (self._epoll.modify if known else self._epoll.register)(descriptor, flags)
+        with contextlib.suppress(ValueError):  # stopped meanwhile
+            (self._epoll.modify if known else self._epoll.register)(descriptor, flags)
         return descriptor
 
     def unwatch(self, descriptor: int | None, waker: Waker) -> None:
@@ -80,12 +99,12 @@ class Hangups:
             if self._wakers.get(descriptor) is not waker:
                 return  # the number belongs to another stream's socket by now
             del self._wakers[descriptor]
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # closed, or stopped
             self._epoll.unregister(descriptor)
 
     def _work(self) -> None:
         assert self._epoll is not None
-        while True:
+        while not self._stopping:
             for descriptor, _ in self._epoll.poll(LOOK_S):
                 with self._lock:
                     waker = self._wakers.get(descriptor)

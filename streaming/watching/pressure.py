@@ -46,6 +46,8 @@ class Signals:
     lagging: float = 0.0
     #: Of all cores, used by this process.
     cpu: float = 0.0
+    #: Events that the reader who is furthest behind has still to get; raises no level by itself.
+    lag: int = 0
 
 
 class Pressure:
@@ -66,6 +68,14 @@ class Pressure:
         #: Since when the signals have been above the bounds of each level.
         self._above: list[float | None] = [None] * (TOP + 1)
         self._below: float | None = None
+
+    def at(self) -> int:
+        """The present level."""
+        return self.level
+
+    def at_top(self) -> bool:
+        """Whether whoever comes anew is turned away."""
+        return self.level >= TOP
 
     def look(self, signals: Signals) -> bool:
         """Take in what was measured; whether the level has changed."""

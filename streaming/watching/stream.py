@@ -16,6 +16,7 @@ from typing import Any
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Waker, make_waker, wake_all
 from streaming.errors import NotFound, Unavailable
+from streaming.events.observer import Observer
 from streaming.events.vocabulary import Json
 from streaming.events.wire import Form
 from streaming.storage.base import Storage
@@ -393,6 +394,14 @@ class Stream:
         data = {"level": level, "why": why or "recovered"}
         return Delivery("", 0, kind="stream.degraded", data=data)
 
+    def cut(self) -> None:
+        """End the connection of a client that does not take its end; from any thread."""
+        self._lost = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it has gone by itself
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self.waker.wake()
+
     def close(self) -> None:
         """Give back the slot and all else that the stream holds."""
         if self._closed:
@@ -404,7 +413,13 @@ class Stream:
         if self._shared is not None and self._streams.writer is not None:
             self._streams.writer.leave(self._shared[0])
         self._streams.closed(self)
-        self._streams.ended(self)
+        self._streams.observer.stream_ended(
+            self.transport,
+            dict(self.cursor.positions),
+            seconds=self.age_s(),
+            owner=self.owner,
+            request_id=self.request_id,
+        )
 
 
 def _drop_when_stalled(sock: socket.socket | None) -> None:
@@ -438,8 +453,7 @@ class Streams:
         pressure: Pressure | None = None,
         traffic: Traffic,
         writer: StreamWriter | None = None,
-        refused: Callable[[str], object] = lambda _: None,
-        ended: Callable[[Stream], object] = lambda _: None,
+        observer: Observer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = storage
@@ -457,12 +471,15 @@ class Streams:
         self._slots = 0
         self._owner_limit = owner_limit
         self._owners: Counter[str] = Counter()
-        self._refused = refused
-        #: Hears of each stream that has been closed.
-        self.ended = ended
+        #: Hears of streams that are refused, and of those that have been closed.
+        self.observer = observer or Observer()
 
     def start(self) -> None:
         self.hangups.start()
+
+    def stop(self) -> None:
+        """Watch the clients no longer."""
+        self.hangups.stop()
 
     def open(self, transport: str, cursor: Cursor, reader: Reader) -> Stream | Refusal:
         """A stream of a request, closed by its owner; why not when there is no room."""
@@ -472,7 +489,7 @@ class Streams:
                 self._slots += 1
                 self._owners[reader.owner] += 1
             else:
-                self._refused(why)
+                self.observer.refused(why)
                 return Refusal(why)
         stream = Stream(self, transport, cursor, reader, clock=self._clock)
         stream.end_by(reader.expires_at)
@@ -482,7 +499,7 @@ class Streams:
 
     def refuse(self, why: str) -> Refusal:
         """Turn a stream away for a reason of the caller's."""
-        self._refused(why)
+        self.observer.refused(why)
         return Refusal(why)
 
     def _full(self, owner: str) -> str | None:
@@ -533,6 +550,13 @@ class Streams:
         with self._lock:
             self.draining = True
         self.wake()
+
+    def cut(self) -> None:
+        """End the connections of the streams that are still open."""
+        with self._lock:
+            streams = list(self._open)
+        for stream in streams:
+            stream.cut()
 
     def wait_until_closed(self, timeout_s: float) -> bool:
         """Whether all streams have closed in time."""

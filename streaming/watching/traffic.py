@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from streaming.concurrency.platform import native_lock
-from streaming.events.event import Event
+from streaming.events.observer import Observer
 
 
 class Traffic:
     """Counts bytes and events by transport and way: `writer`, or `stream` for the stream itself."""
 
-    def __init__(self, delayed: Callable[[str, Event, float], None] = lambda *_: None) -> None:
-        """`delayed(transport, event, since)` hears of the oldest event of each write."""
-        self.delayed = delayed
+    def __init__(self, observer: Observer | None = None) -> None:
+        """The observer hears of the oldest event of each write."""
+        self.delayed = (observer or Observer()).delivered
         self._lock = native_lock()
         self._sent: dict[tuple[str, str], list[int]] = {}
 

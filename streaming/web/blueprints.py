@@ -13,7 +13,7 @@ from streaming.web.csrf import protect
 from streaming.web.operations import operation_of
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
 from streaming.web.request_log import begin_request, end_request
-from streaming.web.services import services
+from streaming.web.services import settings
 
 
 class _Blueprint(Blueprint):
@@ -44,7 +44,7 @@ def owned_blueprint(name: str) -> Blueprint:
 
     @made.after_request
     def vary(response: Response) -> Response:
-        if services().settings.allowed_origins:
+        if settings().allowed_origins:
             response.vary.add("Origin")
         return response
 

@@ -9,9 +9,8 @@ import socket
 import time
 from collections.abc import Iterator
 
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
 
 #: Seconds that the thread sleeps at the most.
 LOOK_S = 60.0
@@ -35,7 +34,7 @@ class Deadline:
 
 
 class Deadlines:
-    """Owns the thread that ends the reading of connections whose time is over.
+    """Owns the loop that ends the reading of connections whose time is over.
 
     Reading then finds the end of the input, under every worker class; an answer can be sent.
     """
@@ -44,11 +43,7 @@ class Deadlines:
         self._lock = native_lock()
         self._numbers = itertools.count()
         self._due: list[tuple[float, int, Deadline]] = []
-        self._waker = make_waker()
-        self._thread = Thread(self._work, name="deadlines")
-
-    def start(self) -> None:
-        self._thread.start()
+        self.loop = Periodic(self._end_overdue, every_s=LOOK_S, name="deadlines")
 
     @contextlib.contextmanager
     def limit(self, sock: socket.socket | None, seconds: float) -> Iterator[Deadline | None]:
@@ -61,17 +56,18 @@ class Deadlines:
             heapq.heappush(self._due, (deadline.at, next(self._numbers), deadline))
             is_next = self._due[0][2] is deadline
         if is_next:
-            self._waker.wake()
+            self.loop.wake()
         try:
             yield deadline
         finally:
             with self._lock:
                 deadline.sock = None
 
-    def _work(self) -> None:
-        self._waker = waker = make_waker()  # a waker belongs to the thread that waits
-        while True:
-            waker.wait(self._end_overdue())
+    def end_all(self) -> None:
+        """The time of every body that is still under way is over: the process leaves."""
+        with self._lock:
+            for _, _, deadline in self._due:
+                _end(deadline)
 
     def _end_overdue(self) -> float:
         """Seconds until the next one is over."""
@@ -84,8 +80,13 @@ class Deadlines:
                 heapq.heappop(self._due)
                 if deadline.sock is not None and deadline.at > now:  # extended meanwhile
                     heapq.heappush(self._due, (deadline.at, next(self._numbers), deadline))
-                elif deadline.sock is not None:
-                    deadline.over = True
-                    with contextlib.suppress(OSError):  # it has gone by itself
-                        deadline.sock.shutdown(socket.SHUT_RD)
+                else:
+                    _end(deadline)
         return LOOK_S
+
+
+def _end(deadline: Deadline) -> None:
+    if deadline.sock is not None:
+        deadline.over = True
+        with contextlib.suppress(OSError):  # it has gone by itself
+            deadline.sock.shutdown(socket.SHUT_RD)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from streaming.watching.stream import Streams
+
 #: Names the folder that processes share; the library reads it when it is imported.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -22,3 +24,16 @@ class Figures:
     loop_lag_s: float
     pressure: int
     draining: bool
+
+    @classmethod
+    def of(cls, streams: Streams) -> Figures:
+        """As they are now."""
+        signals = streams.pressure.signals
+        return cls(
+            streams=streams.count(),
+            sent=streams.traffic.sent(),
+            lag=signals.lag,
+            loop_lag_s=signals.loop_lag_s,
+            pressure=streams.pressure.level,
+            draining=streams.draining,
+        )

@@ -31,13 +31,14 @@ _CODES = {
 
 def problem_response(error: StreamingError) -> Response:
     """An error as the client gets it; 429 and 503 say when to come again."""
-    retry_after_s = error.extra.pop("retry_after_s", random.uniform(1, 5))
     body = problem(error, instance=request.path)
+    retry_after_s = body.pop("retry_after_s", None)
     if error.status in REFUSALS:
         _count(error.code)
     response = Response(dumps(body), status=error.status, content_type=MEDIA_TYPE)
     if isinstance(error, TooMany | Unavailable):
-        response.headers["Retry-After"] = str(math.ceil(retry_after_s))
+        wait_s = random.uniform(1, 5) if retry_after_s is None else retry_after_s
+        response.headers["Retry-After"] = str(math.ceil(wait_s))
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     response.headers["Cache-Control"] = "no-store"

@@ -18,14 +18,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streaming.concurrency.loop import spawn_greenlet
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
 from streaming.events.event import Event
+from streaming.events.observer import Observer
 from streaming.web.figures import FOLDER, Figures
 
-#: Seconds between two tellings to the siblings.
-TELL_S = 0.5
 #: Seconds from an append to its write: below the first bound it is not felt.
 DELAYS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 #: Seconds that jobs last.
@@ -34,13 +30,10 @@ DURATIONS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 AT, AT_LENGTH = b'"at":"', 24
 
 
-class Metrics:
+class Metrics(Observer):
     """What streams, refusals and ended jobs are counted in."""
 
-    def __init__(
-        self, figures: Callable[[], Figures], *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._figures = figures
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._registry = registry = CollectorRegistry()
         self._open = Gauge(
@@ -89,7 +82,7 @@ class Metrics:
         self._transports: set[str] = set()
         self._told: Counts[tuple[str, str, str]] = Counts()
 
-    def delayed(self, transport: str, event: Event, since: float) -> None:
+    def delivered(self, transport: str, event: Event, since: float) -> None:
         """An event is written now; one that is older than `since` is no news. From the loop."""
         at = appended_at(event)
         if at >= since:
@@ -102,18 +95,12 @@ class Metrics:
         """Somebody was turned away; from any thread."""
         self._refusals.append(reason)
 
-    def ended(self, task: str, status: str, seconds: float) -> None:
+    def job_ended(self, task: str, status: str, seconds: float) -> None:
         """A job has ended; from any thread."""
         self._ended.append((task, status, seconds))
 
-    def start(self) -> None:
-        """Tell the siblings twice a second, where there are any."""
-        if FOLDER in os.environ and not spawn_greenlet(self._work):
-            Thread(self._work, name="metrics").start()
-
-    def tell(self) -> None:
+    def tell(self, figures: Figures) -> None:
         """Take in what is counted elsewhere in this process."""
-        figures = self._figures()
         self._transports |= figures.streams.keys()
         for transport in self._transports:  # those without a stream at present, too
             self._open.labels(transport).set(figures.streams.get(transport, 0))
@@ -130,9 +117,9 @@ class Metrics:
             task, status, seconds = self._ended.popleft()
             self._jobs.labels(task, status).observe(seconds)
 
-    def exposition(self, *collectors: Collector) -> bytes:
+    def exposition(self, figures: Figures, *collectors: Collector) -> bytes:
         """All of it as text, of all processes together, and what the collectors give."""
-        self.tell()
+        self.tell(figures)
         registry = CollectorRegistry()
         for collector in collectors:
             registry.register(collector)
@@ -141,12 +128,6 @@ class Metrics:
             return generate_latest(registry)
         ProcessCollector(registry=registry)
         return generate_latest(registry) + generate_latest(self._registry)
-
-    def _work(self) -> None:
-        waker = make_waker()
-        while True:
-            waker.wait(TELL_S)
-            self.tell()
 
     def _raise(self, counter: Counter, name: str, transport: str, way: str, total: int) -> None:
         known = self._told[name, transport, way]

@@ -6,12 +6,12 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Mapping
 
 from flask import Response, g, has_request_context, request
 
-from streaming.watching.stream import Stream
 from streaming.web.auth import known_principal
-from streaming.web.services import services
+from streaming.web.services import settings
 
 logger = logging.getLogger("streaming.requests")
 
@@ -32,7 +32,7 @@ def end_request(response: Response) -> Response:
     if "request_id" not in g:  # the host app has answered before it came to us
         return response
     response.headers[HEADER] = g.request_id
-    if services().settings.log_requests:
+    if settings().log_requests:
         status = getattr(response, "logged_status", response.status_code)
         seconds = round(time.monotonic() - g.began_at, 4)
         logger.info(
@@ -45,20 +45,22 @@ def end_request(response: Response) -> Response:
     return response
 
 
-def stream_ended(stream: Stream) -> None:
+def stream_ended(
+    transport: str, positions: Mapping[str, int], *, seconds: float, owner: str, request_id: str
+) -> None:
     """A stream has ended; called in its thread, after its request."""
-    jobs = list(stream.cursor.positions)
+    jobs = list(positions)
     logger.info(
         "%s stream ended after %.1f s",
-        stream.transport,
-        stream.age_s(),
+        transport,
+        seconds,
         extra={
-            "request_id": stream.request_id,
-            "owner": stream.owner,
-            "transport": stream.transport,
-            "seconds": round(stream.age_s(), 3),
+            "request_id": request_id,
+            "owner": owner,
+            "transport": transport,
+            "seconds": round(seconds, 3),
             "job": jobs[0] if len(jobs) == 1 else jobs,
-            "positions": dict(stream.cursor.positions),
+            "positions": positions,
         },
     )
 

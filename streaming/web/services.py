@@ -61,6 +61,8 @@ class Services:
     deadlines: Deadlines
     body_places: BodyPlaces
     metrics: Metrics
+    #: Threads that have ended by themselves: this process cannot do its work any more.
+    dead: Callable[[], list[str]]
     #: Where the app is mounted, for the present request: `SCRIPT_NAME`, in front of `base_url`.
     root: str = ""
 
@@ -127,6 +129,12 @@ class Services:
 def _slim(state: dict[str, Any]) -> dict[str, Any]:
     del state["text"]
     return state
+
+
+def settings() -> Settings:
+    """Those of the present app, whether or not it is started."""
+    found: Settings = current_app.extensions[EXTENSION].settings
+    return found
 
 
 def services() -> Services:

@@ -79,6 +79,17 @@ def test_tasks_that_do_not_import_are_named_with_the_line(
     assert "Traceback" not in said
 
 
+def test_tasks_that_end_the_process_while_they_load_stop_the_start_once(
+    server_with: NewServer, tmp_path: Path
+) -> None:
+    (tmp_path / "leaving_tasks.py").write_text("import sys\n\nsys.exit(3)\n")
+
+    said = refusal(server_with(STREAMING_TASKS="leaving_tasks", PYTHONPATH=tmp_path))
+
+    assert said.count("STREAMING_TASKS=leaving_tasks: SystemExit: 3") == 1
+    assert "Traceback" not in said
+
+
 def test_a_taken_port_is_said_with_what_to_do(server_with: NewServer) -> None:
     server = server_with()
 

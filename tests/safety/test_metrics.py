@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,12 +63,12 @@ def test_the_time_of_an_append_is_read_from_the_envelope() -> None:
 
 def test_a_delay_is_from_append_to_write_and_only_of_what_is_new() -> None:
     clock = Clock(2_000_000_000.0)
-    metrics = Metrics(lambda: NOTHING, clock=clock)
+    metrics = Metrics(clock=clock)
 
-    metrics.delayed("sse", event_at(clock.now - 0.04), clock.now - 1)
-    metrics.delayed("sse", event_at(clock.now - 5), clock.now - 1)
+    metrics.delivered("sse", event_at(clock.now - 0.04), clock.now - 1)
+    metrics.delivered("sse", event_at(clock.now - 5), clock.now - 1)
 
-    samples = parse(metrics.exposition().decode())
+    samples = parse(metrics.exposition(NOTHING).decode())
     name = "streaming_delivery_delay_seconds"
     assert value(samples, f"{name}_count", transport="sse") == 1
     assert value(samples, f"{name}_sum") == pytest.approx(0.04, abs=0.002)
@@ -76,21 +77,16 @@ def test_a_delay_is_from_append_to_write_and_only_of_what_is_new() -> None:
 
 
 def test_totals_that_are_told_again_do_not_count_twice() -> None:
-    total = [0]
-    metrics = Metrics(
-        lambda: Figures(
-            streams={"sse": 1},
-            sent=[("sse", "writer", total[0], total[0])],
-            lag=3,
-            loop_lag_s=0,
-            pressure=0,
-            draining=False,
-        )
-    )
-    for total[0] in (100, 100, 150):
-        metrics.tell()
+    metrics = Metrics()
 
-    samples = parse(metrics.exposition().decode())
+    def at(total: int) -> Figures:
+        sent = [("sse", "writer", total, total)]
+        return replace(NOTHING, streams={"sse": 1}, sent=sent, lag=3)
+
+    for total in (100, 100, 150):
+        metrics.tell(at(total))
+
+    samples = parse(metrics.exposition(at(150)).decode())
     assert value(samples, "streaming_sent_bytes_total", transport="sse", way="writer") == 150
     assert value(samples, "streaming_reader_lag_events") == 3
 

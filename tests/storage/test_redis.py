@@ -218,7 +218,7 @@ def test_viewers_of_a_process_that_is_gone_are_not_counted(
     here, there = two
     here.viewers.enter("job_a", "sse", lambda: 3)
     eventually(lambda: len(there.viewers.of("job_a")) == 1)
-    here.viewers._stopping.open()  # as if killed: it says nothing any more
+    here.viewers.loop.stop()  # as if killed: it says nothing any more
 
     monkeypatch.setattr("streaming.storage.redis.viewers.SILENT_S", 0.5)
 
@@ -286,13 +286,13 @@ def test_an_append_whose_answer_was_lost_is_there_once_though_another_followed(
         storage = RedisStorage(f"redis://127.0.0.1:{proxy.port}/0")
         storage.open(timeout=1)
         job = new_job(storage)
-        away = storage._writer._away
+        away = storage._writer._line.away
 
         def between(error: BaseException) -> None:
             other.log.append(job, [delta("another's")])
             away(error)
 
-        monkeypatch.setattr(storage._writer, "_away", between)
+        monkeypatch.setattr(storage._writer._line, "away", between)
         proxy.swallow_answer_to(b"the needle")
         storage.log.append(job, [delta("the needle")])
         storage.log.append(job, [delta("the next")])
@@ -417,7 +417,7 @@ def test_a_log_that_nobody_reads_is_followed_no_longer_and_may_be_read_again(
     eventually(lambda: held[0].row.seq == 2)  # held, it is followed on
 
     held.clear()
-    eventually(lambda: job not in follower._subscribed)
+    eventually(lambda: follower._keys.channel(job) not in follower._subscription._subscribed)
     here.log.append(job, [delta("unheard")])
 
     assert seqs(there.log.page(job, 1, 9).events) == [2, 3]

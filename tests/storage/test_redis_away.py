@@ -272,7 +272,7 @@ def test_a_closed_log_that_goes_on_after_all_is_loaded_anew(
         values = {"summary": json.dumps(running), "base": 9, "seq": 9, "rev": "new"}
         client.hset(key, mapping=values)
 
-    storage.log._follower._compare()
+    storage.log._follower.connected()
 
     reader = Background(lambda: storage.log.read(job, 9, timeout=3 * TIMEOUT_S))
     other = RedisStorage(server.url)

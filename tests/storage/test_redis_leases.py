@@ -52,9 +52,7 @@ def acquire(leases: RedisLeases, job: str) -> float:
 
 def fall_silent(leases: RedisLeases) -> None:
     """As a process that is frozen: it says nothing, and does not know that."""
-    leases._stopping.open()
-    leases.look()
-    assert leases._thread.join(TIMEOUT_S)
+    leases.loop.stop()
 
 
 def test_two_processes_share_a_pool(process: Process) -> None:

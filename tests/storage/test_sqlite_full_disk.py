@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from streaming.errors import LogClosed, Unavailable
 from streaming.storage.sqlite import SqliteStorage
 from tests.disk import Disk
 from tests.jobs import completed, delta, ended_job, events_of, new_job, seqs, submission
-from tests.threads import Background, eventually, together
+from tests.threads import TIMEOUT_S, Background, eventually, together
 
 #: More than is free within the file's pages.
 LARGE = "x" * 100_000
@@ -170,3 +171,28 @@ def test_removing_jobs_makes_room_too(disk: Disk, storage: SqliteStorage) -> Non
     together([lambda job=job: storage.index.remove(job, tombstone=True) for job in old])
 
     assert append.result().seq == 2
+
+
+def test_nobody_waits_behind_the_patient_commands_of_many_jobs(
+    disk: Disk, storage: SqliteStorage
+) -> None:
+    jobs = [new_job(storage) for _ in range(30)]
+    disk.fill()
+    posts = []
+    for job in jobs:  # more than fit into one batch, and each too large for what is free
+        before = None
+        for _ in range(50):
+            before = storage.log.post(job, [delta(LARGE[:700])], attempt=0, after=before)
+        posts.append(before)
+    eventually(storage.fault)
+
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        new_job(storage, input={"text": LARGE})
+    with pytest.raises(Unavailable):
+        storage.log.append(jobs[0], [delta(LARGE)], patient=False)
+    assert time.monotonic() - began < 2 * TIMEOUT_S / 5
+
+    disk.make_room()
+    assert [post.result().seq for post in posts if post is not None] == [51] * 30
+    assert all(seqs(events_of(storage, job)) == list(range(1, 52)) for job in jobs)

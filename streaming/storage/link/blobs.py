@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from streaming.storage.base import Blobs, Folder
+from streaming.storage.blobs import Blobs, Folder
 from streaming.storage.folder import FolderBlobs
 from streaming.storage.link.peer import Peer
 

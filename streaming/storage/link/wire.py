@@ -12,7 +12,8 @@ from typing import Any
 from streaming import errors
 from streaming.errors import StreamingError
 from streaming.events.event import Draft, Event, dumps
-from streaming.storage.base import Folder, Pool, Viewer
+from streaming.storage.base import Pool, Viewer
+from streaming.storage.blobs import Folder
 from streaming.storage.rows import JobRow, Page, Submission
 
 Packed = Sequence[Any]

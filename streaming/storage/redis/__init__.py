@@ -8,11 +8,11 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from streaming.concurrency.locks import Latch
-from streaming.concurrency.threads import Thread
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidSettings, Unavailable
-from streaming.storage.base import SECRET_BYTES, Blobs, Storage
+from streaming.storage.base import SECRET_BYTES, Storage
+from streaming.storage.blobs import Blobs
 from streaming.storage.folder import FolderBlobs
 from streaming.storage.redis.blobs import RedisBlobs
 from streaming.storage.redis.connection import Server, explain
@@ -113,7 +113,9 @@ class RedisStorage(Storage):
         )
         self._follower.hear(server.keys.lease_news, self._leases.look)
         self._turns = Turns(self._link, server.keys, process=process)
-        self._closed = Latch()
+        self._repair = Periodic(
+            self._memberships.repair_in_turn, every_s=REPAIR_S, name="redis-repair"
+        )
 
     def open(self, *, timeout: float) -> None:
         """`InvalidSettings` when it is not reachable in time, or not fit for logs."""
@@ -131,25 +133,31 @@ class RedisStorage(Storage):
                     ) from error
                 waker.wait(RETRY_S)
         if isinstance(self.blobs, FolderBlobs):
-            self.blobs.clean(age_s=HALF_WRITTEN_S)
-        for part in (
-            self._link,
-            self._writer,
-            self._follower,
-            self._viewers,
-            self._leases,
-        ):
-            part.start()
-        Thread(self._repair, name="redis-repair").start()
+            self.blobs.start(age_s=HALF_WRITTEN_S)
+        try:
+            for part in (
+                self._link,
+                self._writer,
+                self._follower,
+                self._viewers,
+                self._leases,
+                self._repair,
+            ):
+                part.start()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        self._closed.open()
+        self._repair.stop()
         self._turns.release()
         self._leases.stop()
         self._viewers.stop()  # others must not count our viewers any longer
         self._writer.stop()
         self._follower.stop()
         self._link.stop()
+        if isinstance(self.blobs, FolderBlobs):
+            self.blobs.close()
 
     def secret(self) -> bytes:
         name = self._server.keys.secret
@@ -167,8 +175,10 @@ class RedisStorage(Storage):
         return self._memberships.size()
 
     def fault(self) -> str | None:
-        return self._writer.fault or self._follower.fault
+        dead = [f"the thread {name} has ended" for name in self.dead()]
+        return next(iter(dead), None) or self._writer.fault or self._follower.fault
 
-    def _repair(self) -> None:
-        while not self._closed.wait(REPAIR_S):
-            self._memberships.repair_in_turn()
+    def dead(self) -> list[str]:
+        threads = (self._writer, self._follower, self._link)
+        loops = (self._viewers.loop, self._leases.loop, self._repair)
+        return [part.name for part in (*threads, *loops) if part.dead]

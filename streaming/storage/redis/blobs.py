@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from streaming.errors import NotFound, TooLarge, Unavailable
-from streaming.storage.base import Blobs, Folder
+from streaming.storage.blobs import Blobs, Folder
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link
 

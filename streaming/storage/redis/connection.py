@@ -11,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from streaming.errors import InvalidSettings, Unavailable
+from streaming.errors import Damaged, InvalidSettings, Unavailable
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.scripts import SCRIPTS
 
@@ -154,6 +154,13 @@ def is_away(error: BaseException) -> bool:
 def unavailable(error: BaseException) -> Unavailable:
     """What callers are told."""
     return Unavailable(f"Redis cannot be used at present: {explain(error)}", code="storage_away")
+
+
+def as_damage(error: BaseException) -> BaseException:
+    """A key that holds something else than ours as callers get it; any other error as it is."""
+    if isinstance(error, redis.ResponseError) and str(error).startswith("WRONGTYPE"):
+        return Damaged(f"what Redis keeps of a job is not what was stored: {error}")
+    return error
 
 
 def explain(error: BaseException) -> str:

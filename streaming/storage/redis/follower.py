@@ -10,29 +10,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
-import redis
-
-from streaming.concurrency.locks import Latch
 from streaming.concurrency.platform import native_lock
-from streaming.concurrency.threads import Thread
-from streaming.errors import StreamingError, Unavailable
+from streaming.errors import Damaged, Unavailable
 from streaming.events.event import Event
-from streaming.storage.redis.connection import Server, disconnect, explain
+from streaming.storage.redis.connection import Server
 from streaming.storage.redis.link import Link
-from streaming.storage.redis.rows import Rows, StoredRow, event_of, follow
-from streaming.storage.rows import JobRow
+from streaming.storage.redis.rows import Rows, StoredRow, event_of
+from streaming.storage.redis.subscription import Subscription
+from streaming.storage.rows import JobRow, follow
 from streaming.storage.tail import Tail, Tails
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks around while nothing comes.
-LOOK_S = 0.5
-#: Seconds between tries while Redis is away.
-RETRY_S = 0.25
-#: Seconds of silence after which the connection is tried, and after which it counts as broken.
-PING_S, SILENCE_S = 5.0, 12.0
 #: Seconds after which a log that nobody reads is followed no longer.
 IDLE_S = 60.0
 #: Events fetched at once of a log that is behind.
@@ -42,10 +32,9 @@ AGAIN = b"again"
 
 
 class Follower:
-    """Owns the tails and the thread that listens for them."""
+    """Owns the tails, and the subscription that feeds them."""
 
     def __init__(self, server: Server, link: Link, rows: Rows, *, process: str) -> None:
-        self._server = server
         self._keys = server.keys
         self._link = link
         self._rows = rows
@@ -55,32 +44,42 @@ class Follower:
         self._used: dict[str, float] = {}
         #: The newest event seen of each of them: a log that was set back has another in its place.
         self._newest: dict[str, Event] = {}
-        self._subscribed: set[str] = set()
         #: Other channels, and what is called when something is told there or may have been missed.
         self._heard: dict[str, Callable[[], None]] = {}
         #: Jobs that were listened to before their tail was there: it may be behind.
         self._early: set[str] = set()
-        #: Whether other jobs are to be followed.
-        self._changed = False
-        self._stopping = Latch()
         self.tails = Tails(self._load)
         #: Jobs whose log has lost events, with the last seq that was known here.
         self.torn: dict[str, int] = {}
-        #: What keeps it from listening at present.
-        self.fault: str | None = None
-        self._thread = Thread(self._work, name="redis-follower")
+        self._subscription = Subscription(server, self, own_channel=self._own_channel)
+
+    @property
+    def fault(self) -> str | None:
+        """What keeps it from listening at present."""
+        return self._subscription.fault
+
+    @property
+    def name(self) -> str:
+        return self._subscription.name
+
+    @property
+    def dead(self) -> bool:
+        """Whether its thread has ended by itself."""
+        return self._subscription.dead
 
     def hear(self, channel: str, told: Callable[[], None]) -> None:
         """Before the start: have `told`, which must not block, called with what comes there."""
         self._heard[channel] = told
+        self._subscription.hear(channel)
 
     def start(self) -> None:
-        self._thread.start()
+        self._subscription.start()
 
     def stop(self) -> None:
-        self._stopping.open()
+        """Follow nothing more, and show nothing."""
         self._wake()
-        self._thread.join(timeout=10)
+        self._subscription.stop()
+        self.tails.close()
 
     def tail(self, job: str) -> Tail:
         """The job's tail, followed from now on; `NotFound` without such a job."""
@@ -104,12 +103,21 @@ class Follower:
         self._settle(tail)
 
     def catch_up(self, jobs: Collection[str]) -> None:
-        """Bring tails to where Redis is; who waits is woken. `Unavailable` when it is away."""
-        found = self._rows.get_all(jobs)
+        """Bring tails to where Redis is; who waits is woken. `Unavailable` when it is away.
+
+        One that cannot be read stays where it is, and keeps none of the others.
+        """
+        found = self._rows.look_up(jobs)
         for job, stored in zip(jobs, found, strict=True):
             tail = self.tails.find(job)
-            if tail is not None:
+            if tail is None:
+                continue
+            try:
+                if isinstance(stored, Damaged):
+                    raise stored.again()
                 self._bring(tail, stored)
+            except Damaged as error:
+                logger.error("job %s cannot be followed: %s", job, error.detail)
 
     def lost(self, job: str, seq: int) -> None:
         """The log of a job has lost events up to `seq`, which readers may have seen."""
@@ -185,15 +193,6 @@ class Follower:
         self.lost(row.id, tail.row.seq)
         self.restart(tail, row)
 
-    def _compare(self) -> None:
-        """After a reconnection: every log in memory against what Redis has now."""
-        with self._lock:
-            jobs = [*self._used, *self.tails.closed()]
-        for start in range(0, len(jobs), CATCH_UP):
-            some = jobs[start : start + CATCH_UP]
-            self._find_rewritten(some)
-            self.catch_up(some)
-
     def _find_rewritten(self, jobs: Sequence[str]) -> None:
         """Logs that were set back, and have grown again past what readers here have seen."""
         newest = [
@@ -216,97 +215,47 @@ class Follower:
                     self.lost(event.job, seen)
                     self.restart(tail, stored.row)
 
-    # -- the thread
+    # -- what the subscription tells
 
-    def _wake(self) -> None:
-        """Have the thread look which jobs are to be followed."""
-        try:
-            self._link.post(("PUBLISH", self._own_channel, b""))
-        except Unavailable:  # shutting down: nobody follows any more
-            return
+    def connected(self) -> None:
+        """Every log in memory against what Redis has now: messages may have been missed."""
+        with self._lock:
+            jobs = [*self._used, *self.tails.closed()]
+        for start in range(0, len(jobs), CATCH_UP):
+            some = jobs[start : start + CATCH_UP]
+            self._find_rewritten(some)
+            self.catch_up(some)
 
-    def _work(self) -> None:
-        while not self._stopping.is_open:
-            try:
-                self._listen()
-            except (redis.RedisError, OSError, StreamingError) as error:
-                if self.fault is None:
-                    logger.error("Redis cannot be followed: %s", explain(error))
-                self.fault = explain(error)
-            except Exception:  # whatever it was, readers depend on this thread
-                logger.exception("following Redis failed; it begins again")
-            self._stopping.wait(RETRY_S)
-
-    def _listen(self) -> None:
-        """One connection's life."""
-        client = self._server.connect(answer_s=SILENCE_S)
-        pubsub: Any = client.pubsub()  # type: ignore[no-untyped-call]
-        self._subscribed = set()
-        heard = pinged = look_at = time.monotonic()
-        try:
-            pubsub.subscribe(self._own_channel, *self._heard)
-            while not self._stopping.is_open:
-                message = pubsub.get_message(timeout=LOOK_S)
-                now = time.monotonic()
-                if message is not None:
-                    heard = now
-                    self._take(message)
-                elif now - heard > SILENCE_S:
-                    raise redis.ConnectionError("it does not answer")
-                elif now - max(heard, pinged) > PING_S:
-                    pinged = now
-                    pubsub.ping()
-                if self._changed or now > look_at:
-                    self._changed, look_at = False, now + LOOK_S
-                    self._subscribe(pubsub, now)
-        finally:
-            pubsub.close()
-            disconnect(client)
-
-    def _take(self, message: dict[str, Any]) -> None:
-        channel = message["channel"].decode() if message["channel"] else ""
+    def confirmed(self, channel: str) -> None:
+        """From here on every append to a job is told: what came before is read."""
         if channel in self._heard:
             self._heard[channel]()
-        elif message["type"] == "subscribe":
-            self._confirmed(channel)
-        elif message["type"] == "message" and channel == self._own_channel:
-            self._changed = True
-        elif message["type"] == "message":
-            self._told(_job_of(channel), message["data"])
-
-    def _confirmed(self, channel: str) -> None:
-        """From here on every append is told: what came before is read."""
-        if channel == self._own_channel:
-            self._compare()
-            if self.fault is not None:
-                logger.warning("Redis can be followed again")
-            self.fault = None
-        else:
-            job = _job_of(channel)
-            self._early.add(job)  # before the look: who places its tail meanwhile sees it
-            if self.tails.find(job) is not None:
-                self._early.discard(job)
-                self.catch_up([job])
-
-    def _told(self, job: str, data: bytes) -> None:
-        if data == AGAIN:
-            self._begin_again(job)
             return
-        tail = self.tails.find(job)
-        if tail is not None and not _is_old(data, tail.row.seq):
-            self.offer(job, [event_of(job, body) for body in data.split(b"\n")])
+        job = _job_of(channel)
+        self._early.add(job)  # before the look: who places its tail meanwhile sees it
+        if self.tails.find(job) is not None:
+            self._early.discard(job)
+            self.catch_up([job])
 
-    def _begin_again(self, job: str) -> None:
-        stored, tail = self._rows.get(job), self.tails.find(job)
-        if tail is None:
+    def told(self, channel: str, data: bytes) -> None:
+        """News of other parts, or events that were appended."""
+        if channel in self._heard:
+            self._heard[channel]()
             return
-        if stored is None or stored.row.expired:
-            self.tails.drop(job)
-        else:
-            self.restart(tail, stored.row)
+        job = _job_of(channel)
+        try:
+            if data == AGAIN:
+                self._begin_again(job)
+                return
+            tail = self.tails.find(job)
+            if tail is not None and not _is_old(data, tail.row.seq):
+                self.offer(job, [event_of(job, body) for body in data.split(b"\n")])
+        except (Damaged, ValueError) as error:  # what is read next time is the stream
+            logger.error("what is told of job %s cannot be read: %s", job, error)
 
-    def _subscribe(self, pubsub: Any, now: float) -> None:
-        """Listen to what is followed, and no longer to what has ended or nobody reads."""
+    def wanted(self) -> Collection[str]:
+        """The channels of what is followed: not of what has ended or nobody reads."""
+        now = time.monotonic()
         with self._lock:
             jobs = dict(self._used)
         for job, used in list(jobs.items()):
@@ -316,13 +265,24 @@ class Follower:
                 self._early.discard(job)
                 self._newest.pop(job, None)
                 jobs.pop(job)
-        new, old = jobs.keys() - self._subscribed, self._subscribed - jobs.keys()
-        if new:
-            pubsub.subscribe(*[self._keys.channel(job) for job in new])
-        if old:
-            pubsub.unsubscribe(*[self._keys.channel(job) for job in old])
-        self._subscribed = set(jobs)
-        self._early &= self._subscribed
+        self._early &= jobs.keys()
+        return [self._keys.channel(job) for job in jobs]
+
+    def _wake(self) -> None:
+        """Have the subscription look which jobs are to be followed."""
+        try:
+            self._link.post(("PUBLISH", self._own_channel, b""))
+        except Unavailable:  # shutting down: nobody follows any more
+            return
+
+    def _begin_again(self, job: str) -> None:
+        stored, tail = self._rows.get(job), self.tails.find(job)
+        if tail is None:
+            return
+        if stored is None or stored.row.expired:
+            self.tails.drop(job)
+        else:
+            self.restart(tail, stored.row)
 
     def _is_over(self, job: str, idle: bool) -> bool:
         """Whether a log is to be followed no longer: ended, gone, or not read for a while."""

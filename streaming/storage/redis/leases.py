@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from streaming.concurrency.locks import Latch
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import Waker, make_waker, wake_all
+from streaming.concurrency.waking import Waker, wake_all
 from streaming.errors import NotFound, StreamingError, Unavailable
 from streaming.storage.base import Leases, Pool
 from streaming.storage.redis.keys import Keys
@@ -103,19 +102,15 @@ class RedisLeases(Leases):
         #: On `clock`: since when Redis is away.
         self._away_since: float | None = None
         self._wakers: set[Waker] = set()
-        self._stopping = Latch()
-        #: Wakes the thread.
-        self._news: Waker | None = None
-        self._thread = Thread(self._work, name="redis-leases")
+        self._pause_s = min(STATE_S, timeout_s / STATEMENTS)
+        self.loop = Periodic(self._state_again, every_s=self._pause_s, name="redis-leases")
 
     def start(self) -> None:
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """Give all back: what a process holds ends with it."""
-        self._stopping.open()
-        self.look()
-        self._thread.join(timeout=5)
+        self.loop.stop()
         with self._lock:
             known, self._asked = bool(self._asked), {}
         if known:
@@ -123,8 +118,7 @@ class RedisLeases(Leases):
 
     def look(self) -> None:
         """Others have stated something new; never blocks."""
-        if self._news is not None:
-            self._news.wake()
+        self.loop.wake()
 
     def request(self, job: str, needs: Mapping[str, int]) -> None:
         for name, units in needs.items():
@@ -249,20 +243,12 @@ class RedisLeases(Leases):
             wakers = list(self._wakers) if changed else []
         wake_all(wakers)
 
-    def _work(self) -> None:
-        self._news = make_waker()
-        pause_s = min(STATE_S, self._timeout_s / STATEMENTS)
-        while not self._stopping.is_open:
-            self._news.wait(pause_s if self._away_since is None else RETRY_S)
-            if self._asked or self._wakers or self._away_since is not None:
-                self._state_again()
-
-    def _state_again(self) -> None:
-        try:
-            self._state()
-        except StreamingError as error:
-            logger.debug("leases are stated later: %s", error.detail)
-            self._stopping.wait(RETRY_S)
-        except Exception:  # whatever it was, what is held must be stated
-            logger.exception("stating leases failed")
-            self._stopping.wait(RETRY_S)
+    def _state_again(self) -> float:
+        """What this process has, if there is anything to tell; the seconds until the next time."""
+        if self._asked or self._wakers or self._away_since is not None:
+            try:
+                self._state()
+            except StreamingError as error:
+                logger.debug("leases are stated later: %s", error.detail)
+                return RETRY_S
+        return self._pause_s

@@ -5,6 +5,7 @@ Callers may be threads or greenlets; the connection is used by the link's own th
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +19,15 @@ from streaming.errors import Unavailable
 from streaming.storage.redis.connection import (
     Command,
     Server,
+    as_damage,
     disconnect,
     is_away,
     run,
     unavailable,
 )
 from streaming.storage.redis.scripts import Script
+
+logger = logging.getLogger(__name__)
 
 #: Requests in one pipeline at the most, and bytes of their arguments.
 BATCH, BATCH_BYTES = 200, 8 << 20
@@ -35,11 +39,13 @@ def call(script: Script, keys: Sequence[str], *args: Any) -> Command:
 
 
 class _Request(Pending[list[Any]]):
-    __slots__ = ("commands",)
+    __slots__ = ("commands", "tolerant")
 
-    def __init__(self, commands: Sequence[Command]) -> None:
+    def __init__(self, commands: Sequence[Command], *, tolerant: bool = False) -> None:
         super().__init__()
         self.commands = commands
+        #: Errors of single commands are among the results.
+        self.tolerant = tolerant
 
     @property
     def size(self) -> int:
@@ -56,7 +62,18 @@ class Link:
         self._server = server
         self._inbox: Inbox[_Request] = Inbox()
         self._client: redis.Redis | None = None
+        #: Requests that are under way.
+        self._in_hand: list[_Request] = []
         self._thread = Thread(self._work, name=name)
+
+    @property
+    def name(self) -> str:
+        return self._thread.name
+
+    @property
+    def dead(self) -> bool:
+        """Whether its thread has ended by itself."""
+        return self._thread.dead
 
     def start(self) -> None:
         self._thread.start()
@@ -77,19 +94,45 @@ class Link:
         self._inbox.give(request)
         return request.result()
 
+    def try_all(self, *commands: Command) -> list[Any]:
+        """Their results, in order, with an error in the place of each command that has failed."""
+        if not commands:
+            return []
+        request = _Request(commands, tolerant=True)
+        self._inbox.give(request)
+        return [
+            _as_told(each) if isinstance(each, Exception) else each for each in request.result()
+        ]
+
     def post(self, *commands: Command) -> None:
         """Run commands some time; nobody waits for them, nobody hears when they fail."""
         self._inbox.give(_Request(commands))
 
     def _work(self) -> None:
         self._inbox.open()
+        try:
+            self._serve()
+        finally:
+            why = f"the thread {self.name} has ended"
+            for request in [*self._in_hand, *self._inbox.abandon(why)]:
+                _answer(request, Unavailable(why, code="storage_away"))
+            self._drop()
+
+    def _serve(self) -> None:
         while (batch := self._take()) is not None:
-            if batch:
-                self._run(batch)
-            else:
+            if not batch:
                 self._inbox.rest(1.0)
-        if self._client is not None:
-            disconnect(self._client)
+                continue
+            self._in_hand = batch
+            try:
+                self._run(batch)
+            except Exception as error:  # whatever it was, the requests behind these must be run
+                logger.exception("%s: requests failed", self.name)
+                self._drop()
+                for request in batch:
+                    if not request.done:
+                        _answer(request, error)
+            self._in_hand = []
 
     def _take(self) -> list[_Request] | None:
         return self._inbox.take(BATCH, size=lambda each: each.size, most_bytes=BATCH_BYTES)
@@ -104,6 +147,8 @@ class Link:
         for request in batch:
             request.value = [results.popleft() for _ in request.commands]
             errors = [each for each in request.value if isinstance(each, Exception)]
+            if request.tolerant:
+                errors = [each for each in errors if is_away(each)]
             _answer(request, errors[0] if errors else None)
 
     def _execute_twice(self, batch: list[_Request]) -> deque[Any]:
@@ -129,7 +174,14 @@ class Link:
 
 
 def _answer(request: _Request, error: BaseException | None) -> None:
-    if error is not None:
-        away = is_away(error) and not isinstance(error, Unavailable)
-        request.error = unavailable(error) if away else error
+    request.error = None if error is None else _as_told(error)
     settle([request])
+
+
+def _as_told(error: BaseException) -> BaseException:
+    """An error as callers get it, one for each."""
+    if isinstance(error, Unavailable):
+        return error.again()
+    if is_away(error):
+        return unavailable(error)
+    return as_damage(error)

@@ -8,13 +8,14 @@ from streaming.concurrency.pending import Pending
 from streaming.errors import NotFound, Unavailable
 from streaming.events.event import Draft
 from streaming.storage.base import EventLog, Live
+from streaming.storage.redis.appends import Append
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.rows import Rows, StoredRow, new_rev
 from streaming.storage.redis.scripts import TRIM
-from streaming.storage.redis.writer import Append, Writer
+from streaming.storage.redis.writer import Writer
 from streaming.storage.rows import Expect, JobRow, Page
 from streaming.storage.tail import Tail
 

@@ -6,21 +6,18 @@ before it is believed. What a crash leaves undone is repaired by going through a
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
 
 from streaming.concurrency.platform import native_lock
-from streaming.errors import StreamingError
+from streaming.errors import Damaged
 from streaming.storage.redis.connection import Command
 from streaming.storage.redis.keys import Keys, digest
 from streaming.storage.redis.link import Link, call
-from streaming.storage.redis.rows import Rows
+from streaming.storage.redis.rows import Rows, StoredRow
 from streaming.storage.redis.scripts import TURN
 from streaming.storage.rows import JobRow
-
-logger = logging.getLogger(__name__)
 
 #: Jobs looked at in one go by a repair.
 STRIDE = 500
@@ -108,25 +105,22 @@ class Memberships:
 
     def repair_in_turn(self) -> None:
         """Repair, unless another process has just done so."""
-        try:
-            [mine] = self._link.call(
-                call(TURN, [self._keys.turn("repair")], self._process, TURN_S * 1000)
-            )
-            if mine:
-                self.repair()
-        except StreamingError as error:
-            logger.warning("the repair of the job indexes has to wait: %s", error.detail)
-        except Exception:  # whatever it was, the next repair must come
-            logger.exception("the repair of the job indexes failed")
+        [mine] = self._link.call(
+            call(TURN, [self._keys.turn("repair")], self._process, TURN_S * 1000)
+        )
+        if mine:
+            self.repair()
 
     def repair(self) -> None:
         """Make the indexes what the rows say, and count the size anew."""
         before, size = self.size(), 0
         for jobs in self._strides():
-            found = self._rows.get_all(jobs)
-            size += sum(stored.row.size for stored in found if stored is not None)
+            found = self._rows.look_up(jobs)
+            size += sum(each.row.size for each in found if isinstance(each, StoredRow))
             commands: list[Command] = []
             for job, stored in zip(jobs, found, strict=True):
+                if isinstance(stored, Damaged):  # it stays, for whoever can mend it
+                    continue
                 if stored is not None:
                     commands += self.changes(None, stored.row)
                     commands += self._leave_wrong(stored.row)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from streaming.errors import Damaged
 from streaming.events.event import Event, dumps
-from streaming.events.summary import advance
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.scripts import PAGE
 from streaming.storage.rows import PAGE_BYTES, JobRow
 
-#: Types that change nothing but a row's seq and size.
-_PLAIN = frozenset({"text.delta", "text.reset", "reasoning.delta"})
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,30 @@ class Rows:
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
         self._keys = keys
+        #: Jobs whose rows cannot be read, as was said once.
+        self._unreadable: set[str] = set()
 
     def get(self, job: str) -> StoredRow | None:
-        return self.get_all([job])[0]
+        """The row, None where there is none; `Damaged` when it cannot be read."""
+        [found] = self.look_up([job])
+        if isinstance(found, Damaged):
+            raise found
+        return found
 
     def get_all(self, jobs: Collection[str]) -> list[StoredRow | None]:
-        """The rows in the order of the jobs, None where there is none."""
-        found = self._link.call(*[("HGETALL", self._keys.row(job)) for job in jobs])
-        return [decode(job, fields) for job, fields in zip(jobs, found, strict=True)]
+        """The rows in the order of the jobs, None where there is none that can be read."""
+        rows: list[StoredRow | None] = []
+        for job, found in zip(jobs, self.look_up(jobs), strict=True):
+            if isinstance(found, Damaged) and job not in self._unreadable:
+                self._unreadable.add(job)
+                logger.error("%s: it is left out of all lists", found.detail)
+            rows.append(None if isinstance(found, Damaged) else found)
+        return rows
+
+    def look_up(self, jobs: Collection[str]) -> list[StoredRow | Damaged | None]:
+        """The rows in the order of the jobs, None where there is none, or why it cannot be read."""
+        found = self._link.try_all(*[("HGETALL", self._keys.row(job)) for job in jobs])
+        return [_readable(job, fields) for job, fields in zip(jobs, found, strict=True)]
 
     def page(self, job: str, after: int, limit: int) -> list[Event]:
         """The events behind `after`, up to the limits of a page."""
@@ -63,6 +79,15 @@ class Rows:
         ]
 
 
+def _readable(job: str, fields: Any) -> StoredRow | Damaged | None:
+    try:
+        if isinstance(fields, Exception):
+            raise fields
+        return decode(job, fields)
+    except Damaged as error:
+        return error
+
+
 def new_rev() -> bytes:
     """A name that no other state of a row has."""
     return os.urandom(8).hex().encode()
@@ -78,16 +103,25 @@ def encode(row: JobRow, *, summary: bool = True) -> list[Any]:
 
 
 def decode(job: str, fields: Mapping[bytes, bytes] | Sequence[bytes]) -> StoredRow | None:
-    """The row of HGETALL's answer."""
+    """The row of HGETALL's answer; `Damaged` when it says nothing sensible."""
     if not isinstance(fields, Mapping):
         fields = dict(zip(fields[::2], fields[1::2], strict=True))
     if b"rev" not in fields:
         return None
+    try:
+        return _decode(job, fields)
+    except (ValueError, TypeError, LookupError) as error:
+        raise Damaged(f"the row of job {job} cannot be read") from error
+
+
+def _decode(job: str, fields: Mapping[bytes, bytes]) -> StoredRow:
+    summary = json.loads(fields[b"summary"])
+    summary["status"], summary["attempt"], summary["options"]
     expires_at = fields[b"expires_at"]
     row = JobRow(
         job,
         fields[b"owner"].decode(),
-        json.loads(fields[b"summary"]),
+        summary,
         seq=int(fields[b"seq"]),
         base=int(fields[b"base"]),
         size=int(fields[b"size"]),
@@ -98,21 +132,10 @@ def decode(job: str, fields: Mapping[bytes, bytes] | Sequence[bytes]) -> StoredR
 
 
 def event_of(job: str, body: bytes) -> Event:
-    """An event from its envelope, whose members' order `Event.of` has set."""
-    seq = int(body[7 : body.index(b",")])
-    start = body.index(b'"type":"') + 8
-    return Event(job, seq, body[start : body.index(b'"', start)].decode(), body)
-
-
-def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
-    """The row after events that another process has appended."""
-    summary, size = row.summary, row.size
-    for event in events:
-        size += len(event.json)
-        if event.type in _PLAIN:
-            continue
-        envelope = event.envelope
-        summary = advance(summary, event.type, envelope["data"], envelope["at"])
-        if event.type == "artifact":
-            size += int(envelope["data"]["size"])
-    return row._replace(summary=summary, seq=events[-1].seq, size=size)
+    """An event from its envelope, whose members' order `Event.of` has set; or `Damaged`."""
+    try:
+        seq = int(body[7 : body.index(b",")])
+        start = body.index(b'"type":"') + 8
+        return Event(job, seq, body[start : body.index(b'"', start)].decode(), body)
+    except ValueError as error:
+        raise Damaged(f"an event of job {job} cannot be read") from error

@@ -9,10 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streaming.concurrency.locks import Latch
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import StreamingError
 from streaming.storage.base import Viewer, Viewers
 from streaming.storage.redis.connection import Command
@@ -52,19 +50,16 @@ class RedisViewers(Viewers):
         #: Jobs whose viewers have changed since they were told; those that have any.
         self._changed: set[str] = set()
         self._told: set[str] = set()
-        self._stopping = Latch()
-        #: Wakes the thread when somebody has come or gone.
-        self._news: Waker | None = None
-        self._thread = Thread(self._work, name="redis-viewers")
+        #: On the monotonic clock: when all are told again.
+        self._all_at = 0.0
+        self.loop = Periodic(self._look, every_s=TELL_S, gather_s=GATHER_S, name="redis-viewers")
 
     def start(self) -> None:
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """Tell that nobody watches here any more."""
-        self._stopping.open()
-        self._ring()
-        self._thread.join(timeout=5)
+        self.loop.stop()
         try:
             self._link.call(*[self._tell(job, (), 0.0) for job in self._told])
         except StreamingError as error:
@@ -73,13 +68,13 @@ class RedisViewers(Viewers):
     def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
         viewer = self._local.enter(job, transport, position)
         self._note(job)
-        self._ring()
+        self.loop.wake()
         return f"{self._process}.{viewer}"
 
     def leave(self, job: str, viewer: str) -> None:
         self._local.leave(job, viewer.rpartition(".")[2])
         self._note(job)
-        self._ring()
+        self.loop.wake()
 
     def of(self, job: str) -> list[Viewer]:
         _, others = self._others(job)
@@ -107,41 +102,35 @@ class RedisViewers(Viewers):
         now = int(seconds) + int(micros) / 1e6
         others = []
         for name, value in found.items():
-            told = json.loads(value)
-            if name.decode() != self._process:
+            if name.decode() == self._process:
+                continue
+            try:
+                told = json.loads(value)
                 told["alive"] = bool(told["viewers"]) and now - told["at"] < SILENT_S
-                if not told["alive"]:
-                    told["viewers"] = []
-                others.append(told)
+            except (ValueError, TypeError, LookupError) as error:
+                logger.debug("what %r tells of job %s cannot be read: %s", name, job, error)
+                continue
+            if not told["alive"]:
+                told["viewers"] = []
+            others.append(told)
         return now, others
 
     def _note(self, job: str) -> None:
         with self._lock:
             self._changed.add(job)
 
-    def _ring(self) -> None:
-        if self._news is not None:
-            self._news.wake()
-
-    def _work(self) -> None:
-        self._news = make_waker()
-        all_at = 0.0
-        while not self._stopping.wait(GATHER_S):
-            self._news.wait(TELL_S)
-            every = time.monotonic() >= all_at
-            all_at = time.monotonic() + TELL_S if every else all_at
-            try:
-                self._tell_all(every=every)
-            except StreamingError as error:
-                logger.debug("viewers are told later: %s", error.detail)
-            except Exception:  # whatever it was, the next telling must come
-                logger.exception("telling of viewers failed")
+    def _look(self) -> None:
+        now = time.monotonic()
+        every = now >= self._all_at
+        if every:
+            self._all_at = now + TELL_S
+        self._tell_all(every=every)
 
     def _tell_all(self, *, every: bool) -> None:
         with self._lock:
             jobs, self._changed = self._changed, set()
         jobs |= self._told if every else set()
-        if not jobs or self._stopping.is_open:
+        if not jobs:
             return
         try:
             [(seconds, micros)] = self._link.call(("TIME",))

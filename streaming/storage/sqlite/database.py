@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.threads import offload
-from streaming.errors import NotFound, Unavailable
+from streaming.errors import Closed, Damaged, NotFound
 from streaming.storage.rows import JobRow
+from streaming.storage.sqlite.health import as_told, is_damage
 from streaming.storage.sqlite.schema import ROW, connect, row_of
-from streaming.storage.sqlite.writer import Transaction, Writer
+from streaming.storage.sqlite.transaction import Transaction
+from streaming.storage.sqlite.writer import Writer
 from streaming.storage.tail import Tails
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 class Database:
@@ -25,6 +29,9 @@ class Database:
         self._path = path
         self._lock = native_lock()
         self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        #: Jobs whose rows cannot be read, as was said once.
+        self._unreadable: set[str] = set()
         self.tails = Tails(self.row)
         self.writer = Writer(path, committed=self._publish)
         #: Numbers of the jobs that go on; the writer's thread alone uses it.
@@ -41,19 +48,24 @@ class Database:
 
     def close(self) -> None:
         self.writer.stop()
+        self.tails.close()
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
 
     def query(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `read` with a connection of its own, off the event loop."""
+        """Run `read` with a connection of its own, off the event loop.
+
+        `Unavailable` when the file cannot be read, `Damaged` when it is broken.
+        """
         try:
             return offload(lambda: self._read(read))
-        except sqlite3.OperationalError as error:
-            raise Unavailable(
-                f"the event log cannot be read: {error}", code="storage_away"
-            ) from error
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                self.writer.health.note_damage(error)
+            raise as_told(self._path, error) from error
 
     def row(self, job: str) -> JobRow | None:
         """The row as the file has it."""
@@ -79,6 +91,18 @@ class Database:
             self._numbers[job] = found[0]
         return found[0], row
 
+    def readable(self, found: Iterable[Sequence[Any]]) -> list[JobRow]:
+        """The rows of a list: one that cannot be read is left out, and does not hide the others."""
+        rows = []
+        for each in found:
+            try:
+                rows.append(row_of(each))
+            except Damaged as error:
+                if each[0] not in self._unreadable:
+                    self._unreadable.add(each[0])
+                    logger.error("%s: it is left out of all lists", error.detail)
+        return rows
+
     def grow(self, by: int) -> None:
         self.size += by
 
@@ -99,10 +123,16 @@ class Database:
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
+            if self._closed:
+                raise Closed()
             connection = self._idle.pop() if self._idle else None
         connection = connection or connect(self._path)
         try:
             return read(connection)
         finally:
             with self._lock:
-                self._idle.append(connection)
+                kept = not self._closed
+                if kept:
+                    self._idle.append(connection)
+            if not kept:
+                connection.close()

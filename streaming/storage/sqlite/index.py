@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 
-from streaming.errors import NotFound
+from streaming.errors import Damaged, NotFound
 from streaming.events.vocabulary import ENDED
 from streaming.storage.base import JobIndex
 from streaming.storage.rows import JobRow, Submission, check_digest, extend, first_row
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.schema import ROW, row_of
-from streaming.storage.sqlite.writer import Transaction
+from streaming.storage.sqlite.transaction import Transaction
 
 
 class SqliteIndex(JobIndex):
@@ -52,7 +52,7 @@ class SqliteIndex(JobIndex):
                 where.append("expires_at IS NULL")  # what the index of unfinished jobs is for
         query = f"SELECT {ROW} FROM jobs WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         found = self._database.query(lambda c: c.execute(query, (*values, limit)).fetchall())
-        return [self._database.newest(row_of(row)) for row in found]
+        return [self._database.newest(row) for row in self._database.readable(found)]
 
     def remove(self, job: str, *, tombstone: bool) -> None:
         self._database.writer.call(lambda transaction: self._remove(transaction, job, tombstone))
@@ -68,7 +68,7 @@ class SqliteIndex(JobIndex):
     def long(self, events: int) -> Iterable[JobRow]:
         query = f"SELECT {ROW} FROM jobs WHERE seq - base > ? AND NOT expired LIMIT 100"
         found = self._database.query(lambda c: c.execute(query, (events,)).fetchall())
-        rows = {row.id: row for row in map(row_of, found)}
+        rows = {row.id: row for row in self._database.readable(found)}
         # Of jobs that go on, memory knows more than the file.
         rows |= {row.id: row for row in self._database.tails.rows() if not row.expired}
         return [row for row in rows.values() if row.seq - row.base > events]
@@ -83,10 +83,12 @@ class SqliteIndex(JobIndex):
             ).fetchone()
             if known is not None:
                 check_digest(known[0], submission)
-                row = self._database.newest(row_of(known[1:]))
-                return transaction.rows.get(row.id, row), False
+                row = transaction.rows.get(known[1])  # of this batch: not yet written whole
+                return row or self._database.newest(row_of(known[1:])), False
         if only_known:
             raise NotFound("no job has this key")
+        if self._database.writer.health.damage is not None:
+            raise Damaged(f"no job is taken: {self._database.writer.health.damage}")
         row, events = extend(first_row(submission), [submission.queued])
         number = transaction.connection.execute(
             "INSERT INTO jobs (id, owner, task, status, seq, base, size, key, digest, summary)"
@@ -109,7 +111,9 @@ class SqliteIndex(JobIndex):
         if found is None:
             return
         number = found[0]
-        size = transaction.rows.get(job, self._database.newest(row_of(found[1:]))).size
+        tail = self._database.tails.find(job)
+        known = transaction.rows.get(job, tail.row if tail is not None else None)
+        size = found[6] if known is None else known.size  # of a row that cannot be read, too
         for table in ("pages", "bases", "records"):
             connection.execute(f"DELETE FROM {table} WHERE job = ?", (number,))
         if tombstone:

@@ -12,8 +12,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from streaming.errors import Damaged
 from streaming.events.event import Event
 from streaming.storage.rows import JobRow
+from streaming.storage.sqlite.health import REMEDY
 from streaming.storage.sqlite.schema import ROW, row_of
 
 #: Events and bytes of a job after which they make a page. A tail keeps more than that.
@@ -63,7 +65,11 @@ class Journal:
         found: dict[str, list[tuple[int, Event]]] = {}
         for id, data in connection.execute("SELECT id, data FROM journal ORDER BY id"):
             self._next = id + 1
-            for event in events_of(data):
+            try:
+                events = events_of(data)
+            except ValueError as error:
+                raise Damaged(f"row {id} of the journal cannot be read: {REMEDY}") from error
+            for event in events:
                 found.setdefault(event.job, []).append((id, event))
         loaded = [self._load_job(connection, job, events) for job, events in found.items()]
         by_age = sorted(self._loose.items(), key=lambda each: each[1].since)

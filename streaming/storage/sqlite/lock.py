@@ -10,6 +10,7 @@ from typing import IO
 
 from streaming.concurrency.waking import make_waker
 from streaming.errors import InUse
+from streaming.storage.private import make_file
 
 #: Seconds between two tries to get the lock from a predecessor.
 RETRY_S = 0.05
@@ -29,8 +30,17 @@ class FileLock:
 
     def acquire(self, *, timeout: float) -> None:
         """Take it. `InUse` when another server has it, or the predecessor stays on."""
+        make_file(self._path)
         file = self._path.open("a+")
-        server, until, waker = str(os.getppid()), time.monotonic() + timeout, make_waker()
+        try:
+            self._take(file, time.monotonic() + timeout)
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+
+    def _take(self, file: IO[str], until: float) -> None:
+        server, waker = str(os.getppid()), make_waker()
         while not _try_lock(file):
             holder = self._path.read_text().strip()
             ours = holder in ("", server)
@@ -41,7 +51,6 @@ class FileLock:
         file.truncate(0)
         file.write(server)
         file.flush()
-        self._file = file
 
     def release(self) -> None:
         if self._file is not None:

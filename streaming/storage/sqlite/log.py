@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, takewhile
 
 from streaming.concurrency.pending import Pending
-from streaming.errors import Unavailable
+from streaming.errors import Damaged
 from streaming.events.event import Draft, Event
 from streaming.storage.base import EventLog, Live
 from streaming.storage.rows import PAGE_BYTES, Expect, JobRow, Page, cut_page, extend
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.journal import events_of
-from streaming.storage.sqlite.writer import Transaction
+from streaming.storage.sqlite.transaction import Transaction
 from streaming.storage.tail import Tail
 
 
@@ -49,8 +49,8 @@ class SqliteLog(EventLog):
         after: Pending[JobRow] | None = None,
     ) -> Pending[JobRow]:
         def run(transaction: Transaction) -> JobRow:
-            if after is not None and after.error is not None:  # it has failed, or is put off
-                raise after.error
+            if after is not None:
+                after.check()  # it has failed, or is put off
             return self._append(transaction, job, drafts, attempt)
 
         return self._database.writer.post(run, patience_s=self._patience_s, job=job)
@@ -65,11 +65,14 @@ class SqliteLog(EventLog):
         row = tail.row
         start = max(after, row.base)
         wanted = min(limit, row.seq - start)
-        events = self._database.query(lambda c: _select(c, job, start, wanted))
+        try:
+            events = self._database.query(lambda c: _select(c, job, start, wanted))
+        except ValueError as error:  # no JSON, or no event
+            raise Damaged(f"the log of job {job} cannot be read behind {start}") from error
         if not events or events[0].seq != start + 1:
             if tail.row.base != row.base or tail.row.expired:  # trimmed or removed meanwhile
                 return self.page(job, after, limit)
-            raise Unavailable(f"the log of job {job} has a hole behind {start}", code="log_damaged")
+            raise Damaged(f"the log of job {job} has a hole behind {start}")
         return self._with_newest(tail, Page(events, row.base, row.seq, row.closed), limit)
 
     def _with_newest(self, tail: Tail, page: Page, limit: int) -> Page:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streaming.errors import InvalidSettings
+from streaming.errors import Damaged, InvalidSettings
+from streaming.storage.private import make_file, make_folder
 from streaming.storage.rows import JobRow
+from streaming.storage.sqlite.health import REMEDY, is_damage
 
 #: Marks the file as ours ("SSEL"), so that no other program's database is written into.
 APPLICATION_ID = 0x5353454C
@@ -83,12 +85,20 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def prepare(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Make or bring up the file; `InvalidSettings` names it when it is not usable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    make_file(path)  # SQLite gives the files beside it the same mode
     try:
         with contextlib.closing(connect(path)) as connection:
             _migrate(connection, path, migrations)
     except sqlite3.DatabaseError as error:
-        raise InvalidSettings(f"cannot use {path} as the event log: {error}") from error
+        raise refused(path, error) from error
+
+
+def refused(path: Path, error: BaseException) -> InvalidSettings:
+    """Why a server does not start on this file, and what to do where it is damaged."""
+    if is_damage(error):
+        return InvalidSettings(f"the event log {path} is damaged ({error}): {REMEDY}")
+    return InvalidSettings(f"cannot use {path} as the event log: {error}")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
@@ -112,8 +122,11 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
 
 
 def row_of(found: Sequence[Any]) -> JobRow:
-    """A row of the table, selected as `ROW`."""
-    job, owner, summary, seq, base, size, expires_at, expired = found
-    return JobRow(
-        job, owner, json.loads(summary), seq, base, size, expires_at, expired=bool(expired)
-    )
+    """A row of the table, selected as `ROW`; `Damaged` when it says nothing sensible."""
+    job, owner, text, seq, base, size, expires_at, expired = found
+    try:
+        summary = json.loads(text)
+        summary["status"], summary["attempt"], summary["options"]
+    except (ValueError, TypeError, LookupError) as error:
+        raise Damaged(f"the row of job {job} cannot be read") from error
+    return JobRow(job, owner, summary, seq, base, size, expires_at, expired=bool(expired))

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from streaming.storage.base import SECRET_BYTES
+from streaming.storage.private import FILE_MODE
 
 
 def read_or_make(path: Path) -> bytes:
@@ -21,6 +22,7 @@ def _make(path: Path) -> None:
     descriptor, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # for its owner alone
     draft = Path(name)
     try:
+        os.fchmod(descriptor, FILE_MODE)  # the umask may have taken more
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(SECRET_BYTES))
             file.flush()

@@ -1,7 +1,12 @@
-"""The one thread that writes: it commits at once; what gathers meanwhile is the next batch."""
+"""The one thread that writes: it commits at once; what gathers meanwhile is the next batch.
+
+While the file cannot be written, commands that have patience are put aside, and the others are
+answered at once: nobody waits behind those who wait for room.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import time
@@ -14,10 +19,10 @@ from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.platform import native_sleep
 from streaming.concurrency.threads import Thread
 from streaming.errors import StreamingError, Unavailable
-from streaming.events.event import Event, dumps
-from streaming.storage.rows import JobRow
-from streaming.storage.sqlite.journal import Append, Journal
+from streaming.storage.sqlite.health import Health, as_told, may_pass
+from streaming.storage.sqlite.journal import Journal
 from streaming.storage.sqlite.schema import connect
+from streaming.storage.sqlite.transaction import Transaction
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -31,70 +36,9 @@ COMMIT_S = 0.002
 REST_S = 1.0
 #: Seconds between tries while the disk is full or the file cannot be written.
 RETRY_S = 0.25
-
-
-class Transaction:
-    """What the commands of one batch write. Rows are seen by later commands of the same batch."""
-
-    def __init__(self, connection: sqlite3.Connection, journal: Journal) -> None:
-        self.connection = connection
-        self.journal = journal
-        journal.begin()
-        self.rows: dict[str, JobRow] = {}
-        self.numbers: dict[str, int] = {}
-        #: What was appended to each job, in order.
-        self.events: dict[str, list[Event]] = {}
-        #: Jobs whose rows are written.
-        self._stale: set[str] = set()
-        #: By how many bytes the jobs have grown.
-        self.grown = 0
-        self.after_commit: list[Callable[[], None]] = []
-
-    def put(
-        self, number: int, row: JobRow, events: Sequence[Event], *, before: JobRow | None = None
-    ) -> None:
-        """Take an append: written with all others of the batch, published after the commit."""
-        # Text leaves the summary as it is, and the row in the file: `Journal.load` knows its seq.
-        if before is None or row.summary is not before.summary or row.base != before.base:
-            self._stale.add(row.id)
-        self.rows[row.id] = row
-        self.numbers[row.id] = number
-        self.events.setdefault(row.id, []).extend(events)
-        self.grown += row.size - (0 if before is None else before.size)
-
-    def forget(self, job: str) -> None:
-        """Take back what was put for a job that is removed."""
-        self.rows.pop(job, None)
-        self.events.pop(job, None)
-        self._stale.discard(job)
-        self.journal.forget(self.connection, job)
-
-    def flush(self) -> None:
-        """Write the events and rows that were put."""
-        self.journal.write(
-            self.connection,
-            {
-                job: Append(self.numbers[job], self.rows[job], events)
-                for job, events in self.events.items()
-                if events
-            },
-        )
-        self.connection.executemany(
-            "UPDATE jobs SET seq = ?, base = ?, size = ?, status = ?, expires_at = ?, summary = ?"
-            " WHERE number = ?",
-            [
-                (
-                    row.seq,
-                    row.base,
-                    row.size,
-                    row.status,
-                    row.expires_at,
-                    dumps(row.summary).decode(),
-                    self.numbers[row.id],
-                )
-                for row in map(self.rows.__getitem__, self._stale)
-            ],
-        )
+#: Seconds for which the commands of a batch that has failed are tried one by one: behind that,
+#: they are taken to fail as the one before them did.
+TRY_S = 0.5
 
 
 class _Command(Pending[Any]):
@@ -116,10 +60,23 @@ class Writer:
         self._path = path
         self._committed = committed
         self.journal = Journal()
+        self.health = Health(path)
         self._inbox: Inbox[_Command] = Inbox()
+        #: Commands that are under way.
+        self._in_hand: Sequence[_Command] = ()
+        #: Commands that wait until the file can be written, in order; when they are tried next.
+        self._aside: list[_Command] = []
+        self._retry_at = 0.0
         self._thread = Thread(self._work, name="sqlite-writer")
-        #: What keeps it from writing at present.
-        self.fault: str | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """What keeps it from writing at present."""
+        return self.health.fault
+
+    def dead(self) -> list[str]:
+        """The thread's name, when it has ended by itself."""
+        return [self._thread.name] if self._thread.dead else []
 
     def start(self) -> None:
         self._thread.start()
@@ -135,7 +92,7 @@ class Writer:
         """Run a command and wait for its commit; its `StreamingError` comes back to the caller.
 
         While the file cannot be written it is tried again for `patience_s` seconds, then it
-        ends in `Unavailable`.
+        ends in `Unavailable`; at once in `Damaged` when the file is broken.
         """
         return self.post(run, patience_s=patience_s, job=job).result()  # type: ignore[no-any-return]
 
@@ -150,125 +107,214 @@ class Writer:
         self._inbox.give(command)
         return command
 
+    # -- the thread
+
     def _work(self) -> None:
         self._inbox.open()
-        connection = connect(self._path)
         try:
-            while (batch := self._inbox.take(BATCH)) is not None:
-                if batch:
-                    began = time.monotonic()
-                    self._execute(connection, batch)
-                    native_sleep(began + COMMIT_S - time.monotonic())
-                    continue
-                rested = not self._inbox.rest(REST_S if self.fault is None else RETRY_S)
-                if self.fault is not None:
-                    self._probe(connection)
-                elif rested:
-                    self._empty_journal(connection)
-            self._empty_journal(connection)
+            with contextlib.closing(connect(self._path)) as connection:
+                self.health.opened()
+                self._serve(connection)
         finally:
-            connection.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Whatever the thread ends of, nobody waits for it any longer."""
+        why = f"the thread that writes {self._path} has ended: restart the server"
+        if not self._inbox.closed:
+            self.health.end = why
+        left = [*self._in_hand, *self._aside, *self._inbox.abandon(why)]
+        for command in left:
+            if command.error is None:
+                command.error = Unavailable(why, code="storage_away")
+            command.error = as_told(self._path, command.error)
+        _answer(left)
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        while (batch := self._inbox.take(BATCH)) is not None:
+            began = time.monotonic()
+            try:
+                if batch:
+                    self._execute(connection, batch)
+                if self._aside and time.monotonic() >= self._retry_at:
+                    self._try_again(connection)
+                if not batch:
+                    self._rest(connection)
+            except Exception:  # whatever it was, the commands behind it must be run
+                logger.exception("writing to %s failed", self._path)
+                _roll_back(connection)
+                self._answer_in_hand()
+            native_sleep(began + COMMIT_S - time.monotonic() if batch else 0.0)
+        if self._aside:
+            self._try_again(connection)
+        self._empty_journal(connection)
+
+    def _rest(self, connection: sqlite3.Connection) -> None:
+        """Until something is given; what is to be done when nothing is."""
+        wait_s = REST_S if self.health.passing is None else RETRY_S
+        if self._aside:
+            wait_s = max(0.001, self._retry_at - time.monotonic())
+        rested = not self._inbox.rest(wait_s)
+        gone = self.health.gone()
+        if gone is not None:
+            self.health.note(gone)
+        elif self.health.passing is not None and not self._aside:
+            self._probe(connection)
+        elif rested and self.fault is None:
+            self._empty_journal(connection)
 
     def _empty_journal(self, connection: sqlite3.Connection) -> None:
         """Have all events in pages; where that fails, they stay safe where they are."""
         try:
             self.journal.empty(connection)
         except sqlite3.DatabaseError as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._note_fault(error)
+            _roll_back(connection)
+            self.health.note(error)
 
     def _probe(self, connection: sqlite3.Connection) -> None:
         """See whether there is room again when nobody writes: a few pages, taken back."""
         try:
             connection.execute("INSERT OR REPLACE INTO bases VALUES (-1, zeroblob(16384))")
             connection.execute("DELETE FROM bases WHERE job = -1")
-        except sqlite3.OperationalError as error:
-            self._note_fault(error)
+        except sqlite3.DatabaseError as error:
+            self.health.note(error)
         else:
-            self._note_health()
+            self.health.note_health()
 
     def _execute(self, connection: sqlite3.Connection, batch: list[_Command]) -> None:
-        if self._commit(connection, batch) is None:
-            return
-        # One bad command must not take the others with it: each by itself. What comes behind one
-        # of its job that has to wait must wait as well, or it would overtake it.
+        """Run a batch; behind those that were put aside of the same job nothing goes first."""
+        self._in_hand = batch
+        if self._aside:
+            waiting = {command.job for command in self._aside if command.job is not None}
+            behind = [command for command in batch if command.job in waiting]
+            batch = [command for command in batch if command.job not in waiting]
+            for command in behind:
+                command.error = self._aside[0].error
+            self._put_off(behind)
+        if batch and self._commit(connection, batch) is not None:
+            self._put_off(self._one_by_one(connection, _impatient_first(batch)))
+        self._in_hand = ()
+
+    def _try_again(self, connection: sqlite3.Connection) -> None:
+        """Run what was put aside, as far as it can be."""
+        self._in_hand, self._aside = self._aside, []
+        left = self._in_hand
+        while left and self._commit(connection, left[:BATCH]) is None:
+            left = left[BATCH:]
+        failed = self._one_by_one(connection, left[:BATCH]) if left else []
+        self._put_off([*failed, *left[BATCH:]])
+        self._in_hand = ()
+
+    def _one_by_one(
+        self, connection: sqlite3.Connection, batch: Sequence[_Command]
+    ) -> list[_Command]:
+        """One bad command must not take the others with it: each by itself; those that failed.
+
+        What comes behind one of its job that has to wait must wait as well, or it would overtake.
+        """
+        until, last = time.monotonic() + TRY_S, None
         failed: list[_Command] = []
-        held_up: dict[str, Exception] = {}
+        held_up: dict[str, BaseException] = {}
         for command in batch:
-            error = held_up.get(command.job or "") or self._commit(connection, [command])
-            if error is not None:
-                command.error = error
-                failed.append(command)
-                if command.job is not None and isinstance(error, sqlite3.OperationalError):
+            error = held_up.get(command.job or "")
+            if error is None and last is not None and time.monotonic() > until:
+                error = last
+            error = error or self._commit(connection, [command])
+            if error is None:
+                continue
+            command.error = error
+            failed.append(command)
+            if may_pass(error):
+                last = error
+                if command.job is not None:
                     held_up[command.job] = error
-        self._put_off(failed)
+        return failed
 
-    def _put_off(self, failed: list[_Command]) -> None:
-        """Answer those that wait no longer; the others go first in the next batch."""
+    def _put_off(self, failed: Sequence[_Command]) -> None:
+        """Put those aside that can wait; answer the others."""
         now = time.monotonic()
-        patient = [
-            c
-            for c in failed
-            if isinstance(c.error, sqlite3.OperationalError)  # the others fail again
-            and c.gives_up_at > now
-            and not self._inbox.closed
-        ]
-        given_up = [command for command in failed if command not in patient]
-        for command in given_up:
-            command.error = _unavailable(command.error)
+        given_up: list[_Command] = []
+        for command in failed:
+            passing = command.error is None or may_pass(command.error)  # the others fail again
+            if passing and command.gives_up_at > now and not self._inbox.closed:
+                self._aside.append(command)
+                continue
+            given_up.append(command)
+            command.error = as_told(self._path, command.error or Unavailable(self.fault or ""))
+        if self._aside:
+            self._retry_at = now + RETRY_S
         _answer(given_up)
-        if not patient:
-            return
-        self._inbox.put_back(patient)
-        self._inbox.pause(RETRY_S)
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[_Command]) -> Exception | None:
+    def _answer_in_hand(self) -> None:
+        """Those under way when something unforeseen has happened."""
+        left, self._in_hand = [each for each in self._in_hand if not each.done], ()
+        for command in left:
+            command.error = Unavailable(
+                "writing to the event log failed; the server's log says why"
+            )
+        _answer(left)
+
+    def _commit(
+        self, connection: sqlite3.Connection, batch: Sequence[_Command]
+    ) -> BaseException | None:
         """One transaction; the error that undid it, if any."""
+        gone = self.health.gone()
+        if gone is not None:
+            self.health.note(gone)
+            return gone
         transaction, changes = Transaction(connection, self.journal), connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
             for command in batch:
-                command.error = None
-                assert command.run is not None
-                try:
-                    command.value = command.run(transaction)
-                except StreamingError as error:  # refused: it has written nothing
-                    command.error = error
+                _run(command, transaction)
             transaction.flush()
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - the batch is undone whole, whatever it was
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                self._note_fault(error)
+        except BaseException as error:  # noqa: BLE001 - undone whole, whatever it was
+            _roll_back(connection)
+            self.health.note(error)
             return error
 
         if connection.total_changes != changes:
-            self._note_health()
+            self.health.note_health()
         self.journal.committed()
-        self._committed(transaction)
-        _answer(batch)
+        try:
+            self._committed(transaction)
+        finally:
+            _answer(batch)
         return None
 
-    def _note_fault(self, error: sqlite3.DatabaseError) -> None:
-        if self.fault is None:
-            logger.error("the event log cannot be written: %s: %s", self._path, error)
-        self.fault = f"{self._path}: {error}"
 
-    def _note_health(self) -> None:
-        if self.fault is not None:
-            logger.warning("the event log can be written again: %s", self._path)
-        self.fault = None
+def _run(command: _Command, transaction: Transaction) -> None:
+    command.error = None
+    assert command.run is not None
+    try:
+        command.value = command.run(transaction)
+    except StreamingError as error:  # refused: it has written nothing
+        command.error = error
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Take back what is not committed; SQLite may have done it by itself."""
+    with contextlib.suppress(sqlite3.DatabaseError):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _impatient_first(batch: Sequence[_Command]) -> list[_Command]:
+    """Those who wait for an answer at once before those who have time; a job's own in order."""
+    now, first, rest = time.monotonic(), [], []
+    waiting: set[str | None] = set()
+    for command in batch:
+        if command.gives_up_at <= now and command.job not in waiting:
+            first.append(command)
+            continue
+        rest.append(command)
+        if command.job is not None:
+            waiting.add(command.job)
+    return [*first, *rest]
 
 
 def _answer(commands: Sequence[_Command]) -> None:
     for command in commands:
         command.run = None  # it may hold the command before it, and that one its own
     settle(commands)
-
-
-def _unavailable(error: BaseException | None) -> BaseException | None:
-    if not isinstance(error, sqlite3.OperationalError):
-        return error
-    return Unavailable(f"the event log cannot be written: {error}", code="storage_away")

@@ -12,6 +12,7 @@ from streaming.errors import Unavailable, missing_extra
 from streaming.events.vocabulary import CONTROL, Json
 from streaming.web.asyncapi import asyncapi, event_schemas
 from streaming.web.blueprints import open_blueprint
+from streaming.web.metrics import Figures
 from streaming.web.operations import openapi
 from streaming.web.routes.jobs import as_json
 from streaming.web.services import EXTENSION, Services, services
@@ -46,7 +47,7 @@ def readyz() -> Response:
     """Whether jobs and streams are served; what is missing otherwise, and what is worth knowing."""
     server = current_app.extensions[EXTENSION]
     if not server.started:
-        return as_json({"ready": False, "missing": ["storage is not open yet"], "notes": []}, 503)
+        return as_json({"ready": False, "missing": ["storage is not open"], "notes": []}, 503)
     found = services()
     missing, notes = _missing(found), _notes(found)
     load = found.runner.load()
@@ -69,7 +70,7 @@ def metrics() -> Response:
         raise Unavailable(missing_extra("prometheus_client", "metrics"), code="not_installed")
     from streaming.web.gauges import Gauges
 
-    text = found.metrics.exposition(Gauges(found))
+    text = found.metrics.exposition(Figures.of(found.streams), Gauges(found))
     return Response(text, content_type="text/plain; version=0.0.4")
 
 
@@ -126,6 +127,7 @@ def _missing(found: Services) -> list[str]:
         "draining": found.streams.draining,
         f"storage: {fault}": fault is not None,
         "no worker runs jobs: start one (python -m streaming.worker)": not load.threads,
+        f"threads have ended: {', '.join(found.dead())}": bool(found.dead()),
         f"all {load.threads} job threads are stuck": 0 < load.threads <= load.stuck,
     }
     return [text for text, holds in checks.items() if holds]

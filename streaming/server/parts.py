@@ -1,0 +1,243 @@
+"""The parts of one server, built from the bottom up: each gets what it needs when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streaming.concurrency.loop import has_event_loop
+from streaming.concurrency.periodic import Periodic
+from streaming.config import Settings
+from streaming.events.observer import Observer
+from streaming.jobs.registry import JobRegistry
+from streaming.jobs.repair import Mending
+from streaming.jobs.retention import Retention
+from streaming.llm.base import Model
+from streaming.running.attempt import Attempt, Shop
+from streaming.running.runner import Runner
+from streaming.running.task import TaskRegistry
+from streaming.running.threads import ThreadRunner
+from streaming.server.load import LoadMeter, Readings
+from streaming.server.observer import ServerObserver
+from streaming.server.process import ServingProcess
+from streaming.storage.base import Storage
+from streaming.storage.snapshots import Snapshots
+from streaming.watching.channel import StreamWriter
+from streaming.watching.pressure import Pressure
+from streaming.watching.stream import Streams
+from streaming.watching.traffic import Traffic
+from streaming.web.deadlines import Deadlines
+from streaming.web.metrics import Metrics, telling
+
+if TYPE_CHECKING:  # loaded where there is a Redis
+    from streaming.running.queue import JobQueue
+
+#: Seconds between looks whether storage has gone or come back.
+LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What serves one log in this process, for all apps on it."""
+
+    storage: Storage
+    snapshots: Snapshots
+    tasks: TaskRegistry
+    runner: Runner
+    registry: JobRegistry
+    streams: Streams
+    pressure: Pressure
+    deadlines: Deadlines
+    metrics: Metrics
+    #: What looks again and again and belongs to none of these.
+    loops: Sequence[Periodic]
+
+    def start(self) -> None:
+        """Run what was left, and look after everything. What has been started stops on an error."""
+        try:
+            self.runner.start()
+            self.registry.start()
+            self.streams.start()
+            for loop in self.loops:
+                loop.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End every thread, the log's own last: the others work with it."""
+        for loop in self.loops:
+            loop.stop()
+        self.streams.stop()
+        self.registry.stop()
+        self.runner.close()
+        self.storage.close()
+
+    def dead(self) -> list[str]:
+        """Threads that have ended although nobody has stopped them: only a new process helps."""
+        dead = [loop.name for loop in (*self.loops, self.registry.keeper.loop) if loop.dead]
+        if self.streams.hangups.dead:
+            dead.append("hangups")
+        return [*dead, *self.runner.dead(), *self.storage.dead()]
+
+
+def build(
+    settings: Settings,
+    storage: Storage,
+    tasks: TaskRegistry,
+    *,
+    model: Model,
+    base_url: str,
+    process: ServingProcess,
+    around: Callable[[str], AbstractContextManager[object]],
+) -> Parts:
+    """The parts around an open storage, not yet started."""
+    metrics, pressure = Metrics(), Pressure()
+    observer = ServerObserver(metrics, log_streams=settings.log_requests)
+    snapshots, readings = Snapshots(storage.log, storage.index), Readings()
+    shop = make_shop(
+        settings, storage, snapshots, tasks,
+        model=model, base_url=base_url, figures=readings.figures, level=pressure.at,
+        observer=observer, around=around,
+    )  # fmt: skip
+    runner = make_runner(settings, storage, shop, process=process)
+    registry = JobRegistry(
+        storage=storage,
+        snapshots=snapshots,
+        tasks=tasks,
+        runner=runner,
+        retention_s=settings.retention_s,
+        max_event_bytes=settings.max_event_bytes,
+        owner_jobs=settings.owner_jobs,
+        overloaded=pressure.at_top,
+    )
+    streams = make_streams(settings, storage, pressure=pressure, observer=observer)
+    deadlines = Deadlines()
+    meter = LoadMeter(
+        pressure,
+        storage=storage,
+        runner=runner,
+        streams=streams,
+        queue=settings.queue,
+        readings=readings,
+    )
+    retention = Retention(
+        storage,
+        snapshots,
+        forget=registry.expire,
+        retention_s=settings.retention_s,
+        events=settings.retention_events,
+        size=settings.retention_bytes,
+    )
+    loops = [meter.loop, retention.loop, deadlines.loop, storage_watch(storage, streams)]
+    loops += telling(metrics, streams)
+    if storage.mender is not None:
+        loops.append(Mending(storage, snapshots).loop)
+    return Parts(
+        storage=storage,
+        snapshots=snapshots,
+        tasks=tasks,
+        runner=runner,
+        registry=registry,
+        streams=streams,
+        pressure=pressure,
+        deadlines=deadlines,
+        metrics=metrics,
+        loops=loops,
+    )
+
+
+def make_shop(
+    settings: Settings,
+    storage: Storage,
+    snapshots: Snapshots,
+    tasks: TaskRegistry,
+    *,
+    model: Model,
+    base_url: str,
+    around: Callable[[str], AbstractContextManager[object]],
+    figures: Callable[[], dict[str, tuple[float, str]]] = dict,
+    level: Callable[[], int] = lambda: 0,
+    observer: Observer | None = None,
+) -> Shop:
+    """What attempts work with, in this process."""
+    return Shop(
+        storage=storage,
+        snapshots=snapshots,
+        tasks=tasks,
+        model=model,
+        max_event_bytes=settings.max_event_bytes,
+        max_job_events=settings.max_job_events,
+        max_job_bytes=settings.max_job_bytes,
+        base_url=base_url,
+        figures=figures,
+        level=level,
+        ended=(observer or Observer()).job_ended,
+        around=around,
+    )
+
+
+def make_runner(
+    settings: Settings, storage: Storage, shop: Shop, *, process: ServingProcess
+) -> Runner:
+    """Who runs the jobs that are submitted here: this process, or workers on Redis."""
+    if settings.shared:
+        from streaming.running.queue import DramatiqRunner
+
+        return DramatiqRunner(make_queue(settings), storage, limit=settings.queue)
+
+    def attempt(job: str, on_trial: bool) -> Attempt:
+        return Attempt(job, shop, on_trial=on_trial)
+
+    return ThreadRunner(
+        attempt,
+        threads=settings.jobs,
+        greenlets=settings.jobs_cooperative,
+        queue=settings.queue,
+        succeeded=process.succeeded,
+    )
+
+
+def make_queue(settings: Settings) -> JobQueue:
+    """The queue of jobs in Redis, not yet started."""
+    from streaming.running.queue import JobQueue
+    from streaming.storage.redis.connection import Server as RedisServer
+
+    redis = RedisServer(settings.queue_url, verify=settings.redis_verify)
+    return JobQueue(redis, timeout_s=settings.worker_timeout_s)
+
+
+def make_streams(
+    settings: Settings, storage: Storage, *, pressure: Pressure, observer: Observer
+) -> Streams:
+    """The open streams, and under gevent the writer that sends to all of them."""
+    traffic, writer = Traffic(observer), None
+    if has_event_loop() and settings.direct_writes:
+        writer = StreamWriter(
+            storage.log, traffic, write_events=settings.events_per_write, level=pressure.at
+        )
+    return Streams(
+        storage,
+        traffic=traffic,
+        writer=writer,
+        limit=settings.max_streams or 1,
+        owner_limit=settings.owner_streams,
+        heartbeat_s=settings.heartbeat_s,
+        rotate_s=settings.rotate_s,
+        pressure=pressure,
+        observer=observer,
+    )
+
+
+def storage_watch(storage: Storage, streams: Streams) -> Periodic:
+    """Has the streams tell their clients when storage goes away and when it is back."""
+    away = [False]
+
+    def look() -> None:
+        before, away[0] = away[0], storage.fault() is not None
+        if away[0] != before:
+            streams.wake()
+
+    return Periodic(look, every_s=LOOK_S, name="storage-watcher")

@@ -1,0 +1,15 @@
+"""What a server is told of the process that it is in."""
+
+from __future__ import annotations
+
+
+class ServingProcess:
+    """One that nobody replaces and that leaves when it likes; server hooks know better."""
+
+    def succeeded(self) -> bool:
+        """Whether another process is about to take over: jobs may be stored for it."""
+        return False
+
+    def listening(self) -> bool:
+        """Whether it is still given requests."""
+        return False

@@ -1,0 +1,63 @@
+"""A connection to Redis that knows whether Redis is away; for the one thread that uses it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from streaming.errors import Unavailable
+from streaming.storage.redis.connection import Command, Server, disconnect, explain, run
+
+logger = logging.getLogger(__name__)
+
+#: What is raised when Redis is away.
+AWAY = (redis.RedisError, OSError, Unavailable)
+
+
+class Line:
+    """Connects when it is needed, and anew after an error."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._client: redis.Redis | None = None
+        #: What keeps Redis from being written at present.
+        self.fault: str | None = None
+
+    def execute(self, commands: Sequence[Command]) -> list[Any]:
+        """Their results, errors of single ones among them; one of `AWAY` when it is away."""
+        if self._client is None:
+            self._client = self._server.connect()
+        return run(self._client, commands)
+
+    def probe(self, command: Command) -> None:
+        """See whether it is back, by a command that nobody waits for."""
+        answer: Any
+        try:
+            [answer] = self.execute([command])
+        except AWAY as error:
+            answer = error
+        if isinstance(answer, BaseException):
+            self.away(answer)
+        else:
+            self.back()
+
+    def away(self, error: BaseException) -> None:
+        """Redis did not take what it was given: the next command makes a new connection."""
+        self.close()
+        if self.fault is None:
+            logger.error("Redis cannot be written: %s", explain(error))
+        self.fault = explain(error)
+
+    def back(self) -> None:
+        """Redis has taken what it was given."""
+        if self.fault is not None:
+            logger.warning("Redis can be written again")
+        self.fault = None
+
+    def close(self) -> None:
+        if self._client is not None:
+            disconnect(self._client)
+            self._client = None
