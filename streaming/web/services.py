@@ -133,7 +133,8 @@ def _slim(state: dict[str, Any]) -> dict[str, Any]:
 
 def settings() -> Settings:
     """Those of the present app, whether or not it is started."""
-    found: Settings = current_app.extensions[EXTENSION].settings
+    extension = current_app.extensions[EXTENSION]
+    found: Settings = extension.services().settings if extension.started else extension.settings
     return found
 
 
