@@ -23,7 +23,8 @@ def allow_origins(app: Flask, base_url: str) -> None:
             return response
         mount = app.extensions[EXTENSION]
         origins = mount.services().settings.allowed_origins if mount.started else ()
-        if origins:
+        # The app's own Flask-CORS may have answered for this route already.
+        if origins and "Access-Control-Allow-Origin" not in response.headers:
             options = {"origins": list(origins), "expose_headers": EXPOSED}
             set_cors_headers(response, get_cors_options(app, options))
         return response
