@@ -30,6 +30,7 @@ from streaming.running.leases import Holding
 from streaming.running.model import BoundModel
 from streaming.running.origin import Origin, UserId
 from streaming.running.progress import Progress, Reading
+from streaming.running.traces import in_span_of_step
 from streaming.running.uploads import Uploads
 from streaming.storage.base import Blobs, EventLog, Leases
 from streaming.storage.rows import Expect, JobRow
@@ -203,6 +204,7 @@ class JobContext:
         if drafts:
             self._append(drafts)
 
+    @in_span_of_step
     def step(self, id: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a step once over all attempts; its result (JSON) is kept and given again.
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.events.vocabulary import Json
 from streaming.llm.base import Answering, Model, Piece, Prompt, Reasoning, ToolCall, Usage
+from streaming.running.traces import in_span_of_call
 
 
 class Asker(Protocol):
@@ -33,6 +34,7 @@ class BoundModel:
         """Fail with `model_unavailable` when the model is not there: before work that it ends."""
         self._model.check(self._stop)
 
+    @in_span_of_call
     def stream(
         self, prompt: str | Sequence[Mapping[str, Json]], **options: Any
     ) -> Generator[str, None, list[ToolCall]]:

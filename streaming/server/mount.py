@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from streaming.llm import make_model
 from streaming.llm.base import Model
 from streaming.running.origin import Origin
 from streaming.running.task import Task, TaskRegistry
+from streaming.running.traces import span_of_attempt
 from streaming.server.deployment import Serving
 from streaming.server.server import Server
 from streaming.server.settings import settings_of, warn_of_names
@@ -167,6 +168,15 @@ def _app_context(app: Flask, owner: str, origin: Origin) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _entered(*contexts: AbstractContextManager[None]) -> Iterator[None]:
+    """All of them, the first one outermost."""
+    with ExitStack() as stack:
+        for each in contexts:
+            stack.enter_context(each)
+        yield
+
+
 class SharedTasks(TaskRegistry):
     """The tasks of all apps of one server. Each app runs its own, in its own context."""
 
@@ -202,7 +212,10 @@ class SharedTasks(TaskRegistry):
         row = storage.index.get(job)
         assert row is not None
         origin = Origin.of(storage.log.records(job))
-        return self._mount_of(origin, row.task).inside(row.owner, origin)
+        return _entered(
+            self._mount_of(origin, row.task).inside(row.owner, origin),
+            span_of_attempt(row.task, job, row.attempt, origin.trace),
+        )
 
     def _mount_of(self, origin: Origin, task: str) -> Mount:
         """The app that took a job; after a restart, the one in its place, or that has the task."""
