@@ -72,7 +72,7 @@ class Closing(Generic[T]):
     def __iter__(self) -> Iterator[Any]:
         try:
             with self as stream:
-                yield from stream  # type: ignore[attr-defined]
+                yield from stream  # type: ignore[misc]
         except Exception:
             self._stop.check()  # the socket's end, as the SDK tells of it
             raise

@@ -53,6 +53,13 @@ def make_app(seen: Seen | None = None, name: str = "shop") -> Flask:
     def start(task: str) -> Json:
         return streaming.submit(task, {})
 
+    add_tasks(app, streaming)
+    return app
+
+
+def add_tasks(app: Flask, streaming: Streaming) -> None:
+    """As a factory would have them inside: they close over its app."""
+
     @streaming.task("plain")
     def plain(ctx: JobContext, input: Json) -> Json:
         first, g.who = g.get("who"), "plain"
@@ -93,8 +100,6 @@ def make_app(seen: Seen | None = None, name: str = "shop") -> Flask:
     def more(ctx: JobContext, input: Json) -> Json:
         other = streaming.submit("plain", {})
         return {"id": other["id"], "owner": ctx.owner}
-
-    return app
 
 
 def start(app: Flask, task: str, **options: Any) -> Json:

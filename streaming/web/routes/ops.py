@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from flask import Response, current_app, render_template, request
 
-from streaming import __version__
 from streaming.config import durable_disk
 from streaming.errors import Unavailable, missing_extra
 from streaming.events.vocabulary import Json
@@ -70,7 +70,7 @@ def docs() -> str:
 
 
 def _document() -> Json:
-    return openapi(current_app._get_current_object(), title=TITLE, version=__version__)  # type: ignore[attr-defined]  # noqa: SLF001
+    return openapi(current_app._get_current_object(), title=TITLE, version=_version())  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _missing(found: Services) -> list[str]:
@@ -95,3 +95,8 @@ def _notes(found: Services) -> list[str]:
         "jobs are lost at every restart: the log is in memory": not found.storage.durable,
     }
     return [text for text, holds in checks.items() if holds]
+
+
+def _version() -> str:
+    """The package's; it is above this room, and there by now."""
+    return str(import_module("streaming").__version__)
