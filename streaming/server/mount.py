@@ -36,6 +36,11 @@ from streaming.web.services import EXTENSION, Authorize, Services
 logger = logging.getLogger(__name__)
 
 
+#: Seconds that a request waits, without hooks, for a process that still has the log: a reload takes
+#: no longer, and a sibling, which would keep it, is told of at once.
+LAZY_S = 5.0
+
+
 class Mount:
     """What `app.extensions` has. Settings are read, and the server is made, when it is needed."""
 
@@ -64,6 +69,8 @@ class Mount:
         self._server: Server | None = None
         self._services: tuple[Services, Services] | None = None
         self._woken = False
+        #: Whether gunicorn's hooks start and drain the server.
+        self._hooked = False
         _mounts.append(weakref.ref(self))
 
     @property
@@ -95,6 +102,8 @@ class Mount:
         server = self.server
         if not server.started:
             self._serving.check(server.settings)
+            if not self._hooked:
+                server.start(timeout=LAZY_S)
         found = server.services()
         if self._services is None or self._services[0] is not found:
             settings, said = self._settings, self._settings.open_submit
@@ -125,7 +134,7 @@ class Mount:
 
     def serve(self, serving: Serving) -> None:
         """Learn how this process is served, before its server is made; for server hooks."""
-        self._serving, self._woken = serving, True
+        self._serving, self._woken, self._hooked = serving, True, True
 
     def wake(self, *_: Any, **__: Any) -> None:
         """Start with the first request of any kind: interrupted jobs go on, settings are read."""
