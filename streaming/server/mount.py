@@ -67,11 +67,13 @@ class Mount:
         self._serving = Serving()
         self._lock = Mutex()
         self._server: Server | None = None
+        #: As they were when the server was made.
+        self._settings: Settings | None = None
         self._services: tuple[Services, Services] | None = None
         self._woken = False
         #: Whether gunicorn's hooks start and drain the server.
         self._hooked = False
-        _mounts.append(weakref.ref(self))
+        _mounts.add(self)
 
     @property
     def settings(self) -> Settings:
@@ -106,7 +108,8 @@ class Mount:
                 server.start(timeout=LAZY_S)
         found = server.services()
         if self._services is None or self._services[0] is not found:
-            settings, said = self._settings, self._settings.open_submit
+            settings = self._settings or found.settings
+            said = settings.open_submit
             self._services = (
                 found,
                 replace(
@@ -124,13 +127,15 @@ class Mount:
     @contextmanager
     def instead(self, **changes: Any) -> Iterator[Server]:
         """Within the block the app has another server, whose settings differ so; for tests."""
-        before = self._given, self._server, self._services, self._woken, self.place
+        before = (self._given, self._server, self._services, self._woken, self.place)
+        settings_before = self._settings
         settings = self.settings.model_copy(update=changes)
         self._given, self._server, self._services, self._woken = settings, None, None, True
         try:
             yield self.server
         finally:
             self._given, self._server, self._services, self._woken, self.place = before
+            self._settings = settings_before
 
     def serve(self, serving: Serving) -> None:
         """Learn how this process is served, before its server is made; for server hooks."""
@@ -258,7 +263,7 @@ def _as_present_app_has_it(task: Task) -> Task:
 
 
 #: All apps of this process that have the extension, as long as they are there.
-_mounts: list[weakref.ref[Mount]] = []
+_mounts: weakref.WeakSet[Mount] = weakref.WeakSet()
 #: The servers of this process by the log that they keep: a log has one.
 _servers: weakref.WeakValueDictionary[str, Server] = weakref.WeakValueDictionary()
 _servers_lock = native_lock()
@@ -266,7 +271,7 @@ _servers_lock = native_lock()
 
 def mounts() -> list[Mount]:
     """The apps of this process that have the extension."""
-    return [mount for each in _mounts if (mount := each()) is not None]
+    return list(_mounts)
 
 
 def _server_for(settings: Settings, make: Callable[[Settings], Server]) -> Server:
