@@ -181,7 +181,7 @@ class Jobs:
                 asker.owner,
                 request_of(body),
                 digest=digest_of(body.model_dump(mode="json")),
-                records=present_origin(asker.user).to_records(),
+                records=present_origin(asker.user, body.task).to_records(),
             )
         return self.find(row.id)
 

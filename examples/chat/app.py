@@ -20,11 +20,15 @@ streaming = Streaming(app, authorize=lambda: current_user.is_authenticated and c
 
 
 class User(UserMixin, db.Model):
+    """Who chats."""
+
     id = db.Column(db.Integer, primary_key=True)
     name = db.Column(db.String(80), unique=True)
 
 
 class Message(db.Model):
+    """What was said, by whom."""
+
     id = db.Column(db.Integer, primary_key=True)
     user_id = db.Column(db.ForeignKey("user.id"), nullable=False)
     role = db.Column(db.String(20), nullable=False)

@@ -13,6 +13,8 @@ streaming = Streaming(app)
 
 
 class Wanted(BaseModel):
+    """How many rows."""
+
     rows: int = Field(ge=1, le=100_000)
 
 

@@ -160,10 +160,10 @@ export class Streaming {
     return this.#http.json("GET", "/transports");
   }
 
-  /** Whether the service is ready, and how loaded: what `/readyz` says. @returns {Promise<any>} */
+  /** Whether the service is ready, and how loaded: what `/v1/readyz` says. @returns {Promise<any>} */
   async ready() {
     try {
-      return await this.#http.json("GET", "/readyz", { below: "" });
+      return await this.#http.json("GET", "/readyz");
     } catch (error) {
       if (error instanceof Problem && error.problem.ready === false) return error.problem;
       throw error;

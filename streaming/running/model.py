@@ -24,6 +24,7 @@ from streaming.llm.base import (
 )
 from streaming.llm.joint import Joint
 from streaming.llm.spending import Spending
+from streaming.running.traces import in_span_of_call
 
 #: Times that one answer is gone on with.
 CONTINUES = 3
@@ -109,6 +110,7 @@ class BoundModel:
         """Fail with `model_unavailable` when the model is not there: before work that it ends."""
         self._model.check(self._stop)
 
+    @in_span_of_call
     def pace(self, written: int, **options: Any) -> tuple[int, int, bool]:
         """Done, total, and whether the total is an estimate: for `ctx.progress`.
 

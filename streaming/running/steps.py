@@ -20,6 +20,7 @@ from streaming.running.model import Told
 from streaming.running.progress import Progress, Reading
 from streaming.running.questions import Questions
 from streaming.running.returned import drive
+from streaming.running.traces import in_span_of_step
 
 #: The item of text that belongs to no step.
 ANSWER = "answer"
@@ -91,6 +92,7 @@ class Steps:
         if drafts:
             self._append(drafts)
 
+    @in_span_of_step
     def run(self, id: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a step whose result is not there yet; the result."""
         record = f"step:{id}"

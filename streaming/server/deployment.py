@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 #: Seconds that a computing thread keeps the interpreter from the others. With Python's 5 ms one
 #: task that computes makes each answer take ten times as long as with this.
 SWITCH_S = 0.0005
+#: What is in the environ of servers, besides gunicorn, that know how many processes they have.
+_COUNTING = {"uwsgi.version", "mod_wsgi.version"}
 #: gunicorn's classes whose workers serve each request in a thread, or one request at a time.
 _THREADED, _SYNC = "gthread", "sync"
 
@@ -46,7 +48,8 @@ class Serving:
     def of_request(cls) -> Self:
         """What the present request and who called for it tell: for servers without our hooks."""
         environ, owner = request.environ, _serving_object()
-        several = bool(environ.get("wsgi.multiprocess"))
+        # Adapters say this of themselves without knowing it: only who counts them is believed.
+        several = bool(environ.get("wsgi.multiprocess")) and bool(_COUNTING & environ.keys())
         if owner is not None and hasattr(owner, "adj"):  # waitress
             return cls(several=several, threads=int(owner.adj.threads))
         if owner is not None:

@@ -207,7 +207,7 @@ class Streaming:
                 asked,
                 key=idempotency_key,
                 digest=digest,
-                records=present_origin(asker.user).to_records(),
+                records=present_origin(asker.user, asked.task).to_records(),
             )
             return found.snapshot(row.id)
 

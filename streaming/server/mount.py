@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from streaming.llm import make_model
 from streaming.llm.base import Model
 from streaming.running.origin import Origin
 from streaming.running.task import Task, TaskRegistry
+from streaming.running.traces import span_of_attempt
 from streaming.server.deployment import Serving
 from streaming.server.server import Server
 from streaming.server.settings import settings_of, warn_of_names
@@ -33,6 +34,11 @@ from streaming.web.origins import Running, remember
 from streaming.web.services import EXTENSION, Authorize, Services
 
 logger = logging.getLogger(__name__)
+
+
+#: Seconds that a request waits, without hooks, for a process that still has the log: a reload takes
+#: no longer, and a sibling, which would keep it, is told of at once.
+LAZY_S = 5.0
 
 
 class Mount:
@@ -61,10 +67,14 @@ class Mount:
         self._serving = Serving()
         self._lock = Mutex()
         self._server: Server | None = None
+        #: As they were when the server was made.
+        self._settings: Settings | None = None
         self._services: tuple[Services, Services] | None = None
         self._woken = False
         self._closed = False
-        _mounts.append(weakref.ref(self))
+        #: Whether gunicorn's hooks start and drain the server.
+        self._hooked = False
+        _mounts.add(self)
 
     @property
     def settings(self) -> Settings:
@@ -97,9 +107,12 @@ class Mount:
         server = self.server
         if not server.started:
             self._serving.check(server.settings)
+            if not self._hooked:
+                server.start(timeout=LAZY_S)
         found = server.services()
         if self._services is None or self._services[0] is not found:
-            settings, said = self._settings, self._settings.open_submit
+            settings = self._settings or found.settings
+            said = settings.open_submit
             self._services = (
                 found,
                 replace(
@@ -117,13 +130,15 @@ class Mount:
     @contextmanager
     def instead(self, **changes: Any) -> Iterator[Server]:
         """Within the block the app has another server, whose settings differ so; for tests."""
-        before = self._given, self._server, self._services, self._woken, self.place
+        before = (self._given, self._server, self._services, self._woken, self.place)
+        settings_before = self._settings
         settings = self.settings.model_copy(update=changes)
         self._given, self._server, self._services, self._woken = settings, None, None, True
         try:
             yield self.server
         finally:
             self._given, self._server, self._services, self._woken, self.place = before
+            self._settings = settings_before
 
     def close(self, *, within_s: float | None = None) -> None:
         """The app leaves its server, which is closed where no other app is on it."""
@@ -137,7 +152,7 @@ class Mount:
 
     def serve(self, serving: Serving) -> None:
         """Learn how this process is served, before its server is made; for server hooks."""
-        self._serving, self._woken = serving, True
+        self._serving, self._woken, self._hooked = serving, True, True
 
     def wake(self, *_: Any, **__: Any) -> None:
         """Start with the first request of any kind: interrupted jobs go on, settings are read."""
@@ -177,6 +192,15 @@ def _app_context(app: Flask, owner: str, origin: Origin) -> Iterator[None]:
             environ = EnvironBuilder(base_url=origin.root).get_environ()
             context.url_adapter = app.create_url_adapter(app.request_class(environ))
         remember(Running(owner, origin))
+        yield
+
+
+@contextmanager
+def _entered(*contexts: AbstractContextManager[None]) -> Iterator[None]:
+    """All of them, the first one outermost."""
+    with ExitStack() as stack:
+        for each in contexts:
+            stack.enter_context(each)
         yield
 
 
@@ -222,7 +246,10 @@ class SharedTasks(TaskRegistry):
         row = storage.index.get(job)
         assert row is not None
         origin = Origin.of(storage.log.records(job))
-        return self._mount_of(origin, row.task).inside(row.owner, origin)
+        return _entered(
+            self._mount_of(origin, row.task).inside(row.owner, origin),
+            span_of_attempt(row.task, job, row.attempt, origin.trace),
+        )
 
     def _mount_of(self, origin: Origin, task: str) -> Mount:
         """The app that took a job; after a restart, the one in its place, or that has the task."""
@@ -256,7 +283,7 @@ def _as_present_app_has_it(task: Task) -> Task:
 
 
 #: All apps of this process that have the extension, as long as they are there.
-_mounts: list[weakref.ref[Mount]] = []
+_mounts: weakref.WeakSet[Mount] = weakref.WeakSet()
 #: The servers of this process by the log that they keep: a log has one.
 _servers: weakref.WeakValueDictionary[str, Server] = weakref.WeakValueDictionary()
 _servers_lock = native_lock()
@@ -264,7 +291,7 @@ _servers_lock = native_lock()
 
 def mounts() -> list[Mount]:
     """The apps of this process that have the extension."""
-    return [mount for each in _mounts if (mount := each()) is not None]
+    return list(_mounts)
 
 
 def _server_for(settings: Settings, make: Callable[[Settings], Server]) -> Server:

@@ -50,7 +50,7 @@ class AppSettings(Settings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours is narrower
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -74,7 +74,7 @@ def settings_of(app: Flask) -> Settings:
 def warn_of_names(config: Mapping[str, Any], settings: Settings) -> None:
     """Say which names are misspelt, and whose `REDIS_URL` is not taken for ours."""
     known = _known()
-    for name in sorted(misspelt({*_texts(config), *os.environ}, known)):
+    for name in sorted(misspelt({*config, *os.environ}, known)):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         hint = f"; do you mean {near[0]}?" if near else ""
         logger.warning("there is no setting %s: it is ignored%s", name, hint)
@@ -94,10 +94,6 @@ def misspelt(names: Iterable[str], known: Iterable[str]) -> set[str]:
 def _known() -> set[str]:
     fields = {*Settings.model_fields.values(), *AppSettings.model_fields.values()}
     return {str(each.validation_alias) for each in fields} | OTHERS
-
-
-def _texts(config: Mapping[str, Any]) -> Iterable[str]:
-    return map(str, config)
 
 
 def _said(given: Mapping[str, Any], name: str) -> bool:

@@ -146,5 +146,6 @@ def _evaluate(module: Any, expression: str) -> Any:
 
 
 def _is_factory(found: Any) -> bool:
-    """A function named without its parentheses: middleware takes `environ` and more."""
-    return callable(found) and hasattr(found, "__code__") and not found.__code__.co_argcount
+    """A function named without its parentheses: what serves takes `environ` and more."""
+    code = getattr(found, "__code__", None)
+    return code is not None and code.co_argcount == len(found.__defaults__ or ())

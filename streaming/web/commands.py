@@ -98,7 +98,7 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
     if key is not None and (not isinstance(key, str) or not 1 <= len(key) <= KEY_LENGTH):
         raise BadRequest(f"an idempotency key is 1 to {KEY_LENGTH} characters")
     asker = principal()
-    records = present_origin(asker.user).to_records()
+    records = present_origin(asker.user, body.task).to_records()
     return services().registry.submit(
         asker.owner, request_of(body), key=key, digest=digest_of(raw), records=records
     )

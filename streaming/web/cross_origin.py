@@ -32,7 +32,8 @@ def allow_origins(app: Flask, base_url: str) -> None:
             return response
         mount = app.extensions[EXTENSION]
         origins = mount.services().settings.allowed_origins if mount.started else ()
-        if origins:
+        # The app's own Flask-CORS may have answered for this route already.
+        if origins and "Access-Control-Allow-Origin" not in response.headers:
             options = {"origins": list(origins), "expose_headers": EXPOSED, "max_age": MAX_AGE_S}
             set_cors_headers(response, get_cors_options(app, options))
         return response

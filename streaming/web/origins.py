@@ -33,11 +33,11 @@ def running() -> Running | None:
     return found
 
 
-def present_origin(user: UserId | None) -> Origin:
-    """What a job that is submitted now, for that user, is to remember."""
+def present_origin(user: UserId | None, task: str) -> Origin:
+    """What a job of the task that is submitted now, for that user, is to remember."""
     mount = current_app.extensions[EXTENSION]
     outer = running()
-    made = Origin(user=user, place=mount.place, app=current_app.name, trace=carried())
+    made = Origin(user=user, place=mount.place, app=current_app.name, trace=carried(task))
     if has_request_context():
         return replace(made, root=request.root_url)
     return made if outer is None else replace(made, root=outer.origin.root)

@@ -34,7 +34,7 @@ class Seen:
         self.torn_down: list[tuple[str, str | None]] = []
 
 
-def make_app(seen: Seen | None = None, name: str = "shop") -> Flask:  # noqa: C901
+def make_app(seen: Seen | None = None, name: str = "shop") -> Flask:
     """A factory with its tasks inside, as people write them."""
     app = Flask(name)
     app.config["GREETING"] = f"hello from {name}"
@@ -52,6 +52,13 @@ def make_app(seen: Seen | None = None, name: str = "shop") -> Flask:  # noqa: C9
     @app.post("/start/<task>")
     def start(task: str) -> Json:
         return streaming.submit(task, {})
+
+    add_tasks(app, streaming)
+    return app
+
+
+def add_tasks(app: Flask, streaming: Streaming) -> None:
+    """As a factory would have them inside: they close over its app."""
 
     @streaming.task("plain")
     def plain(ctx: JobContext, input: Json) -> Json:
@@ -93,8 +100,6 @@ def make_app(seen: Seen | None = None, name: str = "shop") -> Flask:  # noqa: C9
     def more(ctx: JobContext, input: Json) -> Json:
         other = streaming.submit("plain", {})
         return {"id": other["id"], "owner": ctx.owner}
-
-    return app
 
 
 def start(app: Flask, task: str, **options: Any) -> Json:

@@ -110,6 +110,21 @@ def test_sync_with_threads_is_gthread() -> None:
         refuse_sync_workers(cfg("sync"))
 
 
+@pytest.mark.parametrize(
+    ("environ", "several"),
+    [
+        ({"wsgi.multiprocess": True, "uwsgi.version": b"2.0"}, True),
+        ({"wsgi.multiprocess": False, "uwsgi.version": b"2.0"}, False),
+        ({"wsgi.multiprocess": True}, False),  # an adapter for ASGI, which cannot know
+    ],
+)
+def test_only_servers_that_count_their_processes_are_believed(
+    environ: dict[str, object], several: bool
+) -> None:
+    with Flask("served").test_request_context(environ_overrides=environ):
+        assert Serving.of_request().several is several
+
+
 def test_several_processes_need_a_log_that_they_share() -> None:
     serving = Serving.of_gunicorn(cfg("gevent", workers=2))
 

@@ -167,3 +167,30 @@ def test_the_open_api_does_not_go_round_a_views_checks() -> None:
         )
 
     assert (bob.status_code, bob.get_json()["code"]) == (403, "submit_not_open")
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_behind_a_proxy_an_app_without_login_is_told_of_authorize(header: str) -> None:
+    app = Flask("behind")
+    Streaming(app)
+    with running(app):
+        refused = app.test_client().get("/v1/jobs", headers={header: "10.0.0.1"})
+
+    assert refused.status_code == 403
+    assert "authorize=" in refused.get_json()["detail"]
+
+
+def test_operational_routes_lie_below_v1_and_leave_the_apps_own_alone() -> None:
+    app = Flask("routes")
+    Streaming(app)
+
+    @app.get("/healthz")
+    def healthz() -> str:
+        return "the app's own"
+
+    with running(app):
+        client = app.test_client()
+        ours = ("healthz", "readyz", "openapi.json", "docs", "metrics")
+        assert [client.get(f"/v1/{name}").status_code for name in ours] == [200] * 5
+        assert [client.get(f"/{name}").status_code for name in ours[1:]] == [404] * 4
+        assert client.get("/healthz").text == "the app's own"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from flask import Flask, Response, current_app, make_response, render_template, request
 
-from streaming import __version__
 from streaming.config import durable_disk
 from streaming.errors import Unavailable, missing_extra
 from streaming.events.vocabulary import CONTROL, Json
@@ -102,14 +102,14 @@ def docs() -> Response:
 
 
 def _document() -> Json:
-    return openapi(_app(), title=TITLE, version=__version__)
+    return openapi(_app(), title=TITLE, version=_version())
 
 
 def _asyncapi() -> Json:
     return asyncapi(
         _app(),
         title=TITLE,
-        version=__version__,
+        version=_version(),
         host=request.host,
         root=request.script_root,
         secure=request.is_secure,
@@ -144,3 +144,8 @@ def _notes(found: Services) -> list[str]:
         "jobs are lost at every restart: the log is in memory": not found.storage.durable,
     }
     return [text for text, holds in checks.items() if holds]
+
+
+def _version() -> str:
+    """The package's; it is above this room, and there by now."""
+    return str(import_module("streaming").__version__)
