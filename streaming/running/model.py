@@ -110,7 +110,6 @@ class BoundModel:
         """Fail with `model_unavailable` when the model is not there: before work that it ends."""
         self._model.check(self._stop)
 
-    @in_span_of_call
     def pace(self, written: int, **options: Any) -> tuple[int, int, bool]:
         """Done, total, and whether the total is an estimate: for `ctx.progress`.
 
@@ -127,6 +126,7 @@ class BoundModel:
             rest = min(rest, max(1, prompt.max_tokens - written))
         return written, written + rest, True
 
+    @in_span_of_call
     def stream(
         self,
         prompt: str | Sequence[Mapping[str, Json]],
