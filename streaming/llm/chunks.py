@@ -9,7 +9,7 @@ from typing import Any
 
 from streaming.errors import TaskError
 from streaming.events.vocabulary import Json
-from streaming.llm.base import Piece, Reasoning, ToolCall, Usage
+from streaming.llm.base import Ending, Piece, Reasoning, ToolCall, ToolCallPart, Usage
 
 #: Bytes of one frame at the most.
 MAX_FRAME = 1 << 20
@@ -79,7 +79,7 @@ class _Answer:
             if delta.get("content"):
                 yield str(delta["content"])
             for part in delta.get("tool_calls") or []:
-                self._add(part)
+                yield self._add(part)
             self._finish = choice.get("finish_reason") or self._finish
 
     def end(self) -> Iterator[Piece]:
@@ -96,8 +96,10 @@ class _Answer:
                 int(self._usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")
             )
             yield Usage(prompt, completion)
+        known = {"length": "length", "tool_calls": "tool_calls", "stop": "stop"}
+        yield Ending(known.get(self._finish, "stop"))  # type: ignore[arg-type]
 
-    def _add(self, part: Mapping[str, Any]) -> None:
+    def _add(self, part: Mapping[str, Any]) -> ToolCallPart:
         """A part of a tool call: the id and the name come once, the arguments in pieces."""
         index = int(part.get("index") or 0)
         call = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
@@ -105,6 +107,8 @@ class _Answer:
         call["id"] = part.get("id") or call["id"]
         call["name"] = function.get("name") or call["name"]
         call["arguments"] += function.get("arguments") or ""
+        added = function.get("arguments") or ""
+        return ToolCallPart(index, call["id"] or f"call_{index}", call["name"], added)
 
 
 def failure(status: int | None, body: Json, retry_after_s: float | None = None) -> TaskError:
@@ -114,7 +118,8 @@ def failure(status: int | None, body: Json, retry_after_s: float | None = None) 
     where = "in the middle of its answer" if status is None else f"with status {status}"
     # What a server says of a wrong key may quote it.
     quoted = "" if status in (401, 403) or not said else f": {said}"
-    extra = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
+    extra: dict[str, Any] = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
+    extra |= {} if status is None else {"upstream_status": status}
     detail = f"{meaning} (the model's server failed {where}{quoted})"
     return TaskError(detail, code=kind, retryable=retryable, **extra)
 

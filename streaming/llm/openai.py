@@ -79,7 +79,7 @@ class OpenAIModel(Model):
 
     def stream(self, prompt: Prompt, stop: StopSignal) -> Iterator[Piece]:
         failed: TaskError | None = None
-        for name in self._names:
+        for name in self._asked(prompt):
             if self._breakers[name].opened:
                 failed = failed or _left_alone(self._breakers[name])
                 continue
@@ -94,6 +94,11 @@ class OpenAIModel(Model):
             yield from answer
             return
         raise failed or TaskError("there is no model", code="model_unavailable")
+
+    def _asked(self, prompt: Prompt) -> Sequence[str]:
+        """The models that may answer: all in their order, or the one that is asked by name."""
+        name = prompt.extra.get("model")
+        return (name,) if isinstance(name, str) and name in self._breakers else self._names
 
     def count(self, text: str) -> int:
         """About four bytes of UTF-8 to a token; the server's own count replaces it."""
@@ -264,13 +269,13 @@ def _body(name: str, prompt: Prompt) -> dict[str, Json]:
         "messages": prompt.conversation(),
         "stream": True,
         "stream_options": {"include_usage": True},
-        "seed": prompt.seed,
+        "seed": prompt.seed or 0,
     }
     if prompt.max_tokens is not None:
         body["max_tokens"] = prompt.max_tokens
     if prompt.tools:
         body["tools"] = list(prompt.tools)
-    return body
+    return body | dict(prompt.extra) | {"stream": True}
 
 
 def _in_the_middle(error: TaskError) -> TaskError:

@@ -30,6 +30,7 @@ class SimulatedModel(Model):
     """
 
     name = "simulated"
+    simulated = True
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -73,7 +74,7 @@ def cut(text: str) -> Iterator[str]:
 def _prose(prompt: Prompt) -> Iterator[str]:
     """Sentences without end. Every third is Chinese, and a paragraph has six."""
     text = str(prompt.conversation()[-1].get("content"))
-    key = f"{prompt.seed}\0{text}".encode("utf-8", "surrogatepass")
+    key = f"{prompt.seed or 0}\0{text}".encode("utf-8", "surrogatepass")
     dice = random.Random(int.from_bytes(hashlib.sha256(key).digest()))
 
     def pick(choices: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ from streaming.running.context import JobContext, Work
 from streaming.running.emitter import Budget
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
 from streaming.storage.base import Storage
+from streaming.storage.parts import whole_input
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
 
@@ -130,7 +131,7 @@ class Attempt:
             self._append([self._failed(failure or TaskError())])
             return
         try:
-            value = task.validate(state.asked["input"])
+            value = task.validate(whole_input(self._shop.storage.blobs, state))
         except InvalidInput as error:
             self._append([self._failed(error)])
             return

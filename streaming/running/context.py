@@ -87,8 +87,8 @@ class JobContext:
         )
         self._emit = self._posts.post
         self._uploads = Uploads(work.blobs, work.owner)
-        self.usage: dict[str, int] = {}
-        self.llm = BoundModel(work.model, work.stop, self)
+        self.usage: dict[str, Any] = {}
+        self.llm = BoundModel(work.model, work.stop, self, self._emit)
 
     @property
     def job(self) -> str:

@@ -16,7 +16,9 @@ from streaming.jobs.registry import Request, digest_of
 from streaming.llm import make_model
 from streaming.llm.base import Model
 from streaming.running.task import Task, task as make_task
+from streaming.server.mounting import check_rules, mount
 from streaming.server.server import Server
+from streaming.tasks.completion import completion
 from streaming.web.auth import owner
 from streaming.web.problems import problem_response
 from streaming.web.routes.browser import browser
@@ -32,7 +34,13 @@ from streaming.web.routes.websocket import websocket
 from streaming.web.services import EXTENSION, Authorize, services
 
 #: What pages of allowed origins may read of an answer besides its body.
-EXPOSED = ["Location", "Content-Location", "Retry-After", "Idempotency-Replayed", "ETag"]
+EXPOSED = [
+    "Location", "Content-Location", "Retry-After", "Idempotency-Replayed", "ETag", "X-Job-Id",
+    "X-Should-Retry",
+]  # fmt: skip
+
+#: Members of a request that came after digests of requests were first kept.
+LATER = ("title", "origin", "kept", "blobs")
 
 
 class Streaming:
@@ -65,6 +73,7 @@ class Streaming:
         model: Model | None = None,
         authorize: Authorize | None = None,
         open_submit: bool = False,
+        protocols: Iterable[str] = (),
     ) -> None:
         """`authorize` says who makes the present request, for apps with a login of their own.
 
@@ -75,7 +84,11 @@ class Streaming:
         Only the app's own views start jobs, with `submit`: `POST /v1/jobs` and `submit` over
         WebSocket are 403, except for tasks that say `open=True`. With `open_submit=True` clients
         may start all tasks; the setting STREAMING_OPEN_SUBMIT decides over it.
+
+        `protocols` of others are mounted (`config.PROTOCOLS`); the setting STREAMING_PROTOCOLS
+        decides over it.
         """
+        self._protocols = tuple(protocols)
         self._open_submit = open_submit
         self._authorize = authorize
         self._url_prefix = url_prefix.rstrip("/")
@@ -90,9 +103,11 @@ class Streaming:
         """Mount on an app; for application factories."""
         settings = self._settings or Settings.load(app.config)
         base_url = f"{self._url_prefix}/v1"
+        said = settings.protocols
+        mounted = self._protocols if said is None else said
         server = Server(
             settings,
-            tasks=self._tasks,
+            tasks=[*self._tasks, *([completion] if mounted else [])],
             model=self._model or make_model(settings),
             base_url=base_url,
             authorize=self._authorize,
@@ -113,6 +128,8 @@ class Streaming:
         ):  # fmt: skip
             app.register_blueprint(blueprint, url_prefix=base_url)
         app.register_blueprint(ops, url_prefix=self._url_prefix or None)
+        mount(app, mounted, base_url=base_url, root=self._url_prefix)
+        server.checks.append(lambda: check_rules(app))
 
     def task(
         self,
@@ -127,6 +144,7 @@ class Streaming:
         needs: Mapping[str, int] | None = None,
         basic: Callable[..., Any] | None = None,
         open: bool = False,
+        answers: bool = False,
     ) -> Callable[[Callable[..., Any]], Task]:
         """`@task`, registered with this extension's apps."""
 
@@ -142,6 +160,7 @@ class Streaming:
                 needs=needs,
                 basic=basic,
                 open=open,
+                answers=answers,
             )(function)
             self._tasks.append(made)
             for server in self._servers:
@@ -165,7 +184,7 @@ class Streaming:
         """
         name = task.name if isinstance(task, Task) else task
         asked = Request(task=name, input=input, **options)
-        digest = digest_of({k: v for k, v in asdict(asked).items() if k != "title" or v})
+        digest = digest_of({k: v for k, v in asdict(asked).items() if v or k not in LATER})
         row, _ = services().registry.submit(owner(), asked, key=idempotency_key, digest=digest)
         return services().snapshot(row.id)
 

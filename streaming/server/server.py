@@ -35,6 +35,7 @@ from streaming.web.keys import KeyRing
 from streaming.web.metrics import Figures, Metrics
 from streaming.web.rates import Rates
 from streaming.web.request_log import stream_ended
+from streaming.web.retries import Retries
 from streaming.web.services import Authorize, Services
 from streaming.web.tickets import Tickets
 
@@ -80,6 +81,8 @@ class Server:
         self._started = Latch()
         self._ended = Latch()
         self._services: Services | None = None
+        #: What must hold before it starts; they raise `InvalidSettings`.
+        self.checks: list[Callable[[], None]] = []
         #: Whether another process is about to take over: jobs may be stored for it.
         self.succeeded: Callable[[], bool] = lambda: False
         #: Whether this process still takes requests.
@@ -108,6 +111,8 @@ class Server:
                 raise Unavailable("the server has been stopped", code="draining")
             adopt_event_loop()
             self._check_needs()
+            for check in self.checks:
+                check()
             storage = make_storage(self.settings)
             storage.open(timeout=timeout)
             self._services = self._assemble(storage)
@@ -305,6 +310,7 @@ class Server:
             keys=self._keys,
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
+            retries=Retries(),
             deadlines=deadlines,
             metrics=metrics,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, make_response, render_template
 
-from streaming.config import Settings
+from streaming.config import PROTOCOLS, Settings
 from streaming.server.extension import Streaming
 from streaming.tasks.agent import agent
 from streaming.tasks.analyze import analyze
@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         static_folder=str(assets("static")),
         template_folder=str(assets("templates")),
     )
-    Streaming(app, settings=settings, tasks=TASKS, open_submit=True)
+    Streaming(app, settings=settings, tasks=TASKS, open_submit=True, protocols=PROTOCOLS)
     answer_with_problems(app)
 
     @app.get("/")

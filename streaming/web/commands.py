@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streaming.errors import BadRequest, Forbidden, InvalidInput
 from streaming.events.vocabulary import Json
 from streaming.jobs.registry import Request, digest_of
-from streaming.running.task import invalid_input
+from streaming.running.task import Task, invalid_input
 from streaming.storage.rows import JobRow
 from streaming.web.auth import owner
 from streaming.web.services import services
@@ -86,7 +86,7 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
 
     `Forbidden` for a task that only the app's own views start.
     """
-    _check_open(body.task)
+    check_open(services().tasks.get(body.task))
     if key is not None and (not isinstance(key, str) or not 1 <= len(key) <= KEY_LENGTH):
         raise BadRequest(f"an idempotency key is 1 to {KEY_LENGTH} characters")
     asked = Request(
@@ -102,12 +102,12 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
     return services().registry.submit(owner(), asked, key=key, digest=digest_of(raw))
 
 
-def _check_open(name: str) -> None:
-    task = services().tasks.get(name)
+def check_open(task: Task) -> None:
+    """`Forbidden` for a task that only the app's own views start."""
     if not (services().open_submit or task.open):
         raise Forbidden(
-            f"task {name!r} is started by the app's own pages only; its developer opens it with "
-            "@task(open=True), or all tasks with Streaming(app, open_submit=True)",
+            f"task {task.name!r} is started by the app's own pages only; its developer opens it "
+            "with @task(open=True), or all tasks with Streaming(app, open_submit=True)",
             code="submit_not_open",
         )
 

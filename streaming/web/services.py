@@ -28,6 +28,7 @@ from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:
     from streaming.watching.stream import Streams
+    from streaming.web.retries import Retries
 
 EXTENSION = "streaming"
 
@@ -57,6 +58,7 @@ class Services:
     keys: KeyRing
     tickets: Tickets
     rates: Rates
+    retries: Retries
     deadlines: Deadlines
     metrics: Metrics
 

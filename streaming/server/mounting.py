@@ -1,0 +1,67 @@
+"""Which protocols of others are mounted, and that none takes a rule which the app has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from flask import Blueprint, Flask
+from werkzeug.routing import Rule
+
+from streaming.errors import InvalidSettings
+from streaming.web.routes.chat import chat
+from streaming.web.routes.models import models
+
+#: By protocol, its blueprints under the prefix and /v1.
+PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
+    "chat": (models, chat),
+}
+#: By protocol, its blueprints under the prefix alone.
+ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {}
+
+
+def mount(app: Flask, names: Iterable[str], *, base_url: str, root: str) -> None:
+    """Register the protocols' routes; `InvalidSettings` where the app has one already."""
+    for name in names:
+        for blueprint in PROTOCOL_ROUTES.get(name, ()):
+            if blueprint.name not in app.blueprints:
+                app.register_blueprint(blueprint, url_prefix=base_url)
+        for blueprint in ROOT_ROUTES.get(name, ()):
+            if blueprint.name not in app.blueprints:
+                app.register_blueprint(blueprint, url_prefix=root or None)
+    check_rules(app)
+
+
+def check_rules(app: Flask) -> None:
+    """`InvalidSettings` names a rule that a protocol and the app both have."""
+    ours: dict[tuple[str, str], tuple[str, Rule]] = {}
+    for rule in app.url_map.iter_rules():
+        if (protocol := _protocol_of(rule)) is not None:
+            ours |= dict.fromkeys(_keys(rule), (protocol, rule))
+    for rule in app.url_map.iter_rules():
+        if _protocol_of(rule) is not None:
+            continue
+        for key in _keys(rule):
+            if key in ours:
+                protocol, taken = ours[key]
+                raise InvalidSettings(
+                    f"STREAMING_PROTOCOLS={protocol} mounts {key[0]} {taken.rule}, and the app has "
+                    f"{rule.rule} already (its endpoint {rule.endpoint!r}): name the protocols "
+                    "without it, or mount them under a url_prefix"
+                )
+
+
+def _protocol_of(rule: Rule) -> str | None:
+    """The protocol that a rule belongs to."""
+    blueprint = rule.endpoint.partition(".")[0]
+    for routes in (PROTOCOL_ROUTES, ROOT_ROUTES):
+        for name, blueprints in routes.items():
+            if any(blueprint == each.name for each in blueprints):
+                return name
+    return None
+
+
+def _keys(rule: Rule) -> list[tuple[str, str]]:
+    """Methods and path, without the names and types of its variables."""
+    path = re.sub(r"<[^>]*>", "<>", rule.rule).rstrip("/")
+    return [(method, path) for method in (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}]
