@@ -10,11 +10,13 @@ from werkzeug.routing import Rule
 
 from streaming.errors import InvalidSettings
 from streaming.web.routes.chat import chat
+from streaming.web.routes.messages import messages
 from streaming.web.routes.models import models
 
 #: By protocol, its blueprints under the prefix and /v1.
 PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "chat": (models, chat),
+    "messages": (models, messages),
 }
 #: By protocol, its blueprints under the prefix alone.
 ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {}
