@@ -12,10 +12,12 @@ from streaming.errors import InvalidSettings
 from streaming.web.routes.chat import chat
 from streaming.web.routes.messages import messages
 from streaming.web.routes.models import models
+from streaming.web.routes.responses import responses
 
 #: By protocol, its blueprints under the prefix and /v1.
 PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "chat": (models, chat),
+    "responses": (models, responses),
     "messages": (models, messages),
 }
 #: By protocol, its blueprints under the prefix alone.

@@ -73,7 +73,9 @@ def prompt_of(input: CompletionInput, ctx: JobContext) -> Prompt:
     extra = dict(input.parameters)
     if not ctx.llm.simulated:
         model = {} if input.model == ctx.llm.name else {"model": input.model}
-        return Prompt(messages=tuple(input.messages), extra={**extra, **model})
+        # Under which name a server takes the limit is the llm room's affair.
+        limit = extra.pop("max_tokens", None) if isinstance(extra.get("max_tokens"), int) else None
+        return Prompt(messages=tuple(input.messages), max_tokens=limit, extra={**extra, **model})
     own: Mapping[str, Any] = {name: extra[name] for name in _SIMULATED if name in extra}
     limit = next(
         (

@@ -169,7 +169,7 @@ def respond_stream(
 def _failed_early(encoder: Encoder) -> bool:
     """Whether the job failed before there was anything to show of it."""
     failed = encoder.ended is not None and encoder.ended.status != "completed"
-    return failed and not encoder.after and not encoder.has_content
+    return failed and encoder.after <= 0 and not encoder.has_content
 
 
 def wait_for_end(held: Held) -> Whole:
@@ -250,10 +250,10 @@ def _restarts(row: JobRow) -> Mapping[str, int]:
     """What the log's attempts have made void so far."""
     if row.attempt < 2:
         return {}
-    return last_restarts(_events(row.id))
+    return last_restarts(events_of(row.id))
 
 
-def _events(job: str) -> Iterator[Event]:
+def events_of(job: str) -> Iterator[Event]:
     """All events that are there."""
     log, after = services().storage.log, 0
     while page := log.read(job, after).events:
@@ -288,7 +288,7 @@ def _bytes(stream: Stream, encoder: Encoder, body: bytes, heartbeat_s: float) ->
         quiet_since = time.monotonic()
         while not (encoder.done or stream.hung_up()):
             if (closing := stream.closing()) is not None:
-                yield encoder.failure(_closed(closing, encoder))
+                yield encoder.failure(closed(closing, encoder))
                 return
             out = _next(stream, encoder, quiet_since + heartbeat_s - time.monotonic())
             if not out and time.monotonic() - quiet_since >= heartbeat_s:
@@ -312,7 +312,8 @@ def _next(stream: Stream, encoder: Encoder, timeout: float) -> bytes:
     return out
 
 
-def _closed(closing: Closing, encoder: Encoder) -> Unavailable:
+def closed(closing: Closing, encoder: Encoder) -> Unavailable:
+    """Why the server ends a stream, for its reader: the job goes on."""
     code = "draining" if closing.reason == "drain" else closing.reason
     job = encoder.about.job
     return Unavailable(f"the server ends this stream; job {job} goes on", code=code, job=job)

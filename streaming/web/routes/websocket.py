@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import ssl
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import Any
-
-from flask import Response, g, request
+from flask import g, request
 from flask_sock import Sock
 from simple_websocket import Server
 
-from streaming.errors import Unavailable
-from streaming.watching.hangups import client_socket
-from streaming.watching.stream import Refusal
-from streaming.watching.websocket import Connection, prepare_handshake
-from streaming.web.auth import check_origin, find_job
+from streaming.web.auth import find_job
 from streaming.web.blueprints import owned_blueprint
+from streaming.web.handshake import TRY_LATER as TRY_LATER, begin, check_handshake, hand_over
 from streaming.web.operations import operation
 from streaming.web.positions import start_position, wanted_types
-from streaming.web.responses import open_stream
 from streaming.web.schemas import PositionQuery
 from streaming.web.services import services
 from streaming.web.session import Session
-
-#: Close code: try again later (RFC 6455, 7.4.1, and IANA's list).
-TRY_LATER = 1013
 
 websocket = owned_blueprint("websocket")
 sock = Sock()
@@ -34,8 +21,7 @@ sock = Sock()
 
 @websocket.before_request
 def before_upgrade() -> None:
-    """Refuse with an HTTP status what can be refused; from here on frames are sent whole."""
-    check_origin()
+    """Refuse with an HTTP status what can be refused."""
     job = (request.view_args or {}).get("job")
     positions: dict[str, int] = {}
     g.from_snapshot = False
@@ -43,11 +29,7 @@ def before_upgrade() -> None:
         row = find_job(job)
         positions[row.id], g.from_snapshot = start_position(row)
     g.cursor = services().cursor(positions, wanted_types())
-    if isinstance(request.environ.get("gunicorn.socket"), ssl.SSLSocket):
-        raise Unavailable(
-            "this server's own TLS has no WebSockets; let a proxy end TLS", code="tls_not_supported"
-        )
-    prepare_handshake(request.environ)
+    check_handshake()
 
 
 @sock.route("/jobs/<job>/ws", bp=websocket)  # type: ignore[untyped-decorator]
@@ -84,61 +66,12 @@ def any_socket(ws: Server) -> None:
 
 
 def _begin(ws: Server, job: str | None) -> None:
-    """Have the connection served as the body of the response, when the request is over."""
-    ws.connected = False  # so that flask-sock does not close it
-    sock = client_socket(request.environ)
-    assert sock is not None
-    connection = Connection(sock, max_message_bytes=services().settings.max_body_bytes)
-    stream = open_stream("websocket", g.cursor)
-    if isinstance(stream, Refusal):
-        g.served = _Served(partial(_refuse, connection), lambda: None)
-    else:
-        with stream.set_up():
-            session = Session(connection, stream, job, from_snapshot=g.from_snapshot)
-            g.served = _Served(session.serve, session.end)
+    begin(
+        ws,
+        g.cursor,
+        lambda connection, stream: Session(connection, stream, job, from_snapshot=g.from_snapshot),
+        max_message_bytes=services().settings.max_body_bytes,
+    )
 
 
-def _refuse(connection: Connection) -> None:
-    connection.close(TRY_LATER, "there is no room for another stream")
-    connection.linger()
-
-
-@websocket.after_request
-def hand_over(response: Response) -> Response:
-    """Flask's and flask-sock's part is over: what they hold is not kept for the connection."""
-    served = g.pop("served", None)
-    return response if served is None else served
-
-
-class _Served(Response):
-    """Serves the connection when the server asks for the body, outside of Flask's context."""
-
-    #: The handshake has said so already.
-    logged_status = 101
-
-    def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
-        super().__init__()
-        self._serve = serve
-        self._end = end
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        environ.pop("werkzeug.request", None)
-        if "gunicorn.socket" in environ:
-            return _Body(self._serve, self._end)
-        self._serve()  # the development server wants a response afterwards
-        return super().__call__(environ, start_response)
-
-
-class _Body:
-    __slots__ = ("_serve", "close")
-
-    def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
-        self._serve = serve
-        #: Called by the server, also when the connection was never served.
-        self.close = end
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from ()  # a generator: it runs when the server iterates
-        self._serve()
-        # There is no response to end: gunicorn takes this for a client that has gone.
-        raise BrokenPipeError(errno.EPIPE, "the connection was not HTTP any more")
+websocket.after_request(hand_over)
