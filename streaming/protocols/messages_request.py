@@ -69,14 +69,16 @@ def _asked(content: Json, at: str) -> Iterator[dict[str, Any]]:
     if isinstance(content, str):
         yield {"role": "user", "content": content}
         return
-    parts: list[Json] = []
+    parts: list[dict[str, Any]] = []
     for index, block in enumerate(_blocks(content, at)):
         if block["type"] == "tool_result":
             result = _result(block, f"{at}.{index}")
             yield {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": result}
         else:
             parts.append(_part(block, f"{at}.{index}"))
-    if parts:
+    if len(parts) == 1 and parts[0]["type"] == "text":
+        yield {"role": "user", "content": parts[0]["text"]}
+    elif parts:
         yield {"role": "user", "content": parts}
 
 
@@ -100,7 +102,7 @@ def _said(content: Json, at: str) -> Iterator[dict[str, Any]]:
     yield message | ({"tool_calls": calls} if calls else {})
 
 
-def _part(block: Mapping[str, Any], at: str) -> Json:
+def _part(block: Mapping[str, Any], at: str) -> dict[str, Any]:
     if block["type"] == "text":
         return {"type": "text", "text": str(block.get("text") or "")}
     source = as_object(block.get("source"), f"{at}.source")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from streaming import JobContext, task
+from streaming import JobContext, TaskError, task
 
 
 class EchoInput(BaseModel):
@@ -45,3 +45,10 @@ def counting(ctx: JobContext, input: dict[str, Any]) -> Iterator[str]:
     for number in range(int(input["messages"][-1]["content"].split()[0])):
         yield f"{number} "
         ctx.sleep(0.02)
+
+
+@task("stalling_then_failing", answers=True, cooperative=True)
+def stalling_then_failing(ctx: JobContext, input: dict[str, Any]) -> None:
+    """Fail before the first word, when the status line has gone."""
+    ctx.sleep(2.5)
+    raise TaskError("it cannot", code="upstream_error", retryable=True)
