@@ -82,7 +82,7 @@ class JobKeeper:
             with self._lock:
                 now, grace_s = self._clock(), row.options["disconnect_grace_s"]
                 grace_s += self._storage.viewers.lag_s
-                accepted_at = now + SENT_AWAY_S if taken_up else now
+                accepted_at = now + max(0.0, SENT_AWAY_S - grace_s) if taken_up else now
                 self._watched.setdefault(row.id, (grace_s, accepted_at, now))
 
     def adopt_all(self) -> None:
