@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from flask import Response, request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.errors import BadRequest
 from streaming.events.wire import MAX_POSITION, parse_position
@@ -20,6 +20,16 @@ from streaming.web.responses import no_content
 from streaming.web.routes.jobs import as_json
 
 chat = foreign_blueprint("chat")
+
+
+class ChatBody(BaseModel):
+    """A request of Chat Completions; what is not listed goes to the model as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = Field(default="", description="see /v1/models; without one, the first")
+    messages: list[dict[str, Any]] = Field(description="the conversation")
+    stream: bool = Field(default=False, description="as chunks")
 
 
 class AnswerQuery(BaseModel):
@@ -47,6 +57,7 @@ _MORE = {
     "Ask a model (OpenAI Chat Completions)",
     tag="protocols",
     scope="submit",
+    body=ChatBody,
     more=_MORE,
 )
 def create() -> Response:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from flask import Response, request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.errors import BadRequest
 from streaming.events.wire import parse_position
@@ -31,6 +31,18 @@ _MORE = {
 }
 
 
+class MessagesBody(BaseModel):
+    """A request of Messages; what is not listed goes to the model as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = Field(default="", description="see /v1/models; without one, the first")
+    max_tokens: int = Field(ge=1, description="tokens of the answer at the most")
+    messages: list[dict[str, Any]] = Field(description="the conversation")
+    system: str | list[dict[str, Any]] | None = Field(default=None, description="what it is to be")
+    stream: bool = Field(default=False, description="as events")
+
+
 class MessageQuery(BaseModel):
     """How to get a message again."""
 
@@ -48,7 +60,14 @@ class MessageHeaders(BaseModel):
 
 
 @messages.post("/messages")
-@operation("Ask a model (Anthropic Messages)", tag="protocols", scope="submit", more=_MORE)
+@operation(
+    "Ask a model (Anthropic Messages)",
+    tag="protocols",
+    scope="submit",
+    body=MessagesBody,
+    more=_MORE,
+    problem_type="application/json",
+)
 def create() -> Response:
     """As Anthropic's API has it. `id:` lines say where to resume."""
     body = foreign_body()
@@ -60,7 +79,13 @@ def create() -> Response:
 
 
 @messages.post("/messages/count_tokens")
-@operation("Estimate a message's tokens", tag="protocols", more={404: "No such model"})
+@operation(
+    "Estimate a message's tokens",
+    tag="protocols",
+    body=MessagesBody,
+    more=_MORE,
+    problem_type="application/json",
+)
 def count_tokens() -> Response:
     """An estimate: about four bytes to a token, 1,500 tokens to a picture."""
     body = foreign_body()
@@ -69,13 +94,14 @@ def count_tokens() -> Response:
     return as_json({"input_tokens": tokens, "estimated": True})
 
 
-@messages.get("/messages/<answer>")
+@messages.get("/messages/msg_<answer>")
 @operation(
     "Get a message again, or the rest of its stream",
     tag="protocols",
     query=(MessageQuery,),
     headers=MessageHeaders,
     more={**_MORE, 204: "There is nothing behind that position"},
+    problem_type="application/json",
 )
 def resume(answer: str) -> Response:
     """With `Last-Event-ID` (or `stream=true`) the events behind it; else the whole message."""

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from flask import Response, request
 from flask_sock import Sock
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from simple_websocket import Server
+from werkzeug.exceptions import HTTPException
 
 from streaming.events.wire import MAX_POSITION, parse_position
 from streaming.protocols.question import refuse
@@ -19,9 +20,16 @@ from streaming.storage.rows import JobRow
 from streaming.web import answers
 from streaming.web.answers import Held
 from streaming.web.commands import CancelBody, cancel
-from streaming.web.foreign import BODY_BYTES, foreign_blueprint, foreign_body
+from streaming.web.foreign import (
+    BODY_BYTES,
+    error_response,
+    foreign_blueprint,
+    foreign_body,
+    openai_body,
+)
 from streaming.web.handshake import begin, check_handshake, hand_over
 from streaming.web.operations import operation, parse_query
+from streaming.web.problems import error_of_http
 from streaming.web.response_requests import asked_of, folded, parse_body
 from streaming.web.response_session import ResponseSession
 from streaming.web.responses import no_content
@@ -40,6 +48,17 @@ _MORE = {
 
 responses = foreign_blueprint("responses")
 sock = Sock()
+
+
+class ResponsesBody(BaseModel):
+    """A request of Responses; what is not listed goes to the model as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = Field(default="", description="see /v1/models; without one, the first")
+    input: str | list[dict[str, Any]] = Field(description="a text, or items")
+    background: bool = Field(default=False, description="it goes on without its client")
+    stream: bool = Field(default=False, description="as events")
 
 
 class ResponseQuery(BaseModel):
@@ -62,7 +81,13 @@ class ItemsQuery(BaseModel):
 
 
 @responses.post("/responses")
-@operation("Ask a model (OpenAI Responses)", tag="protocols", scope="submit", more=_MORE)
+@operation(
+    "Ask a model (OpenAI Responses)",
+    tag="protocols",
+    scope="submit",
+    body=ResponsesBody,
+    more=_MORE,
+)
 def create() -> Response:
     """As OpenAI's API has it; `background` goes on without its client."""
     body = foreign_body()
@@ -81,6 +106,25 @@ def create() -> Response:
 def response_socket(ws: Server) -> None:
     """Messages {"type": "response.create", …}; the same events, one a frame. It stays open."""
     begin(ws, services().cursor({}), ResponseSession, max_message_bytes=BODY_BYTES)
+
+
+@responses.get("/responses")
+@operation(
+    "Ask a model over a WebSocket (OpenAI Responses)",
+    tag="protocols",
+    status=101,
+    more={426: "It is no WebSocket handshake"},
+)
+def no_handshake() -> Response:
+    """Messages {"type": "response.create", …}; events, one a frame. Without a handshake: 426."""
+    response = error_response(error_of_http(_UpgradeRequired()), openai_body)
+    response.headers.update({"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
+    return response
+
+
+class _UpgradeRequired(HTTPException):
+    code = 426
+    description = "this is a WebSocket; a response is made by a POST"
 
 
 @responses.before_request
