@@ -96,18 +96,13 @@ def ask(question: Question, protocol: str, body: Json, *, stream: Stream | None)
     if row is None:
         given = _input(question, model.name, is_upstream=model.is_upstream, takes=model.takes)
         kept, blobs = parts.split(given)
-        origin = {
-            **question.origin,
-            "protocol": protocol,
-            "model": model.name,
-            "digest": digest,
-        }
+        known = {"protocol": protocol, "model": model.name, "digest": digest}
         asked = Request(
             task=model.task.name,
             input=given,
             metadata=question.metadata,
             title=" ".join(last_text(question.messages)[: 2 * TITLE].split())[:TITLE],
-            origin=origin,
+            origin={**question.origin, **known},
             kept=kept if blobs else None,
             blobs=blobs,
             **grace,  # type: ignore[arg-type]
