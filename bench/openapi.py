@@ -11,8 +11,10 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
+from examples.openai_server import ModelServer
 from tests.e2e.server import Server
 
 #: Seconds that an answer may take; streams are closed before.
@@ -43,8 +45,17 @@ def attack(server: Server, *, examples: int, seed: int) -> subprocess.CompletedP
 
 
 def make_server(folder: Path) -> Server:
-    """One whose streams end soon."""
-    return Server(folder, "gevent", STREAMING_ROTATE_S=STREAM_S, STREAMING_QUEUE=100_000)
+    """One whose streams end soon, and whose model answers at once."""
+    model = ModelServer(tokens_per_s=0)
+    threading.Thread(target=model.serve_forever, daemon=True).start()
+    return Server(
+        folder,
+        "gevent",
+        STREAMING_ROTATE_S=STREAM_S,
+        STREAMING_QUEUE=100_000,
+        STREAMING_LLM_BASE_URL=model.url,
+        STREAMING_LLM_MODEL="fluent",
+    )
 
 
 def cases(said: str) -> int:

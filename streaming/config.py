@@ -18,6 +18,8 @@ from streaming.errors import InvalidSettings
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
+#: The protocols of others that can be mounted.
+PROTOCOLS = ("chat", "responses", "messages", "ui", "agui", "mcp", "a2a", "durable")
 #: Threads that gthread keeps for requests that are not streams.
 THREAD_RESERVE = 16
 #: Characters of a secret at the least.
@@ -176,6 +178,11 @@ class Settings(BaseSettings):
         "STREAMING_OPEN_SUBMIT",
         "whether clients may start any task (1 for the service), or only the app's views (0)",
     )
+    protocols: Annotated[tuple[str, ...] | None, NoDecode] = _setting(
+        None,
+        "STREAMING_PROTOCOLS",
+        "protocols of others to mount: chat,messages (all for the service, none for an app)",
+    )
     tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
     resources: Annotated[dict[str, int], NoDecode] = _setting(
         {}, "STREAMING_RESOURCES", "pools of scarce things that tasks lease: gpu=2,license=1"
@@ -229,6 +236,17 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("protocols", mode="before")
+    @classmethod
+    def _known_protocols(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        given = value.split(",") if isinstance(value, str) else list(value)
+        names = tuple(dict.fromkeys(name.strip() for name in given if name.strip()))
+        if unknown := [name for name in names if name not in PROTOCOLS]:
+            raise ValueError(f"{unknown[0]!r}: some of {', '.join(PROTOCOLS)}")
+        return names
 
     @field_validator("resources", mode="before")
     @classmethod

@@ -112,6 +112,7 @@ def test_settings_do_not_change() -> None:
 
 
 BAD = {
+    "STREAMING_PROTOCOLS": ["chat,telex", "all"],
     "PORT": ["-1", "65536", "web", "80.5"],
     "WEB_CONCURRENCY": ["0", "many"],
     "GUNICORN_WORKER_CLASS": ["sync", "eventlet"],

@@ -27,6 +27,7 @@ SAID_IN_WORDS = {
     "STREAMING_LOG_URL": "in `STREAMING_VAR_DIR`",
     "STREAMING_ALLOW_ANONYMOUS": "0",
     "STREAMING_OPEN_SUBMIT": "1 for the service, 0 for an app with the extension",
+    "STREAMING_PROTOCOLS": "all for the service, none for an app with the extension",
     "STREAMING_LOG_REQUESTS": "0",
     "STREAMING_REDIS_VERIFY": "1",
     "REDIS_URL": "none",
@@ -131,7 +132,7 @@ def as_shown(default: object) -> str:
 def routes() -> set[tuple[str, str]]:
     """Verb and path of each route of the service, as the reference writes them."""
     return {
-        (verb, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
+        (verb, re.sub(r"<(?:\w+:)?([^>]+)>", r"{\1}", rule.rule))
         for rule in create_app(Settings(STREAMING_LOG_URL="memory://")).url_map.iter_rules()
         for verb in (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}
         if not rule.endpoint.endswith("static")

@@ -270,6 +270,19 @@ def test_the_grace_begins_when_the_last_viewer_has_left() -> None:
     assert house.end(job).type == "job.cancelled"
 
 
+def test_a_viewer_whom_the_server_sent_away_has_more_time() -> None:
+    house, clock, job = watched_job(grace_s=2)
+    house.storage.viewers.leave(
+        job, house.storage.viewers.enter(job, "chat", lambda: 0), sent_away=True
+    )
+
+    clock.advance(30)
+    house.registry.keeper.cancel_unwatched()
+
+    assert house.row(job).status == "running"
+    house.registry.cancel(house.row(job))
+
+
 def test_a_viewer_who_comes_back_in_time_keeps_the_job() -> None:
     house, clock, job = watched_job()
     clock.advance(20)

@@ -68,10 +68,10 @@ def reasoning_delta(item: str, text: str) -> Draft:
     return Draft("reasoning.delta", {"item": item, "text": text})
 
 
-def tool_call(id: str, name: str, arguments: Mapping[str, Json]) -> Draft:
-    """A tool is called."""
+def tool_call(id: str, name: str, arguments: Json) -> Draft:
+    """A tool is called; its arguments are an object, or text that a model wrote in place of one."""
     _text("name", name)
-    return Draft("tool.call", {"id": id, "name": name, "arguments": dict(arguments)})
+    return Draft("tool.call", {"id": id, "name": name, "arguments": arguments})
 
 
 def tool_result(

@@ -17,7 +17,7 @@ Path = tuple[str, ...]
 Assignments = dict[Path, Json]
 
 #: What a job may ask for at its submission besides its task and input.
-OPTIONS = ("on_disconnect", "disconnect_grace_s", "timeout_s", "ttl_s")
+OPTIONS = ("on_disconnect", "disconnect_grace_s", "timeout_s", "ttl_s", "origin")
 
 #: Bytes of JSON of each member of an input that are shown, and of all of them: lists hold many.
 SHOWN_MEMBER = 4 << 10
@@ -139,6 +139,8 @@ def _logged(data: Mapping[str, Json]) -> Assignments:
     changed |= _answered(data)
     if "leases" in data:
         changed[("leases",)] = data["leases"]
+    if "joined" in data:
+        changed[("options", "joined")] = data["joined"]
     return changed
 
 

@@ -54,6 +54,11 @@ class Request:
     disconnect_grace_s: float = 30.0
     timeout_s: float = 3600.0
     ttl_s: float | None = None
+    #: The protocol that asks, and what its answers need to know again; small.
+    origin: Mapping[str, Json] | None = None
+    #: The input as it is kept, where large parts of it are blobs; these live with the job.
+    kept: Mapping[str, Json] | None = None
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class JobRegistry:
@@ -123,10 +128,12 @@ class JobRegistry:
         else:
             offload(lambda: task.validate(request.input))  # a large table takes its time
 
+        job = new_id("job_")
+
         def submission(position: int) -> Submission:
             asked = self._asked(request, request.title or task.title, position)
             queued = self._draft("job.queued", asked)
-            return Submission(new_id("job_"), owner, task.name, queued, key, digest, records or {})
+            return Submission(job, owner, task.name, queued, key, digest, records or {})
 
         try:
             self._refuse_when_overloaded()
@@ -135,16 +142,24 @@ class JobRegistry:
         except (TooMany, Unavailable) as refusal:
             return self._known(submission(0), refusal)
         try:
+            for name, content in request.blobs.items():
+                self._storage.blobs.put(f"{job}/{name}", [content])
             row, new = self._storage.index.submit(submission(position))
         except BaseException:
-            self._runner.release(cooperative=task.cooperative)
+            self._forgo(job, request, cooperative=task.cooperative)
             raise
         if not new:
-            self._runner.release(cooperative=task.cooperative)
+            self._forgo(job, request, cooperative=task.cooperative)
             return row, False
         self.keeper.watch(row)
         self._runner.enqueue(row.id, cooperative=task.cooperative, reserved=True)
         return row, True
+
+    def _forgo(self, job: str, request: Request, *, cooperative: bool) -> None:
+        """Give back what a submission that makes no job has taken."""
+        self._runner.release(cooperative=cooperative)
+        if request.blobs:
+            self._storage.blobs.delete(job)
 
     def find(self, job: str, owner: str | None) -> JobRow:
         """The job's row. `NotFound` when unknown or another owner's, `Expired` when removed.
@@ -277,13 +292,15 @@ class JobRegistry:
             "position": position,
             "task": request.task,
             "title": title,
-            "input": request.input,
+            "input": request.input if request.kept is None else request.kept,
             "metadata": request.metadata,
             "on_break": request.on_break,
             "on_disconnect": request.on_disconnect,
             "disconnect_grace_s": request.disconnect_grace_s,
             "timeout_s": request.timeout_s,
             "ttl_s": min(ttl_s, self._retention_s),
+            **({} if request.origin is None else {"origin": request.origin}),
+            **({"blobs": sorted(request.blobs)} if request.blobs else {}),
         }
 
     def _end_queued(self, job: str, reason: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Collection
 
@@ -14,7 +15,7 @@ from streaming.events.event import Draft
 from streaming.events.snapshot import SUSPICIOUS, Snapshot
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
-from streaming.storage.base import Storage
+from streaming.storage.base import SENT_AWAY_S, Storage
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
 
@@ -55,6 +56,8 @@ class JobKeeper:
         #: Jobs that end without viewers: their grace, when they were accepted here, and when
         #: the grace can be over at the earliest.
         self._watched: dict[str, tuple[float, float, float]] = {}
+        #: Whether this process has looked after the jobs of all before.
+        self._has_looked = False
         #: Jobs that nobody ran at the last look.
         self._orphans: set[str] = set()
         #: Jobs that are to stop, and since when that is known here.
@@ -77,13 +80,18 @@ class JobKeeper:
             self._next_look = self._clock() + ORPHANS_S
             self.adopt_orphans()
 
-    def watch(self, row: JobRow) -> None:
-        """Cancel the job when nobody watches it for its grace, if it asks for that."""
+    def watch(self, row: JobRow, *, taken_up: bool = False) -> None:
+        """Cancel the job when nobody watches it for its grace, if it asks for that.
+
+        One that is taken up from a process that is gone has been left by nobody: its viewers have
+        `SENT_AWAY_S` to come back.
+        """
         if row.options.get("on_disconnect") == "cancel":
             with self._lock:
                 now, grace_s = self._clock(), row.options["disconnect_grace_s"]
                 grace_s += self._storage.viewers.lag_s
-                self._watched.setdefault(row.id, (grace_s, now, now))
+                accepted_at = now + max(0.0, SENT_AWAY_S - grace_s) if taken_up else now
+                self._watched.setdefault(row.id, (grace_s, accepted_at, now))
 
     def adopt_all(self) -> None:
         """Have all jobs that go on run: nobody does at the start of a process."""
@@ -113,7 +121,9 @@ class JobKeeper:
                 with self._lock:
                     self._watched.pop(job, None)
                 continue
-            absent_s = min(now - accepted_at, self._storage.viewers.absent_s(job))
+            absent_s = self._storage.viewers.absent_s(job)
+            if absent_s == math.inf:  # none has come, or none that is known of
+                absent_s = max(0.0, now - accepted_at)
             with self._lock:
                 self._watched[job] = (grace_s, accepted_at, now + max(0.0, grace_s - absent_s))
             if absent_s > grace_s and row.status != "cancelling":
@@ -148,6 +158,7 @@ class JobKeeper:
     def _stand_down(self) -> None:
         """Another process keeps the jobs: what is known here will be out of date."""
         self._orphans, self._cancelling, self._on_trial = set(), {}, None
+        self._has_looked = False
         with self._lock:
             self._suspects = []
             self._watched = {}
@@ -158,7 +169,7 @@ class JobKeeper:
             logger.warning("taking up %d jobs that were under way", len(rows))
         suspects = []
         for row in rows:
-            self.watch(row)
+            self.watch(row, taken_up=True)
             needs_turns = row.attempt and not self._runner.isolates
             lost, trials = self._snapshots.look(row.id, _lost) if needs_turns else (0, 0)
             if lost >= SUSPICIOUS:
@@ -173,7 +184,8 @@ class JobKeeper:
     def _look_after(self, unfinished: Collection[JobRow]) -> None:
         """What only the process that accepted a job, or its worker, would know else."""
         for row in unfinished:
-            self.watch(row)
+            self.watch(row, taken_up=not self._has_looked)
+        self._has_looked = True
         now = self._clock()
         stopping = {row.id for row in unfinished if row.status == "cancelling"}
         self._cancelling = {job: self._cancelling.get(job, now) for job in stopping}

@@ -38,6 +38,7 @@ from streaming.running.endings import Endings, Spent, timed_out
 from streaming.running.origin import Origin
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
 from streaming.storage.base import Storage
+from streaming.storage.parts import whole_input
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
 
@@ -156,7 +157,7 @@ class Attempt:
             self._append([self._failed(failure or TaskError())])
             return None
         try:
-            value = task.validate(state.asked["input"])
+            value = task.validate(whole_input(self._shop.storage.blobs, state))
         except InvalidInput as error:
             self._append([self._failed(error)])
             return None

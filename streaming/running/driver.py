@@ -51,7 +51,15 @@ class Driver:
             clock=clock,
         )
         on_break = str(given.state.asked.get("on_break") or "restart")
-        desk = Desk(told, steps.think, steps.note, self._questions.listen, on_break, steps.kept)
+        desk = Desk(
+            told,
+            steps.think,
+            steps.note,
+            self._questions.listen,
+            steps.called,
+            on_break,
+            steps.kept,
+        )
         llm = BoundModel(given.model, given.stop, desk)
         self.context = JobContext(given, emitter, steps, self._questions, llm)
 

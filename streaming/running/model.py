@@ -21,6 +21,7 @@ from streaming.llm.base import (
     Prompt,
     Reasoning,
     ToolCall,
+    ToolCallPart,
 )
 from streaming.llm.joint import Joint
 from streaming.llm.spending import Spending
@@ -60,6 +61,8 @@ class Desk:
     #: A line of the log, with members that the snapshot knows.
     note: Callable[[str, Mapping[str, Json]], object]
     listen: Listen
+    #: A call that somebody else runs: its id, name and arguments.
+    call: Callable[[str, str, Json], object]
     #: What is done when an answer breaks: `restart`, `continue` or `fail`.
     on_break: str = "restart"
     #: The text that an earlier attempt left of the answer that is about to be asked for.
@@ -125,6 +128,24 @@ class BoundModel:
         if prompt.max_tokens is not None:
             rest = min(rest, max(1, prompt.max_tokens - written))
         return written, written + rest, True
+
+    @property
+    def name(self) -> str:
+        """The model that is wanted."""
+        return self._model.name
+
+    def call_part(self, part: ToolCallPart) -> None:
+        """Tell of a piece of a call that whoever asked is to run, as the model writes it."""
+        told = {"index": part.index, "id": part.id, "name": part.name, "arguments": part.arguments}
+        self._desk.note(f"the model writes a call of {part.name}", {"level": "debug", "call": told})
+
+    def call(self, call: ToolCall) -> None:
+        """Tell of a whole call that whoever asked is to run."""
+        try:
+            arguments: Json = call.parsed()
+        except TaskError:  # the asker's to judge, as the model wrote them
+            arguments = call.arguments
+        self._desk.call(call.id, call.name, arguments)
 
     @in_span_of_call
     def stream(

@@ -152,7 +152,11 @@ class Steps:
 
     def note(self, message: str, more: Mapping[str, Json]) -> None:
         """A warning in the log, with members that the snapshot knows."""
-        self._emitter.emit(make.log, message, level="warning", **more)
+        self._emitter.emit(make.log, message, **{"level": "warning", **more})
+
+    def called(self, id: str, name: str, arguments: Json) -> None:
+        """Tell of a call that somebody else is to run."""
+        self._emitter.emit(make.tool_call, id, name, arguments)
 
     def kept(self) -> str:
         """What an earlier attempt left of the step's answer, if it is the first of the step."""

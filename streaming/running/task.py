@@ -53,6 +53,10 @@ class Task:
     basic: Callable[..., Any] | None
     #: Whether clients may start it where the app's other tasks are started by its views alone.
     open: bool
+    #: It is a model to the protocols of others: it gets `messages`, its text is the answer.
+    answers: bool = False
+    #: Not listed: the service's own protocols start it.
+    hidden: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -103,11 +107,14 @@ def task(
     needs: Mapping[str, int] | None = None,
     basic: Callable[..., Any] | None = None,
     open: bool = False,
+    answers: bool = False,
 ) -> _Decorator:
     """Make a task of a function `(ctx, input)`: plain, a generator, or async.
 
     A generator's strings are text, its return value is the output. `steps` are ids, or
-    (id, title). The docstring's first paragraph is the description.
+    (id, title). The docstring's first paragraph is the description. With `answers` it is a model
+    to OpenAI's and other clients: its input has `messages` (OpenAI's form, `content` a string or
+    parts), its text is the answer.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"task name {name!r}: lower-case letters, digits, '_', '.', '-'")
@@ -138,6 +145,7 @@ def task(
             needs=dict(needs or {}),
             basic=basic,
             open=open,
+            answers=answers,
         )
 
     return decorate

@@ -18,7 +18,9 @@ from streaming.llm.base import Model
 from streaming.running.origin import UserId
 from streaming.running.task import Task, task as make_task
 from streaming.server.mount import Mount, mount_of
+from streaming.server.mounting import check_rules, mount as mount_protocols, names_said
 from streaming.server.server import Server
+from streaming.tasks.completion import completion
 from streaming.web.auth import submitter
 from streaming.web.commands import request_of, submit_body
 from streaming.web.cross_origin import allow_origins
@@ -40,6 +42,9 @@ from streaming.web.services import EXTENSION, Authorize, services
 
 #: What is mounted under the prefix; public, for extensions that are told which blueprints to spare.
 BLUEPRINTS = (jobs, files, tickets, streams, transports, sse, longpoll, websocket, browser, ops)
+
+#: Members of a request that came after digests of requests were first kept.
+LATER = ("title", "origin", "kept", "blobs")
 
 
 class Streaming:
@@ -76,6 +81,7 @@ class Streaming:
         model: Model | None = None,
         authorize: Authorize | None = None,
         open_submit: bool = False,
+        protocols: Iterable[str] = (),
     ) -> None:
         """`authorize` says who makes the present request, for apps with a login of their own.
 
@@ -86,7 +92,11 @@ class Streaming:
         Only the app's own views start jobs, with `submit`: `POST /v1/jobs` and `submit` over
         WebSocket are 403, except for tasks that say `open=True`. With `open_submit=True` clients
         may start all tasks; the setting STREAMING_OPEN_SUBMIT decides over it.
+
+        `protocols` of others are mounted (`config.PROTOCOLS`); the setting STREAMING_PROTOCOLS
+        decides over it.
         """
+        self._protocols = tuple(protocols)
         self._open_submit = open_submit
         self._authorize = authorize
         self._url_prefix = url_prefix.rstrip("/")
@@ -128,9 +138,14 @@ class Streaming:
         app.register_error_handler(StreamingError, problem_response)
         for blueprint in BLUEPRINTS:
             app.register_blueprint(blueprint, url_prefix=base_url)
+        mounted = names_said(app.config, self._protocols)
+        if mounted:
+            mount.tasks.add(completion)
+            mount.checks.append(lambda: check_rules(app))
+        protocol_routes = mount_protocols(app, mounted, base_url=base_url, root=self._url_prefix)
         allow_origins(app, base_url)
         request_started.connect(mount.wake, app)
-        exempt(app, BLUEPRINTS)
+        exempt(app, (*BLUEPRINTS, *protocol_routes))
 
     def task(
         self,
@@ -145,6 +160,7 @@ class Streaming:
         needs: Mapping[str, int] | None = None,
         basic: Callable[..., Any] | None = None,
         open: bool = False,
+        answers: bool = False,
     ) -> Callable[[Callable[..., Any]], Task]:
         """`@task`, registered with this extension's apps.
 
@@ -164,6 +180,7 @@ class Streaming:
                 needs=needs,
                 basic=basic,
                 open=open,
+                answers=answers,
             )(function)
             self._add(made)
             return made
@@ -199,7 +216,7 @@ class Streaming:
         `InvalidInput` names what is not valid, `TooMany` and `Unavailable` say when to try again.
         """
         asked = request_of(submit_body(task, input, options))
-        digest = digest_of({k: v for k, v in asdict(asked).items() if k != "title" or v})
+        digest = digest_of({k: v for k, v in asdict(asked).items() if v or k not in LATER})
         with self._in_app():
             found, asker = services(), submitter(owner)
             row, _ = found.registry.submit(

@@ -72,6 +72,8 @@ class Mount:
         self._services: tuple[Services, Services] | None = None
         self._woken = False
         self._closed = False
+        #: What must hold before the server is made; they raise `InvalidSettings`.
+        self.checks: list[Callable[[], None]] = []
         #: Whether gunicorn's hooks start and drain the server.
         self._hooked = False
         _mounts.add(self)
@@ -88,6 +90,8 @@ class Mount:
             if self._closed:
                 raise Closed("the app has left its server (Streaming.close)")
             if self._server is None:
+                for check in self.checks:
+                    check()
                 self._settings = settings = self._serving.fit(self.settings)
                 warn_of_names(self.app.config, settings)
                 self.tasks.load(settings.tasks)

@@ -28,6 +28,7 @@ from streaming.storage.snapshots import Snapshots
 from streaming.web.bodies import BodyPlaces
 from streaming.web.keys import KeyRing
 from streaming.web.rates import Rates
+from streaming.web.retries import Retries
 from streaming.web.services import Services
 from streaming.web.tickets import Tickets
 
@@ -229,6 +230,7 @@ class Server:
             keys=self._keys,
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
+            retries=Retries(),
             deadlines=parts.deadlines,
             body_places=BodyPlaces(body_places(settings)),
             metrics=parts.metrics,

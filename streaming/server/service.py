@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, make_response, render_template
 
-from streaming.config import Settings
+from streaming.config import PROTOCOLS, Settings
 from streaming.errors import InvalidSettings, missing_extra
 from streaming.server.extension import Streaming
 from streaming.web.assets import assets
@@ -58,7 +58,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         static_folder=str(assets("static")),
         template_folder=str(assets("templates")),
     )
-    Streaming(app, settings=settings or Settings.load(app.config), tasks=TASKS, open_submit=True)
+    Streaming(
+        app,
+        settings=settings or Settings.load(app.config),
+        tasks=TASKS,
+        open_submit=True,
+        protocols=PROTOCOLS,
+    )
     # Where platforms look; under `/v1`, as in every app, they are as well.
     app.register_blueprint(ops, name="streaming_root")
     answer_with_problems(app)

@@ -16,6 +16,8 @@ from streaming.storage.rows import Expect, JobRow, Page, Submission
 
 #: Bytes of a storage's secret.
 SECRET_BYTES = 32
+#: Seconds that a reader has to come back when it is the server that has ended its stream.
+SENT_AWAY_S = 60.0
 
 
 class Live(Protocol):
@@ -198,8 +200,11 @@ class Viewers(ABC):
         """A viewer has come, who is at `position()` whenever that is asked; the id for `leave`."""
 
     @abstractmethod
-    def leave(self, job: str, viewer: str) -> None:
-        """A viewer has gone; known or not."""
+    def leave(self, job: str, viewer: str, *, sent_away: bool = False) -> None:
+        """A viewer has gone; known or not.
+
+        One that the server has sent away counts as there for `SENT_AWAY_S` more.
+        """
 
     @abstractmethod
     def of(self, job: str) -> list[Viewer]:
@@ -211,7 +216,10 @@ class Viewers(ABC):
 
     @abstractmethod
     def absent_s(self, job: str) -> float:
-        """Seconds since the last viewer left: 0 while there is one, infinite when none came."""
+        """Seconds since the last viewer left: 0 while there is one, infinite when none came.
+
+        Of one that was sent away, or whose process died, it counts from `SENT_AWAY_S` later.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from streaming.concurrency.platform import native_lock
 from streaming.events.event import rfc3339
-from streaming.storage.base import Viewer, Viewers
+from streaming.storage.base import SENT_AWAY_S, Viewer, Viewers
 
 #: Jobs of which it is remembered when their last viewer left.
 REMEMBERED = 20_000
@@ -34,15 +34,19 @@ class LocalViewers(Viewers):
         viewer = str(next(self._ids))
         with self._lock:
             self._jobs.setdefault(job, {})[viewer] = (transport, time.time(), position)
+            self._left_at.pop(job, None)  # whoever was sent away has come back
         return viewer
 
-    def leave(self, job: str, viewer: str) -> None:
+    def leave(self, job: str, viewer: str, *, sent_away: bool = False) -> None:
         with self._lock:
             known = self._jobs.get(job, {})
-            if known.pop(viewer, None) is not None and not known:
+            if known.pop(viewer, None) is None:
+                return
+            left_at = self._clock() + (SENT_AWAY_S if sent_away else 0.0)
+            self._left_at[job] = max(left_at, self._left_at.get(job, left_at))
+            self._left_at.move_to_end(job)
+            if not known:
                 self._jobs.pop(job, None)
-                self._left_at[job] = self._clock()
-                self._left_at.move_to_end(job)
             while len(self._left_at) > REMEMBERED:
                 self._left_at.popitem(last=False)
 
@@ -58,4 +62,4 @@ class LocalViewers(Viewers):
         with self._lock:
             if job in self._jobs:
                 return 0.0
-            return self._clock() - self._left_at.get(job, -math.inf)
+            return max(0.0, self._clock() - self._left_at.get(job, -math.inf))

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from streaming.errors import TaskError
 from streaming.llm.base import ToolCall, call_id
+from streaming.protocols.question import last_text
 from streaming.running.context import JobContext
 from streaming.running.task import task
 from streaming.running.uploads import FileId
@@ -31,6 +33,9 @@ MAX_FILE_BYTES = 4 << 20
 SYSTEM = """\
 You are an assistant who answers from documents and tools. Search first. Quote figures as the tools
 give them. Cite the documents that you used as [1], [2], in the order in which they were found."""
+
+#: Who speaks in a conversation, of the roles that messages have.
+SPEAKERS = ("system", "developer", "user", "assistant")
 
 #: One call of a tool and what came of it, as JSON that a later attempt gets again.
 Called = dict[str, Any]
@@ -78,6 +83,21 @@ class AgentInput(BaseModel):
     tokens_per_s: float = Field(
         20, title="Tokens per second", description="Speed of the simulated model", ge=0, le=10_000
     )
+    #: In place of the question: a conversation, as the protocols of others have it.
+    messages: SkipJsonSchema[list[dict[str, Any]]] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _asked_last(cls, given: Any) -> Any:
+        """The question of a conversation is what was said last."""
+        if isinstance(given, dict) and "question" not in given and given.get("messages"):
+            return {**given, "question": last_text(given["messages"])[:4000]}
+        return given
+
+    @property
+    def before(self) -> list[dict[str, Any]]:
+        """What was said before the question."""
+        return [said for said in self.messages if said.get("role") in SPEAKERS][:-1]
 
 
 @task(
@@ -90,6 +110,7 @@ class AgentInput(BaseModel):
         ("answer", "Write the answer"),
     ],
     input=AgentInput,
+    answers=True,
 )
 def agent(ctx: JobContext, input: AgentInput) -> dict[str, Any]:
     """Answer a question in steps: understand, search, call tools, write, with sources cited."""
@@ -104,7 +125,7 @@ def understand(ctx: JobContext, input: AgentInput) -> list[Called]:
     """The calls of tools that the model wants first."""
     ctx.llm.check()
     check_files(ctx, input)
-    asked = [message("system", SYSTEM), message("user", input.question)]
+    asked = [message("system", SYSTEM), *input.before, message("user", input.question)]
     return think(ctx, input, asked, script=simulated_plan(input))
 
 
@@ -293,7 +314,7 @@ def conversation(input: AgentInput, called: list[Called]) -> list[dict[str, Any]
         }
         for call in called
     ]
-    asked = [message("system", SYSTEM), message("user", input.question)]
+    asked = [message("system", SYSTEM), *input.before, message("user", input.question)]
     return [*asked, {"role": "assistant", "content": None, "tool_calls": calls}, *results]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import socket
 import ssl
@@ -90,6 +91,7 @@ class Stream:
         "_closed",
         "_pace",
         "_plain",
+        "_sent_away",
         "_told",
         "_lost",
         "_quiet_since",
@@ -148,6 +150,8 @@ class Stream:
         #: Where the writer sends what others get as well; None where it does not.
         self._shared: tuple[Channel, Line] | None = None
         self._lost = False
+        #: It is the server that ends it: the reader has not hung up.
+        self._sent_away = False
         self._closed = False
         self._two_way = False
         #: Goes on when its logs have ended: others may be followed later.
@@ -166,7 +170,8 @@ class Stream:
         """Be no viewer of a job any more."""
         viewer = self._viewers.pop(job, None)
         if viewer is not None:
-            self._streams.storage.viewers.leave(job, viewer)
+            away = self._sent_away
+            self._streams.storage.viewers.leave(job, viewer, sent_away=away)
 
     def position(self, job: str) -> int:
         """How far the reader is in a job's log."""
@@ -365,10 +370,17 @@ class Stream:
     def closing(self) -> Closing | None:
         """Why the server closes the stream now, if it does."""
         if self._streams.draining:
+            self._sent_away = True
             return Closing("drain", retry_s())
         if self._clock() >= self._ends_at:
+            self._sent_away = True
             return Closing(self._why, retry_s())
         return None
+
+    def stay_open(self) -> None:
+        """Be spared the rotation: for clients that do not come back by themselves."""
+        if self._why != TICKET_EXPIRED:
+            self._ends_at = math.inf
 
     def age_s(self) -> float:
         """Seconds since it was opened."""

@@ -162,9 +162,11 @@ def _identified(user: object) -> Principal:
 
 def _of_key(found: Services) -> Principal:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if not scheme:  # as Anthropic's clients send it
+        scheme, key = "bearer", request.headers.get("X-Api-Key", "")
     known = found.keys.find(key.strip()) if scheme.lower() == "bearer" else None
     if known is None:
-        raise Unauthorized("send a valid API key: Authorization: Bearer KEY")
+        raise Unauthorized("send a valid API key: Authorization: Bearer KEY, or x-api-key: KEY")
     return known
 
 

@@ -94,7 +94,7 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
 
     `Forbidden` for a task that only the app's own views start.
     """
-    _check_open(body.task)
+    check_open(services().tasks.get(body.task))
     if key is not None and (not isinstance(key, str) or not 1 <= len(key) <= KEY_LENGTH):
         raise BadRequest(f"an idempotency key is 1 to {KEY_LENGTH} characters")
     asker = principal()
@@ -138,12 +138,12 @@ def request_of(body: SubmitBody) -> Request:
     )
 
 
-def _check_open(name: str) -> None:
-    task = services().tasks.get(name)
+def check_open(task: Task) -> None:
+    """`Forbidden` for a task that only the app's own views start."""
     if not (services().open_submit or task.open):
         raise Forbidden(
-            f"task {name!r} is started by the app's own pages only; its developer opens it with "
-            "@task(open=True), or all tasks with Streaming(app, open_submit=True)",
+            f"task {task.name!r} is started by the app's own pages only; its developer opens it "
+            "with @task(open=True), or all tasks with Streaming(app, open_submit=True)",
             code="submit_not_open",
         )
 

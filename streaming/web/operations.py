@@ -49,6 +49,8 @@ class Operation:
     needs_body: bool
     #: More statuses that it may answer, with what they mean.
     more: Mapping[int, str]
+    #: The media type of its errors.
+    problem_type: str
 
     @property
     def streams(self) -> bool:
@@ -89,6 +91,7 @@ def operation(
     body_type: str = "application/json",
     needs_body: bool = True,
     more: Mapping[int, str] | None = None,
+    problem_type: str = "application/problem+json",
 ) -> Callable[[View], View]:
     """Describe a view; its docstring is the description."""
 
@@ -108,6 +111,7 @@ def operation(
             body_type=body_type,
             needs_body=needs_body,
             more=more or {},
+            problem_type=problem_type,
         )
         return view
 
@@ -180,7 +184,10 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
         "parameters": list(_parameters(path, each)),
         "responses": {
             str(each.status): answer,
-            **{str(status): _problem(status, meaning) for status, meaning in problems.items()},
+            **{
+                str(status): _problem(status, meaning, each.problem_type)
+                for status, meaning in problems.items()
+            },
         },
     }
     rights: list[dict[str, list[str]]] = [{"key": [each.scope]}, {}]
@@ -206,10 +213,12 @@ def _parameters(path: str, each: Operation) -> Iterable[dict[str, Any]]:
             yield {"name": name, "in": place, "required": required, "schema": schema}
 
 
-def _problem(status: int, meaning: str) -> dict[str, Any]:
+def _problem(status: int, meaning: str, media_type: str) -> dict[str, Any]:
     if status < 400:
         return {"description": meaning}
-    content = {"application/problem+json": {"schema": _ref(Problem)}}
+    # Of another type it is another protocol's own.
+    schema = {"schema": _ref(Problem)} if "problem" in media_type else {}
+    content = {media_type: schema}
     return {"description": meaning, "content": content}
 
 

@@ -53,19 +53,25 @@ def _count(code: str) -> None:
 
 def http_problem(error: HTTPException) -> Response:
     """An error of Flask's own (no route, wrong method, body too large) in the same form."""
-    status = error.code or 500
-    kind = type(
-        "HttpError",
-        (StreamingError,),
-        {"status": status, "title": error.name, "code": _CODES.get(status, f"http_{status}")},
-    )
-    response = problem_response(kind(error.description or error.name))
+    response = problem_response(error_of_http(error))
     if error.response is not None:
         return error.response  # type: ignore[return-value]
     for name, value in error.get_headers():
         if name.lower() in ("allow", "location", "retry-after"):
             response.headers[name] = value
     return response
+
+
+def error_of_http(error: HTTPException) -> StreamingError:
+    """An error of Flask's own as one of ours."""
+    status = error.code or 500
+    kind = type(
+        "HttpError",
+        (StreamingError,),
+        {"status": status, "title": error.name, "code": _CODES.get(status, f"http_{status}")},
+    )
+    made: StreamingError = kind(error.description or error.name)
+    return made
 
 
 def unexpected_problem(error: Exception) -> Response:

@@ -52,7 +52,7 @@ def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = Fa
             stream.share(Form("sse", named=encoder.named, types=types))
         # Before the snapshot moves the cursor: who never gets the snapshot has not got so far.
         opening = encoder.opening() + encoder.deliveries(_first(cursor, snapshots))
-        return _stream_response(stream, _encoded(stream, encoder, opening), wire.SSE)
+        return stream_response(stream, _encoded(stream, encoder, opening), wire.SSE)
 
 
 def no_content() -> Response:
@@ -156,7 +156,7 @@ def respond_ndjson(cursor: Cursor, *, snapshots: bool) -> Response:
     encoder = NdjsonEncoder()
     with stream.set_up():
         opening = encoder.deliveries(_first(cursor, snapshots))
-        return _stream_response(stream, _encoded(stream, encoder, opening), wire.NDJSON)
+        return stream_response(stream, _encoded(stream, encoder, opening), wire.NDJSON)
 
 
 def _encoded(
@@ -210,7 +210,8 @@ class StreamBody:
     __del__ = close
 
 
-def _stream_response(stream: Stream, parts: Iterator[bytes], media_type: str) -> Response:
+def stream_response(stream: Stream, parts: Iterator[bytes], media_type: str) -> Response:
+    """A response that lasts as long as the stream, and closes it."""
     response = _response(StreamBody(stream, parts), media_type)
     # The server gets the body itself: werkzeug's wrappers would cost each reader a kilobyte.
     response.direct_passthrough = True

@@ -29,6 +29,7 @@ from streaming.web.tickets import Tickets
 if TYPE_CHECKING:
     from streaming.watching.stream import Streams
     from streaming.web.bodies import BodyPlaces
+    from streaming.web.retries import Retries
 
 EXTENSION = "streaming"
 
@@ -58,6 +59,7 @@ class Services:
     keys: KeyRing
     tickets: Tickets
     rates: Rates
+    retries: Retries
     deadlines: Deadlines
     body_places: BodyPlaces
     metrics: Metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from streaming.storage.base import Storage, Viewer
+from tests.e2e.waiting import eventually
 from tests.threads import together
 
 
@@ -76,6 +77,18 @@ def test_absence_begins_when_the_last_viewer_leaves(storage: Storage) -> None:
     storage.viewers.leave("job_a", "nobody")
     storage.viewers.enter("job_a", "ws", at_start)
     assert storage.viewers.absent_s("job_a") == 0
+
+
+def test_who_was_sent_away_counts_as_there_for_a_time(storage: Storage) -> None:
+    viewer = storage.viewers.enter("job_a", "sse", at_start)
+    other = storage.viewers.enter("job_a", "sse", at_start)
+
+    storage.viewers.leave("job_a", viewer, sent_away=True)
+    storage.viewers.leave("job_a", other)
+    assert storage.viewers.absent_s("job_a") == 0
+
+    storage.viewers.leave("job_a", storage.viewers.enter("job_a", "sse", at_start))
+    eventually(lambda: storage.viewers.absent_s("job_a") > 0, "one has come back, and left")
 
 
 def test_many_come_and_go_at_once(storage: Storage) -> None:

@@ -125,7 +125,7 @@ class LinkServer:
             "delete": blobs.delete,
             "folders": lambda prefix: [pack_folder(each) for each in blobs.folders(prefix)],
             "enter": self._enter,
-            "leave": viewers.leave,
+            "leave": lambda job, viewer, away: viewers.leave(job, viewer, sent_away=away),
             "viewers": lambda job: [pack_viewer(each) for each in viewers.of(job)],
             "absent": viewers.absent_s,
             "request": self._request,

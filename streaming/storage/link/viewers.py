@@ -28,8 +28,8 @@ class LinkViewers(Viewers):
         self._numbers[viewer] = number
         return viewer
 
-    def leave(self, job: str, viewer: str) -> None:
-        self._peer.call("leave", job, viewer)
+    def leave(self, job: str, viewer: str, *, sent_away: bool = False) -> None:
+        self._peer.call("leave", job, viewer, sent_away)
         self._positions.pop(self._numbers.pop(viewer, 0), None)
 
     def of(self, job: str) -> list[Viewer]:

@@ -12,7 +12,7 @@ from typing import Any
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import StreamingError
-from streaming.storage.base import Viewer, Viewers
+from streaming.storage.base import SENT_AWAY_S, Viewer, Viewers
 from streaming.storage.redis.connection import Command
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link
@@ -52,6 +52,8 @@ class RedisViewers(Viewers):
         self._told: set[str] = set()
         #: On the monotonic clock: when all are told again.
         self._all_at = 0.0
+        #: Jobs whose viewers were sent away, and until when (epoch seconds) these count as there.
+        self._sent_away: dict[str, float] = {}
         self.loop = Periodic(self._look, every_s=TELL_S, gather_s=GATHER_S, name="redis-viewers")
 
     def start(self) -> None:
@@ -61,18 +63,27 @@ class RedisViewers(Viewers):
         """Tell that nobody watches here any more."""
         self.loop.stop()
         try:
-            self._link.call(*[self._tell(job, (), 0.0) for job in self._told])
+            with self._lock:
+                jobs = self._told | self._changed
+                for job in filter(self._local.of, jobs):  # its stream has not ended in time
+                    self._sent_away[job] = time.time() + SENT_AWAY_S
+            self._link.call(*[self._tell(job, (), self._now()) for job in jobs])
         except StreamingError as error:
             logger.warning("viewers are not signed off: %s", error.detail)
 
     def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
         viewer = self._local.enter(job, transport, position)
+        with self._lock:
+            self._sent_away.pop(job, None)
         self._note(job)
         self.loop.wake()
         return f"{self._process}.{viewer}"
 
-    def leave(self, job: str, viewer: str) -> None:
-        self._local.leave(job, viewer.rpartition(".")[2])
+    def leave(self, job: str, viewer: str, *, sent_away: bool = False) -> None:
+        self._local.leave(job, viewer.rpartition(".")[2], sent_away=sent_away)
+        if sent_away:
+            with self._lock:
+                self._sent_away[job] = time.time() + SENT_AWAY_S
         self._note(job)
         self.loop.wake()
 
@@ -87,7 +98,9 @@ class RedisViewers(Viewers):
         now, others = self._others(job)
         if any(told["alive"] for told in others):
             return 0.0
-        left = max((told["at"] for told in others), default=-math.inf)
+        left = max(
+            (told["at"] + told.get("sent_away_s", 0.0) for told in others), default=-math.inf
+        )
         return max(0.0, min(now - left, self._local.absent_s(job)))
 
     def here(self, job: str) -> list[Viewer]:
@@ -110,6 +123,8 @@ class RedisViewers(Viewers):
             except (ValueError, TypeError, LookupError) as error:
                 logger.debug("what %r tells of job %s cannot be read: %s", name, job, error)
                 continue
+            if told["viewers"] and not told["alive"]:  # it has died: nobody has hung up
+                told["sent_away_s"] = SILENT_S + SENT_AWAY_S
             if not told["alive"]:
                 told["viewers"] = []
             others.append(told)
@@ -133,8 +148,7 @@ class RedisViewers(Viewers):
         if not jobs:
             return
         try:
-            [(seconds, micros)] = self._link.call(("TIME",))
-            now = int(seconds) + int(micros) / 1e6
+            now = self._now()
             commands: list[Command] = []
             for job in jobs:
                 viewers = self.here(job)
@@ -147,7 +161,16 @@ class RedisViewers(Viewers):
                 self._changed |= jobs
             raise
 
+    def _now(self) -> float:
+        """The server's time."""
+        [(seconds, micros)] = self._link.call(("TIME",))
+        return int(seconds) + int(micros) / 1e6
+
     def _tell(self, job: str, viewers: Sequence[Viewer], now: float) -> Command:
         named = [[v.id, v.transport, v.since, v.position] for v in viewers[:NAMED]]
-        told = json.dumps({"at": now, "viewers": named})
+        with self._lock:
+            away_s = self._sent_away.get(job, 0.0) - time.time()
+            if away_s <= 0:
+                self._sent_away.pop(job, None)
+        told = json.dumps({"at": now, "viewers": named, "sent_away_s": max(0.0, away_s)})
         return ("HSET", self._keys.viewers(job), self._process, told)

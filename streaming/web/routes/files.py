@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flask import Response, request
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import NotImplemented as NotOffered
 
 from streaming.errors import BadRequest, TooLarge, UnsupportedMedia
 from streaming.events.event import dumps, now_rfc3339
@@ -36,7 +37,12 @@ files = owned_blueprint("files")
     answers=FileList,
     body=UploadForm,
     body_type="multipart/form-data",
-    more={413: "Too large", 415: "Not multipart/form-data", 503: "Storage is away"},
+    more={
+        413: "Too large",
+        415: "Not multipart/form-data",
+        501: "It has a `purpose`, as OpenAI's files do",
+        503: "Storage is away",
+    },
 )
 def upload() -> Response:
     """multipart/form-data; each part with a file name is one file. They are kept for a time."""
@@ -49,6 +55,8 @@ def upload() -> Response:
     request.max_content_length = limit
     with in_time():
         found = [each for _, each in request.files.items(multi=True) if each.filename]
+    if "purpose" in request.form:
+        raise NotOffered("files for a purpose, as OpenAI's API has them, are not kept here")
     if not 1 <= len(found) <= MAX_FILES:
         raise BadRequest(
             f"an upload has 1 to {MAX_FILES} files: curl -F file=@data.csv",

@@ -57,7 +57,7 @@ def as_json(body: Json, status: int = 200, headers: dict[str, str] | None = None
 @jobs.get("/tasks")
 @operation("List the tasks", tag="jobs", answers=TaskList)
 def list_tasks() -> Response:
-    return as_json({"tasks": [task.describe() for task in services().tasks]})
+    return as_json({"tasks": [task.describe() for task in services().tasks if not task.hidden]})
 
 
 @jobs.post("/jobs")

@@ -1,0 +1,174 @@
+"""OpenAI's Chat Completions: requests, chunks, whole answers. Resuming is an extension of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streaming.errors import StreamingError
+from streaming.events.vocabulary import Json
+from streaming.protocols.answer import (
+    Asked,
+    Call,
+    Ended,
+    Moment,
+    Restarted,
+    Step,
+    Text,
+    Thought,
+    Whole,
+)
+from streaming.protocols.frames import About, Encoder, Frame, sse
+from streaming.protocols.question import Question, as_object, check_messages, member, refuse
+from streaming.protocols.refusals import failure_of, openai_error
+
+#: What stands before a job's id in the id of its answer.
+PREFIX = "chatcmpl-"
+#: Members of a request that are not the model's.
+_OURS = ("model", "messages", "stream", "stream_options", "store", "metadata", "n")
+#: Members that ask for what a log of text does not carry, with what may stand there.
+_UNSUPPORTED: Mapping[str, tuple[Json, ...]] = {
+    "n": (None, 1),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "audio": (None,),
+}
+_FINISH = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "filtered": "content_filter",
+    "refused": "content_filter",
+}
+
+
+def parse(body: Json) -> Question:
+    """The question of a request body; `BadRequest` names the member that is wrong."""
+    body = as_object(body, "body")
+    for name, allowed in _UNSUPPORTED.items():
+        if body.get(name) not in allowed:
+            raise refuse(name, f"{name} is not supported here", code="unsupported_parameter")
+    modalities = member(body, "modalities", list, ["text"])
+    if modalities != ["text"]:
+        raise refuse("modalities", "only text is supported", code="unsupported_parameter")
+    options = member(body, "stream_options", dict, {})
+    usage = options.get("include_usage") is True
+    return Question(
+        model=member(body, "model", str, ""),
+        messages=check_messages(body.get("messages")),
+        parameters={
+            name: value
+            for name, value in body.items()
+            if name not in _OURS and name not in _UNSUPPORTED and name != "modalities"
+        },
+        stream=member(body, "stream", bool, False),
+        origin={"include_usage": True} if usage else {},
+        metadata=member(body, "metadata", dict, {}),
+    )
+
+
+class ChatEncoder(Encoder):
+    """Chunks, one for each event of text; each says in `x_position` where to resume behind it."""
+
+    PIECES = (Text, Thought, Call, Step, Ended)
+
+    def frames(self, moment: Moment, seq: int) -> list[Frame]:
+        if isinstance(moment, Text):
+            return [self._delta(seq, {"content": moment.text})]
+        if isinstance(moment, Asked):
+            return [self._delta(seq, {"role": "assistant", "content": ""})]
+        if isinstance(moment, Thought):
+            return [self._delta(seq, {"reasoning_content": moment.text})]
+        if isinstance(moment, Step) and moment.status == "running":
+            return [self._delta(seq, {"reasoning_content": moment.line})]
+        if isinstance(moment, Call):
+            return [self._delta(seq, {"tool_calls": [_call_part(moment)]})]
+        if isinstance(moment, Restarted):
+            return [Frame(seq, self.failure(self.restarted()))]
+        if isinstance(moment, Ended):
+            return self._end(moment, seq)
+        return []
+
+    def failure(self, error: StreamingError) -> bytes:
+        self.done = True
+        where = {"x_position": self.position, "x_job": self.about.job}
+        return sse({"error": {**openai_error(error), **where}})
+
+    def _end(self, ended: Ended, seq: int) -> list[Frame]:
+        if ended.status != "completed" or ended.finish not in _FINISH:
+            return [Frame(seq, self.failure(failure_of(ended, self.about.job)))]
+        self.done = True
+        usage = bool(self.about.origin.get("include_usage"))
+        # Whoever saw it, and not the usage behind it, comes back for both.
+        out = [self._delta(seq, {}, finish=_FINISH[ended.finish], shown=seq - usage)]
+        if usage:
+            out.append(self._chunk(seq, {"choices": [], "usage": usage_of(ended)}, seq))
+        return [*out, Frame(seq, b"data: [DONE]\n\n")]
+
+    def _delta(
+        self, seq: int, delta: Mapping[str, Json], *, finish: str | None = None, shown: int = 0
+    ) -> Frame:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return self._chunk(seq, {"choices": [choice]}, shown or seq)
+
+    def _chunk(self, seq: int, body: Mapping[str, Json], shown: int) -> Frame:
+        head = {**_head(self.about, "chat.completion.chunk"), **body, "x_position": shown}
+        return Frame(seq, sse(head))
+
+
+def completed(about: About, whole: Whole) -> dict[str, Json]:
+    """The whole answer of a job that has completed; a `TaskError` of one that has not."""
+    ended = whole.ended or Ended("failed", error={"detail": "the answer is not whole"})
+    if ended.status != "completed" or ended.finish not in _FINISH:
+        raise failure_of(ended, about.job)
+    message: dict[str, Json] = {"role": "assistant", "content": whole.text, "refusal": None}
+    if whole.thoughts:
+        message["reasoning_content"] = whole.thoughts
+    if whole.calls:
+        message["content"] = whole.text or None
+        message["tool_calls"] = [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {"name": call["name"], "arguments": call["arguments"]},
+            }
+            for call in whole.calls
+        ]
+    finish = _FINISH[ended.finish]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    return {**_head(about, "chat.completion"), "choices": [choice], "usage": usage_of(ended)}
+
+
+def usage_of(ended: Ended) -> dict[str, Json]:
+    """Usage as it was counted; `estimated` where the model's server gave no count."""
+    usage = ended.usage
+    asked, written = (int(usage.get(n) or 0) for n in ("prompt_tokens", "completion_tokens"))
+    shown: dict[str, Any] = {
+        "prompt_tokens": asked,
+        "completion_tokens": written,
+        "total_tokens": asked + written,
+    }
+    if usage.get("cached_tokens") is not None:
+        shown["prompt_tokens_details"] = {"cached_tokens": usage["cached_tokens"]}
+    if usage.get("reasoning_tokens") is not None:
+        shown["completion_tokens_details"] = {"reasoning_tokens": usage["reasoning_tokens"]}
+    if usage.get("estimated") or not usage:
+        shown["estimated"] = True
+    return shown
+
+
+def _head(about: About, kind: str) -> dict[str, Json]:
+    return {
+        "id": f"{PREFIX}{about.job}",
+        "object": kind,
+        "created": about.created,
+        "model": about.model,
+    }
+
+
+def _call_part(part: Call) -> dict[str, Json]:
+    function = {"arguments": part.arguments}
+    if not part.is_first:
+        return {"index": part.index, "function": function}
+    named = {"name": part.name, **function}
+    return {"index": part.index, "id": part.id, "type": "function", "function": named}

@@ -1,0 +1,124 @@
+"""What a protocol asks: one form for all, that of OpenAI's Chat Completions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streaming.errors import BadRequest
+from streaming.events.vocabulary import Json
+
+#: Who may have said a message.
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+#: Parameters that a task of the app's own may leave aside: they say how, not what.
+HINTS = frozenset(
+    {
+        "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed",
+        "stop", "frequency_penalty", "presence_penalty", "user", "safety_identifier",
+        "prompt_cache_key", "service_tier", "parallel_tool_calls", "reasoning_effort", "verbosity",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request of any protocol."""
+
+    #: The name of what is to answer; "" for the first there is.
+    model: str
+    #: The conversation, in the form of Chat Completions: texts, images, tool calls and results.
+    messages: Sequence[Mapping[str, Json]]
+    #: Members of a Chat Completions request that go upstream as they are.
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    stream: bool = False
+    #: Whether the answer goes on when whoever asked has hung up.
+    goes_on: bool = False
+    #: What later answers about the job need to know again; small, kept in `job.queued`.
+    origin: Mapping[str, Json] = field(default_factory=dict)
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+def refuse(field: str, message: str, *, code: str = "invalid_request") -> BadRequest:
+    """The error for a member of a body; clients see it as `param`."""
+    errors = [{"field": field, "message": message}]
+    return BadRequest(f"{field}: {message}", code=code, errors=errors)
+
+
+def as_object(value: Json, name: str) -> dict[str, Json]:
+    """The value, a JSON object; `BadRequest` else."""
+    if not isinstance(value, dict):
+        raise refuse(name, "a JSON object")
+    return value
+
+
+def member(body: Mapping[str, Json], name: str, kind: type, default: Any = None) -> Any:
+    """A member of the body, of this type; `default` where it is missing or null."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise refuse(name, f"must be {_KINDS[kind]}", code="invalid_type")
+    return value
+
+
+_KINDS = {
+    str: "a string",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def check_messages(messages: Json, name: str = "messages") -> list[dict[str, Json]]:
+    """The messages, if each has a known role and content that can be passed on."""
+    if not isinstance(messages, list) or not messages:
+        raise refuse(name, "a list of at least one message")
+    for index, each in enumerate(messages):
+        at = f"{name}.{index}"
+        if not isinstance(each, dict):
+            raise refuse(at, "a JSON object")
+        if each.get("role") not in ROLES:
+            known = ", ".join(ROLES)
+            raise refuse(f"{at}.role", f"{str(each.get('role'))[:40]!r} is none of {known}")
+        check_content(each.get("content"), f"{at}.content")
+    return messages
+
+
+def check_content(content: Json, name: str) -> None:
+    """`BadRequest` unless it is text, nothing, or parts without sound."""
+    if content is None or isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        raise refuse(name, "a string, or a list of parts")
+    for index, part in enumerate(content):
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise refuse(f"{name}.{index}", "an object with a type")
+        if part["type"] == "input_audio":
+            raise refuse(f"{name}.{index}.type", "audio is not supported", code="unsupported")
+
+
+def task_input(question: Question, takes: Collection[str] | None) -> dict[str, Json]:
+    """The input of a task that answers. `takes`: the members it knows; None takes any."""
+    given = dict(question.parameters)
+    if takes is not None:
+        unknown = [name for name in given if name not in takes and name not in HINTS]
+        if unknown:
+            message = f"the model {question.model!r} takes no such parameter"
+            raise refuse(unknown[0], message, code="unknown_parameter")
+        given = {name: value for name, value in given.items() if name in takes}
+    return {**given, "messages": list(question.messages)}
+
+
+def last_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What was said last by whoever asks, as text: to call the job by."""
+    for message in reversed(messages):
+        if message.get("role") != "user":
+            continue
+        content = message.get("content")
+        if isinstance(content, str):
+            return content
+        parts = content if isinstance(content, list) else []
+        return " ".join(str(part["text"]) for part in parts if part.get("type") == "text")
+    return ""

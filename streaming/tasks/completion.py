@@ -1,0 +1,105 @@
+"""The task behind the model protocols: one question to the upstream model, answered as it comes.
+
+Not listed among the tasks: the protocols start it. Text, thinking and the calls that the model
+wants are events; what a protocol shows of them is its own affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from streaming.errors import TaskError
+from streaming.llm.base import Ending, Prompt, Reasoning, ToolCall, ToolCallPart
+from streaming.running.context import JobContext
+from streaming.running.task import task
+
+#: Parameters that only the simulated model knows.
+_SIMULATED = ("tokens_per_s", "fail_after", "thinking", "script")
+
+
+class CompletionInput(BaseModel):
+    """What is asked of the upstream model, in the form of OpenAI's Chat Completions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    messages: list[dict[str, Any]]
+    #: Members of the request that go upstream as they are: tools, limits, formats.
+    parameters: dict[str, Any] = {}
+
+
+@task("completion", "Answer", input=CompletionInput, cooperative=True)
+def _completion(ctx: JobContext, input: CompletionInput) -> dict[str, Any]:
+    """The upstream model's answer to a conversation."""
+    text: list[str] = []
+    calls: dict[int, ToolCall] = {}
+    ending = Ending("stop")
+    for piece in ctx.llm.pieces(prompt_of(input, ctx)):
+        if isinstance(piece, str):
+            text.append(piece)
+            ctx.text(piece)
+        elif isinstance(piece, Reasoning):
+            ctx.reasoning(piece.text)
+        elif isinstance(piece, ToolCallPart):
+            ctx.llm.call_part(piece)
+            calls[piece.index] = _longer(calls.get(piece.index), piece)
+        elif isinstance(piece, ToolCall):
+            _complete(ctx, calls, piece)
+        elif isinstance(piece, Ending):
+            ending = piece
+    for _, call in sorted(calls.items()):
+        ctx.llm.call(call)
+    if ending.reason in ("filtered", "refused") and not (text or calls):
+        raise TaskError(ending.note or "the model refused to answer", code="content_filtered")
+    finish = "tool_calls" if calls and ending.reason == "stop" else ending.reason
+    return {
+        "text": "".join(text),
+        "tool_calls": [call.message() for _, call in sorted(calls.items())],
+        "finish_reason": finish,
+        "cut": ending.cut,
+    }
+
+
+#: Hidden: started by the protocols alone.
+completion = replace(_completion, hidden=True)
+
+
+def prompt_of(input: CompletionInput, ctx: JobContext) -> Prompt:
+    """The question as the llm room has it."""
+    extra = dict(input.parameters)
+    if not ctx.llm.simulated:
+        model = {} if input.model == ctx.llm.name else {"model": input.model}
+        # Under which name a server takes the limit is the llm room's affair.
+        limit = extra.pop("max_tokens", None) if isinstance(extra.get("max_tokens"), int) else None
+        return Prompt(messages=tuple(input.messages), max_tokens=limit, extra={**extra, **model})
+    own: Mapping[str, Any] = {name: extra[name] for name in _SIMULATED if name in extra}
+    limit = next(
+        (
+            extra[n]
+            for n in ("max_completion_tokens", "max_tokens")
+            if isinstance(extra.get(n), int)
+        ),
+        None,
+    )
+    seed = extra.get("seed")
+    messages = tuple(input.messages)
+    return Prompt(messages=messages, max_tokens=limit, seed=seed or 0, extra={}, **own)
+
+
+def _longer(known: ToolCall | None, part: ToolCallPart) -> ToolCall:
+    if known is None:
+        return ToolCall(part.id, part.name, part.arguments)
+    return ToolCall(part.id, part.name or known.name, known.arguments + part.arguments)
+
+
+def _complete(ctx: JobContext, calls: dict[int, ToolCall], call: ToolCall) -> None:
+    """A call that came whole: its parts, where there were any, are known already."""
+    index = next((i for i, known in calls.items() if known.id == call.id), None)
+    if index is None:
+        index = len(calls)
+        ctx.llm.call_part(ToolCallPart(index, call.id, call.name, call.arguments))
+    calls[index] = call

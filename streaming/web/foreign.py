@@ -1,0 +1,82 @@
+"""Blueprints of the protocols of others: their errors, bodies and statuses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException
+
+from streaming.errors import StreamingError, problem
+from streaming.events.event import dumps
+from streaming.events.vocabulary import Json
+from streaming.protocols.refusals import RETRIED, http_status, kind_of
+from streaming.web.blueprints import owned_blueprint
+from streaming.web.bodies import json_body
+from streaming.web.problems import (
+    MEDIA_TYPE,
+    error_of_http,
+    problem_response,
+    unexpected_problem,
+)
+
+#: Bytes of a request body: conversations with pictures.
+BODY_BYTES = 32 << 20
+
+#: From a problem object (RFC 9457) to the body of an error as the protocol has it.
+ErrorBody = Callable[[Mapping[str, Json]], Json]
+
+
+def openai_body(shown: Mapping[str, Json]) -> Json:
+    """A problem with `error` beside its members: as OpenAI's clients read it."""
+    status = shown["status"]
+    assert isinstance(status, int)
+    return {**shown, "error": {**shown["error"], "type": kind_of(status)}}
+
+
+def foreign_blueprint(name: str, error_body: ErrorBody = openai_body) -> Blueprint:
+    """A blueprint whose errors look as the protocol has them; each request needs a right."""
+    made = owned_blueprint(name)
+
+    def answer(error: StreamingError) -> Response:
+        return error_response(error, error_body)
+
+    def answer_http(error: HTTPException) -> Response:
+        return answer(error_of_http(error))
+
+    def answer_unexpected(error: Exception) -> Response:
+        response = unexpected_problem(error)
+        if response.status_code != 500:
+            return response
+        return answer(StreamingError("the server failed to answer; see its log"))
+
+    made.register_error_handler(StreamingError, answer)
+    made.register_error_handler(HTTPException, answer_http)
+    made.register_error_handler(Exception, answer_unexpected)
+    return made
+
+
+def error_response(error: StreamingError, error_body: ErrorBody) -> Response:
+    """An error before the first byte, with what the SDKs need to try again, or not to."""
+    status, job = http_status(error), error.extra.get("job")
+    retryable = error.retryable and status in RETRIED
+    error.extra.pop("status_of", None)
+    response = problem_response(error)
+    shown: dict[str, Any] = {**problem(error, instance=request.path), "status": status}
+    response.set_data(dumps(error_body(shown)))
+    response.status_code = status
+    response.content_type = MEDIA_TYPE if error_body is openai_body else "application/json"
+    if retryable and "Retry-After" not in response.headers:
+        response.headers["Retry-After"] = str(math.ceil(error.extra.get("retry_after_s", 1)))
+    if status in RETRIED and not retryable:
+        response.headers["X-Should-Retry"] = "false"
+    if job is not None:
+        response.headers["X-Job-Id"] = str(job)
+    return response
+
+
+def foreign_body() -> Any:
+    """The JSON body of a request, 32 MiB at the most."""
+    return json_body(limit=BODY_BYTES)

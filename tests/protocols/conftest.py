@@ -1,0 +1,117 @@
+"""A service before a model server, as the official clients of other protocols see it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from examples.openai_server import ModelServer
+from tests.e2e.server import Server
+from tests.e2e.waiting import eventually
+
+HERE = Path(__file__).parent
+#: The first one is asked by default; the others by name.
+MODELS = "fluent,slow,thinking,stalling,failing,cut,broken,away,overrun,narrow,mute"
+
+NewServer = Callable[..., Server]
+RunNode = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def model_server() -> Iterator[ModelServer]:
+    made = ModelServer(tokens_per_s=100)
+    thread = threading.Thread(target=made.serve_forever, args=(0.02,))
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def make_server(
+    tmp_path_factory: pytest.TempPathFactory, model_server: ModelServer
+) -> Iterator[NewServer]:
+    """Makes servers, not yet started, in front of the model server."""
+    with ExitStack() as stack:
+
+        def make(worker_class: str = "gevent", **settings: Any) -> Server:
+            upstream = {
+                "STREAMING_LLM_BASE_URL": model_server.url,
+                "STREAMING_LLM_MODEL": MODELS,
+                "STREAMING_TASKS": "tests.protocols.protocol_tasks",
+            }
+            folder = tmp_path_factory.mktemp("server")
+            return stack.enter_context(Server(folder, worker_class, **{**upstream, **settings}))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def server(make_server: NewServer) -> Server:
+    return make_server().start()
+
+
+@pytest.fixture
+def new_server(make_server: NewServer) -> NewServer:
+    """For tests that end or break a server."""
+    return make_server
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """The pinned npm packages, installed once."""
+    installed = HERE / "node_modules" / ".package-lock.json"
+    lock = HERE / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=300)
+        installed.touch()
+    return installed.parent
+
+
+@pytest.fixture
+def node(node_modules: Path) -> RunNode:
+    """Runs a script of tests/protocols with arguments; what it has printed, as JSON lines."""
+
+    def run(script: str, *arguments: str, timeout_s: float = 60) -> list[Any]:
+        done = subprocess.run(
+            ["node", script, *arguments],
+            cwd=HERE,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+_numbers = itertools.count()
+
+
+def unique(text: str) -> str:
+    """A question that nobody else asks."""
+    return f"{text} {next(_numbers)}-{time.time_ns()}"
+
+
+def ends_as(server: Server, job: str, status: str, timeout_s: float = 10) -> dict[str, Any]:
+    """The job's snapshot once it has that status."""
+    found: dict[str, Any] = {}
+
+    def has_ended() -> bool:
+        found.update(requests.get(f"{server.url}/v1/jobs/{job}", timeout=5).json())
+        return found["status"] == status
+
+    eventually(has_ended, f"job {job} is {status}", timeout_s=timeout_s)
+    return found

@@ -1,0 +1,54 @@
+"""Tasks that answer, for the tests of protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from streaming import JobContext, TaskError, task
+
+
+class EchoInput(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    messages: list[dict[str, Any]]
+    shout: bool = False
+
+
+@task("echo", "Echo", input=EchoInput, answers=True)
+def echo(ctx: JobContext, input: EchoInput) -> Iterator[str]:
+    """Say again what was said last."""
+    content = input.messages[-1]["content"]
+    text = content if isinstance(content, str) else content[0]["text"]
+    for word in text.split(" "):
+        yield (word.upper() if input.shout else word) + " "
+
+
+@task("stepping", steps=["look", "write"], answers=True)
+def stepping(ctx: JobContext, input: dict[str, Any]) -> None:
+    """Look, use a tool, then write."""
+    ctx.step("look", lambda: ctx.tool("search", lambda query: ["found"], query="it"))
+    ctx.step("write", lambda: ctx.text("what it found"))
+
+
+@task("sized", answers=True)
+def sized(ctx: JobContext, input: dict[str, Any]) -> Iterator[str]:
+    """Say how long the last message is."""
+    yield str(len(str(input["messages"][-1]["content"])))
+
+
+@task("counting", answers=True, cooperative=True)
+def counting(ctx: JobContext, input: dict[str, Any]) -> Iterator[str]:
+    """Count; 50 numbers a second, as far as the last message says."""
+    for number in range(int(input["messages"][-1]["content"].split()[0])):
+        yield f"{number} "
+        ctx.sleep(0.02)
+
+
+@task("stalling_then_failing", answers=True, cooperative=True)
+def stalling_then_failing(ctx: JobContext, input: dict[str, Any]) -> None:
+    """Fail before the first word, when the status line has gone."""
+    ctx.sleep(2.5)
+    raise TaskError("it cannot", code="upstream_error", retryable=True)
