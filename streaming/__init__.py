@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streaming.running.context import JobContext
     from streaming.running.task import Task, task
     from streaming.server.extension import Streaming, server_of
+    from streaming.server.hosting import role
     from streaming.web.principal import Principal
 
 #: Loaded when they are used: a client, and the child process of a computation, need no server.
@@ -29,6 +30,7 @@ _HOMES = {
     "JobContext": "running.context",
     "Principal": "web.principal",
     "Streaming": "server.extension",
+    "role": "server.hosting",
     "server_of": "server.extension",
     "Task": "running.task",
     "task": "running.task",
@@ -51,6 +53,7 @@ __all__ = [
     "TimedOut",
     "TooMany",
     "Unavailable",
+    "role",
     "server_of",
     "task",
 ]

@@ -174,6 +174,13 @@ class Settings(BaseSettings):
         "whether clients may start any task (1 for the service), or only the app's views (0)",
     )
     tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
+    task_processes: int | None = _setting(
+        None,
+        "STREAMING_TASK_PROCESSES",
+        "task hosts of a serving process (1 under gunicorn, else 0); 0: tasks are its threads",
+        ge=0,
+        le=64,
+    )
     resources: Annotated[dict[str, int], NoDecode] = _setting(
         {}, "STREAMING_RESOURCES", "pools of scarce things that tasks lease: gpu=2,license=1"
     )

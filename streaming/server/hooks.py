@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import logging
 import mmap
 import os
 import shutil
@@ -27,10 +26,9 @@ from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.server.deployment import SWITCH_S, warn_of_lone_process
 from streaming.server.extension import server_of
-from streaming.server.logging import TEXT, make_formatter
+from streaming.server.logging import TEXT, log_to_stderr, make_formatter
 from streaming.server.server import Server
 from streaming.web.metrics import FOLDER
-from streaming.web.request_log import RequestFields
 
 #: Seconds between looks whether the worker was told to leave.
 LOOK_S = 0.1
@@ -91,7 +89,7 @@ def post_worker_init(worker: Any) -> None:
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(*GC_THRESHOLDS)
     server = server_of(worker.wsgi)
-    _log_to_stderr(server.settings.log_format)
+    log_to_stderr(server.settings.log_format)
     born = _reloads[0]
     server.succeeded = lambda: _reloads[0] != born
     if patched():  # gthread stops listening at once
@@ -99,6 +97,7 @@ def post_worker_init(worker: Any) -> None:
     if hasattr(worker, "tpool"):  # gthread
         _close_in_threads(worker)
     warn_of_lone_process(server.settings)
+    server.app_uri = getattr(worker.app, "app_uri", None) or ""
     with _refused_plainly():
         if worker.cfg.workers > 1 and not server.settings.shared:
             raise InvalidSettings(
@@ -178,18 +177,6 @@ def _close_in_threads(worker: Any) -> None:
         return kept
 
     worker.handle = handle_and_close
-
-
-def _log_to_stderr(kind: str) -> None:
-    """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
-    log = logging.getLogger("streaming")
-    if log.hasHandlers():
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(make_formatter(kind))
-    handler.addFilter(RequestFields())
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
 
 
 def _drain_after(worker: Any, server: Server) -> None:

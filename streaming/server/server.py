@@ -19,9 +19,10 @@ from streaming.jobs.registry import JobRegistry
 from streaming.jobs.repair import Mending
 from streaming.jobs.retention import Retention
 from streaming.llm.base import Model
-from streaming.running.attempt import Attempt, Shop
+from streaming.running.attempt import Shop
 from streaming.running.task import Task, TaskRegistry
 from streaming.running.threads import ThreadRunner
+from streaming.server.hosting import make_local_runner, remember
 from streaming.server.load import LoadMeter
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
@@ -73,7 +74,7 @@ class Server:
         self.tasks = TaskRegistry(tasks)
         self.tasks.load(settings.tasks)
         self._model = model
-        self._base_url = base_url
+        self.base_url = self._base_url = base_url
         self._authorize = authorize
         self._keys = KeyRing(settings)
         self._starting = Mutex()
@@ -84,6 +85,9 @@ class Server:
         self.succeeded: Callable[[], bool] = lambda: False
         #: Whether this process still takes requests.
         self.listening: Callable[[], bool] = lambda: False
+        #: Where task hosts find the app, as gunicorn takes it; "" where there are none.
+        self.app_uri = ""
+        remember(self)
 
     @property
     def started(self) -> bool:
@@ -207,13 +211,7 @@ class Server:
 
             return DramatiqRunner(make_queue(settings), storage, limit=settings.queue)
         shop = make_shop()
-        return ThreadRunner(
-            lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
-            threads=settings.jobs,
-            greenlets=settings.jobs_cooperative,
-            queue=settings.queue,
-            succeeded=lambda: self.succeeded(),
-        )
+        return make_local_runner(self, shop, succeeded=lambda: self.succeeded())
 
     def _assemble(self, storage: Storage) -> Services:
         settings = self.settings

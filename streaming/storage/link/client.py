@@ -19,6 +19,8 @@ class LinkStorage(Storage):
     Blobs in a folder are read and written there: both processes are on one machine.
     """
 
+    log: LinkLog
+
     def __init__(self, peer: Peer) -> None:
         """`peer` is started by `open`, unless it has been before."""
         self._peer = peer

@@ -58,6 +58,7 @@ class Peer:
         self._socket = socket
         self._methods = dict(methods or {})
         self._notes = dict(notes or {})
+        self._started = False
         self._when_over: list[Callable[[], object]] = []
         self._lock = native_lock()
         self._ids = itertools.count(1)
@@ -84,6 +85,10 @@ class Peer:
         self._when_over.append(call)
 
     def start(self) -> None:
+        """Begin to read and write; again it does nothing."""
+        if self._started:
+            return
+        self._started = True
         self._writer.start()
         self._reader.start()
 

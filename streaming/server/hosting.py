@@ -1,0 +1,122 @@
+"""What a server does to have its tasks run in task hosts, or not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from streaming.running.attempt import Attempt, Shop
+from streaming.running.host_attempt import HostedAttempt
+from streaming.running.host_process import HostedApp
+from streaming.running.host_runner import HostRunner
+from streaming.running.hosts import Hosts
+from streaming.running.threads import ThreadRunner
+
+if TYPE_CHECKING:
+    from streaming.server.server import Server
+
+logger = logging.getLogger(__name__)
+
+ROLE = "STREAMING_ROLE"
+
+#: The servers that apps of this process have made: a host finds the one that it is for.
+_known: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def role() -> str:
+    """What this process is to an app: `web`, `host` (it runs tasks for one) or `worker`.
+
+    An app is loaded in each of them. What may exist once (a scheduler, a metrics port, a
+    migration) belongs into `web`; what tasks alone use (a model on a GPU) where they run.
+    """
+    return os.environ.get(ROLE, "web")
+
+
+def remember(server: Server) -> None:
+    """An app of this process has made a server."""
+    _known.add(server)
+
+
+def known_servers() -> Iterable[Server]:
+    """The servers that apps of this process have made."""
+    return list(_known)
+
+
+def make_local_runner(server: Server, shop: Shop, *, succeeded: Callable[[], bool]) -> ThreadRunner:
+    """The runner of a server whose jobs no other process takes: in hosts, or in threads."""
+    settings = server.settings
+
+    def make_attempt(job: str, on_trial: bool) -> Attempt:
+        return Attempt(job, shop, on_trial=on_trial)
+
+    count = settings.task_processes
+    if count is None:
+        count = 1 if server.app_uri else 0
+    if count and not server.app_uri:
+        logger.warning(
+            "STREAMING_TASK_PROCESSES=%d is ignored: task hosts load the app that gunicorn was "
+            "told to serve, and this is another server, or its hooks are missing "
+            "(streaming.hooks); tasks run as threads of this process",
+            count,
+        )
+        count = 0
+    elif server.app_uri and not count:
+        logger.warning(
+            "STREAMING_TASK_PROCESSES=0: tasks run as threads of the serving process, where "
+            "processes, threads and asyncio of their own may not work, and computing holds up "
+            "all streams"
+        )
+    if not count:
+        return ThreadRunner(
+            make_attempt,
+            threads=settings.jobs,
+            greenlets=settings.jobs_cooperative,
+            queue=settings.queue,
+            succeeded=succeeded,
+        )
+    app = HostedApp(
+        uri=server.app_uri,
+        log_url=settings.log_url,
+        base_url=server.base_url,
+        digest=server.tasks.digest(),
+    )
+
+    def make_hosts(runner: HostRunner) -> Hosts:
+        return Hosts(
+            app,
+            shop.storage,
+            shop.snapshots,
+            count=count,
+            level=settings.log_format,
+            methods=_answers(shop),
+            ended=shop.ended,
+            stuck=runner.note_stuck,
+        )
+
+    def make_hosted(job: str, hosts: Hosts) -> HostedAttempt:
+        return HostedAttempt(
+            job,
+            make_attempt=make_attempt,
+            storage=shop.storage,
+            snapshots=shop.snapshots,
+            home=hosts,
+        )
+
+    return HostRunner(
+        make_attempt,
+        make_hosts,
+        make_hosted,
+        threads=settings.jobs,
+        greenlets=settings.jobs_cooperative,
+        queue=settings.queue,
+        succeeded=succeeded,
+        needed=any(not each.cooperative for each in server.tasks),
+    )
+
+
+def _answers(shop: Shop) -> Mapping[str, Callable[..., object]]:
+    """What hosts ask the serving process besides the storage."""
+    return {"figures": lambda: dict(shop.figures()), "level": lambda: shop.level()}
