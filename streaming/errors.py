@@ -270,12 +270,17 @@ def problem(error: StreamingError, *, instance: str | None = None) -> dict[str, 
         "retryable": error.retryable,
         **error.extra,
     }
-    fields = error.extra.get("errors") or [{"field": None}]
     kind = "invalid_request_error" if status < 500 else "server_error"
     body["error"] = {
         "message": error.detail,
         "type": kind,
         "code": error.code,
-        "param": fields[0]["field"],
+        "param": _first_field(error.extra.get("errors")),
     }
     return body
+
+
+def _first_field(errors: Any) -> Any:
+    """The field that the first of the errors names."""
+    first = errors[0] if isinstance(errors, Sequence) and errors else None
+    return first.get("field") if isinstance(first, Mapping) else None

@@ -190,7 +190,7 @@ def test_what_a_job_fails_with_always_fits() -> None:
         lambda ctx: ctx.tool("t", lambda: object()),
         lambda ctx: ctx.step("a", object),
         lambda ctx: ctx.checkpoint(float("inf")),
-        lambda ctx: ctx.artifact("a", b"x", media_type="\udfff"),
+        lambda ctx: ctx.artifact("a", "\udfff", media_type="text/plain"),
     ],
     ids=["text", "metric", "log", "tool", "step", "checkpoint", "artifact"],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from streaming import JobContext, TaskError, task
 from streaming.errors import Interrupted
+from streaming.running.attempt import Attempt
 from tests.clocks import Clock
 from tests.house import House
 from tests.jobs import types
@@ -18,11 +19,16 @@ class Interrupting:
     """Stops the first attempt of a task at a place, as a shutdown does."""
 
     def __init__(self) -> None:
-        self.attempts = 0
+        self.attempts: list[Attempt] = []
+
+    def run(self, house: House, job: str) -> None:
+        self.attempts.append(house.attempt(job))
+        self.attempts[-1].run()
 
     def here(self) -> None:
-        if self.attempts == 1:
-            raise Interrupted("the server is shutting down")
+        if len(self.attempts) == 1:
+            self.attempts[0].ask_to_stop(Interrupted("the server is shutting down"))
+            self.attempts[0].stop.check()
 
 
 @pytest.fixture
@@ -31,9 +37,8 @@ def interrupting() -> Interrupting:
 
 
 def run_twice(house: House, job: str, interrupting: Interrupting) -> None:
-    for number in (1, 2):
-        interrupting.attempts = number
-        house.attempt(job).run()
+    for _ in range(2):
+        interrupting.run(house, job)
 
 
 def test_a_step_is_shown_as_it_runs_and_ends() -> None:
@@ -137,8 +142,7 @@ def test_steps_that_had_not_completed_are_pending_in_the_next_attempt(
 
     house = House(three)
     job = house.store(three)
-    interrupting.attempts = 1
-    house.attempt(job).run()
+    interrupting.run(house, job)
     house.attempt(job)._claim(house.row(job), house.state(job), three, timeout_s=60)
 
     statuses = [step["status"] for step in house.snapshots.public(job)["steps"]]
@@ -269,7 +273,6 @@ def test_a_step_and_its_result_are_committed_together(interrupting: Interrupting
 
     house = House(records)
     job = house.store(records)
-    interrupting.attempts = 1
-    house.attempt(job).run()
+    interrupting.run(house, job)
 
     assert house.storage.log.records(job) == {"step:a": b'"result"'}

@@ -99,9 +99,10 @@ def test_a_question_that_was_answered_is_not_put_again() -> None:
     def asks(ctx: JobContext, input: Any) -> None:
         answers.append(ctx.ask("Which?"))
         if ctx.attempt == 1:
-            raise Interrupted("the server is shutting down")
+            attempt.ask_to_stop(Interrupted("the server is shutting down"))
+            ctx.raise_if_cancelled()
 
-    house, job, _, running = begin(asks)
+    house, job, attempt, running = begin(asks)
     house.until_type(job, "input.requested")
     answer(house, job, "blue")
     running.result()
@@ -136,23 +137,21 @@ def test_a_question_that_nobody_answers_in_time_ends_in_a_timeout() -> None:
 
 def test_waiting_for_people_is_no_running_time() -> None:
     clock = Clock()
-    waited: list[float] = []
 
     @task("asks")
     def asks(ctx: JobContext, input: Any) -> None:
         ctx.ask("Which?")
-        waited.append(ctx.waited_s())
 
     house, job, attempt, running = begin(asks, House(asks, clock=clock))
     house.until_type(job, "input.requested")
-    eventually(lambda: attempt._context and attempt._context._waiting_since)
+    eventually(lambda: attempt._driver and attempt._driver._questions._waiting_since)
     clock.advance(10_000)
     assert not attempt.overdue()
 
     answer(house, job, "blue")
     running.result()
 
-    assert waited == [10_000]
+    assert attempt._driver.waited_s() == 10_000
 
 
 def test_what_clients_send_to_a_running_job_comes_in_order() -> None:

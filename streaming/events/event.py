@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +20,48 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 _quote = json.encoder.encode_basestring
 
 
+#: Levels of nesting in an event: readers' parsers stop at 256 (jq) and more.
+MAX_DEPTH = 200
+
+
 def dumps(value: Json) -> bytes:
-    """Compact JSON in UTF-8, not escaped. `ValueError` for NaN, infinities, lone surrogates."""
-    return _encode(value).encode()
+    """Compact JSON in UTF-8, not escaped.
+
+    `TypeError` or `ValueError`, and nothing else, for what has no such form: NaN, infinities, lone
+    surrogates, cycles, objects that JSON does not know or whose methods raise.
+    """
+    try:
+        return _encode(value).encode()
+    except (TypeError, ValueError):
+        raise
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
+    except Exception as error:  # a stranger's methods may raise whatever they like
+        raise ValueError(f"{type(error).__name__} while it was encoded") from error
+
+
+def check_depth(encoded: bytes) -> None:
+    """`ValueError` for JSON that is nested deeper than `MAX_DEPTH` levels."""
+    if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH and _is_deep(encoded):
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+
+
+#: Strings, and the brackets outside of them.
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+
+
+def _is_deep(encoded: bytes) -> bool:
+    """Whether more than `MAX_DEPTH` brackets are open at one place."""
+    depth = 0
+    for token in _TOKENS.finditer(encoded):
+        first = encoded[token.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif first in b"]}":
+            depth -= 1
+    return False
 
 
 def _dump_delta(data: Mapping[str, Json]) -> bytes:
@@ -65,8 +105,12 @@ class Draft:
     def __post_init__(self) -> None:
         if self.type not in TYPES:
             raise ValueError(f"unknown event type {self.type!r}")
-        encode = _dump_delta if self.type in DELTAS else dumps
-        object.__setattr__(self, "encoded", encode(self.data))
+        if self.type in DELTAS:
+            encoded = _dump_delta(self.data)
+        else:
+            encoded = dumps(self.data)
+            check_depth(encoded)
+        object.__setattr__(self, "encoded", encoded)
 
     @classmethod
     def received(cls, type: str, at: str, encoded: bytes) -> Draft:

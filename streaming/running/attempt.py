@@ -24,14 +24,17 @@ from streaming.errors import (
     TaskError,
     TimedOut,
     Unavailable,
-    problem,
 )
-from streaming.events.event import Draft, dumps
+from streaming.events import make
+from streaming.events.event import Draft
 from streaming.events.snapshot import Snapshot
-from streaming.events.vocabulary import TERMINAL, Json
+from streaming.events.vocabulary import TERMINAL
 from streaming.llm.base import Model
-from streaming.running.context import JobContext, Work
+from streaming.running.context import AttemptInputs
+from streaming.running.driver import Driver
 from streaming.running.emitter import Budget
+from streaming.running.endings import Endings, timed_out
+from streaming.running.steps import skip_open
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
@@ -42,8 +45,6 @@ logger = logging.getLogger(__name__)
 
 #: The pressure level from which tasks start as their basic variant.
 BASIC_LEVEL = 2
-#: Characters of an error's detail that are kept when the whole would be too much.
-DETAIL = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,18 @@ class Attempt:
         self._number: int | None = None
         #: Over without an end of the job: a later attempt is to go on, and nobody has begun it.
         self.left = False
-        self._context: JobContext | None = None
+        self._driver: Driver | None = None
+        self._endings = Endings(
+            job, href=f"{shop.base_url}/jobs/{job}", max_event_bytes=shop.max_event_bytes
+        )
         #: On `clock`: when its running time is over, waiting for people left out.
         self._deadline: float | None = None
 
     def run(self) -> None:
-        """The whole attempt. A storage that stays away leaves the job to a later attempt."""
+        """The whole attempt: the job has ended by then, or a later attempt is to go on.
+
+        A storage that stays away leaves the job to a later attempt.
+        """
         try:
             self._run()
         except (LogRefusal, NotFound) as refusal:
@@ -109,12 +116,12 @@ class Attempt:
 
     def overdue(self) -> bool:
         """Whether its running time is over."""
-        if self._deadline is None or self._context is None:
+        if self._deadline is None or self._driver is None:
             return False
-        return self._clock() > self._deadline + self._context.waited_s()
+        return self._clock() > self._deadline + self._driver.waited_s()
 
     def end(self) -> None:
-        """Append the terminal event over the head of a task that does not listen."""
+        """Append the terminal event for a task that does not listen."""
         reason = self.stop.reason
         if reason is not None:
             self._append(self._stopped(reason), patient=False)
@@ -123,22 +130,36 @@ class Attempt:
         row = self._shop.storage.index.get(self.job)
         if row is None or row.closed:
             return
+        try:
+            found = self._begin(row)
+        except (StreamingError, Stop):
+            raise
+        except Exception as error:  # a state that cannot be read, or a validator that raises
+            logger.exception("job %s cannot begin", self.job)
+            self._append([self._failed(error)])
+            return
+        if found is not None:
+            self._execute(*found)
+
+    def _begin(self, row: JobRow) -> tuple[Callable[..., Any], Task, Any] | None:
+        """What is to run, its task and input, once the job is claimed; None where it has ended."""
         state = self._shop.snapshots.state(self.job)
         if row.status == "cancelling":
-            self._append([self._terminal("job.cancelled", reason=state.cancel_reason)])
-            return
+            self._append([self._cancelled(state.cancel_reason)])
+            return None
         task = self._shop.tasks.find(row.task)
         failure = _refuse(task, row, state)
         if failure is not None or task is None:
             self._append([self._failed(failure or TaskError())])
-            return
+            return None
         try:
             value = task.validate(state.asked["input"])
         except InvalidInput as error:
             self._append([self._failed(error)])
-            return
+            return None
         basic = self._claim(row, state, task, timeout_s=state.asked["timeout_s"])
-        self._execute(task, value, basic=basic)
+        function = task.basic if basic and task.basic is not None else task.function
+        return function, task, value
 
     def _claim(self, row: JobRow, state: Snapshot, task: Task, *, timeout_s: float) -> bool:
         """Become the job's writer: an older attempt's appends are refused from here on.
@@ -146,13 +167,10 @@ class Attempt:
         Whether it is to run the task's basic variant.
         """
         number = row.attempt + 1
-        started: dict[str, Json] = {"attempt": number, "worker": worker_name()}
-        if self._on_trial:
-            started["on_trial"] = True
         # What one attempt has begun as the basic variant, the next one goes on with.
-        if state.basic or (number == 1 and task.basic and self._shop.level() >= BASIC_LEVEL):
-            started["basic"] = True
-        drafts = [Draft("job.started", started)]
+        loaded = number == 1 and task.basic is not None and self._shop.level() >= BASIC_LEVEL
+        basic = state.basic or loaded
+        drafts = [make.job_started(number, worker_name(), on_trial=self._on_trial, basic=basic)]
         if number == 1:
             drafts += _checklist(task, state)
         self._log.append(self.job, drafts, attempt=number, expect={"attempt": [row.attempt]})
@@ -160,29 +178,8 @@ class Attempt:
             state = self._start_over(task, number)
         self._number = number
         self._deadline = self._clock() + max(0.0, timeout_s - state.running_s)
-        self._context = JobContext(
-            Work(
-                job=self.job,
-                owner=row.owner,
-                attempt=number,
-                log=self._log,
-                blobs=self._shop.storage.blobs,
-                model=self._shop.model,
-                stop=self.stop,
-                state=self._shop.snapshots.state(self.job),
-                records=self._log.records(self.job) if row.attempt else {},
-                max_event_bytes=self._shop.max_event_bytes,
-                base_url=self._shop.base_url,
-                leases=self._shop.storage.leases,
-                figures=self._shop.figures,
-                budget=Budget(
-                    events=self._shop.max_job_events - row.seq,
-                    size=self._shop.max_job_bytes - row.size,
-                ),
-            ),
-            clock=self._clock,
-        )
-        return "basic" in started
+        self._equip(row, number)
+        return basic
 
     def _start_over(self, task: Task, number: int) -> Snapshot:
         """Text and checklist of steps that had not completed begin anew; the state before that.
@@ -190,80 +187,81 @@ class Attempt:
         Only now: until the claim an older attempt that was not dead may have completed one.
         """
         state = self._shop.snapshots.state(self.job)
-        drafts = [Draft("text.reset", {"item": item}) for item in state.unfinished_items()]
+        drafts = [make.text_reset(item) for item in state.unfinished_items()]
         drafts += _checklist(task, state)
         if drafts:
             self._log.append(self.job, drafts, attempt=number)
         return state
 
-    def _execute(self, task: Task, value: Any, *, basic: bool) -> None:
+    def _equip(self, row: JobRow, number: int) -> None:
+        """The context of the task, and what drives it."""
+        shop = self._shop
+        given = AttemptInputs(
+            job=self.job,
+            owner=row.owner,
+            attempt=number,
+            log=self._log,
+            blobs=shop.storage.blobs,
+            model=shop.model,
+            stop=self.stop,
+            state=shop.snapshots.state(self.job),
+            records=self._log.records(self.job) if row.attempt else {},
+            max_event_bytes=shop.max_event_bytes,
+            base_url=shop.base_url,
+            leases=shop.storage.leases,
+            figures=shop.figures,
+            around=shop.around,
+            budget=Budget(events=shop.max_job_events - row.seq, size=shop.max_job_bytes - row.size),
+        )
+        self._driver = Driver(given, clock=self._clock)
+
+    def _execute(self, function: Callable[..., Any], task: Task, value: Any) -> None:
         """Run the task's code and append its end, whatever it raises."""
-        assert self._context is not None
-        function = task.basic if basic and task.basic is not None else task.function
+        assert self._driver is not None
         try:
-            try:
-                with self._context.leased(task.needs), self._shop.around(self.job):
-                    output = self._context.run(function(self._context, value))
-            finally:
-                self._context.settle()  # the end comes behind all that the task has said
+            output = self._driver.run(function, value, task.needs)
         except BaseException as error:  # noqa: BLE001 - people's code: sys.exit() as well
-            ending = self._ending(error)
+            ending = self._raised(error)
         else:
-            ending = self._completed(output)
+            ending = self._last(self._endings.returned(output, self._usage(), self._text))
         self._append(ending)
         self.left = ending[-1].type not in TERMINAL
 
-    def _ending(self, error: BaseException) -> list[Draft]:
+    def _raised(self, error: BaseException) -> list[Draft]:
         """The events that end an attempt that was stopped or has failed."""
-        reason = self.stop.reason or error
-        if isinstance(reason, Stop):
+        reason = self.stop.reason
+        if reason is not None:
             return self._stopped(reason)
-        if not isinstance(reason, TaskError):
-            logger.error("job %s failed", self.job, exc_info=reason)
-        return self._last(self._failed(_as_task_error(reason)))
-
-    def _completed(self, output: Json) -> list[Draft]:
-        """The end of a job that went well, if its output fits."""
-        assert self._context is not None
-        limit = self._shop.max_event_bytes
-        try:
-            size = len(dumps(output))
-        except (TypeError, ValueError) as error:
-            failure = TaskError(f"the output must be JSON: {error}", code="invalid_output")
-            return self._last(self._failed(failure))
-        if size > limit:
-            message = f"an output of {size} bytes is over the limit of {limit}; make it an artifact"
-            return self._last(self._failed(TaskError(message, code="output_too_large")))
-        usage = self._context.usage or None
-        return self._last(Draft("job.completed", {"output": output, "usage": usage}))
+        return self._last(self._endings.raised(error, self._usage(), self._text))
 
     def _stopped(self, reason: Stop) -> list[Draft]:
         """The events that end an attempt that was stopped; where a later one goes on, a note."""
         if isinstance(reason, Cancelled):
-            return self._last(self._terminal("job.cancelled", reason=str(reason) or None))
+            return self._last(self._cancelled(str(reason) or None))
         if isinstance(reason, TimedOut):
-            return self._last(self._failed(TaskError(str(reason), code="timed_out")))
+            return self._last(self._failed(timed_out(reason)))
         message = "the server is shutting down; a later attempt goes on"
-        return [Draft("log", {"level": "info", "message": message, "handed_over": True})]
+        return [make.log(message, handed_over=True)]
 
     def _last(self, end: Draft) -> list[Draft]:
         """The terminal event, after the checklist is closed."""
-        return [*(self._context.skip_open() if self._context else []), end]
+        if self._driver is not None:
+            return [*self._driver.skip_open(), end]
+        # It has run in another process: what is open there, the log says.
+        return [*skip_open(list(self._shop.snapshots.state(self.job).steps.values())), end]
 
-    def _failed(self, error: StreamingError) -> Draft:
-        shown = problem(error, instance=f"{self._shop.base_url}/jobs/{self.job}")
-        if len(dumps(shown)) > self._shop.max_event_bytes // 4:  # a terminal event always fits
-            brief = TaskError(error.detail[:DETAIL], code=error.code, retryable=error.retryable)
-            shown = problem(brief, instance=shown["instance"])
-        return self._terminal("job.failed", error=shown)
+    def _failed(self, error: BaseException) -> Draft:
+        return self._endings.failed(error, self._usage(), self._text)
 
-    def _terminal(self, kind: str, **data: Json) -> Draft:
-        """A terminal event with usage and the text so far, cut so that it always fits."""
-        text = self._shop.snapshots.state(self.job).text
-        room = self._shop.max_event_bytes // 8
-        partial = {"text": text[:room], "cut": len(text) > room} if text else None
-        usage = self._context.usage or None if self._context is not None else None
-        return Draft(kind, {**data, "usage": usage, "partial": partial})
+    def _cancelled(self, reason: str | None) -> Draft:
+        return self._endings.cancelled(reason, self._usage(), self._text)
+
+    def _usage(self) -> dict[str, int]:
+        return {} if self._driver is None else self._driver.usage
+
+    def _text(self) -> str:
+        """The text so far, as much of it as an end may carry and a character more."""
+        return self._shop.snapshots.text(self.job, self._shop.max_event_bytes // 8 + 1)
 
     def _append(self, drafts: list[Draft], *, patient: bool = True) -> None:
         row = self._log.append(self.job, drafts, attempt=self._number, patient=patient)
@@ -300,27 +298,5 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
 
 def _checklist(task: Task, state: Snapshot) -> list[Draft]:
     """The declared steps that have not completed, for the start of an attempt."""
-    total = len(task.steps)
-    return [
-        Draft(
-            "step.updated",
-            {
-                "id": step.id,
-                "index": index,
-                "total": total,
-                "title": step.title,
-                "status": "pending",
-                "duration_s": None,
-                "detail": None,
-            },
-        )
-        for index, step in enumerate(task.steps, start=1)
-        if state.steps.get(step.id, {}).get("status") != "completed"
-    ]
-
-
-def _as_task_error(error: BaseException) -> StreamingError:
-    if isinstance(error, StreamingError):
-        return error
-    # The text of an unexpected error may hold what is nobody's business: it goes to the log alone.
-    return TaskError(f"the task failed with {type(error).__name__}; the server's log says more")
+    done = frozenset(id for id, step in state.steps.items() if step["status"] == "completed")
+    return make.checklist([(step.id, step.title) for step in task.steps], done)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec
 
 from streaming.concurrency.locks import Mutex
 from streaming.concurrency.pending import Pending
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import LogRefusal, NotFound, StreamingError, Superseded, TaskError, Unexpected
 from streaming.events.event import Draft
-from streaming.events.vocabulary import Json
+from streaming.events.plain import plain_text
 from streaming.storage.base import EventLog
 from streaming.storage.rows import Expect, JobRow
+
+P = ParamSpec("P")
 
 #: Events and bytes that a task may be ahead of their commit.
 POSTS, POSTED_BYTES = 64, 1 << 20
 
 
-class Posts:
+class Emitter:
     """The events of one attempt, in order. A stop, or a refusal by the log, ends its task."""
 
     def __init__(
@@ -45,13 +48,18 @@ class Posts:
         #: Held by the one thread of the task that posts or settles.
         self._turn = Mutex()
 
-    def post(self, kind: str, data: Mapping[str, Json]) -> None:
-        """Have an event appended: the task goes on before its commit, never far ahead of it."""
+    def draft(self, make: Callable[P, Draft], *args: P.args, **kwargs: P.kwargs) -> Draft:
+        """The event of a constructor; `TaskError` for what cannot be one."""
         try:
-            draft = Draft(kind, data)
-        except (UnicodeEncodeError, TypeError, ValueError) as error:
-            message = f"{kind} has what JSON in UTF-8 cannot carry: {error}"
+            return make(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            kind = getattr(make, "__name__", "event").replace("_", ".", 1)
+            message = f"{kind} cannot be told: {plain_text(error, 400)}"
             raise TaskError(message, code="invalid_output") from error
+
+    def emit(self, make: Callable[P, Draft], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have an event appended: the task goes on before its commit, never far ahead of it."""
+        draft = self.draft(make, *args, **kwargs)
         self._stop.check()
         size = self._check(draft)
         with self._turn:

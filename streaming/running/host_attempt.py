@@ -9,7 +9,7 @@ from typing import Protocol
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import LogRefusal, NotFound, Stop, Unavailable
-from streaming.events.event import Draft
+from streaming.events import make
 from streaming.running.attempt import Attempt
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
@@ -109,15 +109,15 @@ class HostedAttempt:
         if row is None or row.closed or row.attempt == self._before:
             return
         if blame is not None:
-            said = {"level": "error", "message": f"its process died ({blame})", "lost_alone": True}
+            said = make.log(f"its process died ({blame})", level="error", lost_alone=True)
         elif innocent:
             message = "its task host was replaced; a later attempt goes on"
-            said = {"level": "info", "message": message, "handed_over": True}
+            said = make.log(message, handed_over=True)
         else:
             return
         try:
             self._storage.log.append(
-                self.job, [Draft("log", said)], expect={"attempt": [row.attempt]}, patient=False
+                self.job, [said], expect={"attempt": [row.attempt]}, patient=False
             )
         except (LogRefusal, NotFound, Unavailable) as error:
             logger.warning("job %s: %s", self.job, error.detail)

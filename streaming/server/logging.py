@@ -7,12 +7,15 @@ import re
 
 from pythonjsonlogger.json import JsonFormatter
 
+from streaming.events.plain import plain_text
 from streaming.web.request_log import RequestFields
 
 #: The form of lines that are text: gunicorn's.
 TEXT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"
 TIME = "%Y-%m-%d %H:%M:%S %z"
 
+#: Characters of one line, with its traceback.
+LINE = 1 << 20
 _SECRETS = re.compile(
     r"(?P<before>[?&]ticket=|\bbearer\s+|\btkt_|\bstk_[0-9a-f]{8}_)[^\s&\"'\\,]+", re.IGNORECASE
 )
@@ -20,8 +23,8 @@ _JOB = re.compile(r"\bjob_[0-9A-HJKMNP-TV-Z]{26}\b")
 
 
 def redact(text: str) -> str:
-    """The text without the keys and tickets that are in it."""
-    return _SECRETS.sub(r"\g<before>***", text)
+    """The text without the keys and tickets that are in it, such that every encoder takes it."""
+    return plain_text(_SECRETS.sub(r"\g<before>***", text), LINE)
 
 
 class TextLines(logging.Formatter):

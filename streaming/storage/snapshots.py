@@ -49,6 +49,11 @@ class Snapshots:
         with self._stripes[hash(job) % STRIPES]:
             return self._fold(job).copy()
 
+    def text(self, job: str, limit: int) -> str:
+        """The job's present text, its first `limit` characters."""
+        with self._stripes[hash(job) % STRIPES]:
+            return self._fold(job).text[:limit]
+
     def state_at(self, job: str, seq: int) -> Snapshot:
         """The fold of the events up to `seq`, which must not be behind the base."""
         state = self._start(job)

@@ -14,7 +14,8 @@ from streaming.events.event import Draft, Event
 from streaming.events.snapshot import Snapshot
 from streaming.llm.base import Model
 from streaming.llm.simulated import SimulatedModel
-from streaming.running.context import JobContext, Work
+from streaming.running.context import AttemptInputs
+from streaming.running.driver import Driver
 from streaming.running.task import Task
 from streaming.storage.ids import new_id
 from streaming.storage.memory import MemoryLog, MemoryStorage
@@ -66,11 +67,11 @@ class Bench:
     ) -> Any:
         """The task's output, or whatever it raises. At `stop_at` events it is told to stop."""
         stop = stop or StopSignal()
-        context = self._start(stop, model or SimulatedModel())
+        driver = self._start(stop, model or SimulatedModel())
         self.log.watch(stop_at, lambda: stop.set(reason or Interrupted("the server goes down")))
         function = self._task.basic if basic else self._task.function
         assert function is not None
-        return context.run(function(context, self._value))
+        return driver.run(function, self._value, {})
 
     def feed(self, data: Any) -> None:
         """What a client sends to the running job."""
@@ -106,7 +107,7 @@ class Bench:
     def state(self) -> Snapshot:
         return Snapshots(self.storage.log, self.storage.index).state(self.job)
 
-    def _start(self, stop: StopSignal, model: Model) -> JobContext:
+    def _start(self, stop: StopSignal, model: Model) -> Driver:
         """Another attempt, begun as a runner does it."""
         self._attempts += 1
         drafts = [Draft("job.started", {"attempt": self._attempts, "worker": "test"})]
@@ -117,7 +118,7 @@ class Bench:
             if self.state.steps.get(step.id, {}).get("status") != "completed"
         ]
         self.storage.log.append(self.job, drafts, attempt=self._attempts)
-        work = Work(
+        given = AttemptInputs(
             job=self.job,
             owner=OWNER,
             attempt=self._attempts,
@@ -131,7 +132,7 @@ class Bench:
             base_url="/v1",
             leases=self.storage.leases,
         )
-        return JobContext(work)
+        return Driver(given)
 
     def _pending(self, number: int) -> dict[str, Any]:
         step = self._task.steps[number]

@@ -66,3 +66,6 @@ class LinkSnapshots(Snapshots):
 
     def state(self, job: str) -> Snapshot:
         return Snapshot.load(self._peer.call("state", job))
+
+    def text(self, job: str, limit: int) -> str:
+        return str(self._peer.call("text", job, limit))

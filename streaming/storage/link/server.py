@@ -113,6 +113,7 @@ class LinkServer:
             "base": log.base,
             "records": lambda job: dict(log.records(job)),
             "state": lambda job: self._snapshots.state(job).dump(),
+            "text": self._snapshots.text,
             "submit": self._submit,
             "get": lambda job: pack_row(index.get(job)),
             "list": lambda options: [pack_row(row) for row in index.list(**options)],

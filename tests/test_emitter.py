@@ -8,7 +8,8 @@ import pytest
 
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.stop_signal import StopSignal
-from streaming.running.emitter import POSTED_BYTES, POSTS, Posts
+from streaming.events import make
+from streaming.running.emitter import POSTED_BYTES, POSTS, Emitter
 from streaming.storage.rows import JobRow
 from tests.threads import Background, eventually
 
@@ -24,8 +25,8 @@ class SlowLog:
         return self.posts[-1]
 
 
-def posts_on(log: Any) -> Posts:
-    return Posts(
+def emitter_on(log: Any) -> Emitter:
+    return Emitter(
         log,
         "job_1",
         attempt=1,
@@ -40,13 +41,13 @@ def posts_on(log: Any) -> Posts:
 )
 def test_who_is_too_far_ahead_waits_for_the_oldest_commit(size: int, free: int) -> None:
     log = SlowLog()
-    posts = posts_on(log)
+    posts = emitter_on(log)
     for _ in range(free - 1):
-        posts.post("text.delta", {"item": "a", "text": "x" * size})
+        posts.emit(make.text_delta, "a", "x" * size)
 
     def go_on() -> None:
         for _ in range(2):
-            posts.post("text.delta", {"item": "a", "text": "x" * size})
+            posts.emit(make.text_delta, "a", "x" * size)
 
     rest = Background(go_on)
     eventually(lambda: len(log.posts) >= free)

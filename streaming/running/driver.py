@@ -1,0 +1,81 @@
+"""Drives one attempt's task: its context and the parts behind it, its leases, its result."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from streaming.events import make
+from streaming.events.event import Draft
+from streaming.events.vocabulary import Json
+from streaming.running.context import AttemptInputs, JobContext
+from streaming.running.emitter import Emitter
+from streaming.running.leases import Holding
+from streaming.running.questions import Questions
+from streaming.running.returned import drive
+from streaming.running.steps import Steps
+
+
+class Driver:
+    """Calls the task's function and runs what it returns. `run` is for the task's thread."""
+
+    def __init__(
+        self, given: AttemptInputs, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._given = given
+        self._emitter = emitter = Emitter(
+            given.log,
+            given.job,
+            attempt=given.attempt,
+            stop=given.stop,
+            max_event_bytes=given.max_event_bytes,
+            spend=given.budget.spend,
+        )
+        self._questions = Questions(
+            emitter, given.log, given.stop, given.state, given.records, clock=clock
+        )
+        self._steps = Steps(
+            emitter, self._questions, given.stop, given.state, given.records, clock=clock
+        )
+        self.context = JobContext(given, emitter, self._steps, self._questions)
+
+    def run(self, function: Callable[..., Any], value: Any, needs: Mapping[str, int]) -> Any:
+        """Call `function(context, value)` holding its leases; the output, or what it raised.
+
+        By then everything that the task has said is committed.
+        """
+        try:
+            with self._leased(needs), self._given.around(self._given.job):
+                result = function(self.context, value)
+                return drive(result, self._steps.say, self._given.stop)
+        finally:
+            self._emitter.settle()
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """What the task's models have cost so far."""
+        return self.context.usage
+
+    def waited_s(self) -> float:
+        """Seconds that the task has waited for people or leases: they are not running time."""
+        return self._questions.waited_s()
+
+    def skip_open(self) -> list[Draft]:
+        """The events that close the checklist; from any thread."""
+        return self._steps.skip_open()
+
+    @contextlib.contextmanager
+    def _leased(self, needs: Mapping[str, int]) -> Iterator[None]:
+        """Hold the leases of a task within the block, waiting for them in order first."""
+        holding = Holding(self._given.leases, self._given.job, needs, self._tell_leases)
+        try:
+            with self._questions.standing_still():
+                holding.acquire(self._given.stop)
+            yield
+        finally:
+            holding.release()
+
+    def _tell_leases(self, message: str, leases: list[dict[str, Json]]) -> None:
+        self._emitter.emit(make.log, message, leases=leases)

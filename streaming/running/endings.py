@@ -1,0 +1,130 @@
+"""How an attempt ends: the terminal event of what its task returned, raised or was stopped by.
+
+Nothing that a task has made can keep its job from ending: what cannot be encoded is said as text,
+and where that fails too, plainly.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from streaming.errors import Cancelled, StreamingError, TaskError, TimedOut, problem
+from streaming.events import make
+from streaming.events.event import Draft, check_depth, dumps
+from streaming.events.plain import plain, plain_text
+from streaming.events.vocabulary import Json
+
+logger = logging.getLogger(__name__)
+
+#: Characters of an error's detail that are kept when the whole would be too much.
+DETAIL = 400
+
+
+class Endings:
+    """Makes the terminal events of one job; never raises, and each of them fits."""
+
+    def __init__(self, job: str, *, href: str, max_event_bytes: int) -> None:
+        self._job = job
+        self._href = href
+        self._limit = max_event_bytes
+
+    def returned(self, output: Json, usage: Mapping[str, int], text: Callable[[], str]) -> Draft:
+        """The end of a task that has returned; a failure where its output is none."""
+        try:
+            size = len(dumps(output))
+            if size <= self._limit:
+                return make.job_completed(output, plain(usage) or None)
+        except (TypeError, ValueError) as error:
+            message = f"the output must be JSON: {plain_text(error, DETAIL)}"
+            return self.failed(TaskError(message, code="invalid_output"), usage, text)
+        message = f"an output of {size} bytes is over the limit of {self._limit}; "
+        failure = TaskError(message + "make it an artifact", code="output_too_large")
+        return self.failed(failure, usage, text)
+
+    def raised(
+        self, error: BaseException, usage: Mapping[str, int], text: Callable[[], str]
+    ) -> Draft:
+        """The end of a task that has raised what is no stop of the server's."""
+        if isinstance(error, Cancelled):
+            return self.cancelled(plain_text(error) or None, usage, text)
+        if isinstance(error, TimedOut):
+            return self.failed(timed_out(error), usage, text)
+        if not isinstance(error, TaskError):
+            logger.error("job %s failed", self._job, exc_info=error)
+        return self.failed(error, usage, text)
+
+    def failed(
+        self, error: BaseException, usage: Mapping[str, int], text: Callable[[], str]
+    ) -> Draft:
+        """A `job.failed` with the error's own code and detail."""
+        shown = self._problem(error)
+        return self._terminal(
+            lambda cost, partial: make.job_failed(shown, cost, partial), usage, text
+        )
+
+    def cancelled(
+        self, reason: str | None, usage: Mapping[str, int], text: Callable[[], str]
+    ) -> Draft:
+        said = None if reason is None else plain_text(reason)
+        return self._terminal(partial(make.job_cancelled, said), usage, text)
+
+    def _problem(self, error: BaseException) -> dict[str, Json]:
+        """The error's problem object; at the least that it failed, and with what."""
+        try:
+            whole = problem(_as_known(error), instance=self._href)
+            shown: dict[str, Json] = whole if _is_json(whole) else plain(whole)
+            if len(dumps(shown)) <= self._limit // 4:
+                return shown
+        except Exception:  # a subclass whose members raise
+            logger.exception("the error of job %s cannot be shown whole", self._job)
+        return dict(plain(problem(_in_brief(error), instance=self._href)))
+
+    def _terminal(
+        self,
+        make_draft: Callable[[Json, Json], Draft],
+        usage: Mapping[str, int],
+        text: Callable[[], str],
+    ) -> Draft:
+        """With usage and the text so far, cut so that it always fits; without, if need be."""
+        try:
+            whole = text()
+            room = self._limit // 8
+            cut = {"text": whole[:room], "cut": len(whole) > room} if whole else None
+            return make_draft(plain(usage) or None, cut)
+        except (TypeError, ValueError):
+            logger.exception("job %s ends without its usage and text", self._job)
+            return make_draft(None, None)
+
+
+def _is_json(value: Json) -> bool:
+    try:
+        check_depth(dumps(value))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def timed_out(reason: TimedOut) -> TaskError:
+    """The failure of a job whose running time is over."""
+    return TaskError(plain_text(reason), code="timed_out")
+
+
+def _as_known(error: BaseException) -> StreamingError:
+    if isinstance(error, StreamingError):
+        return error
+    # The text of an unexpected error may hold what is nobody's business: it goes to the log alone.
+    return TaskError(f"the task failed with {type(error).__name__}; the server's log says more")
+
+
+def _in_brief(error: BaseException) -> TaskError:
+    """Its detail cut, without whatever else it carries."""
+    detail, code, retryable = f"the task failed with {type(error).__name__}", "task_failed", False
+    try:
+        if isinstance(error, StreamingError):
+            detail = plain_text(error.detail, DETAIL)
+            code, retryable = plain_text(error.code, 100), bool(error.retryable)
+    except Exception:
+        logger.exception("an error's own members cannot be read")
+    return TaskError(detail, code=code, retryable=retryable)

@@ -1,0 +1,192 @@
+"""The steps of one attempt: its checklist, the results that are kept, and the progress."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.errors import TaskError
+from streaming.events import make
+from streaming.events.event import Draft, check_depth, dumps
+from streaming.events.plain import plain_text
+from streaming.events.snapshot import Snapshot
+from streaming.events.vocabulary import Json
+from streaming.running.emitter import Emitter
+from streaming.running.progress import Progress, Reading
+from streaming.running.questions import Questions
+from streaming.running.returned import drive
+
+#: The item of text that belongs to no step.
+ANSWER = "answer"
+#: A step that has not come to an end.
+_OPEN = ("pending", "running")
+
+
+class Steps:
+    """Steps, tools and checkpoints; for the task's thread, but for `skip_open`."""
+
+    def __init__(
+        self,
+        emitter: Emitter,
+        questions: Questions,
+        stop: StopSignal,
+        state: Snapshot,
+        records: Mapping[str, bytes],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._emitter = emitter
+        self._questions = questions
+        self._stop = stop
+        self._clock = clock
+        self._steps = {step["id"]: dict(step) for step in state.steps.values()}
+        #: Steps that count for the progress; more may turn up while it runs.
+        self._declared = frozenset(self._steps)
+        self._records = dict(records)
+        done = sum(step["status"] == "completed" for step in self._steps.values())
+        self._progress = Progress(len(self._steps), done, clock=clock)
+        self._tools = 0
+        #: The id of the step that runs, the innermost.
+        self.current: str | None = None
+
+    def say(self, text: str, item: str | None = None) -> None:
+        """Append to an item of text: by default that of the present step, or `answer`."""
+        if text:
+            self._emitter.emit(make.text_delta, item or self.current or ANSWER, text)
+
+    def think(self, text: str, item: str | None = None) -> None:
+        """Append to the thinking beside an item."""
+        if text:
+            self._emitter.emit(make.reasoning_delta, item or self.current or ANSWER, text)
+
+    def plan(self, steps: Iterable[tuple[str, str]]) -> None:
+        """Declare more steps (id, title), pending."""
+        fresh = {id: self._new(id, title) for id, title in steps if id not in self._steps}
+        total = len(self._steps) + len(fresh)
+        for index, step in enumerate(fresh.values(), start=len(self._steps) + 1):
+            step["index"] = step["total"] = index
+        drafts = [self._draft({**step, **make.PENDING}, total=total) for step in fresh.values()]
+        self._steps |= fresh
+        self._declared |= fresh.keys()
+        self._progress.plan(len(self._declared))
+        if drafts:
+            self._append(drafts)
+
+    def run(self, id: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a step whose result is not there yet; the result."""
+        record = f"step:{id}"
+        if record in self._records:
+            return json.loads(self._records[record])
+        if id not in self._steps:
+            step = self._new(id, None)
+            self._draft(step, total=1)  # fails here, before anybody counts on it
+            step["index"] = step["total"] = len(self._steps) + 1
+            self._steps[id] = step
+        self._update(id, "running")
+        began, outer = self._clock(), self.current
+        self.current = id
+        try:
+            result = drive(function(*args, **kwargs), self.say, self._stop)
+            kept = _encode(result)
+        except Exception as error:
+            detail = error.detail if isinstance(error, TaskError) else type(error).__name__
+            self._update(id, "failed", self._clock() - began, plain_text(detail, 1000))
+            raise
+        finally:
+            self.current = outer
+        records = {record: kept, **self._questions.records()}
+        self._update(id, "completed", self._clock() - began, records=records)
+        return json.loads(kept)
+
+    def tool(self, name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Call a tool, with its call and its result as events; its error is raised again."""
+        self._tools += 1
+        began, call = self._clock(), f"call_{self._tools}"
+        self._emitter.emit(make.tool_call, call, name, arguments)
+        try:
+            output = function(**arguments)
+        except Exception as error:
+            said = plain_text(error, 1000) or type(error).__name__
+            self._emitter.emit(make.tool_result, call, self._since(began), error=said)
+            raise
+        self._emitter.emit(make.tool_result, call, self._since(began), output=output)
+        return output
+
+    def checkpoint(self, state: Json) -> None:
+        """Keep `state` for a later attempt of the present step."""
+        kept = {f"checkpoint:{self.current or ''}": _encode(state), **self._questions.records()}
+        self._append([], records=kept)
+
+    def restore(self, default: Any) -> Any:
+        """The last checkpoint of the present step."""
+        kept = self._records.get(f"checkpoint:{self.current or ''}")
+        return default if kept is None else json.loads(kept)
+
+    def count(self, done: float, total: float, message: str | None) -> None:
+        """Units of the present step are done."""
+        self._tell(self._progress.count(done, total, message))
+
+    def skip_open(self) -> list[Draft]:
+        """The events that close the checklist: steps that have not ended are skipped."""
+        # Of a copy: another thread ends a task that does not listen.
+        return skip_open(list(self._steps.values()))
+
+    def _new(self, id: object, title: str | None) -> dict[str, Json]:
+        if not isinstance(id, str) or not id:
+            raise TaskError(f"a step's id is a string, not {id!r:.100}", code="invalid_output")
+        title = title or id.replace("_", " ").capitalize()
+        blank = {"id": id, "title": title, "status": "pending", "duration_s": None}
+        return {**blank, "index": 0, "total": 0}
+
+    def _draft(self, step: Mapping[str, Json], *, total: int) -> Draft:
+        return self._emitter.draft(make.step_updated, step, total=total)
+
+    def _update(
+        self,
+        id: str,
+        status: str,
+        duration_s: float | None = None,
+        detail: str | None = None,
+        records: Mapping[str, bytes] | None = None,
+    ) -> None:
+        step = self._steps[id]
+        rounded = None if duration_s is None else round(duration_s, 3)
+        step |= {"total": len(self._steps), "status": status, "duration_s": rounded}
+        draft = make.step_updated(step, total=len(self._steps), detail=detail)
+        self._append([draft], records=records)
+        if status == "completed" and id in self._declared:
+            self._tell(self._progress.step_completed())
+
+    def _append(self, drafts: list[Draft], records: Mapping[str, bytes] | None = None) -> None:
+        self._emitter.append(drafts, records=records)
+        self._records.update(records or {})
+
+    def _tell(self, reading: Reading | None) -> None:
+        if reading is not None:
+            self._emitter.emit(
+                make.job_progress, reading.percent, reading.eta_s, reading.basis, reading.message
+            )
+
+    def _since(self, began: float) -> float:
+        return round(self._clock() - began, 3)
+
+
+def _encode(value: Json) -> bytes:
+    try:
+        encoded = dumps(value)
+        check_depth(encoded)
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"a step's result or a checkpoint must be JSON: {plain_text(error, 400)}",
+            code="invalid_output",
+        ) from error
+    return encoded
+
+
+def skip_open(steps: Sequence[Mapping[str, Json]]) -> list[Draft]:
+    """The events that close a checklist: those of its steps that have not ended are skipped."""
+    open_steps = [step for step in steps if step["status"] in _OPEN]
+    return [make.step_updated(step, total=len(steps), status="skipped") for step in open_steps]
