@@ -1,0 +1,21 @@
+"""The same app under Flask's own server, as people have it while they write tasks."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.e2e.server import Server
+
+
+class FlaskRun(Server):
+    """`flask run`: one process, whose threads run the tasks."""
+
+    def __init__(self, folder: Path, **settings: str | float) -> None:
+        super().__init__(folder, "gthread", **settings)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        self._process = self._start(
+            ["flask", "--app", "wsgi", "run", "--no-reload", "--port", str(self.port)]
+        )
+        return self._process
