@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from streaming.errors import Unavailable
 from streaming.running.attempt import Attempt
 from streaming.running.host_attempt import HostedAttempt
-from streaming.running.hosts import HostFigures, Hosts
+from streaming.running.hosts import Hosts
+from streaming.running.runner import Load
 from streaming.running.threads import Lane, Running, ThreadRunner
 
 #: Seconds that a host has to end a job that is to stop, before this process does: a little longer
@@ -59,9 +61,8 @@ class HostRunner(ThreadRunner):
         self._hosts.close()
         super().close()
 
-    def hosts(self) -> HostFigures:
-        """What the hosts are at present."""
-        return self._hosts.figures()
+    def load(self) -> Load:
+        return replace(super().load(), hosts=self._hosts.figures())
 
     def _make(self, lane: Lane, job: str, on_trial: bool) -> Running:
         if lane is self._threads and self._hosts.given_up is None:

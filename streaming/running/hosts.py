@@ -6,7 +6,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from streaming.concurrency.locks import Latch
@@ -23,6 +22,7 @@ from streaming.running.host_process import (
     how_it_ended,
     why,
 )
+from streaming.running.runner import HostFigures
 from streaming.storage.base import Storage
 from streaming.storage.snapshots import Snapshots
 
@@ -38,22 +38,6 @@ ANSWER_S = 6.0
 IDLE_S = 1.0
 #: Hosts at once for single jobs that may have killed the ones before.
 LONE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class HostFigures:
-    """What the hosts are at present."""
-
-    #: Those that run attempts.
-    ready: int
-    #: Those that are wanted; 0 once tasks run as threads of this process.
-    wanted: int
-    #: How many have taken the place of one that had died, or hung.
-    replaced: int
-    #: Why tasks run as threads of the serving process after all.
-    given_up: str | None
-    #: Memory of all of them, in bytes.
-    rss: float
 
 
 class Hosts:
@@ -92,6 +76,8 @@ class Hosts:
         self._deaths: dict[str, int] = {}
         self._failures = 0
         self._replaced = 0
+        #: Whether a host has ever loaded the app.
+        self._loaded = False
         self.given_up: str | None = None
         #: Whether there is something to run that needs a host.
         self._needed = False
@@ -115,7 +101,14 @@ class Hosts:
             ready = [host for host in self._hosts if host.ready]
             rss = sum(host.said.get("rss", 0.0) for host in ready)
             wanted = 0 if self.given_up or not self._needed else self._count
-            return HostFigures(len(ready), wanted, self._replaced, self.given_up, rss)
+            return HostFigures(
+                ready=len(ready),
+                wanted=wanted,
+                starting=wanted > 0 and not self._loaded,
+                replaced=self._replaced,
+                given_up=self.given_up,
+                rss=rss,
+            )
 
     def give(self, attempt: HostedAttempt, *, on_trial: bool) -> None:
         """Have an attempt run in a host, as soon as one is ready; returns at once."""
@@ -276,7 +269,7 @@ class Hosts:
             self._fail(host, "its tasks differ from the server's", at_once=True)
         else:
             self._failures = 0
-            host.ready = True
+            host.ready = self._loaded = True
             seconds = self._clock() - host.started_at
             logger.info("task host %d is ready after %.1f s", host.pid, seconds)
             if host.lone:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from tests.e2e.server import Server
@@ -13,9 +12,4 @@ class FlaskRun(Server):
 
     def __init__(self, folder: Path, **settings: str | float) -> None:
         super().__init__(folder, "gthread", **settings)
-
-    def launch(self) -> subprocess.Popen[bytes]:
-        self._process = self._start(
-            ["flask", "--app", "wsgi", "run", "--no-reload", "--port", str(self.port)]
-        )
-        return self._process
+        self.command = ["flask", "--app", "wsgi", "run", "--no-reload", "--port", str(self.port)]
