@@ -11,6 +11,7 @@ from streaming.running.host_attempt import HostedAttempt
 from streaming.running.hosts import Hosts
 from streaming.running.runner import Load
 from streaming.running.threads import Lane, Running, ThreadRunner
+from streaming.storage.rows import JobRow
 
 #: Seconds that a host has to end a job that is to stop, before this process does: a little longer
 #: than a host itself leaves to the code.
@@ -45,6 +46,8 @@ class HostRunner(ThreadRunner):
             stop_grace_s=STOP_GRACE_S,
         )
         self._needed = needed
+        #: Hears of each job that a task in a host has submitted.
+        self.accepted: Callable[[JobRow], object] = lambda _: None
         self._hosts = make_hosts(self)
         self._make_hosted = make_hosted
 

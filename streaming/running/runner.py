@@ -49,6 +49,10 @@ class Runner(ABC):
     isolates = False
 
     @abstractmethod
+    def start(self) -> None:
+        """Begin to run what is given to it."""
+
+    @abstractmethod
     def reserve(self, *, cooperative: bool) -> int:
         """A place for a new job: 0 = it starts at once, else its position. `TooMany` when full.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 
 from streaming.config import Settings
 
@@ -20,3 +22,13 @@ def warn_of_lone_process(settings: Settings) -> None:
             "WEB_CONCURRENCY=%d is ignored: several processes need a shared log (REDIS_URL)",
             settings.web_concurrency,
         )
+
+
+def let_children_be_terminated() -> None:
+    """Give children that tasks fork back the signals' own meaning: `terminate` ends them."""
+    os.register_at_fork(after_in_child=_reset_signals)
+
+
+def _reset_signals() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)

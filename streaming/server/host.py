@@ -7,6 +7,7 @@ process that has started it, and so does all that its tasks have started.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import logging
 import os
@@ -25,10 +26,11 @@ from streaming.concurrency.sockets import native_socket
 from streaming.errors import InvalidSettings, StreamingError, Unavailable
 from streaming.running.attempt import Attempt
 from streaming.running.host_process import BEAT_S
+from streaming.running.host_submits import LinkRunner
 from streaming.running.lifeline import end_group, hold
 from streaming.running.spawn import LINK, receive_descriptor
 from streaming.running.threads import Running, ThreadRunner
-from streaming.server.deployment import SWITCH_S
+from streaming.server.deployment import SWITCH_S, let_children_be_terminated
 from streaming.server.hosting import known_servers
 from streaming.server.logging import log_to_stderr
 from streaming.server.server import Server
@@ -116,7 +118,8 @@ class TaskHost:
             stuck=lambda job: peer.note("stuck", job),
         )
         self._runner.start()
-        os.nice(NICE)
+        server.adopt(self._storage, LinkRunner(peer))
+        _be_nice()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         return server.tasks.digest()
 
@@ -154,6 +157,18 @@ def _server_of(log_url: str, base_url: str) -> Server:
     raise InvalidSettings(f"the app has no Streaming with the log {log_url} under {base_url}")
 
 
+def _be_nice() -> None:
+    """Let the streams come first, from here on: loading the app was to be quick."""
+    try:
+        threads = [int(each) for each in os.listdir("/proc/self/task")]
+    except OSError:  # where niceness is the process's
+        os.nice(NICE)
+        return
+    for each in threads:  # those to come inherit it
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, each, os.getpriority(os.PRIO_PROCESS, each) + NICE)
+
+
 def prepare() -> None:
     """Signals, and what forked children are to lose; in the main thread."""
     faulthandler.enable()
@@ -161,16 +176,10 @@ def prepare() -> None:
     # SIG_IGN, which programs that are executed would inherit.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    os.register_at_fork(after_in_child=_leave_behind)
+    let_children_be_terminated()
+    os.register_at_fork(after_in_child=lambda: os.close(LINK))
     sys.setswitchinterval(SWITCH_S)
     refuse_patching()
-
-
-def _leave_behind() -> None:
-    """A forked child of a task is its own: it can be terminated, and has no link."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.close(LINK)
 
 
 def main() -> None:

@@ -8,11 +8,14 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from streaming.jobs.registry import JobRegistry
 from streaming.running.attempt import Attempt, Shop
 from streaming.running.host_attempt import HostedAttempt
 from streaming.running.host_process import HostedApp
 from streaming.running.host_runner import HostRunner
+from streaming.running.host_submits import runner_methods
 from streaming.running.hosts import Hosts
+from streaming.running.runner import Runner
 from streaming.running.threads import ThreadRunner
 
 if TYPE_CHECKING:
@@ -91,7 +94,10 @@ def make_local_runner(server: Server, shop: Shop, *, succeeded: Callable[[], boo
             shop.snapshots,
             count=count,
             level=settings.log_format,
-            methods=_answers(shop),
+            methods={
+                **_answers(shop),
+                **runner_methods(runner, shop.storage, lambda row: runner.accepted(row)),
+            },
             ended=shop.ended,
             stuck=runner.note_stuck,
         )
@@ -115,6 +121,12 @@ def make_local_runner(server: Server, shop: Shop, *, succeeded: Callable[[], boo
         succeeded=succeeded,
         needed=any(not each.cooperative for each in server.tasks),
     )
+
+
+def look_after_submits(runner: Runner, registry: JobRegistry) -> None:
+    """Have jobs that tasks in hosts submit looked after like all others."""
+    if isinstance(runner, HostRunner):
+        runner.accepted = registry.keeper.watch
 
 
 def _answers(shop: Shop) -> Mapping[str, Callable[..., object]]:

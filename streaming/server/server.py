@@ -20,9 +20,9 @@ from streaming.jobs.repair import Mending
 from streaming.jobs.retention import Retention
 from streaming.llm.base import Model
 from streaming.running.attempt import Shop
+from streaming.running.runner import Runner
 from streaming.running.task import Task, TaskRegistry
-from streaming.running.threads import ThreadRunner
-from streaming.server.hosting import make_local_runner, remember
+from streaming.server.hosting import look_after_submits, make_local_runner, remember
 from streaming.server.load import LoadMeter
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
@@ -40,7 +40,7 @@ from streaming.web.services import Authorize, Services
 from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:  # loaded where there is a Redis
-    from streaming.running.queue import DramatiqRunner, JobQueue
+    from streaming.running.queue import JobQueue
 
 logger = logging.getLogger(__name__)
 
@@ -202,9 +202,7 @@ class Server:
             ended=ended,
         )
 
-    def _make_runner(
-        self, storage: Storage, make_shop: Callable[[], Shop]
-    ) -> ThreadRunner | DramatiqRunner:
+    def _make_runner(self, storage: Storage, make_shop: Callable[[], Shop]) -> Runner:
         settings = self.settings
         if settings.shared:
             from streaming.running.queue import DramatiqRunner
@@ -213,10 +211,15 @@ class Server:
         shop = make_shop()
         return make_local_runner(self, shop, succeeded=lambda: self.succeeded())
 
-    def _assemble(self, storage: Storage) -> Services:
+    def adopt(self, storage: Storage, runner: Runner) -> None:
+        """Serve nothing: `services` work over what another process has, for tasks that run here."""
+        self._services = self._assemble(storage, runner)
+        self._started.open()
+
+    def _assemble(self, storage: Storage, served_elsewhere: Runner | None = None) -> Services:
         settings = self.settings
         snapshots, pressure = Snapshots(storage.log, storage.index), Pressure()
-        runner = self._make_runner(
+        runner = served_elsewhere or self._make_runner(
             storage,
             lambda: self.make_shop(
                 storage,
@@ -284,10 +287,12 @@ class Server:
             changed=streams.wake,
         )
         deadlines = Deadlines()
-        for part in (runner, registry, streams, retention, meter, deadlines, metrics):
-            part.start()
-        Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
-        Mending(storage, snapshots).start()
+        if served_elsewhere is None:
+            look_after_submits(runner, registry)
+            for part in (runner, registry, streams, retention, meter, deadlines, metrics):
+                part.start()
+            Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
+            Mending(storage, snapshots).start()
         return Services(
             settings=settings,
             storage=storage,

@@ -14,7 +14,7 @@ from streaming.errors import InvalidSettings
 from streaming.jobs.repair import Mending
 from streaming.running.attempt import Attempt
 from streaming.running.fleet import FleetFigures
-from streaming.server.deployment import SWITCH_S
+from streaming.server.deployment import SWITCH_S, let_children_be_terminated
 from streaming.server.extension import server_of
 from streaming.server.logging import make_formatter
 from streaming.server.server import Server, make_queue
@@ -81,4 +81,5 @@ def prepare_process() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         # A flag only, and the same at every signal: platforms send several.
         signal.signal(number, lambda *_: leaving.set())
+    let_children_be_terminated()
     return leaving
