@@ -21,7 +21,7 @@ from tests.ports import free_port
 ROOT = Path(__file__).parents[2]
 
 #: Seconds within which a server must answer, reload or exit in any test.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 #: What the environment of the tests must not pass on to a server.
 _FOREIGN = ("STREAMING_", "GUNICORN_", "WEB_CONCURRENCY", "REDIS_URL", "DYNO", "PORT", "HOST")
