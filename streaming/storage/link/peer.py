@@ -26,7 +26,7 @@ from streaming.storage.link.wire import pack_error, unpack_error
 logger = logging.getLogger(__name__)
 
 #: Seconds between two frames at the least, but for the first after a pause.
-FRAME_S = 0.001
+FRAME_S = 0.002
 #: Messages in one frame at the most, and bytes that are read at once.
 MESSAGES, READ_BYTES = 2000, 1 << 18
 #: Seconds that a thread without anything to send rests at a time.
