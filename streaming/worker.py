@@ -15,6 +15,7 @@ from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.running.cells import Cells
 from streaming.running.worker import JobWorker
+from streaming.server.deployment import end_children
 from streaming.server.server import Server
 from streaming.server.workshop import Workshop, load_server, prepare_process
 
@@ -62,6 +63,7 @@ def main() -> None:
         continue
     process.drain()
     logging.shutdown()
+    end_children()
     # Threads of tasks that do not listen would keep the process: their jobs are handed over.
     os._exit(0)
 

@@ -17,7 +17,7 @@ class LinkedStorage(LinkStorage):
     def __init__(self, served: Storage) -> None:
         ours, theirs = native_pair()
         self.served = served
-        self.peer = Peer(ours, name="link")
+        self.peer = Peer(ours, name="link", inline=True)
         self._other = Peer(theirs, name="served")
         self._server = LinkServer(self._other, served, Snapshots(served.log, served.index))
         self._other.when_over(self._server.release)

@@ -32,17 +32,26 @@ class Inbox(Generic[T]):
 
     def give(self, item: T) -> None:
         """Have it done behind what was given before; `Unavailable` once the inbox is closed."""
+        self.put(item)
+        self.ring()
+
+    def put(self, item: T) -> None:
+        """`give` without waking the thread: whoever puts takes it himself, or calls `ring`."""
         with self._lock:
             if self.closed:
                 raise Unavailable("the server is shutting down", code="draining")
             self._given.append(item)
-        self._ring()
+
+    def ring(self) -> None:
+        """Wake the thread, if it rests."""
+        if self._resting and self._waker is not None:
+            self._waker.wake()
 
     def close(self) -> None:
         """Take nothing more; what was given is still there."""
         with self._lock:
             self.closed = True
-        self._ring()
+        self.ring()
 
     def open(self) -> None:
         """The calling thread takes from now on."""
@@ -91,7 +100,3 @@ class Inbox(Generic[T]):
         assert self._waker is not None
         if not self.closed:
             self._waker.wait(seconds)
-
-    def _ring(self) -> None:
-        if self._resting and self._waker is not None:
-            self._waker.wake()

@@ -245,6 +245,7 @@ class Hosts:
         self._end_stopped()
 
     def _look_at(self, host: HostProcess) -> None:
+        host.link.flush()
         code = host.died()
         if code is not None:
             self._bury(host, code)

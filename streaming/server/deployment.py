@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+
+import psutil
 
 from streaming.config import Settings
 
@@ -32,3 +35,10 @@ def let_children_be_terminated() -> None:
 def _reset_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def end_children() -> None:
+    """Kill what tasks have started and left behind, when nothing of this process is needed more."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()

@@ -57,6 +57,7 @@ class TaskHost:
             name="link",
             methods={"load": self._load},
             notes={"run": self._run, "stop": self._stop, "leave": self._leave},
+            inline=True,
         )
         self._peer.when_over(end_group)  # nobody is there any more for whom to work
         self._storage = LinkStorage(self._peer)
