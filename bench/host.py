@@ -112,7 +112,7 @@ def kill(jobs: int, seconds: float, *, seed: int) -> Counter[str]:
                 found["hosts killed"] += 1
         for job in ids:
             shown = api.finish(job, timeout_s=PATIENCE_S)
-            found += judge(shown, api.log_of(job))
+            found.update(judge(shown, api.log_of(job)))
     return found
 
 

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.1
 #: Seconds in which a host must have loaded the app, and how often it may fail to.
 LOAD_S, FAILURES = 60.0, 2
+#: How often it may be killed meanwhile, which need not be the app's fault.
+KILLS = 6
 #: Seconds after a stop, in which a host must have ended the job or said that its code hangs.
 ANSWER_S = 6.0
 #: Seconds for which a host has nothing to do but to wait for stuck threads, before it is replaced.
@@ -333,10 +335,10 @@ class Hosts:
         self._drop(host)
         self._count_failure(reason, at_once=at_once)
 
-    def _count_failure(self, reason: str, *, at_once: bool = False) -> None:
+    def _count_failure(self, reason: str, *, at_once: bool = False, most: int = FAILURES) -> None:
         self._failures += 1
         logger.error("a task host could not start: %s", reason)
-        if at_once or self._failures >= FAILURES:
+        if at_once or self._failures >= most:
             self.given_up = reason
             logger.warning(
                 "tasks run as threads of this process, where processes, threads and asyncio of "
@@ -349,7 +351,9 @@ class Hosts:
         how = how_it_ended(code)
         self._drop(host)
         if not host.ready:
-            self._count_failure(f"it ended while it loaded the app ({how})")
+            self._count_failure(
+                f"it ended while it loaded the app ({how})", most=KILLS if code < 0 else FAILURES
+            )
         with self._lock:
             running = [a for job, a in host.attempts.items() if job not in host.stuck]
         jobs = ", ".join(attempt.job for attempt in running[:5]) or "none"
