@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming.tasks.analysis.profile import distributions, profile
+from streaming.tasks.tables.options import TableOptions
 
 #: Columns of figures, and rows that are repeated until the file is large enough.
 COLUMNS, ROWS = 10, 20_000
@@ -43,12 +44,12 @@ def result_of(passing: Generator[int, None, Any]) -> Any:
 
 
 def measure(path: Path) -> None:
-    """Both passes, in a process of their own."""
+    """All passes, in a process of their own."""
     before = peak_mb()
     began = time.monotonic()
-    table = result_of(profile(path))
+    table = result_of(profile(path, TableOptions()))
     between = time.monotonic()
-    result_of(distributions(path, table["columns"]))
+    result_of(distributions(path, table, TableOptions()))
     print(
         f"{path.stat().st_size >> 20} MB, {table['rows']:,} rows, {len(table['columns'])} columns"
     )

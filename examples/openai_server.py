@@ -14,12 +14,19 @@ import json
 import random
 import select
 import socket
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # run as a script, it has only its own folder to import from
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from examples.openai_habits import HABITS, Gone
 
 Json = Any
 
@@ -39,10 +46,6 @@ WORDS = (
 )
 
 
-class Gone(Exception):
-    """The client has hung up."""
-
-
 class Answer:
     """One answer on its way: frames out, and an eye on the client."""
 
@@ -54,6 +57,8 @@ class Answer:
         self.tokens = 0
         self.speed = handler.server.tokens_per_s
         self._handler = handler
+        #: Its ids are of nine letters and digits.
+        self.nine = False
         self._began = False
 
     def wait(self, seconds: float) -> None:
@@ -85,22 +90,39 @@ class Answer:
             self.tokens += 1
             yield ("" if number == 0 else " ") + random.choice(WORDS)
 
+    def say(self, text: str) -> None:
+        """A piece of text, which is a token."""
+        self.tokens += 1
+        self.delta(content=text)
+
+    @property
+    def usage(self) -> Json:
+        prompt = sum(len(str(each.get("content"))) // 4 for each in self.asked["messages"])
+        counts = {"prompt_tokens": prompt, "completion_tokens": self.tokens}
+        return {**counts, "total_tokens": prompt + self.tokens}
+
     def finish(self, reason: str = "stop") -> None:
         self.delta(finish=reason)
         if (self.asked.get("stream_options") or {}).get("include_usage"):
-            prompt = sum(len(str(each.get("content"))) // 4 for each in self.asked["messages"])
-            usage = {"prompt_tokens": prompt, "completion_tokens": self.tokens}
-            usage["total_tokens"] = prompt + self.tokens
-            self.frame({"choices": [], "usage": usage})
+            self.frame({"choices": [], "usage": self.usage})
         self.end()
 
     def end(self) -> None:
         self.send(b"data: [DONE]\n\n")
-        self._write(b"0\r\n\r\n")
+        self.close()
 
     def refuse(self, status: int, message: str, code: str, **headers: str) -> None:
         body = json.dumps({"error": {"message": message, "type": code, "code": code}})
         self._handler.answer(status, body.encode(), **headers)
+
+    def whole(self, body: Json, status: int = 200, kind: str = "application/json") -> None:
+        """An answer in one piece, which is no stream."""
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        self._handler.answer(status, data, Content_Type=kind)
+
+    def close(self) -> None:
+        """The end of the body."""
+        self._write(b"0\r\n\r\n")
 
     def cut(self, frame: bytes) -> None:
         """Part of a frame, and the end of the connection."""
@@ -126,166 +148,6 @@ class Answer:
             return b""
 
 
-def fluent(answer: Answer) -> None:
-    """Answers as it should, and calls the tools that it is offered."""
-    answer.delta(role="assistant", content="")
-    calls = list(choose_tools(answer.asked))
-    if calls:
-        call_tools(answer, calls)
-    else:
-        write(answer)
-
-
-def write(answer: Answer) -> None:
-    for word in answer.words(min(answer.asked.get("max_tokens") or 40, 2000)):
-        answer.delta(content=word)
-    for source in sources(answer.asked):
-        answer.delta(content=f" [{source}]")
-    answer.finish()
-
-
-def thinking(answer: Answer) -> None:
-    """Thinks aloud before it answers."""
-    for word in answer.words(5):
-        answer.delta(reasoning_content=word)
-    fluent(answer)
-
-
-def slow(answer: Answer) -> None:
-    """Writes two tokens a second, and calls no tools."""
-    answer.speed = 2
-    write(answer)
-
-
-def silent(answer: Answer) -> None:
-    """Sends signs of life, and never a token."""
-    answer.delta(role="assistant", content="")
-    while True:
-        answer.send(b": ping\n\n")
-        answer.wait(0.05)
-
-
-def mute(answer: Answer) -> None:
-    """Takes the question and sends nothing at all."""
-    answer.wait(600)
-
-
-def stalling(answer: Answer) -> None:
-    """Writes three tokens, then nothing."""
-    for word in answer.words(3):
-        answer.delta(content=word)
-    answer.wait(600)
-
-
-def cut(answer: Answer) -> None:
-    """Breaks the connection in the middle of a frame."""
-    for word in answer.words(3):
-        answer.delta(content=word)
-    answer.cut(b'data: {"choices":[{"delta":{"content":"bro')
-
-
-def unfinished(answer: Answer) -> None:
-    """Ends in good order, but in the middle of the answer."""
-    for word in answer.words(3):
-        answer.delta(content=word)
-    answer.end()
-
-
-def failing(answer: Answer) -> None:
-    """Sends an error in the middle of the answer."""
-    for word in answer.words(3):
-        answer.delta(content=word)
-    answer.frame({"error": {"message": "the GPU is on fire", "type": "server_error"}})
-    answer.end()
-
-
-def garbled(answer: Answer) -> None:
-    """Sends a frame that is no JSON."""
-    answer.delta(content="so far ")
-    answer.send(b"data: <html>\n\n")
-    answer.end()
-
-
-def split(answer: Answer) -> None:
-    """Sends every byte for itself, also those of one character, and ends lines with CR LF."""
-    send = answer.send
-    answer.send = lambda frame: [  # type: ignore[method-assign,assignment]
-        send(bytes([byte])) for byte in frame.replace(b"\n", b"\r\n")
-    ]
-    for _ in answer.words(3):
-        answer.delta(content="größer 世界 🚀 ")
-    answer.finish()
-
-
-def busy(answer: Answer) -> None:
-    """Is asked too much, and says so twice before it answers."""
-    if answer.number <= 2:
-        answer.refuse(429, "slow down", "rate_limit_exceeded", Retry_After="0.2")
-    else:
-        fluent(answer)
-
-
-def overrun(answer: Answer) -> None:
-    """Is asked too much, always, for the next hour."""
-    answer.refuse(429, "come back later", "rate_limit_exceeded", Retry_After="3600")
-
-
-def broken(answer: Answer) -> None:
-    """Fails with status 500, always."""
-    answer.refuse(500, "internal error", "server_error")
-
-
-def away(answer: Answer) -> None:
-    """Is being loaded: 503, always."""
-    answer.refuse(503, "loading the model", "unavailable")
-
-
-def narrow(answer: Answer) -> None:
-    """Has no room for the prompt."""
-    message = "This model's maximum context length is 16 tokens."
-    answer.refuse(400, message, "context_length_exceeded")
-
-
-HABITS: dict[str, Callable[[Answer], None]] = {
-    each.__name__: each
-    for each in (
-        fluent, thinking, slow, silent, mute, stalling, cut, unfinished, failing, garbled, split,
-        busy, overrun, broken, away, narrow,
-    )
-}  # fmt: skip
-
-
-def choose_tools(asked: Json) -> Iterator[tuple[str, Json]]:
-    """Each offered tool once, with the last question as its text; none after its results."""
-    messages = asked["messages"]
-    if messages[-1]["role"] == "tool":
-        return
-    question = str(messages[-1]["content"])
-    for tool in asked.get("tools") or []:
-        function = tool["function"]
-        names = function["parameters"].get("required", [])
-        yield function["name"], dict.fromkeys(names, question)
-
-
-def call_tools(answer: Answer, calls: list[tuple[str, Json]]) -> None:
-    for index, (name, arguments) in enumerate(calls):
-        head = {"index": index, "id": f"call_{answer.number}_{index}", "type": "function"}
-        answer.delta(tool_calls=[{**head, "function": {"name": name, "arguments": ""}}])
-        text = json.dumps(arguments, ensure_ascii=False)
-        for part in (text[: len(text) // 2], text[len(text) // 2 :]):
-            answer.delta(tool_calls=[{"index": index, "function": {"arguments": part}}])
-    answer.finish("tool_calls")
-
-
-def sources(asked: Json) -> list[str]:
-    """What the results of tools call their sources."""
-    found = []
-    for message in asked["messages"]:
-        if message["role"] == "tool" and '"id"' in str(message["content"]):
-            found += [str(each["id"]) for each in json.loads(message["content"])]
-    return found
-
-
 class Handler(BaseHTTPRequestHandler):
     """Requests of one connection."""
 
@@ -294,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         shown: Json = {
-            "/v1/models": {"data": [{"id": n, "habit": h.__doc__} for n, h in HABITS.items()]},
+            "/v1/models": self.server.models(),
             "/generations": self.server.report(),
         }.get(self.path)
         self.answer(404 if shown is None else 200, json.dumps(shown, ensure_ascii=False).encode())
@@ -341,6 +203,7 @@ class ModelServer(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
         #: Other names of models; they may change while it runs.
         self.aliases: dict[str, str] = {}
+        self.lists_models = True
         self.answers: list[Answer] = []
         self._lock = threading.Lock()
         self._counts: dict[str, Iterator[int]] = {}
@@ -351,6 +214,11 @@ class ModelServer(ThreadingHTTPServer):
             answer = Answer(handler, asked, next(count))
             self.answers.append(answer)
         return answer
+
+    def models(self) -> Json:
+        """None for a server that lists none."""
+        listed = [{"id": name, "habit": habit.__doc__} for name, habit in HABITS.items()]
+        return {"data": listed} if self.lists_models else None
 
     def report(self) -> Json:
         """How many answers are running, finished, aborted; and each of them."""
@@ -373,4 +241,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from examples.openai_server import main as run  # once, not as a second copy
+
+    run()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from streaming.server.hosting import role
     from streaming.web.principal import Principal
 
+__version__ = "0.1.0"
+
 #: Loaded when they are used: a client, and the child process of a computation, need no server.
 _HOMES = {
     "Settings": "config",

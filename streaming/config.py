@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import limits
@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, allow_inf_nan=False
     )
+
+    #: What names the Redis, in messages.
+    redis_name: ClassVar[str] = "REDIS_URL"
 
     port: int = _setting(8000, "PORT", "port that gunicorn listens on", ge=0, le=65535)
     host: str = _setting(
@@ -200,6 +203,18 @@ class Settings(BaseSettings):
     llm_token_s: float = _setting(
         30.0, "STREAMING_LLM_TOKEN_S", "seconds between two pieces of its answer", gt=0, le=3600
     )
+    llm_max_tokens: int = _setting(
+        4096, "STREAMING_LLM_MAX_TOKENS", "tokens of an answer where a task names no limit", ge=1
+    )
+    llm_step_tokens: int = _setting(
+        2048, "STREAMING_LLM_STEP_TOKENS", "tokens of one step of an agent, likewise", ge=1
+    )
+    llm_think_tags: bool = _setting(
+        True, "STREAMING_LLM_THINK_TAGS", "move what stands in <think> out of answers"
+    )
+    llm_omit: Annotated[dict[str, frozenset[str]], NoDecode] = _setting(
+        {}, "STREAMING_LLM_OMIT", "parameters never sent, per model: o3:max_tokens+seed"
+    )
 
     @classmethod
     def load(cls, config: Mapping[str, Any] | None = None) -> Settings:
@@ -293,9 +308,41 @@ class Settings(BaseSettings):
     @field_validator("app")
     @classmethod
     def _module_and_name(cls, app: str) -> str:
-        if not re.fullmatch(r"[\w.]+:\w+", app):
-            raise ValueError("module:name, as gunicorn takes it")
+        if not re.fullmatch(r"[\w.]+(:[\w.]+(\(.*\))?)?", app):
+            raise ValueError("module:app or module:factory(), as gunicorn takes it")
         return app
+
+    @field_validator("llm_omit", mode="before")
+    @classmethod
+    def _omitted(cls, value: Any) -> Any:
+        """`o3:max_tokens+seed,*:stream_options` by model; the name of one may have colons."""
+        if not isinstance(value, str):
+            return value
+        found: dict[str, frozenset[str]] = {}
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            model, _, names = part.rpartition(":")
+            listed = frozenset(name.strip() for name in names.split("+"))
+            if not model.strip() or not all(re.fullmatch(r"[a-z_]+", name) for name in listed):
+                raise ValueError("a model and parameters, o3:max_tokens+seed; * for every model")
+            found[model.strip()] = found.get(model.strip(), frozenset()) | listed
+        return found
+
+    @field_validator("llm_api_key", mode="before")
+    @classmethod
+    def _one_line(cls, value: Any) -> Any:
+        """Files and secret stores often leave a line break behind a key."""
+        key = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(key, str):
+            return value
+        key = key.strip().removeprefix("Bearer ").strip()
+        if not key.isascii() or not key.isprintable():
+            raise ValueError("a key is one line of printable ASCII")
+        return key
+
+    @field_validator("llm_base_url", mode="before")
+    @classmethod
+    def _trimmed(cls, value: Any) -> Any:
+        return value.strip() if isinstance(value, str) else value
 
     @field_validator("llm_base_url")
     @classmethod

@@ -60,6 +60,14 @@ class InvalidSettings(StreamingError):
     code = "invalid_settings"
 
 
+def missing_extra(package: str, extra: str) -> str:
+    """What to do where a package of an extra is needed and not there."""
+    return (
+        f"{package} is not installed: install streaming-jobs with its extra [{extra}], from its "
+        f"folder (pip install '.[{extra}]') or from a wheel"
+    )
+
+
 class InUse(InvalidSettings):
     """Raised when another process holds the storage."""
 
@@ -164,6 +172,14 @@ class InvalidInput(RequestError):
         return cls(detail, errors=listed, **extra)
 
 
+class UpgradeRequired(RequestError):
+    """Raised for a request to a WebSocket that does not ask for one as it should."""
+
+    status = 426
+    title = "Upgrade required"
+    code = "upgrade_required"
+
+
 class TooMany(RequestError):
     """Raised when a queue, a rate or a quota is full."""
 
@@ -180,6 +196,14 @@ class Unavailable(StreamingError):
     title = "Service unavailable"
     code = "unavailable"
     retryable = True
+
+
+class NotSupported(StreamingError):
+    """Raised for what cannot be done here, whoever asks: by this server, or in this version."""
+
+    status = 501
+    title = "Not supported"
+    code = "not_supported"
 
 
 class LogRefusal(StreamingError):

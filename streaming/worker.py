@@ -11,12 +11,12 @@ import logging
 import os
 import sys
 
-from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.running.cells import Cells
 from streaming.running.worker import JobWorker
 from streaming.server.deployment import end_children
 from streaming.server.server import Server
+from streaming.server.settings import AppSettings
 from streaming.server.workshop import Workshop, load_server, prepare_process
 
 logger = logging.getLogger("streaming.worker")  # also when it is __main__
@@ -55,7 +55,7 @@ def main() -> None:
     """Run until told to leave."""
     leaving = prepare_process()
     try:
-        process = WorkerProcess(load_server(Settings.load().app))
+        process = WorkerProcess(load_server(AppSettings.load().app))
         process.start()
     except InvalidSettings as error:
         sys.exit(f"cannot start: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from streaming.events.event import Draft, Event
@@ -33,9 +34,11 @@ def submission(
     task: str = "write",
     key: str | None = None,
     digest: str = "",
+    records: Mapping[str, bytes] | None = None,
     **asked: Any,
 ) -> Submission:
-    return Submission(new_id("job_"), owner, task, queued(task, **asked), key, digest)
+    first = queued(task, **asked)
+    return Submission(new_id("job_"), owner, task, first, key, digest, records or {})
 
 
 def new_job(storage: Storage, **given: Any) -> str:

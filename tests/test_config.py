@@ -162,6 +162,10 @@ BAD = {
     "STREAMING_LLM_CONNECT_S": ["0", "301", "nan"],
     "STREAMING_LLM_FIRST_TOKEN_S": ["0", "3601"],
     "STREAMING_LLM_TOKEN_S": ["0", "3601"],
+    "STREAMING_LLM_MAX_TOKENS": ["0", "many"],
+    "STREAMING_LLM_STEP_TOKENS": ["0", "many"],
+    "STREAMING_LLM_THINK_TAGS": ["perhaps"],
+    "STREAMING_LLM_OMIT": ["seed", "o3:", ":seed", "o3:max tokens"],
 }
 
 
@@ -223,6 +227,28 @@ def test_models_are_listed_in_the_order_in_which_they_are_tried() -> None:
 
     assert settings.llm_models == ("large", "small")
     assert "sk-secret" not in repr(settings)
+
+
+def test_a_models_key_is_taken_without_the_line_break_that_files_leave() -> None:
+    model = {"STREAMING_LLM_BASE_URL": " http://127.0.0.1/v1\n", "STREAMING_LLM_MODEL": "m"}
+
+    settings = Settings.load({**model, "STREAMING_LLM_API_KEY": "sk-secret\r\n"})
+
+    assert settings.llm_api_key.get_secret_value() == "sk-secret"
+    assert settings.llm_base_url == "http://127.0.0.1/v1"
+    with pytest.raises(InvalidSettings, match="one line") as refused:
+        Settings.load({**model, "STREAMING_LLM_API_KEY": "sk-secret\nX-Evil: 1"})
+    assert "secret" not in str(refused.value)
+
+
+def test_parameters_that_a_model_is_never_sent_are_listed_by_model() -> None:
+    settings = Settings.load({"STREAMING_LLM_OMIT": "o3:max_tokens+seed, llama3:8b:seed,*:seed"})
+
+    assert settings.llm_omit == {
+        "o3": {"max_tokens", "seed"},
+        "llama3:8b": {"seed"},
+        "*": {"seed"},
+    }
 
 
 def test_all_bad_values_are_named_at_once() -> None:

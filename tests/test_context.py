@@ -153,12 +153,11 @@ def test_an_artifact_made_again_is_the_newest() -> None:
 @pytest.mark.parametrize(
     "say",
     [
-        lambda ctx: ctx.text("x" * MAX_EVENT_BYTES),
         lambda ctx: ctx.log("x" * MAX_EVENT_BYTES),
         lambda ctx: ctx.tool("t", print, x="x" * MAX_EVENT_BYTES),
         lambda ctx: "x" * MAX_EVENT_BYTES,
     ],
-    ids=["text", "log", "tool", "output"],
+    ids=["log", "tool", "output"],
 )
 def test_an_event_over_the_limit_fails_the_job(say: Callable[[JobContext], Any]) -> None:
     error = failure(say)
@@ -273,3 +272,12 @@ def test_an_upload_is_open_to_its_owner_only() -> None:
     assert house.data(mine, "job.completed")[0]["output"] == "a,b"
     for job in (others, nobodys):
         assert house.data(job, "job.failed")[0]["error"]["code"] == "file_not_found"
+
+
+def test_a_long_text_is_told_in_pieces() -> None:
+    text = "0123456789" * MAX_EVENT_BYTES
+
+    house, job = does(lambda ctx: ctx.text(text))
+
+    assert house.state(job).text == text
+    assert max(len(event.json) for event in house.events(job)) < 1 << 16

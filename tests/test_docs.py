@@ -22,6 +22,7 @@ from tests.readme import PAGES, README, REFERENCE, ROOT, blocks, rows, section
 #: Settings whose default is worked out from others, or is a switch that is off.
 SAID_IN_WORDS = {
     "STREAMING_DIRECT_WRITES": "1",
+    "STREAMING_LLM_THINK_TAGS": "1",
     "HOST": "127.0.0.1",
     "STREAMING_LOG_URL": "in `STREAMING_VAR_DIR`",
     "STREAMING_ALLOW_ANONYMOUS": "0",

@@ -146,7 +146,8 @@ def test_a_prefix_is_before_every_route_and_link() -> None:
         assert all(path.startswith(f"/ai/v1/jobs/{done['id']}") for path in links.values())
         assert client.get(links["self"]).json["id"] == done["id"]
         assert client.get(done["artifacts"][0]["href"]).text == "drawn"
-        assert client.get("/ai/healthz").status_code == 200
+        assert client.get("/ai/v1/healthz").status_code == 200
+        assert client.get("/ai/healthz").status_code == 404
         assert client.get("/healthz").status_code == 404
 
 
@@ -197,12 +198,12 @@ def test_openapi_and_docs_of_a_plain_app_describe_the_routes_below_the_prefix() 
 
     with serving(app):
         client = app.test_client()
-        document = client.get("/ai/openapi.json").json
+        document = client.get("/ai/v1/openapi.json").json
         assert document is not None
         assert document["openapi"].startswith("3.")
         assert {"/ai/v1/jobs", "/ai/v1/jobs/{job}/events"} <= set(document["paths"])
         assert all(path.startswith("/ai/") for path in document["paths"])
-        docs = client.get("/ai/docs")
+        docs = client.get("/ai/v1/docs")
         assert docs.mimetype == "text/html"
         assert all(path in docs.text for path in document["paths"])
 

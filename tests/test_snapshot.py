@@ -49,7 +49,7 @@ def test_a_snapshot_has_the_members_of_the_contract() -> None:
     expected = (
         "id task title input status created_at started_at finished_at attempt progress steps texts "
         "text metrics alerts leases input_request output error usage artifacts metadata seq "
-        "degraded"
+        "degraded finish_reason cut simulated"
     )
     assert set(shown) == set(expected.split())
 

@@ -121,7 +121,7 @@ def connected(proxy: Proxy) -> socket.socket:
 
 
 def test_the_route_needs_no_started_server() -> None:
-    app = create_app(Settings(STREAMING_LOG_URL="memory://"))
+    app = create_app(Settings(STREAMING_LOG_URL="redis://127.0.0.1:1"))
 
     assert app.test_client().get("/v1/transports").status_code == 200
     assert not server_of(app).started

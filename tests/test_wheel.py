@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: What a wheel is built from.
-SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "requirements.in", "LICENSE")
+SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 
 @pytest.mark.slow

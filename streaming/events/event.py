@@ -20,6 +20,9 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 _quote = json.encoder.encode_basestring
 
 
+#: What ends a line in more than HTTP's eyes, and how JSON says it.
+_LINE_ENDS = (("\u2028", "\\u2028"), ("\u2029", "\\u2029"), ("\x85", "\\u0085"))
+
 #: Levels of nesting in an event: readers' parsers stop at 256 (jq) and more.
 MAX_DEPTH = 200
 
@@ -31,13 +34,22 @@ def dumps(value: Json) -> bytes:
     surrogates, cycles, objects that JSON does not know or whose methods raise.
     """
     try:
-        return _encode(value).encode()
+        text = _encode(value)
+        return (text if text.isascii() else _escape_lines(text)).encode()
     except (TypeError, ValueError):
         raise
     except RecursionError:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
     except Exception as error:  # a stranger's methods may raise whatever they like
         raise ValueError(f"{type(error).__name__} while it was encoded") from error
+
+
+def _escape_lines(text: str) -> str:
+    """U+2028, U+2029 and U+0085 escaped: readers of lines in many languages split there."""
+    for char, escaped in _LINE_ENDS:
+        if char in text:
+            text = text.replace(char, escaped)
+    return text
 
 
 def check_depth(encoded: bytes) -> None:
@@ -69,7 +81,8 @@ def _dump_delta(data: Mapping[str, Json]) -> bytes:
     if len(data) != 2:
         return dumps(data)
     item, text = data["item"], data["text"]
-    return f'{{"item":{_quote(item)},"text":{_quote(text)}}}'.encode()
+    encoded = f'{{"item":{_quote(item)},"text":{_quote(text)}}}'
+    return (encoded if encoded.isascii() else _escape_lines(encoded)).encode()
 
 
 def now_rfc3339() -> str:

@@ -139,19 +139,31 @@ def job_cancel_requested(reason: str | None) -> Draft:
     return Draft("job.cancel_requested", {"reason": reason})
 
 
-def job_completed(output: Json, usage: Json) -> Draft:
-    """The job went well."""
-    return Draft("job.completed", {"output": output, "usage": usage})
+def job_completed(output: Json, usage: Json, told: Mapping[str, Json] | None = None) -> Draft:
+    """The job went well. `told` is how the model's last answer ended, as in the other ends:
+    `finish_reason`, `cut`, `simulated`."""
+    return Draft("job.completed", {"output": output, "usage": usage, **(told or {})})
 
 
-def job_failed(error: Mapping[str, Json], usage: Json, partial: Json) -> Draft:
+def job_failed(
+    error: Mapping[str, Json],
+    partial: Json,
+    usage: Json = None,
+    told: Mapping[str, Json] | None = None,
+) -> Draft:
     """The job failed; `error` is a problem object, `partial` the text so far."""
-    return Draft("job.failed", {"error": error, "usage": usage, "partial": partial})
+    return Draft("job.failed", {"error": error, "usage": usage, **(told or {}), "partial": partial})
 
 
-def job_cancelled(reason: str | None, usage: Json, partial: Json) -> Draft:
+def job_cancelled(
+    reason: str | None,
+    partial: Json,
+    usage: Json = None,
+    told: Mapping[str, Json] | None = None,
+) -> Draft:
     """The job was cancelled; `partial` is the text so far."""
-    return Draft("job.cancelled", {"reason": reason, "usage": usage, "partial": partial})
+    data = {"reason": reason, "usage": usage, **(told or {}), "partial": partial}
+    return Draft("job.cancelled", data)
 
 
 def checklist(titles: Sequence[tuple[str, str]], skip: frozenset[str]) -> list[Draft]:

@@ -42,6 +42,9 @@ def blank(task: str, created_at: str) -> Summary:
         "input_request": None,
         "error": None,
         "usage": None,
+        "finish_reason": None,
+        "cut": False,
+        "simulated": False,
         "artifacts": {},
         "metadata": {},
         "degraded": False,
@@ -80,6 +83,7 @@ def assignments(kind: str, data: Mapping[str, Json], at: str) -> Assignments:
     if kind in TERMINAL:
         changed |= {("finished_at",): at, ("input_request",): None, ("leases",): []}
         changed[("usage",)] = data.get("usage")
+        changed |= _answered(data)
     if kind in _SETS:
         changed |= _SETS[kind](data, at)
     return changed
@@ -123,9 +127,16 @@ def _metric_key(data: Mapping[str, Json]) -> str:
     return str(data["name"]) + "".join(f",{key}={value}" for key, value in labels)
 
 
+def _answered(data: Mapping[str, Json]) -> Assignments:
+    """How the model's last answer ended, as ends and log lines tell."""
+    known = ("finish_reason", "cut", "simulated")
+    return {(name,): data[name] for name in known if data.get(name)}
+
+
 def _logged(data: Mapping[str, Json]) -> Assignments:
     """What a smaller model answered, or a basic variant made; what is leased or waited for."""
     changed: Assignments = {("degraded",): True} if data.get("degraded") else {}
+    changed |= _answered(data)
     if "leases" in data:
         changed[("leases",)] = data["leases"]
     return changed
@@ -137,6 +148,8 @@ _SETS: Mapping[str, Callable[[Mapping[str, Json], str], Assignments]] = {
     "job.started": lambda data, at: {
         ("attempt",): data["attempt"],
         ("started_at",): at,
+        ("finish_reason",): None,
+        ("cut",): False,
         ("input_request",): None,
         ("leases",): [],
         **({("degraded",): True} if data.get("basic") else {}),

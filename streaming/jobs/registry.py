@@ -50,6 +50,7 @@ class Request:
     #: What people call the job; without one, the task's title.
     title: str = ""
     on_disconnect: str = "continue"
+    on_break: str = "restart"
     disconnect_grace_s: float = 30.0
     timeout_s: float = 3600.0
     ttl_s: float | None = None
@@ -97,9 +98,17 @@ class JobRegistry:
         self.keeper.start()
 
     def submit(
-        self, owner: str, request: Request, *, key: str | None = None, digest: str = ""
+        self,
+        owner: str,
+        request: Request,
+        *,
+        key: str | None = None,
+        digest: str = "",
+        records: Mapping[str, bytes] | None = None,
     ) -> tuple[JobRow, bool]:
         """Store a job and have it run; or find the one that has `key`: `(row, whether it is new)`.
+
+        `records` are kept with it and are not in its log.
 
         Raises `InvalidInput`, `TooMany` (the queue is full), `Conflict` (the key belongs to
         another request), `Unavailable`. Once it has returned, the job outlasts a crash.
@@ -113,7 +122,7 @@ class JobRegistry:
         def submission(position: int) -> Submission:
             asked = self._asked(request, request.title or task.title, position)
             queued = self._draft("job.queued", asked)
-            return Submission(new_id("job_"), owner, task.name, queued, key, digest)
+            return Submission(new_id("job_"), owner, task.name, queued, key, digest, records or {})
 
         try:
             self._refuse_when_overloaded()
@@ -262,6 +271,7 @@ class JobRegistry:
             "title": title,
             "input": request.input,
             "metadata": request.metadata,
+            "on_break": request.on_break,
             "on_disconnect": request.on_disconnect,
             "disconnect_grace_s": request.disconnect_grace_s,
             "timeout_s": request.timeout_s,

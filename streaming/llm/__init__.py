@@ -16,11 +16,16 @@ def make_model(settings: Settings) -> Model:
 
         return SimulatedModel()
 
-    from streaming.llm.openai import OpenAIModel, Patience
+    from streaming.llm.openai import OpenAIModel
+    from streaming.llm.server import Patience
 
     return OpenAIModel(
         settings.llm_base_url,
         settings.llm_models,
         key=settings.llm_api_key.get_secret_value(),
         patience=Patience(settings.llm_connect_s, settings.llm_first_token_s, settings.llm_token_s),
+        answer_tokens=settings.llm_max_tokens,
+        step_tokens=settings.llm_step_tokens,
+        think_tags=settings.llm_think_tags,
+        omit=settings.llm_omit,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
@@ -45,11 +47,26 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A piece of a tool call as it is written; the whole `ToolCall` comes at the answer's end."""
+
+    #: Which of the answer's calls, from 0.
+    index: int
+    id: str
+    name: str
+    #: What is added to the arguments.
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """What the answer cost, as the model's server counts it."""
+    """What the answer has cost so far, as the model's server counts it."""
 
     prompt_tokens: int
     completion_tokens: int
+    #: Of the prompt's, those read from a cache; of the answer's, those thought. None: not said.
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +78,35 @@ class Answering:
     degraded: bool
 
 
+#: Why an answer ended, in one vocabulary for all servers.
+Finish = Literal["stop", "length", "tool_calls", "filtered", "refused", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the answer ended, as its last piece; an answer that failed has none."""
+
+    reason: Finish
+    #: The text is not whole.
+    cut: bool = False
+    #: What is to be said about it, where it is no plain end.
+    note: str = ""
+
+
 #: A string is a piece of the answer's text.
-Piece = str | Reasoning | ToolCall | Usage | Answering
+Piece = str | Reasoning | ToolCallPart | ToolCall | Usage | Answering | Ending
+
+
+class Outage(TaskError):
+    """Raised for what says something about the server: no connection, 5xx, silence."""
+
+
+class Broken(Outage):
+    """Raised when an answer that had begun breaks off: another try may get the rest."""
+
+
+class CannotContinue(Broken):
+    """Raised when a server does not go on with an answer that has begun: it can only start over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +114,22 @@ class Prompt:
     """What a task asks of a model."""
 
     text: str = ""
-    #: A conversation (`role`, `content`, …, as OpenAI's API has it), in place of the text.
+    #: A conversation (`role`, `content`, …, as OpenAI's API has it), in place of the text. Sent as
+    #: it is: parts of images, tool calls and their results among it.
     messages: tuple[Mapping[str, Json], ...] = ()
     #: Functions that the model may want called, as OpenAI's API has them.
     tools: tuple[Mapping[str, Json], ...] = ()
+    #: False: the tools are known to the model, but it is to answer in words.
+    may_call: bool = True
+    #: Tokens of the answer at the most; None: the setting for answers, or for steps.
     max_tokens: int | None = None
-    seed: int = 0
+    #: It is a step of an agent's, not an answer: STREAMING_LLM_STEP_TOKENS is its cap.
+    is_step: bool = False
+    seed: int | None = None
+    #: More members of the request, sent as they are, over what would be sent otherwise.
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    #: What the answer begins with already: the model is to go on behind it.
+    so_far: str = ""
     #: For the simulated model alone: what it answers instead of text of its own.
     script: str | None = None
     #: For the simulated model alone: its speed, 0 = as fast as possible.
@@ -92,22 +146,36 @@ class Prompt:
         return list(self.messages) or [{"role": "user", "content": self.text}]
 
 
+def call_id(*parts: object) -> str:
+    """An id for a tool call, made of `parts`: nine letters or digits, as the strictest want it."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:9]
+
+
 class Model(ABC):
     """A model. `stream` yields pieces of the answer as they come."""
 
     name: str
+    #: It is no model at all: what it writes is made up.
+    simulated: bool = False
 
     @abstractmethod
     def stream(self, prompt: Prompt, stop: StopSignal) -> Iterator[Piece]:
         """The answer in pieces (tokens, as a rule). A stop ends it at once, also before the first.
 
-        A model that only writes yields strings. Raises `TaskError` when the model fails, with
-        code `model_unavailable`, `rate_limited`, `context_too_long` or `upstream_error`.
+        `Answering` comes first and `Ending` last, both at once or not at all: a model that only
+        writes yields strings. Raises `TaskError` when the model fails, with code
+        `model_unavailable`, `rate_limited`, `context_too_long`, `content_filtered` or
+        `upstream_error`; `extra["upstream_status"]` has the HTTP status of a server that refused
+        the question. What came before an error stays: it is raised behind the pieces.
         """
 
     @abstractmethod
     def count(self, text: str) -> int:
         """About how many tokens a text has."""
+
+    def expected(self, prompt: Prompt) -> int | None:  # noqa: ARG002 - for those that can tell
+        """About how many tokens an answer will have; None where nobody knows."""
+        return None
 
     def check(self, stop: StopSignal) -> None:  # noqa: ARG002 - for those that can be away
         """`TaskError` with code `model_unavailable` when a question would be in vain."""

@@ -1,157 +1,259 @@
-"""The stream of an OpenAI-compatible server: bytes to pieces of an answer. No I/O."""
+"""One answer of an OpenAI-compatible server: its chunks to pieces. No I/O."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from streaming.errors import TaskError
-from streaming.events.vocabulary import Json
-from streaming.llm.base import Piece, Reasoning, ToolCall, Usage
+from streaming.llm.base import Broken, Ending, Finish, Piece, Reasoning, Usage
+from streaming.llm.failures import failure
+from streaming.llm.shapes import Joiner, odd, parsed, parts, shown, thought
+from streaming.llm.thinking import ThinkTags
+from streaming.llm.tool_calls import ToolCalls
 
-#: Bytes of one frame at the most.
-MAX_FRAME = 1 << 20
-#: Characters that are kept of what a server says about its error.
-SAID = 300
-
-#: What servers of different makers say when a prompt does not fit.
-_TOO_LONG = re.compile(r"context.{0,12}(length|size|window|limit)|too long|too many tokens", re.I)
-_RATE = re.compile(r"rate.?limit|too many requests|quota", re.I)
-
-
-def frames(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The data of each server-sent event; comments and empty events are left out."""
-    data: list[str] = []
-    for line in _lines(chunks):
-        if not line:
-            if data:
-                yield "\n".join(data)
-            data = []
-        elif line.startswith(b"data:"):
-            data.append(line[5:].removeprefix(b" ").decode("utf-8", "replace"))
-    if data:
-        raise TaskError("the model's answer was cut in the middle", code="upstream_error")
+#: What servers call the ends that leave something to say.
+_ENDS: Mapping[str, Finish] = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
+    **dict.fromkeys(("tool_calls", "tool_use", "function_call"), "tool_calls"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(("model_context_window_exceeded", "max_new_tokens"), "length"),
+    **dict.fromkeys(("content_filter", "content_filtered", "safety", "recitation"), "filtered"),
+    **dict.fromkeys(("blocklist", "prohibited_content", "guardrail_intervened"), "filtered"),
+    **dict.fromkeys(("refusal", "refused"), "refused"),
+}
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their ends; a character split between two chunks is whole again here."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line.removesuffix(b"\r")
-        if len(rest) > MAX_FRAME:
-            message = f"a frame of the model's answer is over {MAX_FRAME} bytes"
-            raise TaskError(message, code="upstream_error")
-    if rest:
-        yield rest
+class _Delta(msgspec.Struct):
+    """Of the chunk that nearly every token has: anything but text makes it another one."""
+
+    content: str = ""
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    refusal: Any = None
 
 
-def pieces(events: Iterable[str]) -> Iterator[Piece]:
-    """The pieces of an answer. `TaskError` for an error among them, and for one without an end."""
-    answer = _Answer()
-    for event in events:
-        if event == "[DONE]":
-            break
-        yield from answer.take(_parsed(event))
-    yield from answer.end()
+class _Choice(msgspec.Struct):
+    delta: _Delta
+    index: int = 0
+    finish_reason: Any = None
+    message: Any = None
+    text: Any = None
 
 
-class _Answer:
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice]
+    usage: Any = None
+    timings: Any = None
+    error: Any = None
+    object: Any = None
+
+
+#: Members of a delta that have its thinking.
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class Answer:
     """What has come of one answer so far."""
 
-    def __init__(self) -> None:
-        self._calls: dict[int, dict[str, str]] = {}
-        self._finish: str | None = None
-        self._usage: Mapping[str, Any] | None = None
+    def __init__(self, *, think_tags: bool = True) -> None:
+        #: The server's word for the end, once it has come.
+        self.finish: str | None = None
+        #: Something of an answer has come: a piece, or a reason for its end.
+        self.began = False
+        self._tags = ThinkTags() if think_tags else None
+        self._calls = ToolCalls()
+        self._usage: Usage | None = None
+        self._joiners: dict[type, Joiner] = {}
+        self._refused = False
+        self._wrote = False
 
-    def take(self, chunk: Mapping[str, Any]) -> Iterator[Piece]:
-        if chunk.get("error"):
-            raise failure(None, chunk)
-        self._usage = chunk.get("usage") or self._usage
-        for choice in chunk.get("choices") or []:
-            delta = choice.get("delta") or {}
-            thought = delta.get("reasoning_content") or delta.get("reasoning")
-            if thought:
-                yield Reasoning(str(thought))
-            if delta.get("content"):
-                yield str(delta["content"])
-            for part in delta.get("tool_calls") or []:
-                self._add(part)
-            self._finish = choice.get("finish_reason") or self._finish
+    def take(self, name: bytes, data: bytes) -> Iterable[Piece]:
+        """The pieces of an event's data; `TaskError` for an error."""
+        if not name:
+            try:
+                chunk = _decode(data)
+            except msgspec.MsgspecError:  # of another shape, or none
+                chunk = None
+            if chunk is not None and (text := _plain(chunk)) is not None:
+                return self._text(text)
+        return self._take_any(name, data)
+
+    def take_whole(self, body: Any) -> Iterator[Piece]:
+        """The pieces of an answer that came in one: JSON in place of a stream."""
+        yield from self._take_chunk(body)
+        if not self.began:
+            message = f"the model's server answered with something else: {shown(body)}"
+            raise TaskError(message, code="upstream_error")
 
     def end(self) -> Iterator[Piece]:
-        if self._finish is None:
+        """What is left, and how the answer ended; `TaskError` for an end that is none."""
+        for kind, joiner in self._joiners.items():
+            yield from self._made(kind, joiner.end())
+        if self._tags is not None:
+            yield from self._seen(self._tags.end())
+        if self.finish is None:
             message = "the model's answer ended without a finish reason: it is not whole"
-            raise TaskError(message, code="upstream_error", retryable=True)
-        if self._finish == "content_filter":
-            message = "the model's server stopped the answer (content_filter)"
-            raise TaskError(message, code="content_filtered")
-        for index, call in sorted(self._calls.items()):
-            yield ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"])
+            raise Broken(message, code="upstream_error", retryable=True)
+        yield from self._calls.end()
         if self._usage is not None:
-            prompt, completion = (
-                int(self._usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")
-            )
-            yield Usage(prompt, completion)
+            yield self._usage
+        yield self._ending(self.finish)
 
-    def _add(self, part: Mapping[str, Any]) -> None:
-        """A part of a tool call: the id and the name come once, the arguments in pieces."""
-        index = int(part.get("index") or 0)
-        call = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
-        function = part.get("function") or {}
-        call["id"] = part.get("id") or call["id"]
-        call["name"] = function.get("name") or call["name"]
-        call["arguments"] += function.get("arguments") or ""
+    def _ending(self, finish: str) -> Ending:
+        reason = _ENDS.get(finish.strip().lower())
+        if reason is None:
+            message = f"the model ended its answer with {shown(finish)!r}, which is no success"
+            raise TaskError(message, code="upstream_error", retryable=True)
+        if reason == "filtered":
+            message = f"the model's server stopped the answer ({finish})"
+            raise TaskError(message, code="content_filtered")
+        if reason == "refused" or self._refused:
+            if not self._wrote:
+                raise TaskError("the model refuses to answer", code="content_filtered")
+            return Ending("refused", note="the model refused to answer")
+        if reason == "length":
+            return Ending("length", cut=True)
+        return Ending("tool_calls" if self._calls else "stop")
+
+    def _take_any(self, name: bytes, data: bytes) -> Iterator[Piece]:
+        try:
+            chunk = parsed(data)
+        except ValueError:
+            chunk = data.decode("utf-8", "replace")
+        where = "" if self.began else "before its answer"
+        if name == b"error":
+            raise failure(None, chunk, where=where)
+        if not isinstance(chunk, dict):
+            message = f"the model's server sent a frame that is no JSON object: {shown(chunk)}"
+            raise TaskError(message, code="upstream_error", retryable=True)
+        yield from self._take_chunk(chunk)
+
+    def _take_chunk(self, chunk: Any) -> Iterator[Piece]:
+        if not isinstance(chunk, dict):
+            return
+        if _is_error(chunk):
+            raise failure(None, chunk, where="" if self.began else "before its answer")
+        choices = chunk.get("choices")
+        if not isinstance(choices, (list, dict, type(None))):
+            raise odd(choices, "choices")
+        for choice in [choices] if isinstance(choices, dict) else choices or []:
+            if not isinstance(choice, dict):
+                raise odd(choice, "a choice")
+            if not choice.get("index"):  # one answer was asked for
+                yield from self._take_choice(choice)
+        usage = _usage(chunk)
+        if usage is not None:
+            self._usage = usage
+            if self.finish is None:  # a running count
+                yield usage
+
+    def _take_choice(self, choice: Mapping[str, Any]) -> Iterator[Piece]:
+        members = (choice.get(name) for name in ("delta", "message", "text"))
+        delta = next((found for found in members if found is not None), None)
+        if not isinstance(delta, dict) or ("text" in delta and delta.get("content") is None):
+            delta = {"content": delta}
+        yield from self._take_delta(delta)
+        finish = choice.get("finish_reason")
+        if finish:
+            self.began = True
+            self.finish = finish if isinstance(finish, str) else shown(finish)
+
+    def _take_delta(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
+        thoughts = (thought(delta.get(name)) for name in _THOUGHTS)
+        yield from self._joined(Reasoning, next(filter(None, thoughts), ""))
+        for part in parts(delta.get("content")):
+            if isinstance(part, str):
+                yield from self._joined(str, part)
+            else:
+                yield from self._joined(Reasoning, part.text)
+        if delta.get("refusal"):
+            self._refused = True
+            yield from self._joined(str, thought(delta["refusal"]))
+        if delta.get("tool_calls"):
+            yield from self._seen(self._calls.add(delta["tool_calls"]))
+        if delta.get("function_call"):
+            called = {"index": 0, "function": delta["function_call"]}
+            yield from self._seen(self._calls.add(called))
+
+    def _joined(self, kind: type, text: str) -> Iterator[Piece]:
+        if not text:
+            return
+        joiner = self._joiners.setdefault(kind, Joiner())
+        yield from self._made(kind, joiner.add(text))
+
+    def _made(self, kind: type, text: str) -> Iterable[Piece]:
+        if not text:
+            return ()
+        return self._seen([Reasoning(text)]) if kind is Reasoning else self._told(text)
+
+    def _text(self, text: str) -> Iterable[Piece]:
+        """A piece of the answer's text, as nearly every chunk has one."""
+        if self._joiners and (joiner := self._joiners.get(str)) and joiner.half:
+            text = joiner.add(text)
+        return self._told(text) if text else ()
+
+    def _told(self, text: str) -> Iterable[Piece]:
+        self.began = self._wrote = True
+        if self._tags is None or self._tags.passes(text):
+            return (text,)
+        return self._tags.add(text)
+
+    def _seen(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        for piece in pieces:
+            self.began = True
+            yield piece
 
 
-def failure(status: int | None, body: Json, retry_after_s: float | None = None) -> TaskError:
-    """What a server's error means here. `status` is None for an error within a stream."""
-    said, code = _said(body)
-    kind, retryable, meaning = _kind(status, f"{code} {said}")
-    where = "in the middle of its answer" if status is None else f"with status {status}"
-    # What a server says of a wrong key may quote it.
-    quoted = "" if status in (401, 403) or not said else f": {said}"
-    extra = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
-    detail = f"{meaning} (the model's server failed {where}{quoted})"
-    return TaskError(detail, code=kind, retryable=retryable, **extra)
+def _is_error(chunk: Mapping[str, Any]) -> bool:
+    """Whether it is an error, by one of the forms that makers have for it."""
+    if chunk.get("error") or "error" in (chunk.get("object"), chunk.get("type")):
+        return True
+    known = {"choices", "usage", "timings", "id", "type", "object"} & chunk.keys()
+    return not known and bool({"detail", "message", "msg", "errors"} & chunk.keys())
 
 
-def _kind(status: int | None, said: str) -> tuple[str, bool, str]:
-    """Code, whether to try again, and what it means."""
-    if status in (None, 400, 413, 422) and _TOO_LONG.search(said):
-        return "context_too_long", False, "the prompt is too long for the model"
-    if status == 429 or (status is None and _RATE.search(said)):
-        return "rate_limited", "quota" not in said, "the model takes no more questions at present"
-    if status in (401, 403):
-        return "model_unavailable", False, "the model's server refuses the key (…_LLM_API_KEY)"
-    if status == 404:
-        return "model_unavailable", False, "there is no such model (STREAMING_LLM_MODEL)"
-    if status in (502, 503, 504):
-        return "model_unavailable", True, "the model is not there"
-    if status is not None and 300 <= status < 400:
-        return "model_unavailable", False, "STREAMING_LLM_BASE_URL leads elsewhere"
-    passing = status is None or status in (408, 409) or status >= 500
-    return "upstream_error", passing, "the model failed"
+def _plain(chunk: _Chunk) -> str | None:
+    """The text of a chunk that has nothing else."""
+    if chunk.usage or chunk.timings or chunk.error or chunk.object == "error":
+        return None
+    if len(chunk.choices) != 1:
+        return None
+    choice = chunk.choices[0]
+    delta = choice.delta
+    if choice.index or choice.finish_reason or choice.message or choice.text:
+        return None
+    if delta.reasoning_content or delta.reasoning or delta.thinking or delta.refusal:
+        return None
+    return None if delta.tool_calls or delta.function_call else delta.content
 
 
-def _said(body: Json) -> tuple[str, str]:
-    """Message and code of an error body, of whatever form."""
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if not isinstance(error, dict):
-        return str(error or "")[:SAID], ""
-    message = error.get("message") or error.get("detail") or ""
-    return str(message)[:SAID], str(error.get("code") or error.get("type") or "")
+def _usage(chunk: Mapping[str, Any]) -> Usage | None:
+    """What the answer has cost, if the chunk says so: `usage`, or llama.cpp's `timings`."""
+    found, timings = chunk.get("usage"), chunk.get("timings")
+    if isinstance(found, dict):
+        prompt, completion = _number(found, "prompt_tokens"), _number(found, "completion_tokens")
+        if prompt is not None and completion is not None:
+            cached = _number(found.get("prompt_tokens_details"), "cached_tokens")
+            thinking = _number(found.get("completion_tokens_details"), "reasoning_tokens")
+            return Usage(prompt, completion, cached, thinking)
+    if isinstance(timings, dict):
+        prompt, completion = _number(timings, "prompt_n"), _number(timings, "predicted_n")
+        cached = _number(timings, "cache_n")
+        if prompt is not None and completion is not None:
+            return Usage(prompt + (cached or 0), completion, cached)
+    return None
 
 
-def _parsed(event: str) -> Mapping[str, Any]:
-    try:
-        chunk = json.loads(event)
-    except ValueError:
-        chunk = None
-    if not isinstance(chunk, dict):
-        message = "the model's server sent a frame that is no JSON object"
-        raise TaskError(message, code="upstream_error", retryable=True)
-    return chunk
+def _number(members: Any, name: str) -> int | None:
+    found = members.get(name) if isinstance(members, dict) else None
+    if isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0:
+        return int(found)
+    return int(found) if isinstance(found, str) and found.isdigit() else None

@@ -1,52 +1,58 @@
 """One HTTP exchange with a server, which another thread can cut at any moment.
 
-`requests` cannot be interrupted from outside. So each exchange has a connection of its own, and a
-second handle of its socket: to shut that down wakes whoever waits in connect, send or receive.
+The head and the body are taken apart by httptools, in C. Whoever waits in connect, send or receive
+is woken by shutting the socket down: by a stop, through a second handle of it, from whatever
+thread; and by one timer per exchange when the server has been silent for too long.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import os
-import select
 import socket
-from collections.abc import Callable
+import time
+import zlib
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+import httptools
 
-from streaming.concurrency.platform import native_lock, original
+from streaming.concurrency.platform import native_lock, original, patched
+from streaming.llm.dialing import Dialer, connect
+
+#: Bytes that are read at once, and of a head at the most.
+READ, MAX_HEAD = 1 << 14, 1 << 18
 
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
 _Handle: Callable[..., Any] = original("socket", "socket")
 
 
-class Line:
+class BadAnswer(OSError):
+    """Raised when what a server sends is no HTTP, or ends before it is whole."""
+
+
+class Exchange:
     """Used by one thread; `cut` may come from any other."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialer: Dialer, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._dialer = dialer
         self._lock = native_lock()
         self._handle: Any = None
         self._is_cut = False
-        self._response: requests.Response | None = None
-        self._session = requests.Session()
-        adapter = _Adapter(self)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
-        #: The socket that is read, TLS and all.
-        self.socket: Any = None
+        self._sock: socket.socket | None = None
+        self._silence: _Silence | None = None
+        self._clock = clock
+        self._reader = _Reader()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._response is not None:
-            self._response.close()
-        self._session.close()
+        if self._silence is not None:
+            self._silence.stop()
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.close()
         with self._lock:
             self._drop_handle()
 
@@ -54,30 +60,92 @@ class Line:
         """End the exchange: what waits for the server fails at once, what comes later too."""
         with self._lock:
             self._is_cut = True
-            if self._handle is not None:
-                _shut(self._handle)
+            self._shut()
 
-    def request(
-        self, method: str, url: str, *, timeout: tuple[float, float], **options: Any
-    ) -> requests.Response:
-        """The head of the answer. Seconds to connect, and to wait for each byte of it.
+    def connect(self, timeout: float) -> None:
+        """A connection and nothing more, in so many seconds."""
+        self._sock = self._dialer.open(self._dial, timeout).sock
+
+    def ask(
+        self, body: bytes, headers: Mapping[str, str], *, connect_s: float, silence_s: float
+    ) -> None:
+        """POST `body`, and wait for the head of the answer; see `status` and `headers`.
 
         A redirect is not followed: it would take the key elsewhere.
         """
-        self._response = self._session.request(
-            method, url, timeout=timeout, stream=True, allow_redirects=False, **options
-        )
-        return self._response
+        way = self._dialer.open(self._dial, connect_s)
+        self._sock = way.sock
+        self._silence = _Silence(way.sock, self._give_up, self._clock)
+        self.wait_for(silence_s)
+        sent = {
+            "Host": way.host,
+            "User-Agent": "streaming",
+            "Accept": "text/event-stream, application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **way.headers,
+            **headers,
+        }
+        lines = [f"POST {way.target} HTTP/1.1", *(f"{n}: {v}" for n, v in sent.items()), "", ""]
+        failed: OSError | None = None
+        try:
+            way.sock.sendall("\r\n".join(lines).encode("latin-1") + body)
+        except OSError as error:  # it may have answered already, and hung up
+            failed = error
+        try:
+            while not self._reader.has_head:
+                self._read_more()
+        except OSError as error:
+            raise failed or error from error
 
-    def read(self, timeout: float) -> bytes:
-        """What comes next of the body, waited for so many seconds; empty at its end."""
-        assert self._response is not None
-        if self.socket is not None:
-            self.socket.settimeout(max(0.001, timeout))
-        data: bytes = self._response.raw.read1(1 << 16, decode_content=True)
-        return data
+    @property
+    def status(self) -> int:
+        """Of the answer."""
+        return self._reader.status
 
-    def dial(self, host: str, port: int, timeout: float | None) -> socket.socket:
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the answer, their names in small letters."""
+        return self._reader.headers
+
+    def wait_for(self, silence_s: float) -> None:
+        """From now on, so many seconds without a byte end the exchange with a `TimeoutError`."""
+        assert self._silence is not None
+        self._silence.limit(silence_s)
+
+    @property
+    def heard(self) -> float:
+        """On the clock: when the last bytes came."""
+        return self._silence.heard if self._silence is not None else 0.0
+
+    def read(self) -> bytes:
+        """What comes next of the body; empty at its end. `BadAnswer` when it is cut off."""
+        while True:
+            data = self._reader.take()
+            if data or self._reader.is_over:
+                return data
+            self._read_more()
+
+    def _read_more(self) -> None:
+        assert self._sock is not None
+        assert self._silence is not None
+        try:
+            data = self._sock.recv(READ)
+        except OSError as error:
+            if self._silence.is_over:
+                raise TimeoutError("silent for too long") from error
+            raise
+        self._silence.heard = self._clock()
+        if data:
+            self._reader.feed(data)
+        elif self._silence.is_over:
+            raise TimeoutError("silent for too long")
+        else:
+            self._reader.end()
+
+    def _dial(self, host: str, port: int, timeout: float | None) -> socket.socket:
         """A connected socket that `cut` knows."""
         failure: OSError = OSError("the name has no address")
         for family, kind, proto, _, address in socket.getaddrinfo(
@@ -85,28 +153,19 @@ class Line:
         ):
             sock = socket.socket(family, kind, proto)
             try:
-                self._connect(sock, address, timeout)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setblocking(False)
+                sock.connect_ex(address)
+                # Only a socket that is connecting can be shut down, so `cut` learns of it here.
+                self._keep_handle(sock)
+                connect(sock, timeout)
+                sock.settimeout(timeout)
             except OSError as error:
                 sock.close()
                 failure = error
             else:
                 return sock
         raise failure
-
-    def _connect(self, sock: socket.socket, address: Any, timeout: float | None) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setblocking(False)
-        sock.connect_ex(address)
-        # Only a socket that is connecting can be shut down, so `cut` learns of it here.
-        self._keep_handle(sock)
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLOUT)
-        if not poll.poll(None if timeout is None else timeout * 1000):
-            raise TimeoutError("no connection in time")
-        failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if failed:
-            raise OSError(failed, os.strerror(failed))
-        sock.settimeout(timeout)
 
     def _keep_handle(self, sock: socket.socket) -> None:
         with self._lock:
@@ -115,70 +174,137 @@ class Line:
             self._drop_handle()
             self._handle = _Handle(fileno=os.dup(sock.fileno()))
 
+    def _give_up(self) -> None:
+        with self._lock:
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._handle is not None:
+            with contextlib.suppress(OSError):  # the server was faster
+                self._handle.shutdown(socket.SHUT_RDWR)
+
     def _drop_handle(self) -> None:
         if self._handle is not None:
             self._handle.close()
             self._handle = None
 
 
-def _shut(handle: Any) -> None:
-    try:
-        handle.shutdown(socket.SHUT_RDWR)
-    except OSError:  # the server was faster
-        return
+class _Silence:
+    """Ends an exchange in which nothing comes: one timer, which looks when the last byte came.
+
+    Under gevent a time-out of the socket would be an object per read; in a plain thread it is a
+    number that the system is given.
+    """
+
+    def __init__(
+        self, sock: socket.socket, give_up: Callable[[], object], clock: Callable[[], float]
+    ) -> None:
+        self._sock = sock
+        self._give_up = give_up
+        self._clock = clock
+        self._seconds = 0.0
+        self._timer: Any = None
+        self.heard = clock()
+        self.is_over = False
+
+    def limit(self, seconds: float) -> None:
+        """From now on, so many seconds of silence are too many."""
+        self._seconds = seconds
+        self.heard = self._clock()
+        if patched():
+            self._sock.settimeout(None)
+            self._start(seconds)
+        else:
+            self._sock.settimeout(seconds)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
+    def _start(self, seconds: float) -> None:
+        from gevent import get_hub
+
+        self.stop()
+        self._timer = get_hub().loop.timer(max(0.001, seconds))
+        self._timer.start(self._look)
+
+    def _look(self) -> None:
+        left = self.heard + self._seconds - self._clock()
+        if left > 0:
+            self._start(left)
+        else:
+            self.is_over = True
+            self._give_up()
 
 
-class _OnLine:
-    """A connection that is dialled by a line."""
+class _Reader:
+    """Bytes of an HTTP answer to its head and its body."""
 
-    def __init__(self, *args: Any, line: Line, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._line = line
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.has_head = False
+        self.is_over = False
+        self._size = 0
+        self._body: list[bytes] = []
+        self._coding = ""
+        self._inflate: Any = None
+        self._parser = httptools.HttpResponseParser(self)
 
-    def _new_conn(self: Any) -> socket.socket:
+    def feed(self, data: bytes) -> None:
+        if not self.has_head:
+            self._size += len(data)
+            if self._size > MAX_HEAD and not self.has_head:
+                raise BadAnswer("the head of the answer is too large")
         try:
-            return self._line.dial(self._dns_host, self.port, self.timeout)  # type: ignore[no-any-return]
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
-        except OSError as error:
-            raise NewConnectionError(self, f"no connection: {error.strerror or error}") from error
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if not self.is_over:  # what stands behind an answer is none of it
+                raise BadAnswer(f"what it sends is no HTTP ({error})") from error
 
-    def connect(self: Any) -> None:
-        super().connect()  # type: ignore[misc]
-        self._line.socket = self.sock
+    def end(self) -> None:
+        """The server has hung up: the end of a body without a length, else too early."""
+        framed = "content-length" in self.headers or "chunked" in self.headers.get(
+            "transfer-encoding", ""
+        )
+        if not self.is_over and (framed or not self.has_head):
+            raise BadAnswer("it hung up in the middle" if self.has_head else "it hung up")
+        self.is_over = True
 
+    def take(self) -> bytes:
+        """The body that has come."""
+        if not self._body:
+            return b""
+        body, self._body = self._body, []
+        data = body[0] if len(body) == 1 else b"".join(body)
+        if self._inflate is None:
+            if self._coding not in ("", "identity"):
+                raise BadAnswer(f"its body is encoded as {self._coding}, which was not asked for")
+            return data
+        try:
+            inflated: bytes = self._inflate.decompress(data)
+        except zlib.error as error:
+            raise BadAnswer(f"its compressed body is broken ({error})") from error
+        return inflated
 
-class _Connection(_OnLine, HTTPConnection):
-    pass
+    # -- called by the parser
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
-class _SecureConnection(_OnLine, HTTPSConnection):
-    pass
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200 and status != 101:  # 100 Continue and the like: the answer comes yet
+            self.headers.clear()
+            return
+        self.status, self.has_head = status, True
+        self._coding = self.headers.get("content-encoding", "").strip().lower()
+        if self._coding in ("gzip", "x-gzip", "deflate"):
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
 
-class _Adapter(HTTPAdapter):
-    """Has every connection dialled by one line, those to a proxy as well."""
-
-    def __init__(self, line: Line) -> None:
-        self._pools = {
-            "http": functools.partial(_pool, HTTPConnectionPool, _Connection, line),
-            "https": functools.partial(_pool, HTTPSConnectionPool, _SecureConnection, line),
-        }
-        super().__init__(pool_connections=1, pool_maxsize=1)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-
-def _pool(kind: Any, connection: type[_OnLine], line: Line, *args: Any, **options: Any) -> Any:
-    pool = kind(*args, **options)
-    pool.ConnectionCls = functools.partial(connection, line=line)
-    return pool
+    def on_message_complete(self) -> None:
+        self.is_over = self.has_head

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import (
@@ -28,12 +29,13 @@ from streaming.errors import (
 from streaming.events import make
 from streaming.events.event import Draft
 from streaming.events.snapshot import Snapshot
-from streaming.events.vocabulary import TERMINAL
+from streaming.events.vocabulary import TERMINAL, Json
 from streaming.llm.base import Model
 from streaming.running.context import AttemptInputs
 from streaming.running.driver import Driver
 from streaming.running.emitter import Budget
-from streaming.running.endings import Endings, timed_out
+from streaming.running.endings import Endings, Spent, timed_out
+from streaming.running.origin import Origin
 from streaming.running.steps import skip_open
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
 from streaming.storage.base import Storage
@@ -91,6 +93,7 @@ class Attempt:
         #: Over without an end of the job: a later attempt is to go on, and nobody has begun it.
         self.left = False
         self._driver: Driver | None = None
+        self._on_break: Json = None
         self._endings = Endings(
             job, href=f"{shop.base_url}/jobs/{job}", max_event_bytes=shop.max_event_bytes
         )
@@ -147,6 +150,7 @@ class Attempt:
         if row.status == "cancelling":
             self._append([self._cancelled(state.cancel_reason)])
             return None
+        self._on_break = state.asked.get("on_break")
         task = self._shop.tasks.find(row.task)
         failure = _refuse(task, row, state)
         if failure is not None or task is None:
@@ -174,11 +178,13 @@ class Attempt:
         if number == 1:
             drafts += _checklist(task, state)
         self._log.append(self.job, drafts, attempt=number, expect={"attempt": [row.attempt]})
+        kept: dict[str, str] = {}
         if number > 1:
             state = self._start_over(task, number)
+            kept = _kept(state)
         self._number = number
         self._deadline = self._clock() + max(0.0, timeout_s - state.running_s)
-        self._equip(row, number)
+        self._equip(row, number, kept)
         return basic
 
     def _start_over(self, task: Task, number: int) -> Snapshot:
@@ -193,9 +199,11 @@ class Attempt:
             self._log.append(self.job, drafts, attempt=number)
         return state
 
-    def _equip(self, row: JobRow, number: int) -> None:
+    def _equip(self, row: JobRow, number: int, kept: Mapping[str, str]) -> None:
         """The context of the task, and what drives it."""
         shop = self._shop
+        records = self._log.records(self.job)
+        root = urlsplit(Origin.of(records).root).path.rstrip("/")
         given = AttemptInputs(
             job=self.job,
             owner=row.owner,
@@ -205,12 +213,13 @@ class Attempt:
             model=shop.model,
             stop=self.stop,
             state=shop.snapshots.state(self.job),
-            records=self._log.records(self.job) if row.attempt else {},
+            records=records,
             max_event_bytes=shop.max_event_bytes,
-            base_url=shop.base_url,
+            base_url=f"{root}{shop.base_url}",
             leases=shop.storage.leases,
             figures=shop.figures,
             around=shop.around,
+            kept=kept,
             budget=Budget(events=shop.max_job_events - row.seq, size=shop.max_job_bytes - row.size),
         )
         self._driver = Driver(given, clock=self._clock)
@@ -223,7 +232,7 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - people's code: sys.exit() as well
             ending = self._raised(error)
         else:
-            ending = self._last(self._endings.returned(output, self._usage(), self._text))
+            ending = self._last(self._endings.returned(output, self._spent(), self._text))
         self._append(ending)
         self.left = ending[-1].type not in TERMINAL
 
@@ -232,7 +241,7 @@ class Attempt:
         reason = self.stop.reason
         if reason is not None:
             return self._stopped(reason)
-        return self._last(self._endings.raised(error, self._usage(), self._text))
+        return self._last(self._endings.raised(error, self._spent(), self._text))
 
     def _stopped(self, reason: Stop) -> list[Draft]:
         """The events that end an attempt that was stopped; where a later one goes on, a note."""
@@ -240,6 +249,9 @@ class Attempt:
             return self._last(self._cancelled(str(reason) or None))
         if isinstance(reason, TimedOut):
             return self._last(self._failed(timed_out(reason)))
+        if self._on_break == "fail":
+            message = "the server is shutting down, and the job is not to start over (on_break)"
+            return self._last(self._failed(TaskError(message, code="worker_lost", retryable=True)))
         message = "the server is shutting down; a later attempt goes on"
         return [make.log(message, handed_over=True)]
 
@@ -251,13 +263,14 @@ class Attempt:
         return [*skip_open(list(self._shop.snapshots.state(self.job).steps.values())), end]
 
     def _failed(self, error: BaseException) -> Draft:
-        return self._endings.failed(error, self._usage(), self._text)
+        return self._endings.failed(error, self._spent(), self._text)
 
     def _cancelled(self, reason: str | None) -> Draft:
-        return self._endings.cancelled(reason, self._usage(), self._text)
+        return self._endings.cancelled(reason, self._spent(), self._text)
 
-    def _usage(self) -> dict[str, int]:
-        return {} if self._driver is None else self._driver.usage
+    def _spent(self) -> Spent:
+        """What the task's models have cost, and how the last answer ended."""
+        return Spent() if self._driver is None else self._driver.spent
 
     def _text(self) -> str:
         """The text so far, as much of it as an end may carry and a character more."""
@@ -288,12 +301,20 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
         message = f"this server has no task {row.task!r} any more"
         return TaskError(message, code="unknown_task", retryable=True)
     lost = state.lost_trials >= LOST_TRIALS or state.lost_attempts >= LOST_ATTEMPTS
-    if row.attempt and (not task.retry or lost):
+    stays = not task.retry or state.asked.get("on_break") == "fail"
+    if row.attempt and (stays or lost):
         message = f"the worker of attempt {row.attempt} was lost"
         if state.lost_trials >= LOST_TRIALS:
             message += "; it died each time that this job ran there alone"
         return TaskError(message, code="worker_lost", retryable=True)
     return None
+
+
+def _kept(state: Snapshot) -> dict[str, str]:
+    """The texts that start over, where the job says that answers are gone on with."""
+    if state.asked.get("on_break") != "continue":
+        return {}
+    return {item: state.text_of(item) for item in state.unfinished_items()}
 
 
 def _checklist(task: Task, state: Snapshot) -> list[Draft]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,12 +18,16 @@ from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import Json
 from streaming.llm.base import Model
 from streaming.running import compute as child
+from streaming.running.closing import Closing
 from streaming.running.emitter import Budget, Emitter
 from streaming.running.model import BoundModel
+from streaming.running.origin import Origin, UserId
 from streaming.running.questions import Questions
 from streaming.running.steps import Steps
 from streaming.running.uploads import Uploads
 from streaming.storage.base import Blobs, EventLog, Leases
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 #: RFC 9110, 8.3.1: type, subtype, and parameters whose values are tokens or quoted strings.
@@ -57,26 +61,42 @@ class AttemptInputs:
     #: What the task's code runs inside of: the host app's context, given the job's id.
     around: Callable[[str], AbstractContextManager[object]] = nullcontext
     budget: Budget = field(default_factory=Budget)
+    #: What an earlier attempt left of the texts that start over, where they may be gone on with.
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 class JobContext:
     """A task's way to the world. Every call raises the stop when the job is to end."""
 
     def __init__(
-        self, given: AttemptInputs, emitter: Emitter, steps: Steps, questions: Questions
+        self,
+        given: AttemptInputs,
+        emitter: Emitter,
+        steps: Steps,
+        questions: Questions,
+        llm: BoundModel,
     ) -> None:
         self._given = given
         self._emitter = emitter
         self._steps = steps
         self._questions = questions
         self._uploads = Uploads(given.blobs, given.owner)
-        self.usage: dict[str, int] = {}
-        self.llm = BoundModel(given.model, given.stop, self)
+        self.usage = llm.usage
+        self.llm = llm
 
     @property
     def job(self) -> str:
         """The job's id."""
         return self._given.job
+
+    @property
+    def owner(self) -> UserId:
+        """Whose job it is: what the app's `authorize` returned, with its type.
+
+        Where API keys tell who asks, it is the key's owner; without them `anonymous`.
+        """
+        user = Origin.of(self._given.records).user
+        return self._given.owner if user is None else user
 
     @property
     def attempt(self) -> int:
@@ -98,10 +118,15 @@ class JobContext:
         """Append to the thinking, apart from the answer."""
         self._steps.think(text, item)
 
-    def progress(self, done: float, total: float, message: str | None = None) -> None:
-        """`done` of `total` units of the present step; told as often as it is worth."""
+    def progress(
+        self, done: float, total: float, message: str | None = None, *, estimated: bool = False
+    ) -> None:
+        """`done` of `total` units of the present step; told as often as it is worth.
+
+        `estimated`: the total is a guess, and what is worked out from it will say so.
+        """
         self.raise_if_cancelled()
-        self._steps.count(done, total, message)
+        self._steps.count(done, total, message, estimated=estimated)
 
     def metric(
         self,
@@ -148,7 +173,7 @@ class JobContext:
 
     def degrade(self, why: str) -> None:
         """Mark the job's result as less than what was asked for; the snapshot shows it."""
-        self._emitter.emit(make.log, why, level="warning", degraded=True)
+        self._steps.note(why, {"degraded": True})
 
     # -- doing
 
@@ -235,6 +260,15 @@ class JobContext:
     def sleep(self, seconds: float) -> None:
         """Sleep; a cancel wakes it."""
         self._given.stop.sleep(seconds)
+
+    def closing(self, stream: T) -> Closing[T]:
+        """A stream of your own that ends with the job, for a `for` loop or a `with` block.
+
+        At a stop its socket is shut down, so that whoever waits for it goes on and its server
+        hears of it, and the stream is closed: those of requests, httpx, and the openai and
+        anthropic SDKs, and whatever keeps its socket as they do.
+        """
+        return Closing(self._given.stop, stream)
 
     def raise_if_cancelled(self) -> None:
         """Raise the stop when the job is to end: for loops that emit nothing."""

@@ -10,9 +10,12 @@ from typing import Any
 from streaming.events import make
 from streaming.events.event import Draft
 from streaming.events.vocabulary import Json
+from streaming.running.closing import http_ends_with
 from streaming.running.context import AttemptInputs, JobContext
 from streaming.running.emitter import Emitter
+from streaming.running.endings import Spent
 from streaming.running.leases import Holding
+from streaming.running.model import BoundModel, Desk, Told
 from streaming.running.questions import Questions
 from streaming.running.returned import drive
 from streaming.running.steps import Steps
@@ -36,10 +39,21 @@ class Driver:
         self._questions = Questions(
             emitter, given.log, given.stop, given.state, given.records, clock=clock
         )
-        self._steps = Steps(
-            emitter, self._questions, given.stop, given.state, given.records, clock=clock
+        told = Told()
+        self._steps = steps = Steps(
+            emitter,
+            self._questions,
+            given.stop,
+            given.state,
+            given.records,
+            told=told,
+            kept=given.kept,
+            clock=clock,
         )
-        self.context = JobContext(given, emitter, self._steps, self._questions)
+        on_break = str(given.state.asked.get("on_break") or "restart")
+        desk = Desk(told, steps.think, steps.note, self._questions.listen, on_break, steps.kept)
+        llm = BoundModel(given.model, given.stop, desk)
+        self.context = JobContext(given, emitter, steps, self._questions, llm)
 
     def run(self, function: Callable[..., Any], value: Any, needs: Mapping[str, int]) -> Any:
         """Call `function(context, value)` holding its leases; the output, or what it raised.
@@ -47,16 +61,20 @@ class Driver:
         By then everything that the task has said is committed.
         """
         try:
-            with self._leased(needs), self._given.around(self._given.job):
+            with (
+                self._leased(needs),
+                self._given.around(self._given.job),
+                http_ends_with(self._given.stop),
+            ):
                 result = function(self.context, value)
                 return drive(result, self._steps.say, self._given.stop)
         finally:
             self._emitter.settle()
 
     @property
-    def usage(self) -> dict[str, int]:
-        """What the task's models have cost so far."""
-        return self.context.usage
+    def spent(self) -> Spent:
+        """What the task's models have cost so far, and how the last answer ended."""
+        return Spent(self.context.usage, self.context.llm.told)
 
     def waited_s(self) -> float:
         """Seconds that the task has waited for people or leases: they are not running time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from streaming.errors import Cancelled, StreamingError, TaskError, TimedOut, problem
@@ -22,6 +23,20 @@ logger = logging.getLogger(__name__)
 DETAIL = 400
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a job's models have cost, and how the last answer ended."""
+
+    #: `prompt_tokens`, `completion_tokens`; `estimated` where a server gave no count.
+    usage: Mapping[str, Json] = field(default_factory=dict)
+    #: `finish_reason`, `cut`, `simulated`; empty before the first answer.
+    told: Mapping[str, Json] = field(default_factory=dict)
+
+    def said(self) -> tuple[Json, dict[str, Json]]:
+        """As a terminal event says it."""
+        return plain(self.usage) or None, plain(self.told)
+
+
 class Endings:
     """Makes the terminal events of one job; never raises, and each of them fits."""
 
@@ -30,45 +45,37 @@ class Endings:
         self._href = href
         self._limit = max_event_bytes
 
-    def returned(self, output: Json, usage: Mapping[str, int], text: Callable[[], str]) -> Draft:
+    def returned(self, output: Json, spent: Spent, text: Callable[[], str]) -> Draft:
         """The end of a task that has returned; a failure where its output is none."""
         try:
             size = len(dumps(output))
             if size <= self._limit:
-                return make.job_completed(output, plain(usage) or None)
+                return make.job_completed(output, *spent.said())
         except (TypeError, ValueError) as error:
             message = f"the output must be JSON: {plain_text(error, DETAIL)}"
-            return self.failed(TaskError(message, code="invalid_output"), usage, text)
+            return self.failed(TaskError(message, code="invalid_output"), spent, text)
         message = f"an output of {size} bytes is over the limit of {self._limit}; "
         failure = TaskError(message + "make it an artifact", code="output_too_large")
-        return self.failed(failure, usage, text)
+        return self.failed(failure, spent, text)
 
-    def raised(
-        self, error: BaseException, usage: Mapping[str, int], text: Callable[[], str]
-    ) -> Draft:
+    def raised(self, error: BaseException, spent: Spent, text: Callable[[], str]) -> Draft:
         """The end of a task that has raised what is no stop of the server's."""
         if isinstance(error, Cancelled):
-            return self.cancelled(plain_text(error) or None, usage, text)
+            return self.cancelled(plain_text(error) or None, spent, text)
         if isinstance(error, TimedOut):
-            return self.failed(timed_out(error), usage, text)
+            return self.failed(timed_out(error), spent, text)
         if not isinstance(error, TaskError):
             logger.error("job %s failed", self._job, exc_info=error)
-        return self.failed(error, usage, text)
+        return self.failed(error, spent, text)
 
-    def failed(
-        self, error: BaseException, usage: Mapping[str, int], text: Callable[[], str]
-    ) -> Draft:
+    def failed(self, error: BaseException, spent: Spent, text: Callable[[], str]) -> Draft:
         """A `job.failed` with the error's own code and detail."""
-        shown = self._problem(error)
-        return self._terminal(
-            lambda cost, partial: make.job_failed(shown, cost, partial), usage, text
-        )
+        return self._terminal(partial(make.job_failed, self._problem(error)), spent, text)
 
-    def cancelled(
-        self, reason: str | None, usage: Mapping[str, int], text: Callable[[], str]
-    ) -> Draft:
+    def cancelled(self, reason: str | None, spent: Spent, text: Callable[[], str]) -> Draft:
+        """A `job.cancelled` with what there is so far."""
         said = None if reason is None else plain_text(reason)
-        return self._terminal(partial(make.job_cancelled, said), usage, text)
+        return self._terminal(partial(make.job_cancelled, said), spent, text)
 
     def _problem(self, error: BaseException) -> dict[str, Json]:
         """The error's problem object; at the least that it failed, and with what."""
@@ -83,8 +90,8 @@ class Endings:
 
     def _terminal(
         self,
-        make_draft: Callable[[Json, Json], Draft],
-        usage: Mapping[str, int],
+        make_draft: Callable[[Json, Json, Json], Draft],
+        spent: Spent,
         text: Callable[[], str],
     ) -> Draft:
         """With usage and the text so far, cut so that it always fits; without, if need be."""
@@ -92,10 +99,10 @@ class Endings:
             whole = text()
             room = self._limit // 8
             cut = {"text": whole[:room], "cut": len(whole) > room} if whole else None
-            return make_draft(plain(usage) or None, cut)
+            return make_draft(cut, *spent.said())
         except (TypeError, ValueError):
             logger.exception("job %s ends without its usage and text", self._job)
-            return make_draft(None, None)
+            return make_draft(None, None, {})
 
 
 def _is_json(value: Json) -> bool:

@@ -37,7 +37,8 @@ class Progress:
     """Counts what is done. Steps count alike; within a step the task counts its own units.
 
     `measured`: units of a task of one step were counted, so that the rate is known.
-    `estimated`: it rests on the steps to come taking as long as those before.
+    `estimated`: it rests on the steps to come taking as long as those before, or on a total that
+    the task has guessed.
     """
 
     def __init__(
@@ -57,10 +58,13 @@ class Progress:
         """There are so many steps, those done among them."""
         self._steps = max(1, steps)
 
-    def count(self, done: float, total: float, message: str | None) -> Reading | None:
+    def count(
+        self, done: float, total: float, message: str | None, *, estimated: bool = False
+    ) -> Reading | None:
         """Units of the present step are done; a reading when one is due."""
         self._fraction = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
-        return self._read("measured" if self._steps == 1 else "estimated", message)
+        known = self._steps == 1 and not estimated
+        return self._read("measured" if known else "estimated", message)
 
     def step_completed(self) -> Reading | None:
         """The present step is done."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jsonschema
@@ -17,6 +18,7 @@ from streaming.events import make
 from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import Json
 from streaming.running.emitter import Emitter
+from streaming.running.listening import InputWatch
 from streaming.storage.base import EventLog
 
 _NOBODY = "nobody has answered in time"
@@ -98,6 +100,20 @@ class Questions:
                     return event.data["data"]
             if not page.events:
                 return None
+
+    def listen(
+        self, wanted: Callable[[Json], bool], heard: Callable[[], object]
+    ) -> AbstractContextManager[Any]:
+        """Within the block, `heard` is called with the first input that `wanted` says yes to."""
+        return InputWatch(self._log, self._job, self._taken, wanted, heard)
+
+    def place(self) -> tuple[int, dict[str | None, int]]:
+        """How far it is, for `go_back`."""
+        return self._taken, dict(self._asked)
+
+    def go_back(self, place: tuple[int, dict[str | None, int]]) -> None:
+        """Be where it was: a step is run again."""
+        self._taken, self._asked = place
 
     def records(self) -> dict[str, bytes]:
         """What a later attempt needs to know of what was taken."""

@@ -14,13 +14,17 @@ from streaming.events.event import Draft, check_depth, dumps
 from streaming.events.plain import plain_text
 from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import Json
+from streaming.llm.base import CannotContinue
 from streaming.running.emitter import Emitter
+from streaming.running.model import Told
 from streaming.running.progress import Progress, Reading
 from streaming.running.questions import Questions
 from streaming.running.returned import drive
 
 #: The item of text that belongs to no step.
 ANSWER = "answer"
+#: Characters of text in one event.
+PIECE = 16 << 10
 #: A step that has not come to an end.
 _OPEN = ("pending", "running")
 
@@ -36,6 +40,8 @@ class Steps:
         state: Snapshot,
         records: Mapping[str, bytes],
         *,
+        told: Told,
+        kept: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._emitter = emitter
@@ -49,18 +55,28 @@ class Steps:
         done = sum(step["status"] == "completed" for step in self._steps.values())
         self._progress = Progress(len(self._steps), done, clock=clock)
         self._tools = 0
+        self._told = told
+        self._kept = kept
+        self._continues = state.asked.get("on_break") == "continue"
+        #: Items of text that the present step has written.
+        self._written: set[str] = set()
+        #: Answers of the model that a step of this attempt has asked for.
+        self._answers: dict[str | None, int] = {}
         #: The id of the step that runs, the innermost.
         self.current: str | None = None
 
     def say(self, text: str, item: str | None = None) -> None:
         """Append to an item of text: by default that of the present step, or `answer`."""
-        if text:
-            self._emitter.emit(make.text_delta, item or self.current or ANSWER, text)
+        item = item or self.current or ANSWER
+        if self._continues:
+            self._written.add(item)
+        for piece in _pieces(text):
+            self._emitter.emit(make.text_delta, item, piece)
 
     def think(self, text: str, item: str | None = None) -> None:
         """Append to the thinking beside an item."""
-        if text:
-            self._emitter.emit(make.reasoning_delta, item or self.current or ANSWER, text)
+        for piece in _pieces(text):
+            self._emitter.emit(make.reasoning_delta, item or self.current or ANSWER, piece)
 
     def plan(self, steps: Iterable[tuple[str, str]]) -> None:
         """Declare more steps (id, title), pending."""
@@ -89,7 +105,7 @@ class Steps:
         began, outer = self._clock(), self.current
         self.current = id
         try:
-            result = drive(function(*args, **kwargs), self.say, self._stop)
+            result = self._once_or_again(function, args, kwargs)
             kept = _encode(result)
         except Exception as error:
             detail = error.detail if isinstance(error, TaskError) else type(error).__name__
@@ -97,6 +113,7 @@ class Steps:
             raise
         finally:
             self.current = outer
+        self._written.discard(id)
         records = {record: kept, **self._questions.records()}
         self._update(id, "completed", self._clock() - began, records=records)
         return json.loads(kept)
@@ -125,14 +142,58 @@ class Steps:
         kept = self._records.get(f"checkpoint:{self.current or ''}")
         return default if kept is None else json.loads(kept)
 
-    def count(self, done: float, total: float, message: str | None) -> None:
-        """Units of the present step are done."""
-        self._tell(self._progress.count(done, total, message))
+    def count(
+        self, done: float, total: float, message: str | None, *, estimated: bool = False
+    ) -> None:
+        """Units of the present step are done; `estimated`: the total is a guess."""
+        self._tell(self._progress.count(done, total, message, estimated=estimated))
+
+    def note(self, message: str, more: Mapping[str, Json]) -> None:
+        """A warning in the log, with members that the snapshot knows."""
+        self._emitter.emit(make.log, message, level="warning", **more)
+
+    def kept(self) -> str:
+        """What an earlier attempt left of the step's answer, if it is the first of the step."""
+        number = self._answers[self.current] = self._answers.get(self.current, 0) + 1
+        if not self._continues:
+            return ""
+        record = f"answers:{self.current or ''}"
+        if number == 2 and record not in self._records:
+            # From here on the item's text is that of several answers, and none can be gone on with.
+            self._append([], records={record: b"2"})
+        if number > 1 or record in self._records:
+            return ""
+        return self._kept.get(self.current or ANSWER, "")
 
     def skip_open(self) -> list[Draft]:
         """The events that close the checklist: steps that have not ended are skipped."""
         # Of a copy: another thread ends a task that does not listen.
         return skip_open(list(self._steps.values()))
+
+    def _once_or_again(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Drive a step; once more from its beginning, when its answer cannot be gone on with."""
+        place, said = self._questions.place(), dict(self._told.said)
+        outer, self._told.restarts = self._told.restarts, self._continues
+        try:
+            try:
+                return drive(function(*args, **kwargs), self.say, self._stop)
+            except CannotContinue as error:
+                if not self._told.restarts:
+                    raise
+                self.note(f"{error.detail}; the step starts over", {})
+            self._told.restarts = False
+            # As a later attempt would begin.
+            self._questions.go_back(place)
+            self._told.said.clear()
+            self._told.said.update(said)
+            for item in sorted(self._written):
+                self._emitter.emit(make.text_reset, item)
+            self._written.clear()
+            return drive(function(*args, **kwargs), self.say, self._stop)
+        finally:
+            self._told.restarts = outer
 
     def _new(self, id: object, title: str | None) -> dict[str, Json]:
         if not isinstance(id, str) or not id:
@@ -172,6 +233,13 @@ class Steps:
 
     def _since(self, began: float) -> float:
         return round(self._clock() - began, 3)
+
+
+def _pieces(text: Any) -> Sequence[str]:
+    """The text as events carry it: readers of lines stop at half a megabyte and less."""
+    if not isinstance(text, str) or len(text) <= PIECE:
+        return (text,) if text else ()  # what is no text fails where its event is made
+    return [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
 
 
 def _encode(value: Json) -> bytes:

@@ -160,6 +160,10 @@ class TaskRegistry:
             raise InvalidSettings(f"there are two tasks named {new.name!r}")
         return new
 
+    def replace(self, new: Task) -> None:
+        """Register a task in place of the one that had its name."""
+        self._tasks[new.name] = new
+
     def load(self, modules: Iterable[str]) -> None:
         """Register every task of the modules; `InvalidSettings` names one that does not import."""
         for name in modules:
@@ -188,7 +192,7 @@ class TaskRegistry:
         """The task; `InvalidInput` lists the known ones when there is none of that name."""
         found = self.find(name)
         if found is None:
-            known = ", ".join(sorted(self._tasks)) or "none"
+            known = ", ".join(each.name for each in self) or "none"
             message = f"there is no task {name[:80]!r}; there are: {known}"
             raise InvalidInput.of([("task", message)], code="unknown_task")
         return found

@@ -8,12 +8,12 @@ import os
 import threading
 
 from streaming.concurrency.locks import Latch
-from streaming.config import Settings
 from streaming.errors import StreamingError
 from streaming.running.stops import StopWatch
 from streaming.running.threads import ThreadRunner
 from streaming.server.deployment import end_children
 from streaming.server.server import Server
+from streaming.server.settings import AppSettings
 from streaming.server.workshop import Workshop, load_server, prepare_process
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def run_alone(job: str) -> None:
     leaving = prepare_process()
     threading.Thread(target=_leave_with_parent, args=(leaving,), daemon=True).start()
     try:
-        CellProcess(load_server(Settings.load().app), job).run(leaving)
+        CellProcess(load_server(AppSettings.load().app), job).run(leaving)
     except StreamingError as error:  # Redis is away: the job is not to blame
         logger.warning("job %s is left to a later attempt: %s", job, error)
     logging.shutdown()

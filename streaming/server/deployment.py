@@ -1,4 +1,8 @@
-"""What a platform gives and takes: disks that do not last, processes that nobody asked for."""
+"""How this process is served, and what a platform gives and takes.
+
+Processes that nobody asked for, workers with few threads or one, disks that do not last: what works
+is fitted to it, what cannot work is said at once.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,102 @@ import contextlib
 import logging
 import os
 import signal
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import psutil
+from flask import request
 
-from streaming.config import Settings
+from streaming.config import THREAD_RESERVE, Settings
+from streaming.errors import InvalidSettings
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a computing thread keeps the interpreter from the others. With Python's 5 ms one
 #: task that computes makes each answer take ten times as long as with this.
 SWITCH_S = 0.0005
+#: gunicorn's classes whose workers serve each request in a thread, or one request at a time.
+_THREADED, _SYNC = "gthread", "sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The server that this process belongs to, as far as it can be told."""
+
+    #: Processes that serve the same app.
+    several: bool = False
+    #: Requests at once in this process; None where that is not bounded by threads.
+    threads: int | None = None
+
+    @classmethod
+    def of_gunicorn(cls, cfg: Any) -> Self:
+        """What gunicorn's settings say."""
+        kind = _class_of(cfg)
+        threads = {_THREADED: int(cfg.threads), _SYNC: 1}.get(kind)
+        return cls(several=cfg.workers > 1, threads=threads)
+
+    @classmethod
+    def of_request(cls) -> Self:
+        """What the present request and who called for it tell: for servers without our hooks."""
+        environ, owner = request.environ, _serving_object()
+        several = bool(environ.get("wsgi.multiprocess"))
+        if owner is not None and hasattr(owner, "adj"):  # waitress
+            return cls(several=several, threads=int(owner.adj.threads))
+        if owner is not None:
+            told = cls.of_gunicorn(owner.cfg)
+            return cls(several=several or told.several, threads=told.threads)
+        alone = _is_real_server(environ) and not environ.get("wsgi.multithread")
+        return cls(several=several, threads=1 if alone else None)
+
+    def check(self, settings: Settings) -> None:
+        """`InvalidSettings` where several processes would each have a log of their own."""
+        if self.several and not settings.shared:
+            raise InvalidSettings(
+                "this server has several worker processes, but one process writes the log "
+                f"({settings.log_url}): set workers = 1 and, with gunicorn, take the hooks of "
+                "streaming.hooks into gunicorn.conf.py; or keep the log in Redis: "
+                f"{settings.redis_name}"
+            )
+
+    def fit(self, settings: Settings) -> Settings:
+        """The settings with a limit of streams that leaves threads to other requests."""
+        if self.threads is None or "max_streams" in settings.model_fields_set:
+            return settings
+        limit = max(1, self.threads - min(THREAD_RESERVE, self.threads // 2))
+        if self.threads == 1:
+            logger.warning(
+                "this server's workers handle one request at a time: a stream keeps all others "
+                "waiting, and is cut at the server's time-out. Use gunicorn's gevent or gthread "
+                "workers (worker_class)"
+            )
+        elif self.threads < 2 * THREAD_RESERVE:
+            logger.warning(
+                "this server has %d threads: %d streams at once, for each keeps one. Set "
+                "threads = 128, or use gunicorn's gevent workers",
+                self.threads,
+                limit,
+            )
+        return settings.model_copy(update={"max_streams": limit})
+
+
+def refuse_sync_workers(cfg: Any) -> None:
+    """`InvalidSettings` for gunicorn's sync workers: they cut each stream at their time-out."""
+    if _class_of(cfg) == _SYNC:
+        raise InvalidSettings(
+            "gunicorn's sync workers handle one request at a time and cut each stream at the "
+            "time-out: set worker_class to gevent, or to gthread with threads = 128"
+        )
 
 
 def warn_of_lone_process(settings: Settings) -> None:
     """Without a shared log there is one web process, whatever the platform asks for."""
     if settings.web_concurrency > settings.web_processes:
         logger.warning(
-            "WEB_CONCURRENCY=%d is ignored: several processes need a shared log (REDIS_URL)",
+            "WEB_CONCURRENCY=%d is ignored: several processes need a shared log (%s)",
             settings.web_concurrency,
+            settings.redis_name,
         )
 
 
@@ -42,3 +124,38 @@ def end_children() -> None:
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
+
+
+def _class_of(cfg: Any) -> str:
+    """The name of gunicorn's worker class: `sync` with several threads is `gthread`."""
+    name = str(cfg.worker_class_str)
+    return _THREADED if name == _SYNC and int(cfg.threads) > 1 else name
+
+
+def _serving_object() -> Any:
+    """gunicorn's worker, or waitress' server, that has called for this request."""
+    for frame in _callers():
+        module = str(frame.f_globals.get("__name__", ""))
+        who = frame.f_locals.get("self")
+        if module.startswith("gunicorn.workers.") and hasattr(who, "cfg"):
+            return who
+        if module == "waitress.task" and hasattr(who, "channel"):
+            return getattr(who.channel, "server", None)
+    return None
+
+
+def _callers() -> Iterator[Any]:
+    frame: Any = sys._getframe(1)  # noqa: SLF001 - the documented way to the calling frames
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_real_server(environ: Mapping[str, Any]) -> bool:
+    """Not a test's client, which says nothing of a server."""
+    return bool(environ.get("SERVER_SOFTWARE") or "uwsgi.version" in environ)
+
+
+def body_places(settings: Settings) -> int | None:
+    """How many threads slow bodies may hold: a quarter under gthread, where each holds one."""
+    return max(4, settings.threads // 4) if settings.worker_class == "gthread" else None

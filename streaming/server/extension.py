@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from flask import Flask
-from flask_cors import CORS
+from flask import Blueprint, Flask, current_app, has_app_context, request_started
 from pydantic import BaseModel
 
 from streaming.config import Settings
-from streaming.errors import StreamingError
-from streaming.jobs.registry import Request, digest_of
-from streaming.llm import make_model
+from streaming.errors import InvalidSettings, StreamingError
+from streaming.jobs.registry import digest_of
 from streaming.llm.base import Model
+from streaming.running.origin import UserId
 from streaming.running.task import Task, task as make_task
+from streaming.server.mount import Mount, mount_of
 from streaming.server.server import Server
-from streaming.web.auth import owner
+from streaming.web.auth import submitter
+from streaming.web.commands import request_of, submit_body
+from streaming.web.cross_origin import allow_origins
+from streaming.web.csrf import exempt
+from streaming.web.origins import present_origin
+from streaming.web.principal import Principal
 from streaming.web.problems import problem_response
 from streaming.web.routes.browser import browser
 from streaming.web.routes.files import files
@@ -31,8 +38,8 @@ from streaming.web.routes.transports import transports
 from streaming.web.routes.websocket import websocket
 from streaming.web.services import EXTENSION, Authorize, services
 
-#: What pages of allowed origins may read of an answer besides its body.
-EXPOSED = ["Location", "Content-Location", "Retry-After", "Idempotency-Replayed", "ETag"]
+#: What is mounted under the prefix; public, for extensions that are told which blueprints to spare.
+BLUEPRINTS = (jobs, files, tickets, streams, transports, sse, longpoll, websocket, browser, ops)
 
 
 class Streaming:
@@ -51,9 +58,13 @@ class Streaming:
         def ask():
             return streaming.submit(answer, {"question": request.json["question"]}), 202
 
-    Routes are mounted under `url_prefix`: `/v1/jobs`, `/healthz` and the others. Settings come
-    from the environment and, before it, from `app.config`.
+    Routes are mounted under `url_prefix`: `/v1/jobs`, `/v1/healthz` and the others. Settings are
+    `STREAMING_…` names of `app.config` and the environment; they are read when the first request
+    comes, or when gunicorn's hooks start the server.
     """
+
+    #: The blueprints of all routes.
+    blueprints: tuple[Blueprint, ...] = BLUEPRINTS
 
     def __init__(
         self,
@@ -79,40 +90,47 @@ class Streaming:
         self._open_submit = open_submit
         self._authorize = authorize
         self._url_prefix = url_prefix.rstrip("/")
-        self._tasks = list(tasks)
         self._settings = settings
         self._model = model
-        self._servers: list[Server] = []
+        self._mounts: list[weakref.ref[Mount]] = []
+        #: The tasks of apps to come, and those of them that an app has already.
+        self._tasks: dict[str, Task] = {}
+        self._taken: set[int] = set()
+        for each in tasks:
+            self._add(each)
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Mount on an app; for application factories."""
-        settings = self._settings or Settings.load(app.config)
+        """Mount on an app; for application factories, which may be called any number of times."""
+        known = app.extensions.get(EXTENSION)
+        if known is not None:
+            if any(each() is known for each in self._mounts):
+                return
+            raise InvalidSettings(f"the Flask app {app.name!r} has another Streaming already")
         base_url = f"{self._url_prefix}/v1"
-        server = Server(
-            settings,
-            tasks=self._tasks,
-            model=self._model or make_model(settings),
+        mount = Mount(
+            app,
             base_url=base_url,
+            settings=self._settings,
+            model=self._model,
             authorize=self._authorize,
             open_submit=self._open_submit,
         )
-        app.extensions[EXTENSION] = server
-        if settings.allowed_origins:
-            CORS(
-                app,
-                resources={f"{base_url}/*": {"origins": list(settings.allowed_origins)}},
-                expose_headers=EXPOSED,
-            )
-        self._servers.append(server)
+        for each in self._tasks.values():
+            mount.tasks.add(each)
+            if id(each) not in self._taken:
+                self._taken.add(id(each))
+                mount.owned.add(each.name)
+        app.extensions[EXTENSION] = mount
+        self._mounts.append(weakref.ref(mount))
         # What submit() refuses in a view of the app's own.
         app.register_error_handler(StreamingError, problem_response)
-        for blueprint in (
-            jobs, files, tickets, streams, transports, sse, longpoll, websocket, browser,
-        ):  # fmt: skip
+        for blueprint in BLUEPRINTS:
             app.register_blueprint(blueprint, url_prefix=base_url)
-        app.register_blueprint(ops, url_prefix=self._url_prefix or None)
+        allow_origins(app, base_url)
+        request_started.connect(mount.wake, app)
+        exempt(app, BLUEPRINTS)
 
     def task(
         self,
@@ -128,7 +146,11 @@ class Streaming:
         basic: Callable[..., Any] | None = None,
         open: bool = False,
     ) -> Callable[[Callable[..., Any]], Task]:
-        """`@task`, registered with this extension's apps."""
+        """`@task`, registered with this extension's apps.
+
+        Within a factory it makes a task of the app that the factory makes: when the factory is
+        called again, the other app has its own.
+        """
 
         def decorate(function: Callable[..., Any]) -> Task:
             made = make_task(
@@ -143,9 +165,7 @@ class Streaming:
                 basic=basic,
                 open=open,
             )(function)
-            self._tasks.append(made)
-            for server in self._servers:
-                server.tasks.add(made)
+            self._add(made)
             return made
 
         return decorate
@@ -153,24 +173,68 @@ class Streaming:
     def submit(
         self,
         task: Task | str,
-        input: Mapping[str, Any],
+        input: Mapping[str, Any] | BaseModel,
         *,
+        owner: UserId | Principal | None = None,
         idempotency_key: str | None = None,
         **options: Any,
     ) -> dict[str, Any]:
         """Start a job of the present request's user; its snapshot, with links to watch it.
 
         Options are those of `POST /v1/jobs`: title, metadata, timeout_s, … With a key,
-        the same call gives the same job again.
+        the same call gives the same job again. Outside of a request (commands, schedulers) `owner`
+        is the user's id as `authorize` returns it; within a task it is whose job runs.
+
+        `InvalidInput` names what is not valid, `TooMany` and `Unavailable` say when to try again.
         """
-        name = task.name if isinstance(task, Task) else task
-        asked = Request(task=name, input=input, **options)
+        asked = request_of(submit_body(task, input, options))
         digest = digest_of({k: v for k, v in asdict(asked).items() if k != "title" or v})
-        row, _ = services().registry.submit(owner(), asked, key=idempotency_key, digest=digest)
-        return services().snapshot(row.id)
+        with self._in_app():
+            found, asker = services(), submitter(owner)
+            row, _ = found.registry.submit(
+                asker.owner,
+                asked,
+                key=idempotency_key,
+                digest=digest,
+                records=present_origin(asker.user).to_records(),
+            )
+            return found.snapshot(row.id)
+
+    def _add(self, made: Task) -> None:
+        """Give a task to the apps that have none of its name, or one of another factory call's."""
+        known = self._tasks.get(made.name)
+        if known is not None and known is not made and not _same_place(known, made):
+            raise InvalidSettings(f"there are two tasks named {made.name!r}")
+        self._tasks[made.name] = made
+        for mount in self._alive():
+            if mount.tasks.find(made.name) is None or made.name not in mount.owned:
+                mount.tasks.replace(made)
+                mount.owned.add(made.name)
+                self._taken.add(id(made))
+
+    def _alive(self) -> list[Mount]:
+        return [mount for each in self._mounts if (mount := each()) is not None]
+
+    def _in_app(self) -> AbstractContextManager[object]:
+        """The context of an app that has this extension: the present one, or the only one."""
+        alive = self._alive()
+        if has_app_context() and current_app.extensions.get(EXTENSION) in alive:
+            return nullcontext()
+        if len(alive) == 1:
+            return alive[0].app.app_context()
+        raise RuntimeError(
+            "this extension is on no app: call init_app(app) first"
+            if not alive
+            else "this extension is on several apps: submit within one's `with app.app_context():`"
+        )
 
 
 def server_of(app: Flask) -> Server:
-    """The server behind an app, for server hooks: start, drain."""
-    server: Server = app.extensions[EXTENSION]
-    return server
+    """The server behind an app, for server hooks: start, drain. Its settings are read now."""
+    return mount_of(app).server
+
+
+def _same_place(one: Task, other: Task) -> bool:
+    """Whether both come from the same lines of code, which have run twice."""
+    places = [getattr(each.function, "__code__", each.function) for each in (one, other)]
+    return bool(places[0] == places[1])

@@ -17,18 +17,18 @@ from typing import Any
 
 from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger as GunicornLogger
-from prometheus_client.multiprocess import mark_process_dead
 
 from streaming.concurrency.platform import patched
 from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker
-from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.server.deployment import SWITCH_S, warn_of_lone_process
-from streaming.server.extension import server_of
 from streaming.server.logging import TEXT, log_to_stderr, make_formatter
+from streaming.server.mount import servers_of
 from streaming.server.server import Server
+from streaming.server.wrapped import mounts_behind, servers_served
 from streaming.web.metrics import FOLDER
+from streaming.web.responses import sent_as_it_is
 
 #: Seconds between looks whether the worker was told to leave.
 LOOK_S = 0.1
@@ -52,7 +52,11 @@ class Logger(GunicornLogger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        kind = Settings.load().log_format
+        # What the app's config says is known when it is loaded; until then, the environment.
+        self.write_as(os.environ.get("STREAMING_LOG_FORMAT", ""))
+
+    def write_as(self, kind: str) -> None:
+        """Write lines as `text` or `json`."""
         for log, form in ((self.error_log, TEXT), (self.access_log, "%(message)s")):
             for handler in log.handlers:
                 handler.setFormatter(make_formatter(kind, form))
@@ -88,36 +92,28 @@ def post_worker_init(worker: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(*GC_THRESHOLDS)
-    server = server_of(worker.wsgi)
-    log_to_stderr(server.settings.log_format)
-    born = _reloads[0]
-    server.succeeded = lambda: _reloads[0] != born
-    if patched():  # gthread stops listening at once
-        server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
     if hasattr(worker, "tpool"):  # gthread
         _close_in_threads(worker)
-    warn_of_lone_process(server.settings)
-    server.app_uri = getattr(worker.app, "app_uri", None) or ""
     with _refused_plainly():
-        if worker.cfg.workers > 1 and not server.settings.shared:
-            raise InvalidSettings(
-                f"gunicorn has workers = {worker.cfg.workers}, but the log in SQLite has one "
-                "writing process: set workers = 1"
-            )
-        server.start_or_wait()
+        for server in servers_served(worker):
+            _log_as(worker, server.settings.log_format)
+            _start(worker, server)
+    worker.wsgi = sent_as_it_is(worker.wsgi)
     gc.freeze()  # what is there by now stays
-    Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
 
 
 def worker_exit(_arbiter: Any, worker: Any) -> None:
     """Leave only when everything is put away."""
     if worker.booted:
-        server_of(worker.wsgi).wait_until_ended()
+        for server in servers_of(mounts_behind(worker.wsgi)):
+            server.wait_until_ended()
 
 
 def child_exit(_arbiter: Any, worker: Any) -> None:
     """What a worker has counted stays; what it has open is gone."""
     if FOLDER in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
@@ -137,6 +133,17 @@ def raise_descriptor_limit() -> None:
         hard = max(soft, 10240)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _start(worker: Any, server: Server) -> None:
+    born = _reloads[0]
+    server.succeeded = lambda: _reloads[0] != born
+    if patched():  # gthread stops listening at once
+        server.listening = lambda: any(each.fileno() >= 0 for each in worker.sockets)
+    warn_of_lone_process(server.settings)
+    server.app_uri = getattr(worker.app, "app_uri", None) or ""
+    server.start_or_wait()
+    Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
 
 
 @contextmanager
@@ -177,6 +184,13 @@ def _close_in_threads(worker: Any) -> None:
         return kept
 
     worker.handle = handle_and_close
+
+
+def _log_as(worker: Any, kind: str) -> None:
+    """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
+    if isinstance(worker.log, Logger):
+        worker.log.write_as(kind)
+    log_to_stderr(kind)
 
 
 def _drain_after(worker: Any, server: Server) -> None:

@@ -31,8 +31,8 @@ from streaming.running.lifeline import end_group, hold
 from streaming.running.spawn import LINK, receive_descriptor
 from streaming.running.threads import Running, ThreadRunner
 from streaming.server.deployment import SWITCH_S, let_children_be_terminated
-from streaming.server.hosting import known_servers
 from streaming.server.logging import log_to_stderr
+from streaming.server.mount import mounts, servers_of
 from streaming.server.server import Server
 from streaming.server.unpatched import refuse_patching
 from streaming.storage.link import LinkSnapshots, LinkStorage, Peer
@@ -152,7 +152,7 @@ class TaskHost:
 
 def _server_of(log_url: str, base_url: str) -> Server:
     """The server with this log and prefix, of those that the app has made."""
-    for server in known_servers():
+    for server in servers_of(mounts()):
         if (server.settings.log_url, server.base_url) == (log_url, base_url):
             return server
     raise InvalidSettings(f"the app has no Streaming with the log {log_url} under {base_url}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from streaming.jobs.registry import JobRegistry
@@ -25,9 +24,6 @@ logger = logging.getLogger(__name__)
 
 ROLE = "STREAMING_ROLE"
 
-#: The servers that apps of this process have made: a host finds the one that it is for.
-_known: weakref.WeakSet[Server] = weakref.WeakSet()
-
 
 def role() -> str:
     """What this process is to an app: `web`, `host` (it runs tasks for one) or `worker`.
@@ -36,16 +32,6 @@ def role() -> str:
     migration) belongs into `web`; what tasks alone use (a model on a GPU) where they run.
     """
     return os.environ.get(ROLE, "web")
-
-
-def remember(server: Server) -> None:
-    """An app of this process has made a server."""
-    _known.add(server)
-
-
-def known_servers() -> Iterable[Server]:
-    """The servers that apps of this process have made."""
-    return list(_known)
 
 
 def make_local_runner(server: Server, shop: Shop, *, succeeded: Callable[[], bool]) -> ThreadRunner:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
-
-import psutil
 
 from streaming.concurrency.loop import loop_delay
 from streaming.concurrency.threads import Thread
@@ -50,9 +49,9 @@ class LoadMeter:
         self._streams = streams
         self._queue = queue
         self._changed = changed
-        self._process = psutil.Process()
-        self._process.cpu_percent()  # the first call only sets the mark
-        self._cores = psutil.cpu_count() or 1
+        self._cores = os.cpu_count() or 1
+        #: When, and how much time of the processors this process had used by then.
+        self._used = (time.monotonic(), time.process_time())
         self._counted = (time.monotonic(), storage.appended())
         self._thread = Thread(self._work, name="load-meter")
         #: Events per second that were appended since the measurement before.
@@ -88,8 +87,14 @@ class LoadMeter:
             queue=self._runner.load().queued / self._queue if self._queue else 0.0,
             streams=self._streams.fullness(),
             lagging=sum(lag > FAR_BEHIND for lag in lags) / len(lags) if lags else 0.0,
-            cpu=self._process.cpu_percent() / 100 / self._cores,
+            cpu=self._busy() / self._cores,
         )
+
+    def _busy(self) -> float:
+        """Processors that this process has kept busy since the measurement before."""
+        before, now = self._used, (time.monotonic(), time.process_time())
+        self._used = now
+        return (now[1] - before[1]) / max(0.001, now[0] - before[0])
 
     def _work(self) -> None:
         waker = make_waker()

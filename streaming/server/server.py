@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from streaming.concurrency.locks import Latch, Mutex
@@ -21,8 +22,9 @@ from streaming.jobs.retention import Retention
 from streaming.llm.base import Model
 from streaming.running.attempt import Shop
 from streaming.running.runner import Runner
-from streaming.running.task import Task, TaskRegistry
-from streaming.server.hosting import look_after_submits, make_local_runner, remember
+from streaming.running.task import TaskRegistry
+from streaming.server.deployment import body_places
+from streaming.server.hosting import look_after_submits, make_local_runner
 from streaming.server.load import LoadMeter
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
@@ -31,12 +33,13 @@ from streaming.watching.channel import StreamWriter
 from streaming.watching.pressure import TOP, Pressure
 from streaming.watching.stream import Streams
 from streaming.watching.traffic import Traffic
+from streaming.web.bodies import BodyPlaces
 from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
 from streaming.web.metrics import Figures, Metrics
 from streaming.web.rates import Rates
 from streaming.web.request_log import stream_ended
-from streaming.web.services import Authorize, Services
+from streaming.web.services import Services
 from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:  # loaded where there is a Redis
@@ -62,20 +65,17 @@ class Server:
         self,
         settings: Settings,
         *,
-        tasks: Iterable[Task],
+        tasks: TaskRegistry,
         model: Model,
         base_url: str,
-        authorize: Authorize | None = None,
-        open_submit: bool = False,
+        around: Callable[[Storage, str], AbstractContextManager[object]],
     ) -> None:
+        """`around` is entered round the code of a task, with the storage and the job's id."""
         self.settings = settings
-        said = settings.open_submit
-        self._open_submit = open_submit if said is None else said
-        self.tasks = TaskRegistry(tasks)
-        self.tasks.load(settings.tasks)
+        self.tasks = tasks
+        self._around = around
         self._model = model
         self.base_url = self._base_url = base_url
-        self._authorize = authorize
         self._keys = KeyRing(settings)
         self._starting = Mutex()
         self._started = Latch()
@@ -87,11 +87,15 @@ class Server:
         self.listening: Callable[[], bool] = lambda: False
         #: Where task hosts find the app, as gunicorn takes it; "" where there are none.
         self.app_uri = ""
-        remember(self)
 
     @property
     def started(self) -> bool:
         return self._started.is_open
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was drained: it starts no more."""
+        return self._ended.is_open
 
     def services(self) -> Services:
         """The parts, started; by the first who asks, where no server hook has done it."""
@@ -119,7 +123,8 @@ class Server:
         if self.settings.sqlite_path is not None and not durable_disk():
             logger.warning(
                 "this platform's disk does not outlast a restart: jobs are lost then; "
-                "set REDIS_URL, or STREAMING_VAR_DIR to a disk that lasts"
+                "set %s, or STREAMING_VAR_DIR to a disk that lasts",
+                self.settings.redis_name,
             )
 
     def start_or_wait(self) -> None:
@@ -200,6 +205,7 @@ class Server:
             figures=figures,
             level=level,
             ended=ended,
+            around=lambda job: self._around(storage, job),
         )
 
     def _make_runner(self, storage: Storage, make_shop: Callable[[], Shop]) -> Runner:
@@ -303,12 +309,13 @@ class Server:
             streams=streams,
             pressure=pressure,
             base_url=self._base_url,
-            authorize=self._authorize,
-            open_submit=self._open_submit,
+            authorize=None,
+            open_submit=False,
             keys=self._keys,
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
             deadlines=deadlines,
+            body_places=BodyPlaces(body_places(settings)),
             metrics=metrics,
         )
 

@@ -1,21 +1,32 @@
-"""The service: a Flask app with the extension on it, its own tasks, and a page."""
+"""The service: a Flask app with the extension on it, its own tasks, and a page.
+
+It needs all extras: an app of your own with the extension needs none.
+"""
 
 from __future__ import annotations
 
 from flask import Flask, Response, make_response, render_template
 
 from streaming.config import Settings
+from streaming.errors import InvalidSettings, missing_extra
 from streaming.server.extension import Streaming
-from streaming.tasks.agent import agent
-from streaming.tasks.analyze import analyze
-from streaming.tasks.chat import chat
-from streaming.tasks.files import files
-from streaming.tasks.generate import generate
-from streaming.tasks.monitor import monitor
-from streaming.tasks.report import report
-from streaming.tasks.train import train
 from streaming.web.assets import assets
 from streaming.web.blueprints import answer_with_problems
+from streaming.web.routes.ops import ops
+
+try:
+    from streaming.tasks.agent import agent
+    from streaming.tasks.analyze import analyze
+    from streaming.tasks.chat import chat
+    from streaming.tasks.files import files
+    from streaming.tasks.generate import generate
+    from streaming.tasks.monitor import monitor
+    from streaming.tasks.report import report
+    from streaming.tasks.train import train
+except ModuleNotFoundError as error:
+    if not error.name or error.name.startswith("streaming"):
+        raise
+    raise InvalidSettings(missing_extra(error.name, "all")) from error
 
 #: In the order in which the page offers them, the simplest first.
 TASKS = [generate, report, agent, analyze, chat, files, monitor, train]
@@ -47,7 +58,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         static_folder=str(assets("static")),
         template_folder=str(assets("templates")),
     )
-    Streaming(app, settings=settings, tasks=TASKS, open_submit=True)
+    Streaming(app, settings=settings or Settings.load(app.config), tasks=TASKS, open_submit=True)
+    # Where platforms look; under `/v1`, as in every app, they are as well.
+    app.register_blueprint(ops, name="streaming_root")
     answer_with_problems(app)
 
     @app.get("/")

@@ -7,17 +7,16 @@ import os
 import signal
 import sys
 import threading
-from importlib import import_module
-from pathlib import Path
 
 from streaming.errors import InvalidSettings
 from streaming.jobs.repair import Mending
 from streaming.running.attempt import Attempt
 from streaming.running.fleet import FleetFigures
 from streaming.server.deployment import SWITCH_S, let_children_be_terminated
-from streaming.server.extension import server_of
+from streaming.server.hosting import ROLE
 from streaming.server.logging import make_formatter
 from streaming.server.server import Server, make_queue
+from streaming.server.wrapped import load_served, mounts_behind
 from streaming.storage import make_storage
 from streaming.storage.snapshots import Snapshots
 
@@ -32,7 +31,8 @@ class Workshop:
         self.settings = settings = server.settings
         if not settings.shared:
             raise InvalidSettings(
-                "a worker needs a log that it shares with the web processes: set REDIS_URL. "
+                "a worker needs a log that it shares with the web processes: set "
+                f"{settings.redis_name}. "
                 "Without one, the web process runs the jobs itself."
             )
         self.storage = make_storage(settings)
@@ -58,19 +58,20 @@ class Workshop:
 
 
 def load_server(app: str) -> Server:
-    """The server behind the Flask app `module:name`."""
-    module, _, name = app.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    """The server behind the app `module:app` or `module:factory()`, wrapped or not.
+
+    `InvalidSettings` when there is none.
+    """
+    served = load_served(app)
     try:
-        return server_of(getattr(import_module(module), name))
-    except (AttributeError, KeyError) as error:
-        raise InvalidSettings(
-            f"STREAMING_APP={app}: there is no Flask app of this name with Streaming on it"
-        ) from error
+        return mounts_behind(served)[0].server
+    except InvalidSettings as error:
+        raise InvalidSettings(f"STREAMING_APP={app}: {error}") from error
 
 
 def prepare_process() -> threading.Event:
-    """Logs and signals of this process; what is set when it is told to leave."""
+    """Role, logs and signals of this process; what is set when it is told to leave."""
+    os.environ[ROLE] = "worker"  # before the app is imported, which may ask
     handler = logging.StreamHandler()
     # Bad settings are told in a moment; until then lines are text.
     handler.setFormatter(make_formatter(os.environ.get("STREAMING_LOG_FORMAT", "text")))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from streaming.config import Settings
+from streaming.errors import InvalidSettings, missing_extra
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.sqlite import SqliteStorage
@@ -11,6 +14,9 @@ from streaming.storage.sqlite import SqliteStorage
 def make_storage(settings: Settings) -> Storage:
     """The storage that `STREAMING_LOG_URL` names, not yet open."""
     if settings.shared:
+        for package in ("redis", "dramatiq"):
+            if find_spec(package) is None:
+                raise InvalidSettings(missing_extra(package, "redis"))
         from streaming.storage.redis import RedisStorage
 
         return RedisStorage(

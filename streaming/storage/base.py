@@ -145,6 +145,7 @@ class JobIndex(ABC):
     def submit(self, submission: Submission, *, only_known: bool = False) -> tuple[JobRow, bool]:
         """Store a new job; or find the one that has its key: `(row, whether it is new)`.
 
+        Row, first event, key and private records are committed together.
         `Conflict` when the key belongs to another request. `Unavailable` at once when storage
         does not take it. With `only_known`, `NotFound` instead of a new job.
         """

@@ -149,6 +149,8 @@ class MemoryIndex(JobIndex):
                 raise NotFound("no job has this key")
             row, events = extend(first_row(submission), [submission.queued])
             self._jobs.rows[row.id] = row
+            if submission.records:
+                self._jobs.records[row.id] = dict(submission.records)
             if submission.key is not None:
                 self._jobs.keys[key] = submission
             self._jobs.tails.publish(row, events)

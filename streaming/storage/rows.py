@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
@@ -79,6 +79,8 @@ class Submission:
     key: str | None = None
     #: A digest of the request; the same key with another digest is a conflict.
     digest: str = ""
+    #: Private records of the job, committed with it; the log's `records` gives them.
+    records: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def first_row(submission: Submission) -> JobRow:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.errors import TaskError
-from streaming.llm.base import ToolCall
+from streaming.llm.base import ToolCall, call_id
 from streaming.running.context import JobContext
 from streaming.running.task import task
 from streaming.running.uploads import FileId
@@ -23,6 +23,8 @@ from streaming.tasks.search import DocumentSet, keywords, sections
 
 #: Times that a tool is tried, and rounds of tools that a model may ask for.
 TRIES, ROUNDS = 2, 3
+#: Calls of one round at the most; more are left out.
+MAX_CALLS = 16
 #: Bytes of a document or a table.
 MAX_FILE_BYTES = 4 << 20
 
@@ -133,14 +135,21 @@ def call_tools(
 def write(ctx: JobContext, input: AgentInput, called: list[Called]) -> Generator[str, None, str]:
     """Yield the answer, return it whole."""
     script = simulated_answer(called)
-    text = ""
-    for token in ctx.llm.stream(
-        conversation(input, called), script=script, tokens_per_s=input.tokens_per_s
+    text: list[str] = []
+    for number, token in enumerate(
+        ctx.llm.stream(
+            conversation(input, called),
+            may_call=False,
+            script=script,
+            tokens_per_s=input.tokens_per_s,
+        ),
+        start=1,
     ):
         yield token
-        text += token
-        ctx.progress(len(text), max(len(text) + 1, len(script)))
-    return text
+        text.append(token)
+        done, total, _ = ctx.llm.pace(number)
+        ctx.progress(done, total, estimated=True)
+    return "".join(text)
 
 
 def think(
@@ -152,6 +161,7 @@ def think(
     answer = ctx.llm.stream(
         messages,
         tools=TOOLS + ((TABLE_TOOL,) if input.table else ()),
+        is_step=True,
         script="",
         calls=calls,
         thinking=thinking,
@@ -161,7 +171,7 @@ def think(
         try:
             ctx.reasoning(next(answer))
         except StopIteration as end:
-            return [asked_call(call) for call in end.value]
+            return [asked_call(call) for call in end.value[:MAX_CALLS]]
 
 
 def asked_call(call: ToolCall) -> Called:
@@ -289,7 +299,7 @@ def message(role: str, content: str) -> dict[str, Any]:
 
 
 def call_of(name: str, **arguments: str) -> Called:
-    return {"id": f"call_{name}", "name": name, "arguments": arguments}
+    return {"id": call_id(name, arguments), "name": name, "arguments": arguments}
 
 
 def sources(found: list[Called]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from streaming.errors import TaskError
 from streaming.running.context import JobContext
@@ -16,16 +16,17 @@ from streaming.running.uploads import FileId
 from streaming.tasks.analysis.histogram import draw_histogram
 from streaming.tasks.analysis.page import render, strongest
 from streaming.tasks.analysis.profile import distributions, profile
-from streaming.tasks.analysis.table import BadCsv
+from streaming.tasks.tables.options import TableOptions, options_last
+from streaming.tasks.tables.refusal import BadCsv
 
 #: Bytes of a file, charts, and pairs of columns in the output.
 MAX_FILE_BYTES, MAX_CHARTS, MAX_PAIRS = 200 << 20, 50, 20
 
 
-class AnalyzeInput(BaseModel):
-    """The file."""
+class AnalyzeInput(TableOptions):
+    """The file, and how it is to be read."""
 
-    model_config = ConfigDict(extra="forbid", title="Analyze data")
+    model_config = ConfigDict(extra="forbid", title="Analyze data", json_schema_extra=options_last)
 
     file: FileId = Field(title="File", description="An uploaded CSV file, up to 200 MB")
     title: str = Field(
@@ -34,8 +35,8 @@ class AnalyzeInput(BaseModel):
 
 
 def analyze_without_charts(ctx: JobContext, input: AnalyzeInput) -> dict[str, Any]:
-    """One pass instead of two, and no charts."""
-    table = ctx.step("profile", read, ctx, input.file, profile)
+    """No distributions and no charts."""
+    table = ctx.step("profile", read, ctx, input.file, profile, input.alone())
     ctx.step("report", write, ctx, input.title, table, {})
     return summary(table, charts=[])
 
@@ -54,8 +55,9 @@ def analyze_without_charts(ctx: JobContext, input: AnalyzeInput) -> dict[str, An
 )
 def analyze(ctx: JobContext, input: AnalyzeInput) -> dict[str, Any]:
     """Types, missing values, distributions and correlations of a CSV file, with charts."""
-    table = ctx.step("profile", read, ctx, input.file, profile)
-    spread = ctx.step("distributions", read, ctx, input.file, distributions, table["columns"])
+    options = input.alone()
+    table = ctx.step("profile", read, ctx, input.file, profile, options)
+    spread = ctx.step("distributions", read, ctx, input.file, distributions, table, options)
     charts = ctx.step("charts", draw, ctx, spread)
     ctx.step("report", write, ctx, input.title, table, spread)
     return summary(table, charts)
@@ -68,6 +70,8 @@ def summary(table: dict[str, Any], charts: list[str]) -> dict[str, Any]:
         "columns": [{name: column[name] for name in known} for column in table["columns"]],
         "correlations": strongest(table, MAX_PAIRS),
         "charts": charts,
+        "read_as": table["read_as"],
+        **({"groups": table["groups"]} if "groups" in table else {}),
     }
 
 

@@ -9,12 +9,14 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streaming.errors import TaskError
-from streaming.llm.base import ToolCall
+from streaming.llm.base import CannotContinue, ToolCall, call_id
 from streaming.running.context import JobContext
 from streaming.running.task import task
 
 #: Turns of one conversation, and characters of it that the model is shown.
 MAX_TURNS, MEMORY = 500, 60_000
+#: Rounds of tools in one turn.
+ROUNDS = 2
 
 SYSTEM = "You are an assistant in a conversation with one or several people. Be brief."
 
@@ -97,7 +99,9 @@ def chat(ctx: JobContext, input: ChatInput) -> dict[str, Any]:
             break
         turns.append(turn)
         waiting = turn["waiting"]
-    return {"turns": len(turns), "stopped": sum(turn["stopped"] for turn in turns)}
+    failed = sum(bool(turn.get("failed")) for turn in turns)
+    stopped = sum(turn["stopped"] for turn in turns)
+    return {"turns": len(turns), "stopped": stopped, **({"failed": failed} if failed else {})}
 
 
 def take_turn(
@@ -105,33 +109,51 @@ def take_turn(
 ) -> Generator[str, None, Turn]:
     """Wait for a message, and answer it. What is said meanwhile waits for the next turn."""
     said = Said(**waiting[0]) if waiting else next_message(ctx, input.idle_s)
-    turn: Turn = {"over": True, "stopped": False, "answer": "", "tools": [], "waiting": waiting[1:]}
+    turn: Turn = {"over": True, "stopped": False, "failed": False, "answer": "", "tools": []}
+    turn["waiting"] = waiting[1:]
     if said is None or said.message is None:
         return turn
     turn |= {"over": False, "said": said.message, "by": said.by}
     talk = remember(input.system, turns)
     spoken = f"{said.by}: {said.message}" if said.by else said.message
     talk.append({"role": "user", "content": spoken})
-    calls = yield from answer(ctx, input, talk, turn)
-    if calls and not turn["stopped"]:
-        talk.append(
-            {"role": "assistant", "content": None, "tool_calls": [c.message() for c in calls]}
-        )
-        for call in calls:
-            result = use_tool(ctx, input, call, note=f"note-{len(turns) + 1}.md")
-            turn["tools"].append({"name": call.name, **result})
-            talk.append({"role": "tool", "tool_call_id": call.id, "content": json.dumps(result)})
-        yield from answer(ctx, input, talk, turn)
+    try:
+        yield from converse(ctx, input, talk, turn, note=f"note-{len(turns) + 1}.md")
+    except TaskError as error:
+        if isinstance(error, CannotContinue) and ctx.llm.restarts:
+            raise  # the turn starts over
+        turn["failed"] = True
+        ctx.log(f"no answer to this message: {error.detail} ({error.code})", level="error")
+        is_stopped(ctx, turn)  # what was said meanwhile is for the next turn
     return turn
 
 
+def converse(
+    ctx: JobContext, input: ChatInput, talk: list[Any], turn: Turn, *, note: str
+) -> Generator[str, None, None]:
+    """Answer what was said last, with the tools that the model wants called."""
+    for _ in range(ROUNDS):
+        calls = yield from answer(ctx, input, talk, turn, may_call=True)
+        if not calls or turn["stopped"]:
+            return
+        asked = [call.message() for call in calls]
+        talk.append({"role": "assistant", "content": None, "tool_calls": asked})
+        for call in calls:
+            result = use_tool(ctx, input, call, note=note)
+            turn["tools"].append({"name": call.name, **result})
+            talk.append({"role": "tool", "tool_call_id": call.id, "content": json.dumps(result)})
+    yield from answer(ctx, input, talk, turn, may_call=False)
+
+
 def answer(
-    ctx: JobContext, input: ChatInput, talk: list[Any], turn: Turn
+    ctx: JobContext, input: ChatInput, talk: list[Any], turn: Turn, *, may_call: bool
 ) -> Generator[str, None, list[ToolCall]]:
     """Yield the model's answer until it is complete or stopped; the tools that it wants."""
     pieces = ctx.llm.stream(
         talk,
-        tools=(PUBLISH,) if talk[-1]["role"] == "user" else (),
+        until=says_stop,
+        tools=(PUBLISH,),
+        may_call=may_call,
         calls=simulated_calls(talk),
         script=simulated_answer(talk),
         tokens_per_s=input.tokens_per_s,
@@ -142,6 +164,7 @@ def answer(
                 piece = next(pieces)
             except StopIteration as end:
                 calls: list[ToolCall] = end.value
+                turn["stopped"] = is_stopped(ctx, turn)
                 return calls
             turn["answer"] += piece
             yield piece
@@ -150,6 +173,11 @@ def answer(
                 return []
     finally:
         pieces.close()  # which ends the generation at the model's server, too
+
+
+def says_stop(data: Any) -> bool:
+    """Whether a client stops the answer, which may be silent or thinking."""
+    return Said.model_validate(data).stop
 
 
 def is_stopped(ctx: JobContext, turn: Turn) -> bool:
@@ -205,6 +233,8 @@ def remember(system: str, turns: list[Turn]) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = []
     room = MEMORY
     for turn in reversed(turns):
+        if not turn["answer"].strip():  # it failed, or was stopped before a word
+            continue
         room -= len(turn["said"]) + len(turn["answer"])
         if room < 0:
             break
@@ -225,7 +255,8 @@ def simulated_calls(talk: list[Any]) -> tuple[ToolCall, ...]:
     _, asked, note = str(last["content"]).partition("publish:")
     if last["role"] != "user" or not asked:
         return ()
-    return (ToolCall("publish-1", "publish", json.dumps({"text": note.strip()})),)
+    text = note.strip()
+    return (ToolCall(call_id("publish", text), "publish", json.dumps({"text": text})),)
 
 
 def simulated_answer(talk: list[Any]) -> str | None:

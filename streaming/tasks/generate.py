@@ -17,7 +17,11 @@ class GenerateInput(BaseModel):
 
     prompt: str = Field(title="Prompt", description="What the text is to be about", min_length=1)
     max_tokens: int = Field(
-        120, title="Tokens", description="Length of the text, at the most", ge=1, le=50_000
+        120,
+        title="Tokens",
+        description="Length of the text, at the most; a real model has no default of its own",
+        ge=1,
+        le=50_000,
     )
     tokens_per_s: float = Field(
         20,
@@ -62,10 +66,13 @@ def generate(ctx: JobContext, input: GenerateInput) -> dict[str, str]:
 
 def write(ctx: JobContext, input: GenerateInput) -> Generator[str, None, str]:
     """Yield the text, return it whole."""
-    text = ""
+    text: list[str] = []
     options = input.model_dump(exclude={"prompt"})
+    if not ctx.llm.simulated:  # a default is nothing that was asked for
+        options = {name: options[name] for name in options if name in input.model_fields_set}
     for number, token in enumerate(ctx.llm.stream(input.prompt, **options), start=1):
         yield token
-        text += token
-        ctx.progress(number, input.max_tokens)
-    return text
+        text.append(token)
+        done, total, estimated = ctx.llm.pace(number, **options)
+        ctx.progress(done, total, estimated=estimated)
+    return "".join(text)

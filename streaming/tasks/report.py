@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import asdict
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from streaming.errors import TaskError
 from streaming.running.context import JobContext
@@ -16,11 +16,14 @@ from streaming.running.uploads import FileId
 from streaming.tasks.analysis.anomalies import find_anomalies
 from streaming.tasks.analysis.chart import draw
 from streaming.tasks.analysis.narrative import narrate
-from streaming.tasks.analysis.table import BadCsv, Table, parse
 from streaming.tasks.analysis.trends import find_trends
+from streaming.tasks.tables.options import TableOptions, options_last
+from streaming.tasks.tables.refusal import BadCsv
+from streaming.tasks.tables.series import Reading, read_series
+from streaming.tasks.tables.table import Table
 
-#: Bytes of an uploaded CSV file: more than the largest table takes.
-MAX_FILE_BYTES = 8 << 20
+#: Bytes of an uploaded CSV file, and of one that is read in a child process.
+MAX_FILE_BYTES, LARGE_BYTES = 32 << 20, 1 << 20
 
 #: What a real model is asked for; the simulated one gives the findings as they are.
 PROMPT = """\
@@ -30,10 +33,12 @@ Quote every figure as it stands, and add none.
 """
 
 
-class ReportInput(BaseModel):
-    """The figures, as text or as an uploaded file."""
+class ReportInput(TableOptions):
+    """The figures, as text or as an uploaded file, and how they are to be read."""
 
-    model_config = ConfigDict(extra="forbid", title="Financial report")
+    model_config = ConfigDict(
+        extra="forbid", title="Financial report", json_schema_extra=options_last
+    )
 
     csv: str | None = Field(
         None,
@@ -61,9 +66,10 @@ class ReportInput(BaseModel):
 
     @field_validator("csv")
     @classmethod
-    def _readable(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse(text)
+    def _readable(cls, text: str | None, info: ValidationInfo) -> str | None:
+        options = {name: info.data[name] for name in TableOptions.model_fields if name in info.data}
+        if text is not None and len(options) == len(TableOptions.model_fields):
+            read_series(text, TableOptions.model_construct(**options))
         return text
 
     @model_validator(mode="after")
@@ -87,23 +93,29 @@ class ReportInput(BaseModel):
 )
 def report(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
     """Report on the figures of a CSV file: trends, anomalies, a chart and a summary."""
-    table = Table(**ctx.step("read", read, ctx, input))
+    read_as, table = taken(ctx.step("read", read, ctx, input))
     trends = ctx.step("trends", find_trends, table)
     anomalies = ctx.step("anomalies", find_anomalies, table)
     ctx.step("chart", chart, ctx, input.title, table, anomalies)
     findings = narrate(input.title, table, trends, anomalies)
     summary = ctx.step("summary", write, ctx, findings, input.tokens_per_s)
-    return {"trends": trends, "anomalies": anomalies, "summary": summary}
+    return {"trends": trends, "anomalies": anomalies, "summary": summary, "read_as": read_as}
 
 
 def read(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
-    """The table, as JSON; a file that is none fails the job with `bad_csv`."""
+    """The table and how it was read, as JSON; a file that is none fails the job with `bad_csv`."""
     ctx.llm.check()  # its work at the end must not be what fails first
-    text = _file(ctx, input.file) if input.csv is None else input.csv
     try:
-        return asdict(parse(text))
+        reading = _of_file(ctx, input) if input.csv is None else read_series(input.csv, input)
     except BadCsv as error:
         raise TaskError(str(error), code="bad_csv", **error.extra) from error
+    return {**asdict(reading.table), "read_as": reading.read_as}
+
+
+def taken(step: dict[str, Any]) -> tuple[dict[str, Any] | None, Table]:
+    """What the step `read` has kept: None for how it was read of an attempt of an older version."""
+    read_as = step.pop("read_as", None)
+    return read_as, Table(**step)
 
 
 def chart(ctx: JobContext, title: str, table: Table, anomalies: list[dict[str, Any]]) -> None:
@@ -126,10 +138,15 @@ def write(ctx: JobContext, findings: str, tokens_per_s: float) -> Generator[str,
     return text
 
 
-def _file(ctx: JobContext, file: str | None) -> str:
-    """An upload as text; bytes that are not UTF-8 are left as `parse` finds and names them."""
-    with ctx.open_file(file or "") as upload:
-        data = upload.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
+def _of_file(ctx: JobContext, input: ReportInput) -> Reading:
+    """The figures of an upload; of a large one in a child process, which slows no stream down."""
+    file = input.file or ""
+    size = int(ctx.file_info(file)["size"])
+    if size > MAX_FILE_BYTES:
         raise TaskError(f"the file is larger than {MAX_FILE_BYTES} bytes", code="file_too_large")
-    return data.decode("utf-8", "surrogateescape")
+    options = input.alone()
+    with ctx.file_path(file) as path:
+        if size > LARGE_BYTES:
+            reading: Reading = ctx.compute(read_series, path, options)
+            return reading
+        return read_series(path, options)

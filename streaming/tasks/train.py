@@ -1,4 +1,4 @@
-"""The task `train`: a small neural network learns to tell classes apart, epoch by epoch."""
+"""The task `train`: a small neural network learns from a table, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ import json
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from streaming.errors import TaskError
 from streaming.running.context import JobContext
 from streaming.running.task import task
 from streaming.running.uploads import FileId
 from streaming.tasks.analysis.chart import draw
-from streaming.tasks.analysis.network import Data, Network, accuracy, loss_of, read_data, spirals
-from streaming.tasks.analysis.table import BadCsv, Table
+from streaming.tasks.analysis.dataset import DataSet, Predicts, read_data
+from streaming.tasks.analysis.network import (
+    Data,
+    Network,
+    accuracy,
+    error_of,
+    loss_of,
+    spirals,
+)
+from streaming.tasks.tables.options import TableOptions, options_last
+from streaming.tasks.tables.refusal import BadCsv
+from streaming.tasks.tables.table import Table
 
 #: Bytes of an uploaded data set.
 MAX_FILE_BYTES = 16 << 20
@@ -25,15 +35,20 @@ MAX_FILE_BYTES = 16 << 20
 HELD_BACK = 0.2
 
 
-class TrainInput(BaseModel):
-    """The data, and how to learn from them."""
+class TrainInput(TableOptions):
+    """The data, how they are to be read, and how to learn from them."""
 
-    model_config = ConfigDict(extra="forbid", title="Train a model")
+    model_config = ConfigDict(extra="forbid", title="Train a model", json_schema_extra=options_last)
 
     file: FileId | None = Field(
         None,
         title="File",
-        description="An uploaded CSV file: columns of figures, then the class; none: two spirals",
+        description="An uploaded CSV file, what to predict in the last column; none: two spirals",
+    )
+    predict: Predicts | None = Field(
+        None,
+        title="Predict",
+        description="The last column as classes or as a number; none: its values decide",
     )
     epochs: int = Field(30, title="Epochs", description="At the most", ge=1, le=500)
     hidden: int = Field(
@@ -62,7 +77,7 @@ class TrainInput(BaseModel):
     needs={"gpu": 1},  # numpy computes here; a larger network would not
 )
 def train(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
-    """Train a small classifier: loss and accuracy by epoch, early stopping, the model as a file."""
+    """Train a small network: loss and accuracy by epoch, early stopping, the model as a file."""
     facts = ctx.step("prepare", prepare, ctx, input)
     learned = ctx.step("train", learn, ctx, input)
     ctx.step("save", save, ctx, facts, learned)
@@ -72,13 +87,15 @@ def train(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
 
 def prepare(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
     """What the data are; data that are none fail the job with `bad_csv`."""
-    data = load(ctx, input)
-    return {"rows": len(data.labels), "features": data.names, "classes": data.classes}
+    found = load(ctx, input)
+    data = found.data
+    facts = {"rows": len(data.labels), "features": data.names, "classes": data.classes}
+    return {**facts, "read_as": found.read_as}
 
 
 def learn(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
     """The network with the least loss on what was held back. A later attempt goes on."""
-    learning, judging = load(ctx, input).split(HELD_BACK, seed=input.seed)
+    learning, judging = load(ctx, input).data.split(HELD_BACK, seed=input.seed)
     state = ctx.restore() or {"epochs": [], "best": 0, "weights": None, "kept": None}
     network = Network.fresh(learning, hidden=input.hidden, seed=input.seed)
     if state["weights"] is not None:
@@ -100,11 +117,12 @@ def learn(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
 
 
 def judge(network: Network, learning: Data, judging: Data) -> dict[str, float]:
+    kind, measure = ("error", error_of) if network.predicts_number else ("accuracy", accuracy)
     figures = {
         "loss": loss_of(network, learning),
-        "accuracy": accuracy(network, learning),
+        kind: measure(network, learning),
         "held_back_loss": loss_of(network, judging),
-        "held_back_accuracy": accuracy(network, judging),
+        f"held_back_{kind}": measure(network, judging),
     }
     if not all(np.isfinite(value) for value in figures.values()):
         message = "the loss is not finite: try a smaller learning_rate, or smaller figures"
@@ -113,7 +131,7 @@ def judge(network: Network, learning: Data, judging: Data) -> dict[str, float]:
 
 
 def tell(ctx: JobContext, figures: dict[str, float]) -> None:
-    for name in ("loss", "accuracy"):
+    for name in [name for name in figures if not name.startswith("held_back_")]:
         ctx.metric(name, figures[name], labels={"data": "learned"})
         ctx.metric(name, figures[f"held_back_{name}"], labels={"data": "held back"})
 
@@ -148,15 +166,16 @@ def save(ctx: JobContext, facts: dict[str, Any], learned: dict[str, Any]) -> Non
         ctx.artifact("curve.svg", draw("Training", curve, []), media_type="image/svg+xml")
 
 
-def load(ctx: JobContext, input: TrainInput) -> Data:
+def load(ctx: JobContext, input: TrainInput) -> DataSet:
+    """The data of the file, or the sample; a table that is none fails the job with `bad_csv`."""
     if input.file is None:
-        return spirals(seed=input.seed)
-    with ctx.open_file(input.file) as upload:
-        raw = upload.read(MAX_FILE_BYTES + 1)
-    if len(raw) > MAX_FILE_BYTES:
+        return DataSet(spirals(seed=input.seed), {"sample": "two spirals"})
+    size = int(ctx.file_info(input.file)["size"])
+    if size > MAX_FILE_BYTES:
         raise TaskError(f"the file is larger than {MAX_FILE_BYTES} bytes", code="file_too_large")
     try:
-        return read_data(raw.decode("utf-8-sig", "surrogateescape"))
+        with ctx.file_path(input.file) as path:
+            return read_data(path, input.alone(), input.predict)
     except BadCsv as error:
         raise TaskError(str(error), code="bad_csv", **error.extra) from error
 

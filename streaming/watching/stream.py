@@ -83,6 +83,7 @@ class Stream:
     """One reader's open stream. Used by one thread; `close` may come from another, and twice."""
 
     __slots__ = (
+        "_as_it_is",
         "_came_at",
         "_clock",
         "_closed",
@@ -92,6 +93,7 @@ class Stream:
         "_lost",
         "_quiet_since",
         "_ends_at",
+        "_form",
         "_shared",
         "_socket",
         "_streams",
@@ -103,6 +105,7 @@ class Stream:
         "owner",
         "request_id",
         "stays",
+        "taken_at",
         "transport",
         "waker",
     )
@@ -125,6 +128,12 @@ class Stream:
         self.waker: Waker = make_waker()
         self._socket = client_socket(reader.environ)
         self._plain = _is_plain(reader.environ)
+        #: Whether the server sends what the stream gives, and nothing wraps it.
+        self._as_it_is = False
+        #: When its client was last seen to take what it had to be waited for; on `monotonic`.
+        self.taken_at = 0.0
+        #: How events are to look on the socket, until that is known.
+        self._form: Form | None = None
         _drop_when_stalled(self._socket)
         self._ends_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
         self._why = "rotation"
@@ -176,9 +185,18 @@ class Stream:
             return
         if not self._plain:
             return
+        if not self._as_it_is:
+            self._form = form  # until it is known what the server sends
+            return
         line = Line(self._socket.send, self.waker)
         with contextlib.suppress(NotFound, Unavailable):
             self._shared = (writer.join(job, form), line)
+
+    def sent_as_it_is(self) -> None:
+        """Nothing stands between the stream and its socket: hooks and middleware let it pass."""
+        self._as_it_is = True
+        if self._form is not None:
+            self.share(self._form)
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
@@ -224,6 +242,13 @@ class Stream:
             elif self._clock() - self._quiet_since >= self._streams.heartbeat_s:
                 yield Beat()
                 self._quiet_since = self._clock()
+        yield from self._what_is_there()  # it may have closed its sending half only
+
+    def _what_is_there(self) -> Iterator[list[Delivery]]:
+        """All that the logs have now, without waiting for more."""
+        with contextlib.suppress(Unavailable):
+            while not self._lost and (found := self.cursor.read(0, self.waker)):
+                yield found
 
     def _measure_delay(self, first: Delivery) -> None:
         """Of what was appended since the reader came: what it catches up with is no news."""
@@ -320,7 +345,8 @@ class Stream:
         """Send it whole; a peer that does not take it in time is gone."""
         assert self._socket is not None
         try:
-            send_all(self._socket, data, time.monotonic() + SEND_S)
+            if send_all(self._socket, data, time.monotonic() + SEND_S):
+                self.taken_at = time.monotonic()
         except OSError:
             self._lost = True
             with contextlib.suppress(OSError):  # whatever comes behind a torn frame must not

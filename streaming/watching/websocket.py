@@ -31,7 +31,7 @@ READ_BYTES = 1 << 16
 PARTS = 10_000
 #: Reads at a time.
 READS = 4
-#: Seconds without a sign of life for which a closed connection waits for its peer.
+#: Seconds for which a closed connection waits for its peer's Close: TCP ends within 2 s of ours.
 LINGER_S = 1.5
 #: Close code: the message was larger than is taken (RFC 6455, 7.4.1).
 TOO_LARGE = 1009
@@ -71,13 +71,21 @@ class Connection:
 
     def send(self, *bodies: bytes) -> int:
         """Each body as a text frame, in one write; the bytes. `TimeoutError` (an `OSError`) when
-        the peer does not take them in `SEND_S`."""
+        the peer does not take them in `SEND_S`. Nothing follows a Close (RFC 6455, 5.5.1)."""
+        if not self._is_open:
+            return 0
         data = b"".join(map(ws_text, bodies))
         self._write(data)
         return len(data)
 
     def ping(self) -> None:
-        self._write(self._protocol.send(Ping()))
+        if self._is_open:
+            self._write(self._protocol.send(Ping()))
+
+    @property
+    def ended(self) -> bool:
+        """Whether `receive` has nothing more to give: the next call raises `Closed`."""
+        return self._ended
 
     def receive(self) -> list[str | bytes]:
         """The messages that have arrived, perhaps none; never waits. `Closed` behind the last."""
@@ -105,19 +113,31 @@ class Connection:
             self._write(self._protocol.send(CloseConnection(code, reason[:120])))
 
     def linger(self, *, patient: Callable[[], bool] = lambda: True) -> None:
-        """Wait for the peer's end of a closed connection; while `patient()`, as it takes data.
+        """Wait for the peer's Close for a moment, then end our side of TCP.
 
-        An early end of TCP could lose frames that are under way.
+        What the kernel has still to send it sends first; while `patient()` and the peer takes some
+        of that, the connection stays. Whatever comes is read away: unread, it would reset TCP.
         """
-        until = time.monotonic() + SEND_S
         with contextlib.suppress(OSError, Closed):
+            until = time.monotonic() + LINGER_S
             while self._protocol.state is not ConnectionState.CLOSED:
-                if _wait(self._sock, select.POLLIN, LINGER_S):
-                    self._ended = False  # what still comes is read away, or TCP would reset
-                    self.receive()
-                elif not (patient() and self.taking() and time.monotonic() < until):
-                    return
+                if not self._read_away(until):
+                    break
+        with contextlib.suppress(OSError):  # the peer has gone
             self._sock.shutdown(socket.SHUT_WR)
+            until, self._unsent = time.monotonic() + SEND_S, _unsent(self._sock)
+            while self._unsent and patient() and time.monotonic() < until:
+                self._read_away(time.monotonic() + LINGER_S)
+                if not self.taking():
+                    return
+
+    def _read_away(self, until: float) -> bool:
+        """Take what comes by then; whether anything did."""
+        if not _wait(self._sock, select.POLLIN, until - time.monotonic()):
+            return False
+        self._ended = False
+        self.receive()
+        return True
 
     def silent_s(self) -> float:
         """Seconds since the last sign of life: something received, or something taken of what

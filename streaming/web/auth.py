@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from flask import request
+from flask import has_request_context, request
 
 from streaming.config import is_loopback
 from streaming.errors import Forbidden, Unauthorized
 from streaming.jobs.registry import unknown_job
+from streaming.running.origin import UserId
 from streaming.storage.rows import JobRow
+from streaming.watching.hangups import client_socket
+from streaming.web.origins import running
 from streaming.web.principal import USER, Principal
 from streaming.web.services import Authorize, Services, services
 from streaming.web.tickets import PARAMETER
@@ -44,6 +48,27 @@ def known_principal() -> Principal | None:
 def owner() -> str:
     """The owner of what the request makes."""
     return principal().owner
+
+
+def submitter(named: UserId | Principal | None = None) -> Principal:
+    """Whose a job is that the app's own code submits: `named`, or who it runs for.
+
+    That is who makes the present request, or whose job the present task works on; anywhere else
+    it must be said (`TypeError`), unless nobody is told apart.
+    """
+    found = services()
+    if named is not None:
+        if found.authorize is not None:
+            return _identified(named)
+        return named if isinstance(named, Principal) else Principal(str(named), user=named)
+    if has_request_context():
+        return principal()
+    outer = running()
+    if outer is not None:
+        return Principal(outer.owner, user=outer.origin.user)
+    if found.authorize is None and not found.settings.keyed:
+        return ANONYMOUS
+    raise TypeError("outside of a request say whose job it is: submit(task, input, owner=user.id)")
 
 
 def require(scope: str) -> None:
@@ -117,18 +142,22 @@ def _of_ticket(found: Services, text: str) -> Principal:
 
 def _ask(authorize: Authorize) -> Principal:
     """Who asks, as the host app says; `TypeError` for what names nobody in particular."""
-    user = authorize()
+    return _identified(authorize())
+
+
+def _identified(user: object) -> Principal:
     if user is None or user is False or user == "":
         raise Unauthorized("log in first")
     if isinstance(user, bool) or not isinstance(user, str | int | UUID | Principal):
         raise TypeError(
-            f"authorize= returned {user!r:.80}; it returns the user's id (str, int or UUID), a "
+            f"authorize= or owner= gave {user!r:.80}; it is the user's id (str, int or UUID), a "
             "Principal, or None, False or '' for nobody"
         )
-    known = user if isinstance(user, Principal) else Principal(str(user))
+    known = user if isinstance(user, Principal) else Principal(str(user), user=user)
     if known.owner == "":
         raise Unauthorized("log in first")
-    return replace(known, owner=f"{USER}{known.owner}")
+    called = known.owner if known.user is None else known.user
+    return replace(known, owner=f"{USER}{known.owner}", user=called)
 
 
 def _of_key(found: Services) -> Principal:
@@ -139,14 +168,26 @@ def _of_key(found: Services) -> Principal:
     return known
 
 
+def _over_unix_socket() -> bool:
+    sock = client_socket(request.environ)
+    return sock is not None and sock.family == socket.AF_UNIX
+
+
 def _check_from_this_machine() -> None:
     """Nobody else asks: no proxy in between, and no foreign name that leads here."""
     forwarded = any(name in request.headers for name in FORWARDED)
     host = urlsplit(f"//{request.host}").hostname or ""
-    if is_loopback(request.remote_addr or "") and is_loopback(host) and not forwarded:
+    if forwarded:
+        local = False
+    elif _over_unix_socket():  # the file's rights say who on this machine may
+        local = True
+    else:
+        local = is_loopback(request.remote_addr or "") and is_loopback(host)
+    if local:
         return
     raise Forbidden(
-        "without API keys only this machine is served; set STREAMING_API_KEYS, or "
-        "STREAMING_ALLOW_ANONYMOUS=1 to let anyone in",
+        "without API keys only this machine is served. In an app of your own say who asks: "
+        "Streaming(app, authorize=lambda: the user's id). For programs set STREAMING_API_KEYS; to "
+        "let anyone in, STREAMING_ALLOW_ANONYMOUS=1",
         code="anonymous_not_allowed",
     )

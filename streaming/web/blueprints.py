@@ -9,10 +9,18 @@ from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError
 from streaming.web.auth import SAFE, check_origin, count, refuse_ticket, require
+from streaming.web.csrf import protect
 from streaming.web.operations import operation_of
 from streaming.web.problems import http_problem, problem_response, unexpected_problem
 from streaming.web.request_log import begin_request, end_request
 from streaming.web.services import services
+
+
+class _Blueprint(Blueprint):
+    """Routes that are there with a trailing slash, too."""
+
+    def add_url_rule(self, rule: str, *args: Any, **options: Any) -> None:
+        super().add_url_rule(rule, *args, **{"strict_slashes": False, **options})
 
 
 def owned_blueprint(name: str) -> Blueprint:
@@ -32,6 +40,7 @@ def owned_blueprint(name: str) -> Blueprint:
             count(asked.scope)
         if request.method not in SAFE:
             check_origin()
+            protect(current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001
 
     @made.after_request
     def vary(response: Response) -> Response:
@@ -45,7 +54,7 @@ def owned_blueprint(name: str) -> Blueprint:
 
 def open_blueprint(name: str, **options: Any) -> Blueprint:
     """A blueprint for everybody; options are Flask's."""
-    made = Blueprint(f"streaming_{name}", __name__, template_folder="templates", **options)
+    made = _Blueprint(f"streaming_{name}", __name__, template_folder="templates", **options)
     answer_with_problems(made)
     return made
 

@@ -5,16 +5,29 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from flask import request
-from werkzeug.exceptions import ClientDisconnected
 
-from streaming.errors import BadRequest, InvalidInput, TooLarge, TooSlow, UnsupportedMedia
+from streaming.errors import (
+    BadRequest,
+    InvalidInput,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+    UnsupportedMedia,
+)
 from streaming.watching.hangups import client_socket
+from streaming.web.deadlines import Deadline
 from streaming.web.services import services
 
+#: Bytes per second that a body must have once its first time is over, and bytes read at a time.
+SLOWEST, PIECE = 4 << 10, 16 << 10
+#: Seconds that a request waits for a place to read its body.
+PLACE_S = 1.0
 #: Levels of nesting that a body may have.
 MAX_DEPTH = 100
 
@@ -37,27 +50,102 @@ def read_body(limit: int) -> bytes:
     `TooSlow` when it does not come in its time.
     """
     declared = request.content_length
-    if declared is not None and declared > limit:
-        raw = b""
-    else:
-        with in_time(services().settings.body_s):
-            raw = request.stream.read(limit + 1)
+    raw = bytearray()
+    if declared is None or declared <= limit:
+        with in_time():
+            while len(raw) <= limit and (piece := request.stream.read(limit + 1 - len(raw))):
+                raw += piece
     if len(raw) > limit or (declared or 0) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes (STREAMING_MAX_BODY_BYTES)")
-    return raw
+    return bytes(raw)
 
 
 @contextlib.contextmanager
-def in_time(seconds: float) -> Iterator[None]:
-    """Read the body within so many seconds; `TooSlow` when its end has not come then."""
-    with services().deadlines.limit(client_socket(request.environ), seconds) as deadline:
+def in_time() -> Iterator[None]:
+    """Read the body with patience for what keeps coming.
+
+    It has STREAMING_BODY_S seconds, and a second more for every `SLOWEST` bytes that have come;
+    `TooSlow` when its end has not come by then. `Unavailable` where slow bodies hold all the
+    threads that they may have. `BadRequest` for chunks that are none (RFC 9112, 7.1).
+    """
+    found, seconds = services(), services().settings.body_s
+    with (
+        found.body_places.taken(),
+        found.deadlines.limit(client_socket(request.environ), seconds) as deadline,
+    ):
+        _watch_what_comes(deadline)
         try:
             yield
-        except (ClientDisconnected, OSError, EOFError):
+        except Exception as error:
             if deadline is None or not deadline.over:
-                raise
+                if not _is_malformed(error):
+                    raise
+                raise BadRequest(f"the body is not as its framing says: {error}") from error
     if deadline is not None and deadline.over:
-        raise TooSlow(f"the body did not come within {seconds:g} s (STREAMING_BODY_S)")
+        raise TooSlow(
+            f"the body did not come in time: {seconds:g} s (STREAMING_BODY_S), and a second more "
+            f"for every {SLOWEST} bytes"
+        )
+
+
+class BodyPlaces:
+    """How many bodies may be read at once, where each holds a thread while it comes."""
+
+    def __init__(self, limit: int | None) -> None:
+        """`limit` is None where they hold none."""
+        self._limit = limit
+        self._free = threading.BoundedSemaphore(limit) if limit else None
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """A place for the block; `Unavailable` when none is free within `PLACE_S`."""
+        if self._free is None:
+            yield
+            return
+        if not self._free.acquire(timeout=PLACE_S):
+            raise Unavailable(
+                f"{self._limit} requests are still sending their bodies; try again",
+                code="too_many_bodies",
+                retry_after_s=1.0,
+            )
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+class _Counted:
+    """What the server reads a body from: each piece that comes gives the rest more time."""
+
+    def __init__(self, source: Any, deadline: Deadline) -> None:
+        self._source = source
+        self._deadline = deadline
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._source.read(PIECE if size < 0 or size > PIECE else size)
+        self._deadline.extend(len(data) / SLOWEST)
+        return data
+
+    def readline(self, size: int = -1) -> bytes:
+        line: bytes = self._source.readline(size)
+        self._deadline.extend(len(line) / SLOWEST)
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
+def _watch_what_comes(deadline: Deadline | None) -> None:
+    """Before anybody reads: werkzeug takes what stands in the environment then."""
+    if deadline is not None:
+        environ = request.environ
+        environ["wsgi.input"] = _Counted(environ["wsgi.input"], deadline)
+
+
+def _is_malformed(error: Exception) -> bool:
+    """Whether gunicorn could not take the body apart, or it ends early."""
+    errors = sys.modules.get("gunicorn.http.errors")
+    return errors is not None and isinstance(error, errors.ParseException | errors.NoMoreData)
 
 
 def parse_json(raw: bytes | str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from flask import request
@@ -10,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streaming.errors import BadRequest, Forbidden, InvalidInput
 from streaming.events.vocabulary import Json
 from streaming.jobs.registry import Request, digest_of
-from streaming.running.task import invalid_input
+from streaming.running.task import Task, invalid_input
 from streaming.storage.rows import JobRow
-from streaming.web.auth import owner
+from streaming.web.auth import principal
+from streaming.web.origins import present_origin
 from streaming.web.services import services
 
 M = TypeVar("M", bound=BaseModel)
@@ -41,6 +44,11 @@ class SubmitBody(_Body):
     metadata: dict[str, Any] = Field(default={}, description="yours; given back with the job")
     title: str = Field(
         default="", max_length=200, description="what people call the job; else the task's title"
+    )
+    on_break: Literal["restart", "continue", "fail"] = Field(
+        "restart",
+        description="a model's answer that breaks off, or is handed over, starts over, goes on "
+        "where it was (if the model's server can), or fails the job",
     )
     on_disconnect: Literal["continue", "cancel"] = Field(
         default="continue", description="what to do when nobody watches any more"
@@ -89,17 +97,45 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
     _check_open(body.task)
     if key is not None and (not isinstance(key, str) or not 1 <= len(key) <= KEY_LENGTH):
         raise BadRequest(f"an idempotency key is 1 to {KEY_LENGTH} characters")
-    asked = Request(
+    asker = principal()
+    records = present_origin(asker.user).to_records()
+    return services().registry.submit(
+        asker.owner, request_of(body), key=key, digest=digest_of(raw), records=records
+    )
+
+
+def submit_body(
+    task: Task | str, input: Mapping[str, Any] | BaseModel, options: Mapping[str, Any]
+) -> SubmitBody:
+    """What code submits, checked as a request's body is.
+
+    `TypeError` names the option that was meant, `InvalidInput` the field that is not valid.
+    """
+    known = [name for name in SubmitBody.model_fields if name not in ("task", "input")]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"; do you mean {near[0]}?" if near else ""
+            others = ", ".join(["owner", "idempotency_key", *known])
+            raise TypeError(f"submit() has no option {name!r}{hint} (there are {others})")
+    given = input.model_dump(mode="json") if isinstance(input, BaseModel) else dict(input)
+    name = task.name if isinstance(task, Task) else task
+    return validate(SubmitBody, {**options, "task": name, "input": given})
+
+
+def request_of(body: SubmitBody) -> Request:
+    """What is asked with a new job, as the registry takes it."""
+    return Request(
         task=body.task,
         input=body.input,
         metadata=body.metadata,
         title=body.title.strip(),
+        on_break=body.on_break,
         on_disconnect=body.on_disconnect,
         disconnect_grace_s=body.disconnect_grace_s,
         timeout_s=body.timeout_s,
         ttl_s=body.ttl_s,
     )
-    return services().registry.submit(owner(), asked, key=key, digest=digest_of(raw))
 
 
 def _check_open(name: str) -> None:

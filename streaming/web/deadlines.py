@@ -29,6 +29,10 @@ class Deadline:
         #: Whether nothing more was read because of it.
         self.over = False
 
+    def extend(self, seconds: float) -> None:
+        """Allow more time; for the thread that reads."""
+        self.at += seconds
+
 
 class Deadlines:
     """Owns the thread that ends the reading of connections whose time is over.
@@ -74,11 +78,13 @@ class Deadlines:
         with self._lock:
             while self._due:
                 at, _, deadline = self._due[0]
-                left = at - time.monotonic()
-                if deadline.sock is not None and left > 0:
-                    return min(left, LOOK_S)
+                now = time.monotonic()
+                if deadline.sock is not None and at > now:
+                    return min(at - now, LOOK_S)
                 heapq.heappop(self._due)
-                if deadline.sock is not None:
+                if deadline.sock is not None and deadline.at > now:  # extended meanwhile
+                    heapq.heappush(self._due, (deadline.at, next(self._numbers), deadline))
+                elif deadline.sock is not None:
                     deadline.over = True
                     with contextlib.suppress(OSError):  # it has gone by itself
                         deadline.sock.shutdown(socket.SHUT_RD)

@@ -1,181 +1,41 @@
-"""Metrics of this process for Prometheus, and of its siblings under one gunicorn master.
-
-With several web processes, `PROMETHEUS_MULTIPROC_DIR` names the folder where each writes what it
-counts; whichever is asked adds them up. Only one thread of a process, or its event loop, touches
-the library's objects: their locks are gevent's where it has patched them.
-"""
+"""`Metrics`: counted for Prometheus where its client is installed, else not counted."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections import Counter as Counts, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
-
-from streaming.concurrency.loop import spawn_greenlet
-from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import make_waker
+from streaming.errors import Unavailable, missing_extra
 from streaming.events.event import Event
+from streaming.web.figures import FOLDER, Figures
 
-#: Names the folder that processes share; the library reads it when it is imported.
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-#: Seconds between two tellings to the siblings.
-TELL_S = 0.5
-#: Seconds from an append to its write: below the first bound it is not felt.
-DELAYS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-#: Seconds that jobs last.
-DURATIONS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
-#: What stands between an envelope's `"at":"` and the next quote has so many characters.
-AT, AT_LENGTH = b'"at":"', 24
+__all__ = ["FOLDER", "Figures", "Metrics"]
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What a process counts elsewhere, at one moment."""
+class Uncounted:
+    """Counts nothing, and says so when it is asked."""
 
-    #: Open streams by transport.
-    streams: Mapping[str, int]
-    #: Transport, way, bytes and events of all that was sent.
-    sent: Iterable[tuple[str, str, int, int]]
-    #: Events that the slowest reader has still to get.
-    lag: int
-    loop_lag_s: float
-    pressure: int
-    draining: bool
-
-
-class Metrics:
-    """What streams, refusals and ended jobs are counted in."""
-
-    def __init__(
-        self, figures: Callable[[], Figures], *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._figures = figures
-        self._clock = clock
-        self._registry = registry = CollectorRegistry()
-        self._open = Gauge(
-            "streaming_open_streams",
-            "Open streams",
-            ["transport"],
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self._lag = _worst("streaming_reader_lag_events", "Events behind, of the slowest", registry)
-        self._loop_lag = _worst(
-            "streaming_loop_lag_seconds", "Seconds by which the event loop is late", registry
-        )
-        self._pressure = _worst(
-            "streaming_pressure_level", "Pressure level, 0 to 3, of the most loaded", registry
-        )
-        self._draining = Gauge(
-            "streaming_draining",
-            "Processes that shut down",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        way = ["transport", "way"]
-        self._bytes = Counter("streaming_sent_bytes", "Bytes sent", way, registry=registry)
-        self._events = Counter("streaming_sent_events", "Events sent", way, registry=registry)
-        self._refused = Counter(
-            "streaming_refused", "Requests and streams refused", ["reason"], registry=registry
-        )
-        self._delay = Histogram(
-            "streaming_delivery_delay_seconds",
-            "From an event's append to its write to those who are there, of each write's oldest",
-            ["transport"],
-            registry=registry,
-            buckets=DELAYS,
-        )
-        self._jobs = Histogram(
-            "streaming_job_duration_seconds",
-            "From a job's start to its end",
-            ["task", "status"],
-            registry=registry,
-            buckets=DURATIONS,
-        )
-        self._delays: dict[str, Histogram] = {}
-        self._ended: deque[tuple[str, str, float]] = deque(maxlen=10_000)
-        self._refusals: deque[str] = deque(maxlen=10_000)
-        self._transports: set[str] = set()
-        self._told: Counts[tuple[str, str, str]] = Counts()
-
-    def delayed(self, transport: str, event: Event, since: float) -> None:
-        """An event is written now; one that is older than `since` is no news. From the loop."""
-        at = appended_at(event)
-        if at >= since:
-            found = self._delays.get(transport)
-            if found is None:
-                found = self._delays[transport] = self._delay.labels(transport)
-            found.observe(max(0.0, self._clock() - at))
-
-    def refused(self, reason: str) -> None:
-        """Somebody was turned away; from any thread."""
-        self._refusals.append(reason)
-
-    def ended(self, task: str, status: str, seconds: float) -> None:
-        """A job has ended; from any thread."""
-        self._ended.append((task, status, seconds))
+    def __init__(self, _figures: Callable[[], Figures]) -> None: ...
 
     def start(self) -> None:
-        """Tell the siblings twice a second, where there are any."""
-        if FOLDER in os.environ and not spawn_greenlet(self._work):
-            Thread(self._work, name="metrics").start()
+        """There are no siblings to tell."""
 
-    def tell(self) -> None:
-        """Take in what is counted elsewhere in this process."""
-        figures = self._figures()
-        self._transports |= figures.streams.keys()
-        for transport in self._transports:  # those without a stream at present, too
-            self._open.labels(transport).set(figures.streams.get(transport, 0))
-        self._lag.set(figures.lag)
-        self._loop_lag.set(figures.loop_lag_s)
-        self._pressure.set(figures.pressure)
-        self._draining.set(int(figures.draining))
-        for transport, way, size, events in figures.sent:
-            self._raise(self._bytes, "bytes", transport, way, size)
-            self._raise(self._events, "events", transport, way, events)
-        while self._refusals:
-            self._refused.labels(self._refusals.popleft()).inc()
-        while self._ended:
-            task, status, seconds = self._ended.popleft()
-            self._jobs.labels(task, status).observe(seconds)
+    def delayed(self, transport: str, event: Event, since: float) -> None:
+        """An event is written."""
 
-    def exposition(self, *collectors: Collector) -> bytes:
-        """All of it as text, of all processes together, and what the collectors give."""
-        self.tell()
-        registry = CollectorRegistry()
-        for collector in collectors:
-            registry.register(collector)
-        if FOLDER in os.environ:
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-            return generate_latest(registry)
-        ProcessCollector(registry=registry)
-        return generate_latest(registry) + generate_latest(self._registry)
+    def refused(self, reason: str) -> None:
+        """Somebody was turned away."""
 
-    def _work(self) -> None:
-        waker = make_waker()
-        while True:
-            waker.wait(TELL_S)
-            self.tell()
+    def ended(self, task: str, status: str, seconds: float) -> None:
+        """A job has ended."""
 
-    def _raise(self, counter: Counter, name: str, transport: str, way: str, total: int) -> None:
-        known = self._told[name, transport, way]
-        self._told[name, transport, way] = total
-        counter.labels(transport, way).inc(total - known)
+    def exposition(self, *_collectors: Any) -> bytes:
+        """`Unavailable` that names the extra."""
+        raise Unavailable(missing_extra("prometheus_client", "metrics"), code="not_installed")
 
 
-def appended_at(event: Event) -> float:
-    """Epoch seconds of an event's append, as its envelope says."""
-    start = event.json.index(AT) + len(AT)
-    return datetime.fromisoformat(event.json[start : start + AT_LENGTH].decode()).timestamp()
-
-
-def _worst(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:
-    return Gauge(name, meaning, registry=registry, multiprocess_mode="livemax")
+if TYPE_CHECKING or find_spec("prometheus_client") is not None:
+    from streaming.web.prometheus import Metrics
+else:
+    Metrics = Uncounted

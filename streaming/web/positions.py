@@ -18,12 +18,12 @@ STARTS = ("start", "snapshot", "latest")
 def start_position(row: JobRow) -> tuple[int, bool]:
     """The position that the request asks for, and whether a snapshot comes first.
 
-    `Last-Event-ID` beats `after` beats `from`.
+    `Last-Event-ID` beats `lastEventId` beats `after` beats `from`.
     """
     start = _start()
-    last_id = request.headers.get("Last-Event-ID")
+    name, last_id = last_event_id()
     if last_id:
-        return parse_position(last_id.strip(), name="Last-Event-ID"), False
+        return parse_position(last_id.strip(), name=name), False
     after = request.args.get("after")
     if after is not None:
         return parse_position(after, name="after"), False
@@ -36,12 +36,23 @@ def start_positions(rows: Sequence[JobRow]) -> tuple[dict[str, int], bool]:
     Jobs that a given position does not name start at 0.
     """
     start = _start()
-    last_id, after = request.headers.get("Last-Event-ID"), request.args.get("after")
+    (name, last_id), after = last_event_id(), request.args.get("after")
     if last_id or after is not None:
-        name = "Last-Event-ID" if last_id else "after"
+        name = name if last_id else "after"
         given = parse_positions(last_id or after or "", name=name)
         return {row.id: given.get(row.id, 0) for row in rows}, False
     return {row.id: row.seq if start == "latest" else 0 for row in rows}, start == "snapshot"
+
+
+def last_event_id() -> tuple[str, str]:
+    """The last event that the client has seen, and what it was told in: the header, or the query.
+
+    Polyfills of EventSource cannot set headers; they leave `after` in the address as it was.
+    """
+    header = request.headers.get("Last-Event-ID", "")
+    if header:
+        return "Last-Event-ID", header
+    return "lastEventId", request.args.get("lastEventId", "")
 
 
 def _start() -> str:

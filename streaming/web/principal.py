@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streaming.running.origin import UserId
+
 #: What a key may allow: start jobs and feed them; see jobs; cancel and delete them; all owners'.
 SCOPES = ("submit", "read", "cancel", "admin")
 #: Of one's own everything.
@@ -27,6 +29,8 @@ class Principal:
     expires_at: float | None = None
     #: The id of the API key.
     key: str = ""
+    #: What the host app's own login calls the user, with its type; None where keys tell.
+    user: UserId | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.scopes) - set(SCOPES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, request
 
@@ -13,6 +14,12 @@ from streaming.watching.cursor import Cursor, Delivery
 from streaming.watching.stream import Beat, Closing, Reader, Refusal, Stream, retry_s
 from streaming.web.auth import payer, principal
 from streaming.web.services import services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: Headers that say that a body is not sent as it was given, in small letters.
+CHANGES_BYTES = frozenset({"content-encoding", "transfer-encoding", "content-length"})
 
 
 def open_stream(transport: str, cursor: Cursor) -> Stream | Refusal:
@@ -169,8 +176,12 @@ def _encoded(
             yield data
 
 
-class _Body:
-    """The body of a response that lasts: as little as possible is held while it waits."""
+class StreamBody:
+    """The body of a response that lasts: as little as possible is held while it waits.
+
+    The stream ends with it, however the body is wrapped: whoever iterates holds it, and not only
+    its parts.
+    """
 
     __slots__ = ("_parts", "_stream")
 
@@ -178,16 +189,29 @@ class _Body:
         self._stream = stream
         self._parts = parts
 
+    def sent_as_it_is(self) -> None:
+        """The server sends these very bytes: the writer may take the socket over."""
+        self._stream.sent_as_it_is()
+
     def __iter__(self) -> Iterator[bytes]:
-        return self._parts
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._parts)
+        except BaseException:  # its end, or a fault: either way the stream is over
+            self._stream.close()
+            raise
 
     def close(self) -> None:
-        """Called by the server, also when the generator has never started."""
+        """Called by the server, also when the parts have never begun."""
         self._stream.close()
+
+    __del__ = close
 
 
 def _stream_response(stream: Stream, parts: Iterator[bytes], media_type: str) -> Response:
-    response = _response(_Body(stream, parts), media_type)
+    response = _response(StreamBody(stream, parts), media_type)
     # The server gets the body itself: werkzeug's wrappers would cost each reader a kilobyte.
     response.direct_passthrough = True
     # It keeps the request alive, for debuggers.
@@ -196,7 +220,31 @@ def _stream_response(stream: Stream, parts: Iterator[bytes], media_type: str) ->
 
 
 def _response(parts: Iterable[bytes], media_type: str) -> Response:
-    response = Response(parts, content_type=media_type)
+    response = Response(parts, content_type=f"{media_type}; charset=utf-8")
     response.headers["Cache-Control"] = "no-store, no-transform"
     response.headers["X-Accel-Buffering"] = "no"
     return response
+
+
+def sent_as_it_is(app: WSGIApplication) -> WSGIApplication:
+    """The app a server calls, finding out which streams it sends byte for byte.
+
+    What hooks and middleware have wrapped is no `StreamBody` any more, or says by its headers that
+    its bytes were changed: then the stream goes the way of every response.
+    """
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        encoded = False
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            nonlocal encoded
+            encoded = any(name.lower() in CHANGES_BYTES for name, _ in headers)
+            return start_response(status, headers, *more)
+
+        body = app(environ, start)
+        if isinstance(body, StreamBody) and not encoded:
+            body.sent_as_it_is()
+        return body
+
+    serve.__wrapped__ = app  # type: ignore[attr-defined]
+    return serve

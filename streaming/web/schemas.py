@@ -15,6 +15,8 @@ Status = Literal[
 ]
 
 
+FinishReason = Literal["stop", "length", "tool_calls", "filtered", "refused", "error"]
+
 _TYPE = "|".join(re.escape(kind) for kind in sorted(TYPES | CONTROL))
 #: What `types` may be.
 SOME_TYPES = f"^(({_TYPE})(,({_TYPE}))*)?$"
@@ -144,7 +146,10 @@ class JobItem(BaseModel):
     leases: list[Any]
     input_request: dict[str, Any] | None
     error: dict[str, Any] | None
-    usage: dict[str, Any] | None
+    usage: dict[str, Any] | None = Field(description="`estimated`: the server gave no count")
+    finish_reason: FinishReason | None = Field(description="of the model's last answer")
+    cut: bool = Field(description="the model's text is not whole")
+    simulated: bool = Field(description="the simulated model wrote")
     artifacts: list[dict[str, Any]]
     metadata: dict[str, Any]
     seq: int

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from flask import current_app
+from flask import current_app, has_request_context, request
 
 from streaming.config import Settings
 from streaming.events.snapshot import public_summary
@@ -28,6 +28,7 @@ from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:
     from streaming.watching.stream import Streams
+    from streaming.web.bodies import BodyPlaces
 
 EXTENSION = "streaming"
 
@@ -58,11 +59,14 @@ class Services:
     tickets: Tickets
     rates: Rates
     deadlines: Deadlines
+    body_places: BodyPlaces
     metrics: Metrics
+    #: Where the app is mounted, for the present request: `SCRIPT_NAME`, in front of `base_url`.
+    root: str = ""
 
     def links(self, job: str) -> dict[str, str]:
         """Where a job's resources are."""
-        path = f"{self.base_url}/jobs/{job}"
+        path = f"{self.root}{self.base_url}/jobs/{job}"
         return {
             "self": path,
             "events": f"{path}/events",
@@ -71,15 +75,24 @@ class Services:
             "cancel": f"{path}/cancel",
         }
 
-    def cursor(self, positions: Mapping[str, int], types: Collection[str] = ()) -> Cursor:
-        """A reader of logs at these positions."""
+    def cursor(
+        self, positions: Mapping[str, int], types: Collection[str] = (), *, slim: bool = False
+    ) -> Cursor:
+        """A reader of logs at these positions; `slim`: its snapshots are without `text`."""
         return Cursor(
             self.storage.log,
             positions,
-            snapshot=self.snapshot,
-            base=self._base,
+            snapshot=self.slim_snapshot if slim else self.snapshot,
+            base=self._slim_base if slim else self._base,
             types=types,
         )
+
+    def slim_snapshot(self, job: str) -> dict[str, Any]:
+        """A job's present state without `text`, which `texts` has too: for one WebSocket frame."""
+        return _slim(self.snapshot(job))
+
+    def _slim_base(self, job: str) -> dict[str, Any]:
+        return _slim(self._base(job))
 
     def _base(self, job: str) -> dict[str, Any]:
         return self._linked(self.snapshots.public_base(job))
@@ -111,8 +124,14 @@ class Services:
         return (self.runner.position(job) or 0) if status == "queued" else None
 
 
+def _slim(state: dict[str, Any]) -> dict[str, Any]:
+    del state["text"]
+    return state
+
+
 def services() -> Services:
     """The services of the present app, started."""
     extension = current_app.extensions[EXTENSION]
     found: Services = extension.services()
-    return found
+    root = request.script_root if has_request_context() else ""
+    return replace(found, root=root) if root else found

@@ -60,6 +60,7 @@ class Session:
         stream.stays = job is None
         if job is not None:
             stream.share(Form("websocket", types=stream.cursor.types(job)))
+            stream.sent_as_it_is()  # frames go to the socket, past the server
 
     def serve(self) -> None:
         """The whole connection, until both sides have closed it."""
@@ -109,7 +110,8 @@ class Session:
             return True
         self._next_ping = now + self._beat_s
         self._connection.ping()
-        return self._connection.silent_s() < SILENT_BEATS * self._beat_s
+        silent_s = min(self._connection.silent_s(), now - self._stream.taken_at)
+        return silent_s < SILENT_BEATS * self._beat_s
 
     def _receive(self) -> None:
         """Handle the messages that have arrived, each as a request of its own."""
@@ -117,6 +119,8 @@ class Session:
             self._meter.count()
             with self._app.request_context(self._environ):
                 self._connection.send(dumps(self._answer(message)))
+        if self._connection.ended:
+            raise Closed
 
     def _answer(self, message: str | bytes) -> Mapping[str, Json]:
         ref: Json = None
@@ -210,4 +214,4 @@ class Session:
         return job
 
     def _shown(self, job: str) -> Mapping[str, Json]:
-        return {"job": self._services.snapshot(job)}
+        return {"job": self._services.slim_snapshot(job)}

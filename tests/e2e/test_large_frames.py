@@ -66,7 +66,7 @@ def test_large_and_small_frames_keep_their_order(api: Api) -> None:
         for number in range(50):
             connection.send(f'{{"type": "ping", "ref": {number}}}')
         answers, text = [], ""
-        while len(answers) < 50 or not text:
+        while len(answers) < 50 or len(text) < SIZE:
             message = connection.receive()
             if message["type"] == "ack":
                 answers.append(message["ref"])

@@ -78,7 +78,14 @@ def test_too_long_a_wait_is_clamped_not_refused(api: Api) -> None:
 def test_limits_and_waits_that_are_none_are_refused(api: Api) -> None:
     job = api.run("plain", {"words": ["a"]})["id"]
 
-    for query in ({"limit": 0}, {"limit": "x"}, {"wait": "x"}, {"wait": -1}, {"wait": "nan"}):
+    for query in (
+        {"limit": 0},
+        {"limit": 5001},
+        {"limit": "x"},
+        {"wait": "x"},
+        {"wait": -1},
+        {"wait": "nan"},
+    ):
         status = api.get(f"/v1/jobs/{job}/poll", params=query).status_code
         assert status in (400, 422), query
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from examples.openai_server import ModelServer
-from streaming.llm.openai import OpenAIModel, Patience
+from streaming.llm.openai import OpenAIModel
+from streaming.llm.server import Patience
 
 KEY = "sk-very-secret-0001"
 
@@ -30,7 +31,7 @@ def model_server() -> Iterator[ModelServer]:
 @pytest.fixture
 def connect(model_server: ModelServer) -> Connect:
     def make(*names: str, key: str = KEY, **patience: float) -> OpenAIModel:
-        patience = {"retry_s": 0.02, **patience}
+        patience = {"retry_s": 0.02, "loading_s": 0.1, **patience}
         return OpenAIModel(model_server.url, names, key=key, patience=Patience(**patience))
 
     return make

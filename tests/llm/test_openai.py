@@ -14,8 +14,9 @@ from examples.openai_server import HABITS, ModelServer
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.concurrency.threads import Thread
 from streaming.errors import Cancelled, TaskError, problem
-from streaming.llm.base import Answering, Piece, Prompt, Reasoning, ToolCall, Usage
-from streaming.llm.openai import BREAK_AFTER, OpenAIModel, Patience
+from streaming.llm.base import Answering, Ending, Piece, Prompt, Reasoning, ToolCall, Usage
+from streaming.llm.openai import BREAK_AFTER, OpenAIModel
+from streaming.llm.server import Patience
 from tests.e2e.waiting import eventually
 from tests.llm.conftest import KEY, Connect
 
@@ -41,7 +42,7 @@ def test_an_answer_comes_in_pieces_with_its_usage(connect: Connect) -> None:
 
     assert pieces[0] == Answering("fluent", degraded=False)
     assert len([piece for piece in pieces if isinstance(piece, str)]) == 8
-    assert pieces[-1] == Usage(prompt_tokens=4, completion_tokens=8)
+    assert pieces[-2:] == [Usage(prompt_tokens=4, completion_tokens=8), Ending("stop")]
 
 
 def test_thinking_is_kept_apart_from_the_answer(connect: Connect) -> None:
@@ -80,7 +81,6 @@ def test_two_answers_differ(connect: Connect) -> None:
         ("failing", "upstream_error", True, 1),
         ("garbled", "upstream_error", True, 1),
         ("broken", "upstream_error", True, 3),
-        ("away", "model_unavailable", True, 3),
         ("overrun", "rate_limited", True, 1),
         ("narrow", "context_too_long", False, 1),
         ("unknown", "model_unavailable", False, 1),
@@ -119,6 +119,18 @@ def test_a_busy_server_is_asked_again_when_it_says_so(
 
     assert len(model_server.answers) == 3
     assert time.monotonic() - began > 0.4
+
+
+def test_a_server_that_loads_its_model_is_asked_for_as_long_as_that_may_take(
+    connect: Connect, model_server: ModelServer
+) -> None:
+    began = time.monotonic()
+
+    error = failure_of(connect("away", loading_s=0.5))
+
+    assert (error.code, error.extra["upstream_status"]) == ("model_unavailable", 503)
+    assert time.monotonic() - began >= 0.5
+    assert len(model_server.answers) > 3
 
 
 def test_a_model_that_is_not_there_fails_before_any_piece() -> None:
@@ -253,10 +265,9 @@ def test_a_model_that_keeps_failing_is_left_alone(
     connect: Connect, model_server: ModelServer
 ) -> None:
     model = connect("broken")
-    for _ in range(2):
+    for _ in range(BREAK_AFTER):
         failure_of(model)
     asked = len(model_server.answers)
-    assert asked >= BREAK_AFTER
 
     error = failure_of(model)
 

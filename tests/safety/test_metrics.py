@@ -13,7 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streaming.events.event import Draft, Event, rfc3339
-from streaming.web.metrics import Figures, Metrics, appended_at
+from streaming.web.figures import Figures
+from streaming.web.prometheus import Metrics, appended_at
 from tests.clocks import Clock
 from tests.e2e.clients import Api, read_sse
 from tests.e2e.cluster import Cluster

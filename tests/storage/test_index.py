@@ -57,6 +57,17 @@ def test_the_same_key_with_another_digest_is_a_conflict(storage: Storage) -> Non
     assert len(storage.index.list()) == 1
 
 
+def test_private_records_are_committed_with_the_job(storage: Storage) -> None:
+    kept = {"origin": b'{"version": 1}', "other": b"\x00\xff"}
+
+    row, _ = storage.index.submit(submission(key="k", digest="d", records=kept))
+    again, new = storage.index.submit(submission(key="k", digest="d", records={"origin": b"no"}))
+    storage.log.append(row.id, [started()], attempt=1, records={"step:a": b"1"})
+
+    assert (again.id, new) == (row.id, False)
+    assert dict(storage.log.records(row.id)) == {**kept, "step:a": b"1"}
+
+
 def test_a_key_belongs_to_its_owner(storage: Storage) -> None:
     ann, _ = storage.index.submit(submission(owner="ann", key="k", digest="d"))
     bob, new = storage.index.submit(submission(owner="bob", key="k", digest="d"))

@@ -45,14 +45,21 @@ class WatchedLog(MemoryLog):
 class Bench:
     """One job of a task. Each `run` is an attempt at it."""
 
-    def __init__(self, task: Task, data: dict[str, Any]) -> None:
+    def __init__(self, task: Task, data: dict[str, Any], **options: Any) -> None:
         self.storage = MemoryStorage()
         self.log = self.storage.log = WatchedLog(self.storage._jobs)
         self.job = new_id("job_")
         self._task = task
         self._value = task.validate(data)
         self._attempts = 0
-        asked = {"position": 0, "task": task.name, "input": data, "metadata": {}, "timeout_s": 60}
+        asked = {
+            "position": 0,
+            "task": task.name,
+            "input": data,
+            "metadata": {},
+            "timeout_s": 60,
+            **options,
+        }
         queued = Draft("job.queued", asked)
         self.storage.index.submit(Submission(self.job, OWNER, task.name, queued))
 
@@ -68,6 +75,7 @@ class Bench:
         """The task's output, or whatever it raises. At `stop_at` events it is told to stop."""
         stop = stop or StopSignal()
         driver = self._start(stop, model or SimulatedModel())
+        self.context = driver.context
         self.log.watch(stop_at, lambda: stop.set(reason or Interrupted("the server goes down")))
         function = self._task.basic if basic else self._task.function
         assert function is not None
@@ -110,6 +118,8 @@ class Bench:
     def _start(self, stop: StopSignal, model: Model) -> Driver:
         """Another attempt, begun as a runner does it."""
         self._attempts += 1
+        kept = {item: self.state.text_of(item) for item in self.state.unfinished_items()}
+        keeps = self.state.asked.get("on_break") == "continue"
         drafts = [Draft("job.started", {"attempt": self._attempts, "worker": "test"})]
         drafts += [Draft("text.reset", {"item": item}) for item in self.state.unfinished_items()]
         drafts += [
@@ -131,6 +141,7 @@ class Bench:
             max_event_bytes=1 << 20,
             base_url="/v1",
             leases=self.storage.leases,
+            kept=kept if keeps else {},
         )
         return Driver(given)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -106,6 +107,46 @@ def test_an_answer_is_stopped_in_the_middle_and_a_new_message_goes_on(talk: Any)
     eventually(lambda: chatting.output is not None, "it has ended")
     assert chatting.output == {"turns": 2, "stopped": 1}
     assert 0 < len(first) < len(second)
+
+
+@pytest.mark.parametrize("habit", ["mute", "silent", "brooding_long"])
+def test_an_answer_is_stopped_while_the_model_is_silent_or_thinks(
+    talk: Any,
+    model_server: ModelServer,  # noqa: F811
+    connect: Connect,  # noqa: F811
+    habit: str,
+) -> None:
+    chatting = talk(message="Hello", model=connect(habit))
+    eventually(lambda: model_server.report()["running"] == 1, "the model is asked")
+    began = time.monotonic()
+
+    chatting.say(stop=True)
+
+    eventually(lambda: model_server.report()["aborted"] == 1, "the generation is aborted", 2)
+    assert time.monotonic() - began < 0.5
+    chatting.wait_for(1)
+    chatting.say(end=True)
+    eventually(lambda: chatting.output is not None, "it has ended")
+    assert chatting.output == {"turns": 1, "stopped": 1}
+
+
+def test_a_turn_that_fails_does_not_end_the_conversation(
+    talk: Any,
+    model_server: ModelServer,  # noqa: F811
+    connect: Connect,  # noqa: F811
+) -> None:
+    model_server.aliases["m"] = "narrow"
+    chatting = talk(message="Hello", model=connect("m"), approval_s=0.05)
+    chatting.wait_for(1)
+    model_server.aliases["m"] = "eos"
+
+    chatting.say(message="Again")
+
+    assert chatting.wait_for(2)
+    assert "context_too_long" in str(chatting.job.data("log"))
+    chatting.say(end=True)
+    eventually(lambda: chatting.output is not None, "it has ended")
+    assert chatting.output == {"turns": 2, "stopped": 0, "failed": 1}
 
 
 def test_what_others_say_during_an_answer_waits_for_its_turn(talk: Any) -> None:

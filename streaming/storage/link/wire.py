@@ -44,12 +44,13 @@ def unpack_page(job: str, packed: Packed) -> Page:
 
 
 def pack_submission(new: Submission) -> Packed:
-    return new.id, new.owner, new.task, pack_draft(new.queued), new.key, new.digest
+    queued = pack_draft(new.queued)
+    return new.id, new.owner, new.task, queued, new.key, new.digest, dict(new.records)
 
 
 def unpack_submission(packed: Packed) -> Submission:
-    id, owner, task, queued, key, digest = packed
-    return Submission(id, owner, task, Draft.received(*queued), key, digest)
+    id, owner, task, queued, key, digest, records = packed
+    return Submission(id, owner, task, Draft.received(*queued), key, digest, records)
 
 
 def pack_viewer(viewer: Viewer) -> Packed:

@@ -149,10 +149,11 @@ class RedisIndex(JobIndex):
         fields += ["key", submission.key or "", *encode(row)]
         create = call(
             CREATE,
-            [self._keys.row(job), self._keys.events(job)],
+            [self._keys.row(job), self._keys.events(job), self._keys.records(job)],
             len(fields),
             *fields,
             events[0].json,
+            *(part for record in submission.records.items() for part in record),
         )
         commands: list[Command] = [*self._memberships.changes(None, row), create]
         if submission.key is not None:

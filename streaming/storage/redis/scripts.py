@@ -22,8 +22,9 @@ class Script:
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
-#: KEYS row, events. ARGV the row's fields and values (the first is `rev`), then, behind the
-#: count of the former, the first event. Gives 1 when it is new, 0 when there is one already.
+#: KEYS row, events, records. ARGV the count of the row's fields and values, then these (the first
+#: is `rev`), the first event, and names and values of records. Gives 1 when it is new, 0 when there
+#: is one already.
 CREATE = Script("""
 local fields = tonumber(ARGV[1])
 local made = redis.call('HGET', KEYS[1], 'made')
@@ -33,6 +34,9 @@ if made then
 end
 redis.call('HSET', KEYS[1], 'made', ARGV[3], unpack(ARGV, 2, fields + 1))
 redis.call('XADD', KEYS[2], '1-0', 'e', ARGV[fields + 2])
+for at = fields + 3, #ARGV, 2 do
+    redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
+end
 return 1
 """)
 

@@ -94,6 +94,10 @@ class SqliteIndex(JobIndex):
             (row.id, row.owner, row.task, row.status, submission.key, submission.digest),
         ).lastrowid
         assert number is not None
+        transaction.connection.executemany(
+            "INSERT INTO records (job, name, value) VALUES (?, ?, ?)",
+            [(number, name, value) for name, value in submission.records.items()],
+        )
         transaction.put(number, row, events)
         return row, True
 

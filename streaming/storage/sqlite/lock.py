@@ -36,11 +36,7 @@ class FileLock:
             ours = holder in ("", server)
             if not ours or time.monotonic() > until:
                 file.close()
-                raise InUse(
-                    f"{self._database} is in use by another server (process {holder or '?'}). "
-                    "Stop it, or set STREAMING_LOG_URL or STREAMING_VAR_DIR to another place.",
-                    by_predecessor=ours,
-                )
+                raise InUse(_refusal(self._database, holder, ours=ours), by_predecessor=ours)
             waker.wait(RETRY_S)
         file.truncate(0)
         file.write(server)
@@ -51,6 +47,19 @@ class FileLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _refusal(database: Path, holder: str, *, ours: bool) -> str:
+    if ours:
+        return (
+            f"{database} is in use by another process of this server: one process writes it. "
+            "Set workers = 1 and, with gunicorn, take the hooks of streaming.hooks into "
+            "gunicorn.conf.py; or keep the log in Redis (STREAMING_REDIS_URL)."
+        )
+    return (
+        f"{database} is in use by another server (process {holder or '?'}). "
+        "Stop it, or set STREAMING_LOG_URL or STREAMING_VAR_DIR to another place."
+    )
 
 
 def _try_lock(file: IO[str]) -> bool:

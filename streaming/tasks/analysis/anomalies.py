@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from streaming.tasks.analysis.table import Table
 from streaming.tasks.analysis.trends import TINY, growth_percent, tidy
+from streaming.tasks.tables.table import Table
 
 RULE = "modified z-score"
 #: A figure is an anomaly when the magnitude of its score is above this (Iglewicz and Hoaglin).

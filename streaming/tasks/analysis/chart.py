@@ -10,8 +10,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from streaming.tasks.analysis import axis
-from streaming.tasks.analysis.narrative import amount
-from streaming.tasks.analysis.table import Table
+from streaming.tasks.analysis.amounts import amount
+from streaming.tasks.tables.table import Table
 
 #: Pixels: the whole width, the plot's left and right edge, and what is above the first panel.
 WIDTH, LEFT, RIGHT, TOP = 960, 96, 756, 64
@@ -26,7 +26,13 @@ MAX_LABELLED = 6
 
 #: Okabe and Ito's colours without red, which marks anomalies: told apart by colour-blind people.
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#7b4fa3", "#56b4e9", "#8c6d31", "#444444")
-_DASHES = ("", ' stroke-dasharray="7 3"', ' stroke-dasharray="2 3"')
+_DASHES = (
+    "",
+    *(
+        f' stroke-dasharray="{dashes}"'
+        for dashes in ("7 3", "2 3", "12 3", "7 3 2 3", "1 5", "12 3 2 3", "4 6")
+    ),
+)
 _RED, _GREY, _LIGHT = "#d00000", "#555555", "#e4e4e4"
 
 

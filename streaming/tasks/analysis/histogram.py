@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streaming.tasks.analysis import axis
+from streaming.tasks.analysis.amounts import are_years, figure
 from streaming.tasks.analysis.chart import xml
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 480, 220, 56, 36, 30
@@ -30,8 +31,10 @@ def draw_histogram(name: str, distribution: Mapping[str, Any]) -> str:
             f'<rect x="{LEFT + at * step + 0.5:.1f}" y="{TOP + plot_height - height:.1f}" '
             f'width="{step - 1:.1f}" height="{height:.1f}" fill="#0072b2"/>'
         )
+    years = are_years(name, low, high)
     for x, anchor, value in ((LEFT, "start", low), (WIDTH - 12, "end", high)):
-        parts.append(f'<text x="{x}" y="{HEIGHT - 10}" text-anchor="{anchor}">{value:g}</text>')
+        label = figure(value, year=years)
+        parts.append(f'<text x="{x}" y="{HEIGHT - 10}" text-anchor="{anchor}">{label}</text>')
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '

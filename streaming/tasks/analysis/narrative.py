@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from streaming.tasks.analysis.amounts import amount, are_years, figure
 from streaming.tasks.analysis.anomalies import MIN_FIGURES, RULE, THRESHOLD
-from streaming.tasks.analysis.table import Table
+from streaming.tasks.tables.table import Table
 
 #: Anomalies that are described; the others are counted.
 MAX_DESCRIBED = 12
@@ -27,13 +28,6 @@ def narrate(
     return "\n\n".join([opening, *map(_of_trend, trends), _of_anomalies(anomalies)]) + "\n"
 
 
-def amount(value: float) -> str:
-    """A figure for people: thousands grouped, two decimals where it is not whole."""
-    if value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
-
-
 def percent(value: float) -> str:
     """A change in percent, signed, with all the decimals that it was computed to."""
     return f"{value:+,.2f}%"
@@ -45,10 +39,12 @@ def _counted(count: int, noun: str) -> str:
 
 def _of_trend(trend: Mapping[str, Any]) -> str:
     first, last = trend["first"]["value"], trend["last"]["value"]
+    years = are_years(trend["column"], *sorted((first, last)))
+    told = [figure(value, year=True) if years else amount(value) for value in (first, last)]
     if first == last:
-        course = f"ended where it began, at {amount(first)}"
+        course = f"ended where it began, at {told[0]}"
     else:
-        course = f"{'rose' if last > first else 'fell'} from {amount(first)} to {amount(last)}"
+        course = f"{'rose' if last > first else 'fell'} from {told[0]} to {told[1]}"
         if trend["total_growth_percent"] is not None:
             course += f", {percent(trend['total_growth_percent'])} in all"
         if trend["average_growth_percent"] is not None:
@@ -71,10 +67,16 @@ def _of_anomalies(anomalies: Sequence[Mapping[str, Any]]) -> str:
     strongest = sorted(anomalies, key=lambda each: -abs(each["score"]))[:MAX_DESCRIBED]
     lines = [f"{_counted(len(anomalies), 'figure')} far from the trend of the column ({rule}):"]
     lines += [
-        f"- {each['column']} in {each['period']}: {amount(each['value'])}, where "
-        f"{amount(each['expected'])} was to be expected (score {each['score']:.1f})"
+        f"- {each['column']} in {each['period']}: {_told(each, 'value')}, where "
+        f"{_told(each, 'expected')} was to be expected (score {each['score']:.1f})"
         for each in strongest
     ]
     if len(anomalies) > len(strongest):
         lines.append(f"- and {len(anomalies) - len(strongest)} more")
     return "\n".join(lines)
+
+
+def _told(anomaly: Mapping[str, Any], key: str) -> str:
+    value: float = anomaly[key]
+    is_year = are_years(anomaly["column"], value, value)
+    return figure(value, year=True) if is_year else amount(value)

@@ -1,21 +1,17 @@
-"""A neural network with one hidden layer that tells classes apart, in numpy."""
+"""A neural network with one hidden layer, in numpy, that predicts classes or a number."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.tasks.analysis.table import BadCsv, delimiter_of
-
-#: Rows, columns and classes of a data set at the most, and rows of a batch.
-MAX_ROWS, MAX_FEATURES, MAX_CLASSES, BATCH = 100_000, 100, 50, 256
+#: Classes at the most, and rows of a batch.
+MAX_CLASSES, BATCH = 50, 256
 
 Figures = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -23,12 +19,13 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Rows of figures, and the class of each as its number."""
+    """Rows of figures, and the class of each as its number, or the number to predict."""
 
     names: list[str]
+    #: Empty where a number is predicted.
     classes: list[str]
     figures: Figures
-    labels: Labels
+    labels: Any
 
     def split(self, share: float, *, seed: int) -> tuple[Data, Data]:
         """The larger part, and `share` of the rows held back; the same for the same seed."""
@@ -56,57 +53,6 @@ def spirals(rows: int = 600, *, seed: int) -> Data:
     return Data(["x", "y"], ["one", "other"], figures, labels.astype(np.int64))
 
 
-def read_data(text: str) -> Data:
-    """Columns of figures, the class in the last one. Raises `BadCsv` with line and column."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text), strict=True)
-    names = _header(reader)
-    figures: list[list[float]] = []
-    labels: list[str] = []
-    for row in reader:
-        if any(cell.strip() for cell in row):
-            figures.append(_figures(row, names, reader.line_num))
-            labels.append(row[-1].strip())
-        if len(labels) > MAX_ROWS:
-            raise BadCsv(f"more than {MAX_ROWS} rows", reader.line_num, 1)
-    classes = sorted(set(labels))
-    if len(labels) < 10:
-        raise BadCsv(
-            f"at least 10 rows are needed; here are {len(labels)}", reader.line_num or 1, 1
-        )
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        problem = f"{len(classes)} classes; 2 to {MAX_CLASSES} are taken"
-        raise BadCsv(problem, reader.line_num, names[-1])
-    numbers = [classes.index(label) for label in labels]
-    return Data(names[:-1], classes, np.array(figures), np.array(numbers, dtype=np.int64))
-
-
-def _header(reader: Any) -> list[str]:
-    names = [name.strip() for name in next(reader, [])]
-    if len(names) < 2:
-        raise BadCsv("a column of figures and one of classes are needed", 1, 1)
-    if len(names) > MAX_FEATURES + 1:
-        raise BadCsv(f"more than {MAX_FEATURES} columns of figures", 1, MAX_FEATURES + 1)
-    return names
-
-
-def _figures(row: Sequence[str], names: Sequence[str], line: int) -> list[float]:
-    if len(row) != len(names):
-        problem = f"{len(row)} cells, where the header has {len(names)}"
-        raise BadCsv(problem, line, min(len(row), len(names)))
-    found = []
-    for name, cell in zip(names[:-1], row, strict=False):
-        try:
-            value = float(cell)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise BadCsv(f"{cell[:40]!r} is not a number", line, name)
-        found.append(value)
-    if not row[-1].strip():
-        raise BadCsv("the class is missing", line, names[-1])
-    return found
-
-
 class Network:
     """Weights, and what they make of figures. It keeps the scale of the data it was made for."""
 
@@ -120,14 +66,16 @@ class Network:
         features = data.figures.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):  # beyond all figures: no loss is finite
             mean, spread = data.figures.mean(axis=0), data.figures.std(axis=0)
+        goal = {} if data.classes else _scale_of(data.labels)
         return cls(
             {
+                **goal,
                 "mean": mean,
                 "scale": np.where(spread > 0, spread, 1.0),
                 "w1": dice.normal(0, (2 / features) ** 0.5, (features, hidden)),
                 "b1": np.zeros(hidden),
-                "w2": dice.normal(0, (2 / hidden) ** 0.5, (hidden, len(data.classes))),
-                "b2": np.zeros(len(data.classes)),
+                "w2": dice.normal(0, (2 / hidden) ** 0.5, (hidden, len(data.classes) or 1)),
+                "b2": np.zeros(len(data.classes) or 1),
             }
         )
 
@@ -135,15 +83,33 @@ class Network:
     def load(cls, weights: dict[str, Figures]) -> Network:
         return cls(weights)
 
+    @property
+    def predicts_number(self) -> bool:
+        return "goal_scale" in self.weights
+
     def chances(self, figures: Figures) -> Figures:
         """For each row the chance of each class."""
         return self._forward(figures)[2]
+
+    def numbers(self, figures: Figures) -> Figures:
+        """For each row the number that is predicted."""
+        scaled = self._forward(figures)[2][:, 0]
+        numbers: Figures = scaled * self.weights["goal_scale"] + self.weights["goal_mean"]
+        return numbers
+
+    def scaled(self, numbers: Figures) -> Figures:
+        """Numbers to predict as the network has them: of mean 0 and deviation 1."""
+        scaled: Figures = (numbers - self.weights["goal_mean"]) / self.weights["goal_scale"]
+        return scaled
 
     def learn(self, batch: Data, rate: float) -> None:
         """One step down the gradient of the loss."""
         scaled, active, chances = self._forward(batch.figures)
         error = chances.copy()
-        error[np.arange(len(batch.labels)), batch.labels] -= 1
+        if self.predicts_number:
+            error[:, 0] -= self.scaled(batch.labels)
+        else:
+            error[np.arange(len(batch.labels)), batch.labels] -= 1
         error /= len(batch.labels)
         back = (error @ self.weights["w2"].T) * (active > 0)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss tells when it diverges
@@ -157,12 +123,25 @@ class Network:
             scaled = (figures - self.weights["mean"]) / self.weights["scale"]
             active = np.maximum(0, scaled @ self.weights["w1"] + self.weights["b1"])
             scores = active @ self.weights["w2"] + self.weights["b2"]
+            if self.predicts_number:
+                return scaled, active, scores
             powers = np.exp(scores - scores.max(axis=1, keepdims=True))
             return scaled, active, powers / powers.sum(axis=1, keepdims=True)
 
 
+def _scale_of(numbers: Figures) -> dict[str, Figures]:
+    """Mean and deviation of what is predicted, which the network keeps."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = numbers.mean(), numbers.std()
+    return {"goal_mean": np.asarray(mean), "goal_scale": np.asarray(deviation or 1.0)}
+
+
 def loss_of(network: Network, data: Data) -> float:
-    """Cross-entropy: the mean surprise at the true classes."""
+    """Of classes the cross-entropy; of a number half the mean squared error, in deviations."""
+    if network.predicts_number:
+        with np.errstate(over="ignore", invalid="ignore"):
+            guessed = network.scaled(network.numbers(data.figures))
+            return float(((guessed - network.scaled(data.labels)) ** 2).mean() / 2)
     right = network.chances(data.figures)[np.arange(len(data.labels)), data.labels]
     return float(-np.log(np.maximum(right, 1e-12)).mean())
 
@@ -170,3 +149,9 @@ def loss_of(network: Network, data: Data) -> float:
 def accuracy(network: Network, data: Data) -> float:
     """The share of the rows whose likeliest class is the true one."""
     return float((network.chances(data.figures).argmax(axis=1) == data.labels).mean())
+
+
+def error_of(network: Network, data: Data) -> float:
+    """The root of the mean squared error of a predicted number, in its own unit."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(((network.numbers(data.figures) - data.labels) ** 2).mean() ** 0.5)

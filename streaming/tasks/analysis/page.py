@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from streaming.tasks.analysis.amounts import are_years, figure
+
 #: Pairs of columns that the page lists, the strongest first.
 MAX_PAIRS = 30
 
@@ -36,8 +38,23 @@ def strongest(table: Mapping[str, Any], limit: int) -> list[Mapping[str, Any]]:
 
 def _columns(table: Mapping[str, Any]) -> str:
     heads = ("name", "type", "present", "missing", "distinct", "min", "max", "mean", "deviation")
-    rows = [[column.get(head) for head in heads] for column in table["columns"]]
+    rows = []
+    for column in table["columns"]:
+        low, high = column.get("min"), column.get("max")
+        years = low is not None and high is not None and are_years(column["name"], low, high)
+        rows.append([_shown(column.get(head), years=years) for head in heads])
     return _table(heads, rows)
+
+
+def _shown(value: Any, *, years: bool) -> Any:
+    """Figures of a column of years without thousands."""
+    if isinstance(value, float) and years:
+        return _Text(figure(value, year=True))
+    return value
+
+
+class _Text(str):
+    """A figure as it is shown."""
 
 
 def _pairs(table: Mapping[str, Any]) -> str:
@@ -53,9 +70,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, (int, float)):
-        return (
-            f'<td class="n">{value:,.6g}</td>'
-            if isinstance(value, float)
-            else f'<td class="n">{value:,}</td>'
-        )
+        value = _Text(figure(value))
+    if isinstance(value, _Text):
+        return f'<td class="n">{value}</td>'
     return f"<td>{escape(str(value)) if value is not None else ''}</td>"

@@ -1,237 +1,189 @@
 """What a large table holds: types, missing values, figures, correlations, distributions.
 
-Two passes over the file, each with bounded memory: the first finds what a column is and between
-what its figures lie, the second counts how they are distributed. Both yield the bytes done.
+Several passes over the file, each with bounded memory: the first finds how each column is written,
+the second what its figures are, the others how they are distributed. All yield the bytes done.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.tasks.analysis.rows import CsvRows, Row
-from streaming.tasks.analysis.table import BadCsv
+from streaming.tasks.analysis.described import Described
+from streaming.tasks.analysis.groups import Groups
+from streaming.tasks.analysis.pairs import Pairs
+from streaming.tasks.analysis.quantiles import MAX_HELD, Quantiles
+from streaming.tasks.tables.columns import Column, columns_of, decide, survey
+from streaming.tasks.tables.figures import figures_of
+from streaming.tasks.tables.options import TableOptions
+from streaming.tasks.tables.refusal import BadCsv, shown
+from streaming.tasks.tables.sheet import Batch, Sheet, describe, left_out_of
+from streaming.tasks.tables.summing import is_certain, open_total, sums_up, totals_of
 
-#: Cells that stand for a missing value, in lower case.
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
-#: Values of a column that are counted each for itself; with more it is only said that there are.
-MAX_DISTINCT = 1000
 #: Bins in which figures are counted, and of a chart.
 FINE_BINS, CHART_BINS = 1024, 32
-#: Characters of a value that are shown.
-SHOWN = 80
 
 Figures = NDArray[np.float64]
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
+
+def profile(path: Path, options: TableOptions) -> Generator[int, None, dict[str, Any]]:
+    """Columns with their types and figures, the correlations of all pairs, and how it was read."""
+    sheet = Sheet(path, options)
+    columns = columns_of(sheet)
+    for batch in sheet.batches():
+        survey(columns, batch)
+        yield sheet.position // 2
+    if not any(column.first_line for column in columns):
+        raise BadCsv("there are no rows below the header", sheet.dialect.header_line + 1, 1)
+    decide(columns, options)
+    taken = _Taken(sheet, columns, options)
+    for batch in sheet.batches():
+        taken.add(batch)
+        yield (sheet.size + sheet.position) // 2
+    return taken.result()
 
 
-def profile(path: Path) -> Generator[int, None, dict[str, Any]]:
-    """The first pass: columns with their types and figures, and the correlations of all pairs."""
-    rows = CsvRows(path)
-    columns: list[_Column] = []
-    pairs: _Pairs | None = None
-    count = 0
-    for batch in rows.batches():
-        if pairs is None:
-            columns = [_Column(name) for name in rows.names]
-            pairs = _Pairs(len(columns))
-        count += len(batch)
-        pairs.add([column.add(cells) for column, cells in _by_column(columns, batch)], len(batch))
-        yield rows.position
-    if pairs is None:
-        raise BadCsv("there are no rows below the header", 2, 1)
-    described = [column.result(pairs.figures(at)) for at, column in enumerate(columns)]
-    numeric = [at for at, column in enumerate(columns) if column.is_numeric]
-    return {
-        "rows": count,
-        "columns": described,
-        "correlations": [
-            {"columns": [columns[a].name, columns[b].name], "r": pairs.correlation(a, b)}
-            for index, a in enumerate(numeric)
-            for b in numeric[index + 1 :]
-        ],
-    }
+class _Taken:
+    """The second pass: what is found of the rows that are no totals."""
+
+    def __init__(self, sheet: Sheet, columns: Sequence[Column], options: TableOptions) -> None:
+        self._sheet, self._columns, self._options = sheet, columns, options
+        self._found = [Described(column, options) for column in columns]
+        self._numeric = [column for column in columns if column.kind == "figures"]
+        self._pairs = Pairs(len(self._numeric))
+        self._totals = {} if options.total_rows == "keep" else totals_of(columns)
+        self._left_out: list[tuple[int, list[str]]] = []
+        self._rows = 0
+        self._by = self._group_column()
+        names = [column.name for column in self._numeric]
+        self._groups: Groups | None = None
+        if self._by is not None:
+            self._groups = Groups(self._by.name, names, options.aggregate)
+
+    def _group_column(self) -> Column | None:
+        asked = self._options.group_by
+        if asked is None:
+            return None
+        for column in self._columns:
+            if column.name == asked:
+                return column
+        problem = f"there is no column {shown(asked)} as the option group_by has it"
+        raise BadCsv(problem, self._sheet.dialect.header_line, 1, option="group_by")
+
+    def add(self, batch: Batch) -> None:
+        rows = self._without_totals(batch)
+        if not rows.rows:
+            return
+        self._rows += len(rows.rows)
+        for column, found in zip(self._columns, self._found, strict=True):
+            found.add(rows, rows.column(column.at))
+        if not self._numeric:
+            return
+        table = np.column_stack([figures_of(rows.column(c.at), c.mark) for c in self._numeric])
+        for at, column in enumerate(self._numeric):
+            self._found[column.at].span(table[:, at])
+        self._pairs.add(table)
+        if self._groups is not None and self._by is not None:
+            self._groups.add(rows.lines, rows.column(self._by.at), table)
+
+    def _without_totals(self, batch: Batch) -> Batch:
+        if not self._totals or not self._totals.keys() & set(batch.lines):
+            return batch
+        kept = Batch([], [])
+        for line, row in zip(batch.lines, batch.rows, strict=True):
+            if line in self._totals:
+                self._left_out.append((line, row))
+            else:
+                kept.lines.append(line)
+                kept.rows.append(row)
+        return kept
+
+    def result(self) -> dict[str, Any]:
+        figures = {c.at: self._pairs.figures(at) for at, c in enumerate(self._numeric)}
+        self._check_totals(figures)
+        names = [column.name for column in self._numeric]
+        found = {
+            "rows": self._rows,
+            "columns": [each.result(figures.get(each.column.at)) for each in self._found],
+            "correlations": [
+                {"columns": [names[a], names[b]], "r": self._pairs.correlation(a, b)}
+                for a in range(len(names))
+                for b in range(a + 1, len(names))
+            ],
+            "read_as": self._read_as(),
+        }
+        return found | ({"groups": self._groups.result()} if self._groups is not None else {})
+
+    def _check_totals(self, figures: Mapping[int, Mapping[str, Any]]) -> None:
+        """`BadCsv` where a row called a total may be one of the rows as well."""
+        for line, row in self._left_out:
+            column, label = self._totals[line]
+            if self._options.total_rows == "drop" or is_certain(self._columns[0], line):
+                continue
+            ways = {c.at: (figures[c.at]["mean"], self._found[c.at].present) for c in self._numeric}
+            if not any(
+                mean is not None and sums_up(row[at], self._columns[at].mark, mean, count)
+                for at, (mean, count) in ways.items()
+            ):
+                raise open_total(line, label, column)
+
+    def _read_as(self) -> dict[str, Any]:
+        left_out: list[dict[str, Any]] = [
+            {"what": "total row", "line": line, "label": self._totals[line][1]}
+            for line, _ in self._left_out
+        ]
+        left_out += left_out_of(self._sheet)
+        told = [
+            {**column.describe(), **found.told}
+            for column, found in zip(self._columns, self._found, strict=True)
+        ]
+        return {**describe(self._sheet), "columns": told, "left_out": left_out}
 
 
 def distributions(
-    path: Path, columns: Sequence[dict[str, Any]]
+    path: Path, table: Mapping[str, Any], options: TableOptions
 ) -> Generator[int, None, dict[str, Any]]:
-    """The second pass: how the figures of each numeric column are spread, by its name."""
-    wanted = {at: each for at, each in enumerate(columns) if each["type"] in ("integer", "number")}
+    """How the figures of each numeric column are spread, by its name: `table` is its profile."""
+    wanted = {
+        at: {**each, "mark": told["decimal"]}
+        for at, (each, told) in enumerate(
+            zip(table["columns"], table["read_as"]["columns"], strict=True)
+        )
+        if each["type"] in ("integer", "number")
+    }
+    out = {each["line"] for each in table["read_as"]["left_out"] if each["what"] == "total row"}
     counts = {at: np.zeros(FINE_BINS, dtype=np.int64) for at in wanted}
-    rows = CsvRows(path)
-    for batch in rows.batches():
-        for at, cells in enumerate(zip(*batch, strict=True)):
-            if at in wanted:
-                figures = _figures([cell for cell in cells if cell.lower() not in MISSING])
-                if figures is not None:
-                    counts[at] += _histogram(figures, wanted[at])
-        yield rows.position
-    return {each["name"]: _distribution(counts[at], each) for at, each in wanted.items()}
+    room = MAX_HELD // max(1, len(wanted))
+    quantiles = {at: Quantiles(each["present"], room) for at, each in wanted.items()}
+    sheet = Sheet(path, options)
+    number = 0
+    while number == 0 or not all(each.is_done for each in quantiles.values()):
+        for batch in sheet.batches():
+            keep = [line not in out for line in batch.lines] if out else None
+            for at, column in wanted.items():
+                if number and quantiles[at].is_done:
+                    continue
+                figures = figures_of(batch.column(at), column["mark"])
+                figures = figures if keep is None else figures[keep]
+                figures = figures[~np.isnan(figures)]
+                if not number:
+                    counts[at] += _histogram(figures, column)
+                quantiles[at].look(figures)
+            share = 0.5 ** (number + 1)
+            yield round(sheet.size * (1 - 2 * share) + sheet.position * share)
+        for each in quantiles.values():
+            each.turn()
+        number += 1
+    return {
+        each["name"]: _distribution(counts[at], each, quantiles[at]) for at, each in wanted.items()
+    }
 
 
-def _by_column(columns: Sequence[_Column], batch: list[Row]) -> Any:
-    return zip(columns, zip(*batch, strict=True), strict=True)
-
-
-def _figures(cells: Sequence[str]) -> Figures | None:
-    """The cells as figures; None when one is none."""
-    if any("_" in cell for cell in cells):  # which Python would take for a separator
-        return None
-    try:
-        figures = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
-    except ValueError:
-        return None
-    return figures if np.isfinite(figures).all() else None
-
-
-class _Column:
-    """What a column was found to be so far."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.is_numeric = True
-        self._is_whole = self._is_date = True
-        self._present = self._missing = 0
-        self._low = self._high = 0.0
-        self._longest = 0
-        self._values: Counter[str] | None = Counter()
-        self._first = self._last = ""
-
-    def add(self, cells: Sequence[str]) -> Figures | None:
-        """Take in a batch; its figures, NaN where one is missing, or None: they are none."""
-        present = [cell for cell in cells if cell.lower() not in MISSING]
-        self._missing += len(cells) - len(present)
-        figures = _figures(present) if self.is_numeric else None
-        self.is_numeric = self.is_numeric and figures is not None
-        if present:
-            self._describe(present)
-            if figures is not None:
-                self._span(figures)
-        self._present += len(present)
-        if figures is None:
-            return None
-        placed = np.full(len(cells), np.nan)
-        placed[[cell.lower() not in MISSING for cell in cells]] = figures
-        return placed
-
-    def result(self, figures: dict[str, Any]) -> dict[str, Any]:
-        shown: dict[str, Any] = {
-            "name": self.name,
-            "type": self._type(),
-            "present": self._present,
-            "missing": self._missing,
-        }
-        if self._type() in ("integer", "number"):
-            shown |= {"min": self._low, "max": self._high, **figures}
-        elif self._type() == "date":
-            shown |= {"first": self._first, "last": self._last}
-        elif self._type() == "text":
-            shown["longest"] = self._longest
-        known = self._values
-        shown["distinct"] = None if known is None else len(known)
-        if known is not None:
-            top = known.most_common(5)
-            shown["top"] = [{"value": value[:SHOWN], "count": count} for value, count in top]
-        return shown
-
-    def _type(self) -> str:
-        if not self._present:
-            return "empty"
-        if self.is_numeric:
-            return "integer" if self._is_whole else "number"
-        return "date" if self._is_date else "text"
-
-    def _describe(self, present: Sequence[str]) -> None:
-        self._longest = max(self._longest, max(map(len, present)))
-        if self._values is not None:
-            self._values.update(present)
-            if len(self._values) > MAX_DISTINCT:
-                self._values = None
-        if self._is_date:
-            self._is_date = all(map(_DATE.fullmatch, present))
-            ends = (min(present), max(present))
-            self._first = min(self._first, ends[0]) if self._present else ends[0]
-            self._last = max(self._last, ends[1])
-
-    def _span(self, figures: Figures) -> None:
-        low, high = float(figures.min()), float(figures.max())
-        self._low = min(self._low, low) if self._present else low
-        self._high = max(self._high, high) if self._present else high
-        self._is_whole = self._is_whole and bool((figures == np.floor(figures)).all())
-
-
-class _Pairs:
-    """Sums over the rows in which both columns of a pair have a figure.
-
-    Figures are shifted by the first mean of their column: sums of large figures lose digits.
-    """
-
-    def __init__(self, columns: int) -> None:
-        self._shift: Figures | None = None
-        self._counts, self._sums, self._squares, self._products = (
-            np.zeros((columns, columns)) for _ in range(4)
-        )
-
-    def add(self, columns: Sequence[Figures | None], rows: int) -> None:
-        missing = np.full(rows, np.nan)
-        table = np.column_stack([missing if each is None else each for each in columns])
-        there = ~np.isnan(table)
-        if self._shift is None:
-            counted = np.maximum(there.sum(axis=0), 1)
-            self._shift = (np.where(there, table, 0.0) / counted).sum(axis=0)
-        shifted = np.where(there, table - self._shift, 0.0)
-        mask = there.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._counts += mask.T @ mask
-            self._sums += shifted.T @ mask
-            self._squares += (shifted**2).T @ mask
-            self._products += shifted.T @ shifted
-
-    def figures(self, at: int) -> dict[str, Any]:
-        """Mean and standard deviation (of a sample) of a column."""
-        count, total, squares = (
-            float(each[at, at]) for each in (self._counts, self._sums, self._squares)
-        )
-        if not count or self._shift is None:
-            return {"mean": None, "deviation": None}
-        spread = _finite(squares - total * total / count)  # beyond all figures: infinite, or none
-        known = spread is not None and count > 1
-        deviation = (max(0.0, spread or 0.0) / (count - 1)) ** 0.5 if known else None
-        return {
-            "mean": _finite(float(self._shift[at]) + total / count),
-            "deviation": _finite(deviation),
-        }
-
-    def correlation(self, a: int, b: int) -> float | None:
-        """Pearson's r; None where one of the two does not vary."""
-        count = self._counts[a, b]
-        if count < 2:
-            return None
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            both = self._products[a, b] - self._sums[a, b] * self._sums[b, a] / count
-            one = self._squares[a, b] - self._sums[a, b] ** 2 / count
-            other = self._squares[b, a] - self._sums[b, a] ** 2 / count
-            # What is left of equal figures is rounding.
-            tiny = 1e-12 * np.array([self._squares[a, b], self._squares[b, a]])
-            if one <= tiny[0] or other <= tiny[1]:
-                return None
-            found = _finite(float(both / np.sqrt(one * other)))
-        return None if found is None else round(max(-1.0, min(1.0, found)), 6)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and np.isfinite(value) else None
-
-
-def _histogram(figures: Figures, column: dict[str, Any]) -> NDArray[np.int64]:
+def _histogram(figures: Figures, column: Mapping[str, Any]) -> NDArray[np.int64]:
     low, high = column["min"], column["max"]
     width = high - low
     if width <= 0 or not np.isfinite(width):
@@ -240,22 +192,14 @@ def _histogram(figures: Figures, column: dict[str, Any]) -> NDArray[np.int64]:
     return np.bincount(np.clip(places, 0, None), minlength=FINE_BINS).astype(np.int64)
 
 
-def _distribution(counts: NDArray[np.int64], column: dict[str, Any]) -> dict[str, Any]:
-    """Quantiles, right to within a fine bin, and the bins of a chart."""
-    low, high = column["min"], column["max"]
-    width = (high - low) / FINE_BINS
-    cumulated = np.cumsum(counts)
-    total = int(cumulated[-1])
-
-    def quantile(share: float) -> float:
-        at = int(np.searchsorted(cumulated, share * total))
-        return float(min(high, low + (at + 0.5) * width))
-
-    bins = counts.reshape(CHART_BINS, -1).sum(axis=1)
+def _distribution(
+    counts: NDArray[np.int64], column: Mapping[str, Any], quantiles: Quantiles
+) -> dict[str, Any]:
+    """Exact quantiles, linear between two figures, and the bins of a chart."""
     return {
-        "quantiles": {"25%": quantile(0.25), "50%": quantile(0.5), "75%": quantile(0.75)},
-        "within": width,
-        "bins": bins.tolist(),
-        "low": low,
-        "high": high,
+        "quantiles": quantiles.result(),
+        "within": 0.0,
+        "bins": counts.reshape(CHART_BINS, -1).sum(axis=1).tolist(),
+        "low": column["min"],
+        "high": column["max"],
     }

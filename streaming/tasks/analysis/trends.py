@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from streaming.tasks.analysis.table import Table
+from streaming.tasks.tables.table import Table
 
 #: Smaller than this is nothing: no growth is measured from it.
 TINY = 1e-9

@@ -21,8 +21,6 @@ from streaming.web.services import services
 
 #: Bytes that are copied at once.
 CHUNK = 1 << 18
-#: Bytes per second that an upload must have.
-SLOWEST = 16 << 10
 #: Files in one upload.
 MAX_FILES = 100
 
@@ -49,7 +47,7 @@ def upload() -> Response:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     request.max_content_length = limit
-    with in_time(_patience_s(request.content_length or limit)):
+    with in_time():
         found = [each for _, each in request.files.items(multi=True) if each.filename]
     if not 1 <= len(found) <= MAX_FILES:
         raise BadRequest(
@@ -76,11 +74,6 @@ def _store(upload: FileStorage, asker: str) -> Json:
 def _chunks(upload: FileStorage) -> Iterator[bytes]:
     while chunk := upload.stream.read(CHUNK):
         yield chunk
-
-
-def _patience_s(size: int) -> float:
-    """Seconds that so many bytes may take to come."""
-    return services().settings.body_s + size / SLOWEST
 
 
 def _too_large(limit: int) -> TooLarge:

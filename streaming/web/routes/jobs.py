@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from flask import Response, request
 
-from streaming.errors import NotFound
+from streaming.errors import Conflict, NotFound
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
+from streaming.events.wire import parse_position
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import Refusal
+from streaming.watching.stream import Refusal, Stream
 from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import json_body
@@ -25,6 +27,7 @@ from streaming.web.commands import (
     validate,
 )
 from streaming.web.operations import operation, parse_query
+from streaming.web.positions import last_event_id
 from streaming.web.responses import no_content, reader, respond_sse, wants_sse
 from streaming.web.schemas import (
     JobList,
@@ -34,7 +37,8 @@ from streaming.web.schemas import (
     TaskList,
     ViewerList,
 )
-from streaming.web.services import services
+from streaming.web.services import Services, services
+from streaming.web.waiting import waiting
 
 #: Seconds that `Prefer: wait` holds an answer at the most.
 MAX_PREFER_S = 300.0
@@ -79,21 +83,35 @@ def submit_job() -> Response:
     """Answers at once; the job goes on whatever the client does (see on_disconnect)."""
     raw = json_body(limit=services().settings.max_body_bytes)
     body = validate(SubmitBody, raw)
-    row, new = submit(body, raw, key=request.headers.get("Idempotency-Key"))
+    key, (name, last_id) = request.headers.get("Idempotency-Key"), last_event_id()
+    if last_id and key is None and wants_sse():
+        raise Conflict(
+            f"{name} with a POST that has no Idempotency-Key would start a second job; send the "
+            "key, or go on with the job's events",
+            code="resume_needs_key",
+        )
+    after = parse_position(last_id.strip(), name=name) if last_id else 0
+    row, new = submit(body, raw, key=key)
     links = services().links(row.id)
     headers = {"Location": links["self"]}
     if not new:
         headers["Idempotency-Replayed"] = "true"
     if wants_sse():
-        response = respond_sse(services().cursor({row.id: 0}))
+        if row.closed and after == row.seq:
+            response = no_content()
+        else:
+            response = respond_sse(services().cursor({row.id: after}))
         headers |= {"Content-Location": links["self"], "Location": links["events"]}
         response.headers.update(headers)
         return response
     wait_s = preferred_wait_s(MAX_PREFER_S)
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
-        row = _wait_for_end(row, wait_s)
-    return as_json(services().snapshot(row.id), 200 if row.closed else 202, headers)
+        stream = services().streams.open("wait", services().cursor({row.id: row.seq}), reader())
+        if not isinstance(stream, Refusal):
+            made = partial(_end, services(), stream, row, wait_s, headers)
+            return waiting(stream, made)
+    return _state(services(), row, headers)
 
 
 @jobs.get("/jobs")
@@ -239,20 +257,19 @@ def _etag(row: JobRow) -> str:
     return f"{row.seq}-{services().runner.position(row.id) or 0}"
 
 
-def _wait_for_end(row: JobRow, wait_s: float) -> JobRow:
-    """Hold the request until the job has ended, as one of its viewers."""
-    cursor = services().cursor({row.id: row.seq})
-    stream = services().streams.open("wait", cursor, reader())
-    if isinstance(stream, Refusal):
-        return row
-    try:
-        until = time.monotonic() + wait_s
-        stream.watch()
-        while not (cursor.ended or stream.closing() or stream.hung_up()):
-            left = until - time.monotonic()
-            if left <= 0:
-                break
-            cursor.read(left, stream.waker)
-        return services().storage.index.get(row.id) or row
-    finally:
-        stream.close()
+def _end(
+    found: Services, stream: Stream, row: JobRow, wait_s: float, headers: dict[str, str]
+) -> Response:
+    """Hold the answer until the job has ended, as one of its viewers, or the time is over."""
+    until, cursor = time.monotonic() + wait_s, stream.cursor
+    stream.watch()
+    while not (cursor.ended or stream.closing() or stream.hung_up()):
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        cursor.read(left, stream.waker)
+    return _state(found, found.storage.index.get(row.id) or row, headers)
+
+
+def _state(found: Services, row: JobRow, headers: dict[str, str]) -> Response:
+    return as_json(found.snapshot(row.id), 200 if row.closed else 202, headers)

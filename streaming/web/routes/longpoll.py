@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from flask import Response, request
 from pydantic import BaseModel, Field
@@ -17,11 +18,12 @@ from streaming.web.operations import operation, parse_query
 from streaming.web.positions import start_position, wanted_types
 from streaming.web.responses import reader
 from streaming.web.schemas import EventPage, PositionQuery
-from streaming.web.services import services
+from streaming.web.services import Services, services
+from streaming.web.waiting import waiting
 
 #: Seconds that a poll is held when it does not say, and at the most: below what proxies allow.
 WAIT_S, MAX_WAIT_S = 25.0, 30.0
-#: Events in a page when the poll does not say, and at the most.
+#: Events in a page when the poll does not say, and the most that it may ask for: more is 422.
 LIMIT, MAX_LIMIT = 500, 5000
 
 
@@ -29,7 +31,7 @@ class PollQuery(BaseModel):
     """How long to wait for how much."""
 
     wait: float = Field(default=WAIT_S, ge=0, description="seconds to wait, 30 at the most")
-    limit: int = Field(default=LIMIT, ge=1, description="events in a page, 5000 at the most")
+    limit: int = Field(default=LIMIT, ge=1, le=MAX_LIMIT, description="events in a page")
 
 
 longpoll = owned_blueprint("longpoll")
@@ -50,35 +52,35 @@ def poll(job: str) -> Response:
     after, from_snapshot = start_position(row)
     query = parse_query(PollQuery)
     wait_s, limit = min(MAX_WAIT_S, query.wait), min(MAX_LIMIT, query.limit)
+    if request.method == "HEAD":  # there is no body to wait for
+        wait_s = 0
     cursor = services().cursor({row.id: after}, wanted_types())
     etag = f"{row.seq}-{row.base}-{after}"
     if wait_s == 0 and request.if_none_match.contains_weak(etag):
         return Response(status=304, headers={"ETag": f'"{etag}"'})
 
+    found = services()
     if from_snapshot:
-        found = [cursor.snapshot(row.id), *cursor.read(0, limit=limit)]
+        given = [cursor.snapshot(row.id), *cursor.read(0, limit=limit)]
     else:
         before = dict(cursor.positions)
-        found = cursor.read(0, limit=limit) or _wait(cursor, wait_s, limit)
-        found = thinned(found, before, services().pressure.level)
-    response = Response(_page(cursor, row.id, found), content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    if wait_s == 0:
-        response.set_etag(etag)
-    return response
+        given = thinned(cursor.read(0, limit=limit), before, found.pressure.level)
+    if given or wait_s <= 0 or cursor.ended:
+        response = _page(found, cursor, row.id, given)
+        if wait_s == 0:
+            response.set_etag(etag)
+        return response
+    stream = found.streams.open("poll", cursor, reader())
+    if isinstance(stream, Refusal):  # no slot: the poll is not held
+        return _page(found, cursor, row.id, [])
+    return waiting(stream, partial(_wait, found, stream, row.id, wait_s, limit))
 
 
-def _wait(cursor: Cursor, wait_s: float, limit: int) -> list[Delivery]:
-    """Hold the poll until something passes, as a viewer with a slot; without one, not at all."""
-    if wait_s <= 0 or cursor.ended:
-        return []
-    stream = services().streams.open("poll", cursor, reader())
-    if isinstance(stream, Refusal):
-        return []
-    try:
-        return _read(stream, time.monotonic() + wait_s, limit)
-    finally:
-        stream.close()
+def _wait(found: Services, stream: Stream, job: str, wait_s: float, limit: int) -> Response:
+    """The page of what comes, when something passes or the time is over."""
+    before = dict(stream.cursor.positions)
+    given = _read(stream, time.monotonic() + wait_s, limit)
+    return _page(found, stream.cursor, job, thinned(given, before, found.pressure.level))
 
 
 def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
@@ -97,9 +99,12 @@ def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
     return []
 
 
-def _page(cursor: Cursor, job: str, found: list[Delivery]) -> bytes:
+def _page(found: Services, cursor: Cursor, job: str, given: list[Delivery]) -> Response:
     """The page; `next` is where to go on from, also beyond what was filtered out."""
-    entries = b",".join(delivery.json for delivery in found)
-    row = find_job(job)
+    entries = b",".join(delivery.json for delivery in given)
+    row = found.registry.find(job, None)
     tail = {"next": cursor.positions[job], "status": row.status, "closed": cursor.ended}
-    return b'{"events":[%b],%b' % (entries, dumps(tail)[1:])
+    body = b'{"events":[%b],%b' % (entries, dumps(tail)[1:])
+    response = Response(body, content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from importlib.util import find_spec
 
-from flask import Response, current_app, render_template, request
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from flask import Flask, Response, current_app, make_response, render_template, request
 
+from streaming import __version__
 from streaming.config import durable_disk
-from streaming.events.vocabulary import Json
+from streaming.errors import Unavailable, missing_extra
+from streaming.events.vocabulary import CONTROL, Json
+from streaming.web.asyncapi import asyncapi, event_schemas
 from streaming.web.blueprints import open_blueprint
 from streaming.web.operations import openapi
 from streaming.web.routes.jobs import as_json
 from streaming.web.services import EXTENSION, Services, services
 
-TITLE, VERSION = "Streaming jobs", "0.1.0"
+TITLE = "Streaming jobs"
+
+#: What `/docs` may load: its own files. It talks to its own server alone.
+DOCS_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'self'",
+    ]
+)
 
 ops = open_blueprint("ops", static_folder="static", static_url_path="/docs/static")
 
@@ -51,7 +65,11 @@ def readyz() -> Response:
 def metrics() -> Response:
     """For Prometheus."""
     found = services()
-    text = found.metrics.exposition(_Figures(found))
+    if find_spec("prometheus_client") is None:
+        raise Unavailable(missing_extra("prometheus_client", "metrics"), code="not_installed")
+    from streaming.web.gauges import Gauges
+
+    text = found.metrics.exposition(Gauges(found))
     return Response(text, content_type="text/plain; version=0.0.4")
 
 
@@ -60,14 +78,46 @@ def openapi_json() -> Response:
     return as_json(_document())
 
 
+@ops.get("/asyncapi.json")
+def asyncapi_json() -> Response:
+    return as_json(_asyncapi())
+
+
 @ops.get("/docs")
-def docs() -> str:
-    """The document for people."""
-    return render_template("streaming_docs.html", document=_document(), root=request.script_root)
+def docs() -> Response:
+    """Both documents for people, with forms to try them."""
+    page = render_template(
+        "streaming_docs.html",
+        document=_document(),
+        events=event_schemas(),
+        channels=_asyncapi()["channels"],
+        control=CONTROL,
+        root=request.script_root,
+    )
+    response = make_response(page)
+    response.headers["Content-Security-Policy"] = DOCS_POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def _document() -> Json:
-    return openapi(current_app._get_current_object(), title=TITLE, version=VERSION)  # type: ignore[attr-defined]  # noqa: SLF001
+    return openapi(_app(), title=TITLE, version=__version__)
+
+
+def _asyncapi() -> Json:
+    return asyncapi(
+        _app(),
+        title=TITLE,
+        version=__version__,
+        host=request.host,
+        root=request.script_root,
+        secure=request.is_secure,
+    )
+
+
+def _app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    return app
 
 
 def _missing(found: Services) -> list[str]:
@@ -98,45 +148,3 @@ def _notes(found: Services) -> list[str]:
         "jobs are lost at every restart: the log is in memory": not found.storage.durable,
     }
     return [text for text, holds in checks.items() if holds]
-
-
-class _Figures(Collector):
-    """What is the same whichever process is asked."""
-
-    def __init__(self, found: Services) -> None:
-        self._found = found
-
-    def collect(self) -> Iterable[Metric]:
-        load = self._found.runner.load()
-        units = GaugeMetricFamily(
-            "streaming_lease_units", "Units of leased pools, by state", labels=["pool", "state"]
-        )
-        waiting = GaugeMetricFamily(
-            "streaming_lease_jobs_waiting", "Jobs that wait for a lease", labels=["pool"]
-        )
-        for name, pool in self._found.storage.leases.pools().items():
-            units.add_metric([name, "taken"], pool.taken)
-            units.add_metric([name, "free"], max(0, pool.total - pool.taken))
-            waiting.add_metric([name], pool.waiting)
-        yield from (units, waiting)
-        figures: dict[str, tuple[str, Any]] = {
-            "streaming_jobs_running": ("Jobs that run", load.running),
-            "streaming_jobs_queued": ("Jobs that wait", load.queued),
-            "streaming_stuck_threads": ("Threads whose code did not stop with its job", load.stuck),
-            "streaming_log_bytes": ("Bytes kept of all jobs", self._found.storage.size()),
-            "streaming_storage_fault": (
-                "1 while the log cannot be written",
-                int(self._found.storage.fault() is not None),
-            ),
-        }
-        if load.hosts is not None:
-            figures |= {
-                "streaming_task_hosts": ("Processes that run tasks", load.hosts.ready),
-                "streaming_task_hosts_replaced": (
-                    "Processes that had died or hung and were replaced",
-                    load.hosts.replaced,
-                ),
-                "streaming_task_hosts_memory_bytes": ("Their memory", load.hosts.rss),
-            }
-        for name, (meaning, value) in figures.items():
-            yield GaugeMetricFamily(name, meaning, value=value)

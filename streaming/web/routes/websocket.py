@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import errno
+import base64
+import binascii
+import contextlib
+import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +15,7 @@ from flask import Response, g, request
 from flask_sock import Sock
 from simple_websocket import Server
 
-from streaming.errors import Unavailable
+from streaming.errors import BadRequest, NotSupported, Unavailable, UpgradeRequired
 from streaming.watching.hangups import client_socket
 from streaming.watching.stream import Refusal
 from streaming.watching.websocket import Connection, prepare_handshake
@@ -20,6 +23,7 @@ from streaming.web.auth import check_origin, find_job
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation
 from streaming.web.positions import start_position, wanted_types
+from streaming.web.problems import problem_response
 from streaming.web.responses import open_stream
 from streaming.web.schemas import PositionQuery
 from streaming.web.services import services
@@ -27,6 +31,8 @@ from streaming.web.session import Session
 
 #: Close code: try again later (RFC 6455, 7.4.1, and IANA's list).
 TRY_LATER = 1013
+#: The version of the protocol, and the bytes of a handshake's key (RFC 6455).
+WEBSOCKET_VERSION, KEY_BYTES = "13", 16
 
 websocket = owned_blueprint("websocket")
 sock = Sock()
@@ -42,12 +48,51 @@ def before_upgrade() -> None:
     if job is not None:
         row = find_job(job)
         positions[row.id], g.from_snapshot = start_position(row)
-    g.cursor = services().cursor(positions, wanted_types())
+    g.cursor = services().cursor(positions, wanted_types(), slim=True)
+    check_handshake(request.environ)
     if isinstance(request.environ.get("gunicorn.socket"), ssl.SSLSocket):
         raise Unavailable(
             "this server's own TLS has no WebSockets; let a proxy end TLS", code="tls_not_supported"
         )
+    if client_socket(request.environ) is None:
+        raise NotSupported(
+            "this server does not hand its connections over, so it has no WebSockets here; serve "
+            "the app with gunicorn, or watch over SSE or long polling",
+            code="websocket_not_supported",
+        )
     prepare_handshake(request.environ)
+
+
+def check_handshake(environ: Mapping[str, Any]) -> None:
+    """Refuse what is no opening handshake (RFC 6455, 4.2.1 and 4.4)."""
+    upgrades = [part.strip().lower() for part in environ.get("HTTP_UPGRADE", "").split(",")]
+    options = [part.strip().lower() for part in environ.get("HTTP_CONNECTION", "").split(",")]
+    if "websocket" not in upgrades or "upgrade" not in options:
+        raise UpgradeRequired("this is a WebSocket: send Upgrade: websocket, Connection: Upgrade")
+    if environ.get("HTTP_SEC_WEBSOCKET_VERSION", "").strip() != WEBSOCKET_VERSION:
+        raise UpgradeRequired(f"this server speaks WebSocket version {WEBSOCKET_VERSION}")
+    key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "").strip()
+    if not _is_key(key):
+        raise BadRequest(
+            "Sec-WebSocket-Key is 16 random bytes in base64", code="malformed_handshake"
+        )
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False
+
+
+@websocket.errorhandler(UpgradeRequired)
+def upgrade_required(error: UpgradeRequired) -> Response:
+    """426 says what to upgrade to (RFC 9110, 15.5.22; RFC 6455, 4.4)."""
+    response = problem_response(error)
+    response.headers["Sec-WebSocket-Version"] = WEBSOCKET_VERSION
+    response.headers["Upgrade"] = "websocket"
+    response.headers["Connection"] = "Upgrade"
+    return response
 
 
 @sock.route("/jobs/<job>/ws", bp=websocket)  # type: ignore[untyped-decorator]
@@ -123,22 +168,43 @@ class _Served(Response):
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         environ.pop("werkzeug.request", None)
-        if "gunicorn.socket" in environ:
-            return _Body(self._serve, self._end)
-        self._serve()  # the development server wants a response afterwards
-        return super().__call__(environ, start_response)
+        taken_over = "gunicorn.socket" in environ
+        return _Body(self._serve, self._end, client_socket(environ), start_response, taken_over)
 
 
 class _Body:
-    __slots__ = ("_serve", "close")
+    """The connection, served while the server iterates over the body of its response."""
 
-    def __init__(self, serve: Callable[[], None], end: Callable[[], None]) -> None:
+    __slots__ = ("_serve", "_sock", "_start_response", "_taken_over", "close")
+
+    def __init__(
+        self,
+        serve: Callable[[], None],
+        end: Callable[[], None],
+        sock: socket.socket | None,
+        start_response: Any,
+        taken_over: bool,
+    ) -> None:
+        """`taken_over`: the connection is ours; else the server wants a response after it."""
         self._serve = serve
+        self._sock = sock
+        self._start_response = start_response
+        self._taken_over = taken_over
         #: Called by the server, also when the connection was never served.
         self.close = end
 
     def __iter__(self) -> Iterator[bytes]:
         yield from ()  # a generator: it runs when the server iterates
-        self._serve()
-        # There is no response to end: gunicorn takes this for a client that has gone.
-        raise BrokenPipeError(errno.EPIPE, "the connection was not HTTP any more")
+        try:
+            self._serve()
+        finally:
+            # gunicorn answers the request now, into what is no HTTP any more: it takes the error
+            # of that write for a client that has gone. An error raised here would be reported.
+            if self._sock is not None:
+                with contextlib.suppress(OSError):
+                    self._sock.shutdown(socket.SHUT_WR)
+        if self._taken_over:
+            self._start_response("101 Switching Protocols", [])
+        else:
+            self._start_response("200 OK", [])
+            yield b""

@@ -1,0 +1,80 @@
+"""A parser of event streams (WHATWG HTML, 9.2.6): bytes to the data of events. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+#: Bytes of one event at the most.
+MAX_EVENT = 4 << 20
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class EventTooLarge(ValueError):
+    """Raised when an event has more than `MAX_EVENT` bytes."""
+
+
+class EventStream:
+    """Takes bytes as they come; an event that has not ended is dropped, as the standard says."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._first = True
+        #: The last bytes ended in CR: a LF that comes next belongs to it.
+        self._after_cr = False
+        self._data: list[bytes] = []
+        self._size = 0
+        self._name = b""
+        #: What lines said that are no part of an event stream, for whoever has to explain it.
+        self.stray = b""
+
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Name and data of each event that is complete; events without data are left out."""
+        for line in self._lines(data):
+            if line:
+                self._take(line)
+            elif self._data:
+                name, text = self._name, b"\n".join(self._data)
+                self._data, self._size, self._name = [], 0, b""
+                if text:
+                    yield name, text
+            else:
+                self._name = b""
+
+    def _lines(self, data: bytes) -> list[bytes]:
+        """The lines that are complete, without their ends."""
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if self._rest:
+            data = self._rest + data
+        if b"\r" in data:
+            self._after_cr = data[-1:] == b"\r"
+            lines = data.splitlines()  # of bytes: CR, LF and CR LF alone
+            self._rest = b"" if data[-1:] in b"\r\n" else lines.pop()
+        else:
+            lines = data.split(b"\n")
+            self._rest = lines.pop()
+        if len(self._rest) > MAX_EVENT:
+            raise EventTooLarge
+        if self._first and lines:
+            self._first = False
+            lines[0] = lines[0].removeprefix(_BOM)
+        return lines
+
+    def _take(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if field == b"data":
+            self._data.append(value)
+            self._size += len(value)
+            if self._size > MAX_EVENT:
+                raise EventTooLarge
+        elif field == b"event":
+            self._name = value
+        elif field == b"error":  # of servers that write their errors in place of `data`
+            self._name, self._data = b"error", [value]
+        elif field and field not in (b"id", b"retry") and len(self.stray) < 1000:
+            self.stray += line + b"\n"

@@ -1,0 +1,115 @@
+"""The question as a model is sent it, and what each model has refused to be sent. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streaming.concurrency.platform import native_lock
+from streaming.events.vocabulary import Json
+from streaming.llm.base import Prompt
+from streaming.llm.failures import parameter, told
+
+#: Parameters of ours that an answer can do without.
+_OPTIONAL = (
+    "max_completion_tokens",
+    "max_tokens",
+    "stream_options",
+    "seed",
+    "tool_choice",
+    "timings_per_token",
+    "continue_final_message",
+    "add_generation_prompt",
+)
+#: What newer models of OpenAI's want in place of `max_tokens`.
+_NEW_NAME = "max_completion_tokens"
+#: Said of a value, not of a parameter: another question may have it.
+_TOO_MUCH = re.compile(r"too (large|high|big)|at most|maximum|exceed|less than", re.IGNORECASE)
+#: In `STREAMING_LLM_OMIT`: for every model.
+EVERY = "*"
+
+
+class Manners:
+    """What one model is not sent: by the setting, or because it has refused it. Thread-safe."""
+
+    def __init__(self, omit: frozenset[str] = frozenset()) -> None:
+        self._lock = native_lock()
+        self._omit = omit
+        self._renamed = False
+        #: It is llama.cpp's server, which counts as it writes when it is asked to.
+        self.counts = False
+
+    def body(
+        self, name: str, prompt: Prompt, limit: int, *, without: Sequence[str]
+    ) -> dict[str, Json]:
+        """The request. `limit` is the cap of the answer's tokens."""
+        body: dict[str, Json] = {
+            "model": name,
+            "messages": _messages(prompt),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if not prompt.extra.keys() & {"max_tokens", _NEW_NAME}:
+            body["max_tokens"] = limit
+        if prompt.seed is not None:
+            body["seed"] = prompt.seed
+        tools = list(prompt.tools) or _tools_of(prompt.messages)
+        if tools and "tools" not in prompt.extra:
+            body["tools"] = tools
+            if not prompt.may_call or not prompt.tools:
+                body["tool_choice"] = "none"
+        if self.counts:
+            body["timings_per_token"] = True
+        if prompt.so_far:
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+        body |= prompt.extra
+        body["stream"] = True
+        return self._mannered(body, without)
+
+    def refused(self, body: Mapping[str, Json], prompt: Prompt, answer: Json) -> str | None:
+        """The parameter of `body` that a 400 names, if the question can be put without it.
+
+        It is remembered for the model, unless only its value was too much. "" when it is to be
+        sent under its new name.
+        """
+        said, code, _ = told(answer)
+        text = f"{parameter(answer)} {code} {said}"
+        named = [name for name in _OPTIONAL if name in body and name not in prompt.extra]
+        found = next((name for name in named if re.search(rf"\b{name}\b", text)), None)
+        with self._lock:
+            if found == "max_tokens" and _NEW_NAME in text and not _TOO_MUCH.search(said):
+                self._renamed = True
+                return ""
+            if found is not None and not _TOO_MUCH.search(said):
+                self._omit |= {found}
+        return found
+
+    def _mannered(self, body: dict[str, Json], without: Sequence[str]) -> dict[str, Json]:
+        given_up = {*self._omit, *without}
+        body = {name: value for name, value in body.items() if name not in given_up}
+        if self._renamed and "max_tokens" in body and _NEW_NAME not in given_up:
+            body[_NEW_NAME] = body.pop("max_tokens")
+        return body
+
+
+def _messages(prompt: Prompt) -> list[Any]:
+    """The conversation; where an answer is to go on, its beginning is the last thing said."""
+    messages: list[Any] = list(prompt.conversation())
+    if prompt.so_far:
+        messages.append({"role": "assistant", "content": prompt.so_far})
+    return messages
+
+
+def _tools_of(messages: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """The functions that a conversation has called: a server refuses it without any."""
+    names: dict[str, Json] = {}
+    for message in messages:
+        for call in message.get("tool_calls") or []:
+            name = str((call.get("function") or {}).get("name"))
+            parameters: Json = {"type": "object", "properties": {}, "additionalProperties": True}
+            names[name] = {
+                "type": "function",
+                "function": {"name": name, "description": "", "parameters": parameters},
+            }
+    return list(names.values())

@@ -1,0 +1,104 @@
+"""The shapes in which servers send text: what is text comes out as text. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from streaming.errors import TaskError
+from streaming.llm.base import Reasoning
+
+#: Characters of what a server sent that are quoted in an error.
+SHOWN = 120
+
+#: Types of content parts that are thinking.
+_THOUGHTS = ("thinking", "reasoning", "thought", "reasoning_text", "reasoning_content")
+#: Members of a part that may hold its text, the likeliest first.
+_HOLDS = ("text", "content", "value", "refusal", "thinking", "reasoning", "summary")
+
+
+def parts(content: Any, *, what: str = "content") -> Iterator[str | Reasoning]:
+    """The text of a delta's content, whatever its shape; `upstream_error` for what is none."""
+    if content is None or content == "" or content == [] or content == {}:
+        return
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        for part in content:
+            yield from parts(part, what=what)
+    elif isinstance(content, dict) and any(name in content for name in _HOLDS):
+        held = _held(content)
+        thought = content.get("thought") is True or content.get("type") in _THOUGHTS
+        for part in parts(held, what=what):
+            yield Reasoning(part) if thought and isinstance(part, str) else part
+    else:
+        raise odd(content, what)
+
+
+def thought(content: Any) -> str:
+    """The text of a delta's thinking."""
+    found = parts(content, what="reasoning")
+    return "".join(part if isinstance(part, str) else part.text for part in found)
+
+
+def _held(part: Mapping[str, Any]) -> Any:
+    return next((part[name] for name in _HOLDS if part.get(name) is not None), None)
+
+
+def odd(found: Any, what: str) -> TaskError:
+    """The error for what is not of any shape that is known."""
+    message = f"the model's server sent {what} that is no text: {shown(found)}"
+    return TaskError(message, code="upstream_error")
+
+
+def shown(found: Any) -> str:
+    """What a server sent, as an error quotes it."""
+    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)
+    text = whole(text)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def parsed(data: bytes) -> Any:
+    """JSON as servers write it: half surrogates, NaN and wrong bytes too; `ValueError` else."""
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        pass
+    try:
+        text = data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", "replace")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def whole(text: str) -> str:
+    """The text with halves of surrogate pairs joined; a lone one is U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class Joiner:
+    """Joins the halves of a surrogate pair that come in two pieces."""
+
+    def __init__(self) -> None:
+        self.half = ""
+
+    def add(self, text: str) -> str:
+        """The text without a half at its end, which waits for the next piece."""
+        text = self.half + text
+        self.half = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self.half = text[:-1], text[-1]
+        return whole(text)
+
+    def end(self) -> str:
+        """What is left: a half whose other half never came."""
+        left, self.half = self.half, ""
+        return whole(left)

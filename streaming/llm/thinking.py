@@ -1,0 +1,103 @@
+"""Thinking between tags in the text, told apart from the answer. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streaming.llm.base import Reasoning
+
+#: What models put around their thinking.
+TAGS = {
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
+    "◁think▷": "◁/think▷",
+}
+#: In front of a tag that is being spoken of, not used.
+_QUOTES = "`'\"“‘«\\"
+
+
+class ThinkTags:
+    """Takes the pieces of an answer; tags may be split over any number of them."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        #: The tag that ends the thinking that is going on.
+        self._until = ""
+        #: The last character of the text, "" before the first.
+        self._before = ""
+        self._wrote = False
+        #: The space behind a block of thinking that began the answer is none of it.
+        self._trim = False
+
+    def passes(self, text: str) -> bool:
+        """Whether a piece is plain text, which need not be looked at any closer."""
+        if self._held or self._until or self._trim or "<" in text or "◁" in text:
+            return False
+        self._before = text[-1]
+        self._wrote = self._wrote or not text.isspace()
+        return True
+
+    def add(self, text: str) -> Iterator[str | Reasoning]:
+        """The text and the thinking that are certain by now."""
+        rest = self._held + text
+        self._held = ""
+        while rest:
+            part, rest = self._thinking(rest) if self._until else self._writing(rest)
+            if part is not None:
+                yield part
+
+    def end(self) -> Iterator[str | Reasoning]:
+        """What was held back, as it is."""
+        held, self._held = self._held, ""
+        if held:
+            yield Reasoning(held) if self._until else held
+
+    def _thinking(self, text: str) -> tuple[Reasoning | None, str]:
+        """The thinking up to its end, and what is behind."""
+        thought, found, rest = text.partition(self._until)
+        if found:
+            self._until, self._trim = "", not self._wrote
+        else:
+            kept = _overlap(text, (self._until,))
+            thought, self._held, rest = text[: len(text) - kept], text[len(text) - kept :], ""
+        return Reasoning(thought) if thought else None, rest
+
+    def _writing(self, text: str) -> tuple[str | None, str]:
+        """The text up to the next tag, and what is behind."""
+        if self._trim:
+            text = text.lstrip()
+            self._trim = not text
+        at, tag = self._next_tag(text)
+        if tag:
+            written, rest = text[:at], text[at + len(tag) :]
+            self._until = TAGS[tag]
+        else:
+            kept = _overlap(text, TAGS)
+            written, self._held, rest = text[: len(text) - kept], text[len(text) - kept :], ""
+        self._before = written[-1:] or self._before
+        self._wrote = self._wrote or bool(written.strip())
+        return written or None, rest
+
+    def _next_tag(self, text: str) -> tuple[int, str]:
+        found = sorted((at, tag) for tag in TAGS for at in _places(text, tag))
+        for at, tag in found:
+            if (text[at - 1] if at else self._before) not in tuple(_QUOTES):
+                return at, tag
+        return -1, ""
+
+
+def _places(text: str, tag: str) -> Iterator[int]:
+    at = text.find(tag)
+    while at >= 0:
+        yield at
+        at = text.find(tag, at + 1)
+
+
+def _overlap(text: str, tags: object) -> int:
+    """Characters at the text's end that may be the beginning of a tag."""
+    return max(
+        (n for tag in tags for n in range(1, len(tag)) if text.endswith(tag[:n])),  # type: ignore[attr-defined]
+        default=0,
+    )

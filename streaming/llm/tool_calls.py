@@ -1,0 +1,120 @@
+"""The tool calls of one answer, put together from the parts that servers send. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streaming.llm.base import ToolCall, ToolCallPart, call_id
+from streaming.llm.shapes import odd, whole
+
+
+@dataclass(slots=True)
+class _Open:
+    """A call that is being written."""
+
+    number: int
+    index: int | None
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the arguments are a whole object already."""
+        try:
+            return isinstance(json.loads(self.arguments), dict)
+        except ValueError:
+            return False
+
+
+class ToolCalls:
+    """Servers tell parallel calls apart by index, by id, by neither: each is told from the rest."""
+
+    def __init__(self) -> None:
+        self._calls: list[_Open] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def add(self, found: Any) -> Iterator[ToolCallPart]:
+        """The parts of a delta's `tool_calls`; `upstream_error` for what is none."""
+        for part in found if isinstance(found, list) else [found]:
+            if part is None:
+                continue
+            if not isinstance(part, dict):
+                raise odd(part, "a tool call")
+            yield self._add(part)
+
+    def end(self) -> Iterator[ToolCall]:
+        """The calls, each with an id of its own."""
+        taken: set[str] = set()
+        for call in self._calls:
+            id = call.id
+            if not id or id in taken:
+                id = call_id(call.number, call.name, call.arguments)
+            taken.add(id)
+            yield ToolCall(id, call.name, whole(call.arguments))
+
+    def _add(self, part: Mapping[str, Any]) -> ToolCallPart:
+        function = part.get("function")
+        if not isinstance(function, dict):
+            function = {} if function is None else _named(function)
+            function = function or {key: part[key] for key in ("name", "arguments") if key in part}
+        id, name = _word(part.get("id")), _word(function.get("name"))
+        index = part.get("index")
+        call = self._find(index if isinstance(index, int) else None, id, name)
+        text = _arguments(function.get("arguments"))
+        call.id = call.id or id
+        call.name = call.name or name
+        call.arguments += text
+        return ToolCallPart(call.number, call.id, call.name, text)
+
+    def _find(self, index: int | None, id: str, name: str) -> _Open:
+        """The call that a part belongs to: one that is open, or a new one."""
+        call = self._same_index(index)
+        if id and (call is None or (call.id and call.id != id)):
+            call = next((c for c in self._calls if c.id == id and _agree(c.index, index)), None)
+        elif call is not None and name and call.name and not id and call.complete:
+            call = None  # told by nothing but that it begins anew
+        elif call is not None and id and not call.id and call.name and name and call.complete:
+            call = None
+        if call is None and not id and not name and self._calls:
+            return self._calls[-1]
+        if call is None:
+            call = _Open(len(self._calls), index)
+            self._calls.append(call)
+        return call
+
+    def _same_index(self, index: int | None) -> _Open | None:
+        """The newest call with the index; without one, the newest of all."""
+        if index is None:
+            return self._calls[-1] if self._calls else None
+        return next((call for call in reversed(self._calls) if call.index == index), None)
+
+
+def _agree(one: int | None, other: int | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _word(found: Any) -> str:
+    return found if isinstance(found, str) else "" if found is None else str(found)
+
+
+def _named(function: Any) -> dict[str, Any]:
+    if isinstance(function, str):
+        return {"name": function}
+    raise odd(function, "a function")
+
+
+def _arguments(found: Any) -> str:
+    """Arguments as JSON in text, also where a server sends the object itself."""
+    if found is None:
+        return ""
+    if isinstance(found, str):
+        return found
+    if isinstance(found, dict):
+        return json.dumps(found, ensure_ascii=False)
+    raise odd(found, "arguments of a tool call")

@@ -1,0 +1,205 @@
+"""Streams that a task reads itself: a stop ends them at once, and their server hears of it.
+
+A `for` over the stream of somebody's SDK waits in a socket's receive. To close the stream from
+another thread wakes nobody; to shut its socket down does, and tells the server at the same time. So
+what a task hands to `ctx.closing`, and the HTTP exchange that its thread waits for when the stop
+comes, is shut down first, and closed by the thread that reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from streaming.concurrency.locks import Latch
+from streaming.concurrency.platform import get_ident, in_greenlet, original
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.concurrency.threads import Thread
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
+_Handle: Callable[..., Any] = original("socket", "socket")
+#: How deep below a stream its socket lies, in objects, and how many are looked at.
+DEPTH, OBJECTS = 12, 400
+#: Attributes in which SDKs and HTTP libraries keep the way to their socket. Clients and pools are
+#: left out: they lead to the sockets of others.
+PATH = (
+    "response", "_response", "http_response", "_raw_stream", "stream", "_stream",  # SDKs, httpx
+    "_httpcore_stream", "_connection", "_network_stream", "_iterator", "iterator",
+    "raw", "_original_response", "_fp", "fp",  # requests, urllib3, http.client
+    "_sock", "sock", "_socket",
+)  # fmt: skip
+#: What the modules begin with whose code on a thread's stack means an HTTP exchange.
+HTTP = ("http.client", "urllib3.", "httpcore", "httpx", "h11.", "requests.", "websocket.")
+#: Calls of a thread that are looked at, from the innermost.
+CALLS = 40
+#: Seconds for which an SDK that tries again is cut off again, and between two looks for that.
+AGAIN_S, LOOK_S = 5.0, 0.05
+
+
+class Closing(Generic[T]):
+    """A stream that ends with the job: iterated, or within a `with` block."""
+
+    def __init__(self, stop: StopSignal, stream: T) -> None:
+        self._stop = stop
+        self._stream = stream
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> T:
+        # Last in, first out: the stream is closed while a stop may still shut it down.
+        self._held.enter_context(self._stop.closing(lambda: shut_down(self._stream)))
+        self._held.callback(_close, self._stream)
+        return self._stream
+
+    def __exit__(self, *_raised: object) -> None:
+        try:
+            self._held.close()
+        except Exception:
+            self._stop.check()  # it was shut down: what its closing says is no news
+            raise
+        self._stop.check()
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            with self as stream:
+                parts: Any = stream
+                yield from parts
+        except Exception:
+            self._stop.check()  # the socket's end, as the SDK tells of it
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def http_ends_with(stop: StopSignal) -> Iterator[None]:
+    """Within the block, a stop ends the HTTP exchange that this thread waits for at that moment.
+
+    Nothing else: connections of databases and the like are for the task to put away. An SDK that
+    tries the same server again is cut off again.
+    """
+    if in_greenlet():  # all greenlets share a thread: what one of them waits for cannot be told
+        yield
+        return
+    thread, over = get_ident(), Latch()
+
+    def end() -> None:
+        peer = _shut_exchange(thread, None)
+        if peer is not None:
+            Thread(lambda: _shut_again(thread, peer, over), name="closing").start()
+
+    try:
+        with stop.closing(end):
+            yield
+    finally:
+        over.open()
+
+
+def shut_down(stream: Any) -> bool:
+    """Shut the socket below a stream down, from any thread; whether there was one."""
+    found = _socket_below(stream)
+    return found is not None and _shut(found)
+
+
+def _shut_again(thread: int, peer: Any, over: Latch) -> None:
+    for _ in range(int(AGAIN_S / LOOK_S)):
+        if over.wait(LOOK_S):
+            return
+        _shut_exchange(thread, peer)
+
+
+def _shut_exchange(thread: int, peer: Any) -> Any:
+    """End the exchange that the thread waits for; with whom it was, None where there is none."""
+    found, is_http = None, False
+    frame = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to look
+    for _ in range(CALLS):
+        if frame is None:
+            break
+        known = frame.f_locals
+        for name in ("self", "sock"):
+            found = found or _socket_below(known.get(name))
+        is_http = is_http or str(frame.f_globals.get("__name__")).startswith(HTTP)
+        frame = frame.f_back
+    if found is None or not is_http:
+        return None
+    with contextlib.suppress(OSError):  # closed meanwhile
+        other = found.getpeername()
+        if peer in (None, other) and _shut(found):
+            return other
+    return None
+
+
+def _socket_below(stream: Any) -> Any:
+    """The socket that is nearest to the stream along the way that libraries keep."""
+    seen: set[int] = set()
+    layer = [stream]
+    for _ in range(DEPTH):
+        below: list[Any] = []
+        for each in layer:
+            if each is None or id(each) in seen or len(seen) > OBJECTS:
+                continue
+            seen.add(id(each))
+            if _is_socket(each):
+                return each
+            below += _parts(each)
+        layer = below
+    return None
+
+
+def _parts(thing: Any) -> Iterator[Any]:
+    if inspect.isgenerator(thing):
+        yield from (thing.gi_frame.f_locals.values() if thing.gi_frame is not None else ())
+        yield thing.gi_yieldfrom
+    elif isinstance(thing, io.BufferedReader):
+        yield thing.raw
+    else:
+        own = getattr(thing, "__dict__", {})
+        if not isinstance(own, dict) or _is_shared(own.get("extensions")):
+            return
+        slots = getattr(type(thing), "__slots__", ())
+        for name in PATH:
+            yield own.get(name)
+            if name in slots:
+                yield getattr(thing, name, None)
+
+
+def _is_shared(extensions: Any) -> bool:
+    """Whether an httpx response shares its connection with others (HTTP/2)."""
+    return isinstance(extensions, dict) and extensions.get("http_version") == b"HTTP/2"
+
+
+def _is_socket(thing: Any) -> bool:
+    kind = type(thing)
+    return hasattr(kind, "shutdown") and hasattr(kind, "recv") and hasattr(kind, "fileno")
+
+
+def _shut(found: Any) -> bool:
+    """Of a second handle: the first is in use by the thread that reads, TLS and all."""
+    try:
+        handle = _Handle(fileno=os.dup(found.fileno()))
+    except (OSError, ValueError):  # closed meanwhile
+        return False
+    try:
+        handle.shutdown(socket.SHUT_RDWR)
+    except OSError:  # the server was faster
+        return False
+    finally:
+        handle.close()
+    return True
+
+
+def _close(stream: Any) -> None:
+    close = getattr(stream, "close", None)
+    if callable(close):
+        close()

@@ -1,0 +1,72 @@
+"""The order of time of a table's rows, by its column of periods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming.tasks.tables.columns import Column
+from streaming.tasks.tables.numbers import is_missing, value_of
+from streaming.tasks.tables.options import TableOptions
+from streaming.tasks.tables.refusal import BadCsv, shown
+from streaming.tasks.tables.sheet import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodOrder:
+    """For each row its place in time, what decided it, and how the rows of the file lie."""
+
+    ranks: list[int]
+    notation: str
+    said: str
+    #: False where the periods do not tell it: then the rows are as they come.
+    is_known: bool
+
+
+def order_of(period: Column, rows: Batch, options: TableOptions) -> PeriodOrder:
+    """Dates by time, numbers by size; what says nothing of time stays as it comes. `BadCsv`
+    where dates leave their order open, or some cells are dates and others are not.
+    """
+    cells = rows.column(period.at)
+    for line, cell in zip(rows.lines, cells, strict=True):
+        if is_missing(cell):
+            raise BadCsv("the period is missing", line, period.name)
+    if period.are_dates or period.kind == "figures":
+        return _by_time(period, rows, cells, options)
+    known = period.timeline
+    if known.dates >= max(2, known.others):
+        line, cell = known.first_other or (1, "")
+        problem = f"{shown(cell)} is no date, or in another notation than the periods above it"
+        raise BadCsv(problem, line, period.name)
+    places = {cell: at for at, cell in reversed(list(enumerate(cells)))}
+    as_it_comes = "as in the file: its periods do not tell their order"
+    return PeriodOrder([places[cell] for cell in cells], "text", as_it_comes, is_known=False)
+
+
+def _by_time(period: Column, rows: Batch, cells: list[str], options: TableOptions) -> PeriodOrder:
+    """Rows of totals that are kept come last."""
+    totals = [line in period.totals for line in rows.lines]
+    known = [cell for cell, is_total in zip(cells, totals, strict=True) if not is_total]
+    if not period.are_dates:
+        ranks, notation = _ranks([value_of(cell, period.mark) for cell in known]), "numbers"
+    else:
+        lines = [line for line, is_total in zip(rows.lines, totals, strict=True) if not is_total]
+        found = period.timeline.order(lines, known, period.name, options.date_order)
+        ranks, notation = found.ranks, found.notation
+    said = _said(ranks)
+    left, last = iter(ranks), max(ranks) + 1
+    placed = [last + at if is_total else next(left) for at, is_total in enumerate(totals)]
+    return PeriodOrder(placed, notation, said, is_known=True)
+
+
+def _ranks(values: list[float]) -> list[int]:
+    known = {value: rank for rank, value in enumerate(sorted(set(values)))}
+    return [known[value] for value in values]
+
+
+def _said(ranks: list[int]) -> str:
+    pairs = list(zip(ranks, ranks[1:], strict=False))
+    if all(a <= b for a, b in pairs):
+        return "oldest first"
+    if all(a >= b for a, b in pairs):
+        return "newest first in the file, turned round"
+    return "in no order in the file, sorted by time"

@@ -1,0 +1,38 @@
+"""CORS for STREAMING_ALLOWED_ORIGINS, on our routes alone."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+from flask_cors.core import get_cors_options, set_cors_headers
+
+from streaming.web.services import EXTENSION
+
+#: What pages of allowed origins may read of an answer besides its body.
+EXPOSED = [
+    "Location",
+    "Content-Location",
+    "Retry-After",
+    "Idempotency-Replayed",
+    "ETag",
+    "X-Request-ID",
+]
+#: Seconds for which a browser keeps what a preflight has said.
+MAX_AGE_S = 7200
+
+
+def allow_origins(app: Flask, base_url: str) -> None:
+    """Let pages of allowed origins read the answers below `base_url`.
+
+    The setting is read with the others, when the server starts, so this looks at each answer.
+    """
+
+    @app.after_request
+    def allow(response: Response) -> Response:
+        if not request.path.startswith(f"{base_url}/"):
+            return response
+        mount = app.extensions[EXTENSION]
+        origins = mount.services().settings.allowed_origins if mount.started else ()
+        if origins:
+            options = {"origins": list(origins), "expose_headers": EXPOSED, "max_age": MAX_AGE_S}
+            set_cors_headers(response, get_cors_options(app, options))
+        return response

@@ -1,0 +1,88 @@
+"""Answers that wait: made when the server asks for the body, after Flask's context is gone.
+
+A request that waits within its context holds what the app has opened for it: the database
+connection that `authorize` used, as long as the wait lasts. WSGI lets a body call `start_response`
+as late as its first piece, so the status may depend on what was waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from flask import Response, request
+from werkzeug.datastructures import Headers
+from werkzeug.http import HTTP_STATUS_CODES
+
+from streaming.errors import StreamingError, problem
+from streaming.events.event import dumps
+from streaming.watching.stream import Stream
+
+#: What is known of the answer only when it is made; all other headers are the response's.
+_OWN = ("Content-Type", "Content-Length")
+
+
+class WaitingResponse(Response):
+    """A response whose status, body and some headers are made after the context is gone.
+
+    `make` must not use the request, the app or `g`. A `StreamingError` that it raises is answered
+    as a problem. `close`, which may be called twice, is called even if the body is never asked for.
+    """
+
+    def __init__(self, make: Callable[[], Response], close: Callable[[], object]) -> None:
+        super().__init__()
+        for name in _OWN:
+            self.headers.pop(name, None)
+        # Nobody may read it before it is there: Flask-Compress and the like let it pass.
+        self.direct_passthrough = True
+        self._make = make
+        self._path = request.path
+        self._head = request.method == "HEAD"
+        self._over = close
+        self.call_on_close(close)
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        environ.pop("werkzeug.request", None)
+        return _Body(self, start_response)
+
+    def pieces(self, start_response: Any) -> Iterator[bytes]:
+        """Wait, then answer."""
+        made = self._made()
+        body = made.get_data()
+        headers = Headers(self.headers)
+        headers.update(made.headers)
+        headers["Content-Length"] = str(len(body))
+        start_response(f"{made.status_code} {_reason(made.status_code)}", headers.to_wsgi_list())
+        if not self._head:
+            yield body
+
+    def _made(self) -> Response:
+        try:
+            return self._make()
+        except StreamingError as error:
+            body = dumps(problem(error, instance=self._path))
+            return Response(body, error.status, content_type="application/problem+json")
+        finally:
+            self._over()  # what waits no longer holds no slot while its answer is sent
+
+
+class _Body:
+    __slots__ = ("_pieces", "close")
+
+    def __init__(self, response: WaitingResponse, start_response: Any) -> None:
+        self._pieces = response.pieces(start_response)
+        #: Called by the server, also when the body was never asked for.
+        self.close = response.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+
+def waiting(stream: Stream, make: Callable[[], Response]) -> WaitingResponse:
+    """The answer that `make` gives once it has waited on the stream; the stream ends with it."""
+    with stream.set_up():
+        return WaitingResponse(make, stream.close)
+
+
+def _reason(status: int) -> str:
+    return HTTP_STATUS_CODES.get(status, "Unknown")

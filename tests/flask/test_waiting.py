@@ -1,0 +1,204 @@
+"""Answers that wait hold nothing of the app's: its context is gone before the wait begins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask, g, has_app_context, session
+from websocket import create_connection
+from werkzeug.serving import make_server
+
+from streaming import JobContext, Streaming
+from streaming.testing import Jobs, running
+
+Json = Any
+#: Seconds after which a test has failed.
+LIMIT_S = 20.0
+
+
+class Pool:
+    """Connections of a database, as an app opens them for a request and gives them back."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Condition()
+        self.taken = 0
+
+    def take(self) -> None:
+        with self.lock:
+            self.taken += 1
+        g.connection = True
+
+    def give_back(self, _error: BaseException | None) -> None:
+        if g.pop("connection", None):
+            with self.lock:
+                self.taken -= 1
+                self.lock.notify_all()
+
+    def wait_until_free(self) -> None:
+        with self.lock:
+            assert self.lock.wait_for(lambda: not self.taken, LIMIT_S)
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool()
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    made = threading.Event()
+    yield made
+    made.set()
+
+
+@pytest.fixture
+def app(pool: Pool, gate: threading.Event) -> Flask:
+    app = Flask(__name__)
+    app.secret_key = "for this test"
+
+    def authorize() -> str:
+        pool.take()
+        return "ann"
+
+    streaming = Streaming(app, authorize=authorize, open_submit=True)
+    app.teardown_appcontext(pool.give_back)
+
+    @app.after_request
+    def mark(response: Any) -> Any:
+        response.headers["X-Host"] = "yes"
+        session["seen"] = "yes"
+        return response
+
+    @streaming.task("wait")
+    def wait(ctx: JobContext, input: Json) -> Json:
+        while not gate.wait(0.01):
+            ctx.raise_if_cancelled()
+        return {"context": has_app_context()}
+
+    return app
+
+
+@contextmanager
+def serving(app: Flask) -> Iterator[tuple[str, Jobs]]:
+    """The app behind Flask's development server, its jobs running."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    with running(app) as jobs:
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.port}", jobs
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def ask(method: str, url: str, **options: Any) -> tuple[threading.Thread, list[requests.Response]]:
+    """A request in a thread of its own, and where its response comes."""
+    got: list[requests.Response] = []
+
+    def run() -> None:
+        got.append(requests.request(method, url, timeout=LIMIT_S, **options))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, got
+
+
+def test_a_long_poll_gives_the_apps_connections_back_while_it_waits(
+    app: Flask, pool: Pool, gate: threading.Event
+) -> None:
+    with serving(app) as (url, jobs):
+        job = jobs.start("wait", owner="ann")
+        job.wait_for("job.started")
+        thread, got = ask("GET", f"{url}/v1/jobs/{job.id}/poll?after=2&wait=20")
+        watched(jobs, job.id)
+        pool.wait_until_free()
+        assert not got
+        gate.set()
+        thread.join(LIMIT_S)
+
+    assert [event["type"] for event in got[0].json()["events"]] == ["job.completed"]
+    assert got[0].json()["closed"]
+    assert got[0].headers["X-Host"] == "yes"
+    assert "session" in got[0].cookies
+
+
+def test_prefer_wait_gives_the_apps_connections_back_while_it_waits(
+    app: Flask, pool: Pool, gate: threading.Event
+) -> None:
+    with serving(app) as (url, jobs):
+        thread, got = ask(
+            "POST", f"{url}/v1/jobs", json={"task": "wait"}, headers={"Prefer": "wait=20"}
+        )
+        only = first_job(app)
+        watched(jobs, only)
+        pool.wait_until_free()
+        assert not got
+        gate.set()
+        thread.join(LIMIT_S)
+
+    assert (got[0].status_code, got[0].json()["output"]) == (200, {"context": True})
+    assert got[0].headers["Location"] == f"/v1/jobs/{only}"
+    assert got[0].headers["Preference-Applied"] == "wait=20"
+
+
+def test_a_wait_whose_time_is_over_says_how_far_the_job_is(app: Flask) -> None:
+    with running(app):
+        answer = app.test_client().post(
+            "/v1/jobs", json={"task": "wait"}, headers={"Prefer": "wait=1"}
+        )
+        page = app.test_client().get(answer.get_json()["links"]["poll"] + "?after=2&wait=0.01")
+
+    assert answer.status_code == 202
+    assert answer.get_json()["status"] == "running"
+    assert page.get_json() == {"events": [], "next": 2, "status": "running", "closed": False}
+
+
+def test_a_websocket_holds_no_connection_and_no_context_of_the_apps(
+    app: Flask, pool: Pool, gate: threading.Event
+) -> None:
+    torn_down: list[bool] = []
+    app.teardown_appcontext(lambda _: torn_down.append(True))
+    with serving(app) as (url, jobs):
+        job = jobs.start("wait", owner="ann")
+        socket = create_connection(
+            url.replace("http", "ws") + f"/v1/jobs/{job.id}/ws", timeout=LIMIT_S
+        )
+        socket.recv()
+        pool.wait_until_free()
+        assert torn_down
+        socket.send('{"type": "ping", "ref": 1}')
+        while '"ack"' not in socket.recv():
+            continue
+        pool.wait_until_free()
+        gate.set()
+        while '"job.completed"' not in socket.recv():
+            continue
+        socket.close()
+
+
+def watched(jobs: Jobs, job: str) -> None:
+    """Wait until somebody watches the job."""
+    viewers = jobs._mount.server.services().storage.viewers
+    done = threading.Event()
+    for _ in range(2000):
+        if viewers.of(job):
+            return
+        done.wait(0.01)
+    raise AssertionError("nobody watches")
+
+
+def first_job(app: Flask) -> str:
+    done = threading.Event()
+    for _ in range(2000):
+        found = app.test_client().get("/v1/jobs").get_json()["jobs"]
+        if found:
+            return str(found[0]["id"])
+        done.wait(0.01)
+    raise AssertionError("no job was started")
