@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streaming.running.context import JobContext
     from streaming.running.task import Task, task
     from streaming.server.extension import Streaming, server_of
+    from streaming.server.hosting import role
     from streaming.web.principal import Principal
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ _HOMES = {
     "JobContext": "running.context",
     "Principal": "web.principal",
     "Streaming": "server.extension",
+    "role": "server.hosting",
     "server_of": "server.extension",
     "Task": "running.task",
     "task": "running.task",
@@ -53,6 +55,7 @@ __all__ = [
     "TimedOut",
     "TooMany",
     "Unavailable",
+    "role",
     "server_of",
     "task",
 ]

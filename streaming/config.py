@@ -184,6 +184,13 @@ class Settings(BaseSettings):
         "protocols of others to mount: chat,messages (all for the service, none for an app)",
     )
     tasks: CommaList = _setting((), "STREAMING_TASKS", "modules with more tasks, comma-separated")
+    task_processes: int | None = _setting(
+        None,
+        "STREAMING_TASK_PROCESSES",
+        "task hosts of a serving process (1 under gunicorn, else 0); 0: tasks are its threads",
+        ge=0,
+        le=64,
+    )
     resources: Annotated[dict[str, int], NoDecode] = _setting(
         {}, "STREAMING_RESOURCES", "pools of scarce things that tasks lease: gpu=2,license=1"
     )

@@ -14,6 +14,7 @@ import sys
 from streaming.errors import InvalidSettings
 from streaming.running.cells import Cells
 from streaming.running.worker import JobWorker
+from streaming.server.deployment import end_children
 from streaming.server.server import Server
 from streaming.server.settings import AppSettings
 from streaming.server.workshop import Workshop, load_server, prepare_process
@@ -63,6 +64,7 @@ def main() -> None:
         continue
     process.drain()
     logging.shutdown()
+    end_children()
     # Threads of tasks that do not listen would keep the process: their jobs are handed over.
     os._exit(0)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from streaming.concurrency.sockets import native_pair
 from streaming.storage.base import Storage
 from streaming.storage.link import LinkServer, LinkStorage, Peer
@@ -14,7 +17,7 @@ class LinkedStorage(LinkStorage):
     def __init__(self, served: Storage) -> None:
         ours, theirs = native_pair()
         self.served = served
-        self.peer = Peer(ours, name="link")
+        self.peer = Peer(ours, name="link", inline=True)
         self._other = Peer(theirs, name="served")
         self._server = LinkServer(self._other, served, Snapshots(served.log, served.index))
         self._other.when_over(self._server.release)
@@ -29,6 +32,10 @@ class LinkedStorage(LinkStorage):
         super().close()
         self._other.close()
         self.served.close()
+
+    def add_served(self, methods: Mapping[str, Callable[..., Any]]) -> None:
+        """More that the end with the storage answers; before `open`."""
+        self._other.add(methods=methods)
 
     def break_off(self) -> None:
         """The process with the storage is gone, as this end sees it."""

@@ -144,6 +144,7 @@ BAD = {
     "STREAMING_MAX_JOB_EVENTS": ["9"],
     "STREAMING_MAX_JOB_BYTES": ["1000"],
     "STREAMING_JOBS": ["0", "-5", "1.5"],
+    "STREAMING_TASK_PROCESSES": ["-1", "65", "one"],
     "STREAMING_JOBS_COOPERATIVE": ["0"],
     "STREAMING_QUEUE": ["-1"],
     "STREAMING_DIRECT_WRITES": ["sometimes"],

@@ -28,6 +28,7 @@ SAID_IN_WORDS = {
     "STREAMING_ALLOW_ANONYMOUS": "0",
     "STREAMING_OPEN_SUBMIT": "1 for the service, 0 for an app with the extension",
     "STREAMING_PROTOCOLS": "all for the service, none for an app with the extension",
+    "STREAMING_TASK_PROCESSES": "1 under gunicorn, else 0",
     "STREAMING_LOG_REQUESTS": "0",
     "STREAMING_REDIS_VERIFY": "1",
     "REDIS_URL": "none",

@@ -37,19 +37,28 @@ class Inbox(Generic[T]):
 
         `Closed` once the inbox is closed, `Unavailable` once its thread has ended by itself.
         """
+        self.put(item)
+        self.ring()
+
+    def put(self, item: T) -> None:
+        """`give` without waking the thread: whoever puts takes it himself, or calls `ring`."""
         with self._lock:
             if self._broken:
                 raise Unavailable(self._broken, code="storage_away")
             if self.closed:
                 raise Closed()
             self._given.append(item)
-        self._ring()
+
+    def ring(self) -> None:
+        """Wake the thread, if it rests."""
+        if self._resting and self._waker is not None:
+            self._waker.wake()
 
     def close(self) -> None:
         """Take nothing more; what was given is still there."""
         with self._lock:
             self.closed = True
-        self._ring()
+        self.ring()
 
     def abandon(self, why: str) -> list[T]:
         """The thread ends: what was given and not begun, and why nothing more is taken."""
@@ -108,7 +117,3 @@ class Inbox(Generic[T]):
         assert self._waker is not None
         if not self.closed:
             self._waker.wait(seconds)
-
-    def _ring(self) -> None:
-        if self._resting and self._waker is not None:
-            self._waker.wake()

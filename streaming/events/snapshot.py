@@ -85,6 +85,13 @@ class Snapshot:
             if self.text_of(item) and self.steps.get(step or "", {}).get("status") != "completed"
         ]
 
+    def ran_s(self, now: float) -> float:
+        """Seconds that the job has run by `now` (epoch seconds), waiting for people left out."""
+        if self._clock_from is None:
+            return self.running_s
+        began = datetime.fromisoformat(self._clock_from).timestamp()
+        return self.running_s + max(0.0, now - began)
+
     def public(self) -> dict[str, Json]:
         """The snapshot as clients get it, without `links` and `queue_position`."""
         texts = self.texts

@@ -36,6 +36,7 @@ from streaming.running.driver import Driver
 from streaming.running.emitter import Budget
 from streaming.running.endings import Endings, Spent, timed_out
 from streaming.running.origin import Origin
+from streaming.running.steps import skip_open
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
 from streaming.storage.base import Storage
 from streaming.storage.parts import whole_input
@@ -257,7 +258,10 @@ class Attempt:
 
     def _last(self, end: Draft) -> list[Draft]:
         """The terminal event, after the checklist is closed."""
-        return [*(self._driver.skip_open() if self._driver else []), end]
+        if self._driver is not None:
+            return [*self._driver.skip_open(), end]
+        # It has run in another process: what is open there, the log says.
+        return [*skip_open(list(self._shop.snapshots.state(self.job).steps.values())), end]
 
     def _failed(self, error: BaseException) -> Draft:
         return self._endings.failed(error, self._spent(), self._text)

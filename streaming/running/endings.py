@@ -121,6 +121,12 @@ def timed_out(reason: TimedOut) -> TaskError:
 def _as_known(error: BaseException) -> StreamingError:
     if isinstance(error, StreamingError):
         return error
+    if isinstance(error, ValueError) and "main thread of the main interpreter" in str(error):
+        return TaskError(
+            "a task runs in a thread, where signal handlers cannot be set: ask ctx.cancelled, or "
+            "start a process that sets its own",
+            code="signal_in_task",
+        )
     # The text of an unexpected error may hold what is nobody's business: it goes to the log alone.
     return TaskError(f"the task failed with {type(error).__name__}; the server's log says more")
 

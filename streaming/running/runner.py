@@ -9,6 +9,24 @@ from streaming.errors import Stop
 
 
 @dataclass(frozen=True, slots=True)
+class HostFigures:
+    """What the hosts are at present."""
+
+    #: Those that run attempts.
+    ready: int
+    #: Those that are wanted; 0 once tasks run as threads of this process.
+    wanted: int
+    #: Whether none has loaded the app yet.
+    starting: bool
+    #: How many have taken the place of one that had died, or hung.
+    replaced: int
+    #: Why tasks run as threads of the serving process after all.
+    given_up: str | None
+    #: Memory of all of them, in bytes.
+    rss: float
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What a runner has to do at present."""
 
@@ -18,6 +36,8 @@ class Load:
     stuck: int
     #: Jobs at once in threads.
     threads: int
+    #: The task hosts of this process, where it has any.
+    hosts: HostFigures | None = None
 
 
 class Runner(ABC):

@@ -174,9 +174,7 @@ class Steps:
     def skip_open(self) -> list[Draft]:
         """The events that close the checklist: steps that have not ended are skipped."""
         # Of a copy: another thread ends a task that does not listen.
-        open_steps = [step for step in list(self._steps.values()) if step["status"] in _OPEN]
-        total = len(self._steps)
-        return [make.step_updated(step, total=total, status="skipped") for step in open_steps]
+        return skip_open(list(self._steps.values()))
 
     def _once_or_again(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -260,3 +258,9 @@ def _encode(value: Json) -> bytes:
             code="invalid_output",
         ) from error
     return encoded
+
+
+def skip_open(steps: Sequence[Mapping[str, Json]]) -> list[Draft]:
+    """The events that close a checklist: those of its steps that have not ended are skipped."""
+    open_steps = [step for step in steps if step["status"] in _OPEN]
+    return [make.step_updated(step, total=len(steps), status="skipped") for step in open_steps]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
+import json
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -183,6 +185,13 @@ class TaskRegistry:
                 raise InvalidSettings(f"STREAMING_TASKS={name}: the module has no @task function")
             for each in found:
                 self.add(each)
+
+    def digest(self) -> str:
+        """Equal for registries whose tasks have the same names, inputs and ways to run."""
+        told = [
+            {**each.describe(), "retry": each.retry, "needs": dict(each.needs)} for each in self
+        ]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def find(self, name: str) -> Task | None:
         return self._tasks.get(name)

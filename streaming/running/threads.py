@@ -7,10 +7,12 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from streaming.concurrency.loop import has_event_loop, spawn_greenlet
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker
 from streaming.errors import (
@@ -36,7 +38,24 @@ STOP_GRACE_S = 5.0
 SAY_S = 10.0
 
 
-class _Lane:
+class Running(Protocol):
+    """An attempt that a runner has begun, here or elsewhere."""
+
+    job: str
+    stop: StopSignal
+    left: bool
+
+    def ask_to_stop(self, reason: Stop) -> None:
+        """Unwind the task; from any thread."""
+
+    def overdue(self) -> bool:
+        """Whether its running time is over."""
+
+    def end(self) -> None:
+        """Append the terminal event over the head of code that does not listen."""
+
+
+class Lane:
     """Jobs of one kind: those that run, and those that wait for a place."""
 
     def __init__(self, name: str, limit: int) -> None:
@@ -63,7 +82,8 @@ class ThreadRunner(Runner):
         greenlets: int,
         queue: int,
         succeeded: Callable[[], bool] = lambda: False,
-        ended: Callable[[Attempt], object] = lambda _: None,
+        ended: Callable[[Running], object] = lambda _: None,
+        stuck: Callable[[str], object] = lambda _: None,
         stop_grace_s: float = STOP_GRACE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,12 +93,14 @@ class ThreadRunner(Runner):
         self._succeeded = succeeded
         #: Told of each attempt that is over, when its thread has returned.
         self._tell_ended = ended
+        #: Told of each job that was ended while its code goes on.
+        self._tell_stuck = stuck
         self._stop_grace_s = stop_grace_s
         self._clock = clock
         self._lock = native_lock()
-        self._threads = _Lane("thread", threads)
-        self._greenlets = _Lane("greenlet", greenlets)
-        self._attempts: dict[str, Attempt] = {}
+        self._threads = Lane("thread", threads)
+        self._greenlets = Lane("greenlet", greenlets)
+        self._attempts: dict[str, Running] = {}
         self._stuck: set[str] = set()
         #: Jobs that wait to run on trial.
         self._trials: set[str] = set()
@@ -180,7 +202,7 @@ class ThreadRunner(Runner):
             attempt.ask_to_stop(Interrupted("the server is shutting down"))
         self._wait_for_end(unwind_s)
 
-    def _lane(self, cooperative: bool) -> _Lane:
+    def _lane(self, cooperative: bool) -> Lane:
         return self._greenlets if cooperative and has_event_loop() else self._threads
 
     def _waiting(self) -> int:
@@ -188,7 +210,7 @@ class ThreadRunner(Runner):
         lanes = (self._threads, self._greenlets)
         return sum(max(0, lane.places_taken - lane.limit) for lane in lanes)
 
-    def _dispatch(self, lane: _Lane) -> None:
+    def _dispatch(self, lane: Lane) -> None:
         """Start what waits while there are places, and threads."""
         while True:
             with self._lock:
@@ -196,17 +218,24 @@ class ThreadRunner(Runner):
                     return
                 job = lane.waiting.popleft()
                 on_trial = job in self._trials
-                attempt = self._attempts[job] = self._make_attempt(job, on_trial)
+                attempt = self._attempts[job] = self._make(lane, job, on_trial)
                 self._trials.discard(job)
                 lane.running += 1
             try:
-                self._launch(lane, attempt)
+                self._launch(lane, attempt, on_trial)
             except Unavailable as error:
                 self._put_back(lane, attempt, on_trial=on_trial)
                 self._say_no_thread(error)
                 return
 
-    def _launch(self, lane: _Lane, attempt: Attempt) -> None:
+    def _make(self, _lane: Lane, job: str, on_trial: bool) -> Running:
+        """An attempt, not yet begun."""
+        return self._make_attempt(job, on_trial)
+
+    def _launch(self, lane: Lane, attempt: Running, on_trial: bool) -> None:  # noqa: ARG002
+        """Have an attempt run; `_ended` is to be called when nothing of it runs any more."""
+        assert isinstance(attempt, Attempt)
+
         def run() -> None:
             try:
                 attempt.run()
@@ -217,7 +246,15 @@ class ThreadRunner(Runner):
             return
         Thread(run, name=f"job-{attempt.job[-8:]}").start()
 
-    def _put_back(self, lane: _Lane, attempt: Attempt, *, on_trial: bool) -> None:
+    def note_stuck(self, job: str) -> None:
+        """A job has ended, and its code goes on."""
+        with self._lock:
+            if job not in self._attempts or job in self._stuck:
+                return
+            self._stuck.add(job)
+        self._tell_stuck(job)
+
+    def _put_back(self, lane: Lane, attempt: Running, *, on_trial: bool) -> None:
         """There was no thread for it: it stays the next one, and the watcher tries again."""
         with self._lock:
             del self._attempts[attempt.job]
@@ -234,7 +271,7 @@ class ThreadRunner(Runner):
             self._said_no_thread_at = now
             logger.error("jobs have to wait: %s", error.detail)
 
-    def _ended(self, lane: _Lane, attempt: Attempt) -> None:
+    def _ended(self, lane: Lane, attempt: Running) -> None:
         with self._lock:
             del self._attempts[attempt.job]
             if attempt.job in self._stuck:
@@ -265,7 +302,7 @@ class ThreadRunner(Runner):
         for lane in (self._threads, self._greenlets):  # where there was no thread for them
             self._dispatch(lane)
 
-    def _look_at(self, attempt: Attempt) -> None:
+    def _look_at(self, attempt: Running) -> None:
         stopped_at = attempt.stop.set_at
         if stopped_at is None:
             if attempt.overdue():
@@ -286,3 +323,5 @@ class ThreadRunner(Runner):
         except Unavailable:
             with self._lock:
                 self._stuck.discard(attempt.job)  # tried again at the next look
+        else:
+            self._tell_stuck(attempt.job)

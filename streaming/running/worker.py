@@ -19,7 +19,7 @@ from streaming.running.cells import UNKNOWN, Cells
 from streaming.running.fleet import GATHER_S, TELL_S, Worker
 from streaming.running.queue import Consumer, JobQueue
 from streaming.running.stops import StopWatch
-from streaming.running.threads import ThreadRunner
+from streaming.running.threads import Running, ThreadRunner
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
@@ -192,7 +192,7 @@ class JobWorker:
                 return True
         return False
 
-    def _ended(self, attempt: Attempt) -> None:
+    def _ended(self, attempt: Running) -> None:
         with self._lock:
             ended = self._running.get(attempt.job)
         if ended is not None:

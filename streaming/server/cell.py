@@ -11,6 +11,7 @@ from streaming.concurrency.locks import Latch
 from streaming.errors import StreamingError
 from streaming.running.stops import StopWatch
 from streaming.running.threads import ThreadRunner
+from streaming.server.deployment import end_children
 from streaming.server.server import Server
 from streaming.server.settings import AppSettings
 from streaming.server.workshop import Workshop, load_server, prepare_process
@@ -63,6 +64,7 @@ def run_alone(job: str) -> None:
     except StreamingError as error:  # Redis is away: the job is not to blame
         logger.warning("job %s is left to a later attempt: %s", job, error)
     logging.shutdown()
+    end_children()
     os._exit(0)
 
 

@@ -6,12 +6,16 @@ is fitted to it, what cannot work is said at once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import psutil
 from flask import request
 
 from streaming.config import THREAD_RESERVE, Settings
@@ -106,6 +110,23 @@ def warn_of_lone_process(settings: Settings) -> None:
             settings.web_concurrency,
             settings.redis_name,
         )
+
+
+def let_children_be_terminated() -> None:
+    """Give children that tasks fork back the signals' own meaning: `terminate` ends them."""
+    os.register_at_fork(after_in_child=_reset_signals)
+
+
+def _reset_signals() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def end_children() -> None:
+    """Kill what tasks have started and left behind, when nothing of this process is needed more."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _class_of(cfg: Any) -> str:

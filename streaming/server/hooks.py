@@ -24,13 +24,12 @@ from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidSettings
 from streaming.server.deployment import SWITCH_S, warn_of_lone_process
-from streaming.server.logging import TEXT, make_formatter
+from streaming.server.logging import TEXT, log_to_stderr, make_formatter
 from streaming.server.mount import servers_of
 from streaming.server.process import ServingProcess
 from streaming.server.server import Server
 from streaming.server.wrapped import mounts_behind, servers_served
 from streaming.web.metrics import FOLDER
-from streaming.web.request_log import RequestFields
 from streaming.web.responses import sent_as_it_is
 
 #: Seconds between looks whether the worker was told to leave.
@@ -57,6 +56,7 @@ class GunicornWorker(ServingProcess):
 
     def __init__(self, worker: Any) -> None:
         self._worker = worker
+        self.app_uri = str(getattr(worker.app, "app_uri", None) or "")
         self._born = _reloads[0]
 
     def succeeded(self) -> bool:
@@ -207,14 +207,7 @@ def _log_as(worker: Any, kind: str) -> None:
     """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
     if isinstance(worker.log, Logger):
         worker.log.write_as(kind)
-    log = logging.getLogger("streaming")
-    if log.hasHandlers():
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(make_formatter(kind))
-    handler.addFilter(RequestFields())
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log_to_stderr(kind)
 
 
 def _drain_after(worker: Any, server: Server) -> None:

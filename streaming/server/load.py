@@ -73,7 +73,9 @@ class LoadMeter:
     def figures(self) -> dict[str, tuple[float, str]]:
         """Value and unit of what this process does, by name, for `monitor`."""
         load = self._runner.load()
+        hosts = {} if load.hosts is None else {"service_hosts": (load.hosts.ready, "1")}
         return {
+            **hosts,
             "service_streams": (sum(self._streams.count().values()), "1"),
             "service_lag": (self.pressure.signals.lag, "events"),
             "service_jobs": (load.running, "1"),

@@ -8,6 +8,7 @@ import re
 from pythonjsonlogger.json import JsonFormatter
 
 from streaming.events.plain import plain_text
+from streaming.web.request_log import RequestFields
 
 #: The form of lines that are text: gunicorn's.
 TEXT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"
@@ -55,3 +56,15 @@ class JsonLines(JsonFormatter):
 def make_formatter(kind: str, form: str = TEXT) -> logging.Formatter:
     """`text` in that form, or `json`."""
     return JsonLines() if kind == "json" else TextLines(form)
+
+
+def log_to_stderr(kind: str) -> None:
+    """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
+    log = logging.getLogger("streaming")
+    if log.hasHandlers():
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(make_formatter(kind))
+    handler.addFilter(RequestFields())
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)

@@ -15,10 +15,10 @@ from streaming.jobs.registry import JobRegistry
 from streaming.jobs.repair import Mending
 from streaming.jobs.retention import Retention
 from streaming.llm.base import Model
-from streaming.running.attempt import Attempt, Shop
+from streaming.running.attempt import Shop
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
-from streaming.running.threads import ThreadRunner
+from streaming.server.hosting import look_after_submits, make_local_runner
 from streaming.server.load import LoadMeter, Readings
 from streaming.server.observer import ServerObserver
 from streaming.server.process import ServingProcess
@@ -92,8 +92,12 @@ def build(
     base_url: str,
     process: ServingProcess,
     around: Callable[[str], AbstractContextManager[object]],
+    served_elsewhere: Runner | None = None,
 ) -> Parts:
-    """The parts around an open storage, not yet started."""
+    """The parts around an open storage, not yet started.
+
+    `served_elsewhere` hands jobs to the process that serves, where this one only runs tasks.
+    """
     metrics, pressure = Metrics(), Pressure()
     observer = ServerObserver(metrics, log_streams=settings.log_requests)
     snapshots, readings = Snapshots(storage.log, storage.index), Readings()
@@ -102,7 +106,7 @@ def build(
         model=model, base_url=base_url, figures=readings.figures, level=pressure.at,
         observer=observer, around=around,
     )  # fmt: skip
-    runner = make_runner(settings, storage, shop, process=process)
+    runner = served_elsewhere or make_runner(settings, storage, shop, process=process)
     registry = JobRegistry(
         storage=storage,
         snapshots=snapshots,
@@ -113,6 +117,7 @@ def build(
         owner_jobs=settings.owner_jobs,
         overloaded=pressure.at_top,
     )
+    look_after_submits(runner, registry)
     streams = make_streams(settings, storage, pressure=pressure, observer=observer)
     deadlines = Deadlines()
     meter = LoadMeter(
@@ -161,8 +166,9 @@ def make_shop(
     figures: Callable[[], dict[str, tuple[float, str]]] = dict,
     level: Callable[[], int] = lambda: 0,
     observer: Observer | None = None,
+    ended: Callable[[str, str, float], object] | None = None,
 ) -> Shop:
-    """What attempts work with, in this process."""
+    """What attempts work with, in this process; `ended` hears of each end, or the observer."""
     return Shop(
         storage=storage,
         snapshots=snapshots,
@@ -174,7 +180,7 @@ def make_shop(
         base_url=base_url,
         figures=figures,
         level=level,
-        ended=(observer or Observer()).job_ended,
+        ended=ended or (observer or Observer()).job_ended,
         around=around,
     )
 
@@ -188,16 +194,7 @@ def make_runner(
 
         return DramatiqRunner(make_queue(settings), storage, limit=settings.queue)
 
-    def attempt(job: str, on_trial: bool) -> Attempt:
-        return Attempt(job, shop, on_trial=on_trial)
-
-    return ThreadRunner(
-        attempt,
-        threads=settings.jobs,
-        greenlets=settings.jobs_cooperative,
-        queue=settings.queue,
-        succeeded=process.succeeded,
-    )
+    return make_local_runner(settings, shop, app_uri=process.app_uri, succeeded=process.succeeded)
 
 
 def make_queue(settings: Settings) -> JobQueue:

@@ -16,6 +16,7 @@ from streaming.config import Settings, durable_disk
 from streaming.errors import Closed, Damaged, InUse, InvalidSettings
 from streaming.llm.base import Model
 from streaming.running.attempt import Shop
+from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.server.deployment import body_places
 from streaming.server.draining import drain
@@ -58,7 +59,7 @@ class Server:
         self.tasks = tasks
         self._around = around
         self._model = model
-        self._base_url = base_url
+        self.base_url = self._base_url = base_url
         self._keys = KeyRing(settings)
         self._starting = Mutex()
         self._started = Latch()
@@ -163,15 +164,7 @@ class Server:
         adopt_event_loop()
         storage = make_storage(self.settings)
         storage.open(timeout=timeout)
-        parts = build(
-            self.settings,
-            storage,
-            self.tasks,
-            model=self._model,
-            base_url=self._base_url,
-            process=self._process,
-            around=partial(self._around, storage),
-        )
+        parts = self._build(storage)
         try:
             parts.start()
         except Damaged as error:
@@ -183,6 +176,18 @@ class Server:
                 self.settings.redis_name,
             )
         return parts
+
+    def _build(self, storage: Storage, served_elsewhere: Runner | None = None) -> Parts:
+        return build(
+            self.settings,
+            storage,
+            self.tasks,
+            model=self._model,
+            base_url=self._base_url,
+            process=self._process,
+            around=partial(self._around, storage),
+            served_elsewhere=served_elsewhere,
+        )
 
     def _leave(self, within_s: float, *, alone: bool) -> None:
         # Not under the lock: a start may wait for a predecessor for long.
@@ -211,6 +216,11 @@ class Server:
         except InvalidSettings as error:
             logger.critical("cannot start: %s", error)
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def adopt(self, storage: Storage, runner: Runner) -> None:
+        """Serve nothing: `services` work over what another process has, for tasks that run here."""
+        self._services = self._serve(self._build(storage, served_elsewhere=runner))
+        self._started.open()
 
     def _serve(self, parts: Parts) -> Services:
         """What this app's requests work with."""

@@ -12,7 +12,8 @@ from streaming.errors import InvalidSettings
 from streaming.jobs.repair import Mending
 from streaming.running.attempt import Attempt
 from streaming.running.fleet import FleetFigures
-from streaming.server.deployment import SWITCH_S
+from streaming.server.deployment import SWITCH_S, let_children_be_terminated
+from streaming.server.hosting import ROLE
 from streaming.server.logging import make_formatter
 from streaming.server.parts import make_queue
 from streaming.server.server import Server
@@ -70,7 +71,8 @@ def load_server(app: str) -> Server:
 
 
 def prepare_process() -> threading.Event:
-    """Logs and signals of this process; what is set when it is told to leave."""
+    """Role, logs and signals of this process; what is set when it is told to leave."""
+    os.environ[ROLE] = "worker"  # before the app is imported, which may ask
     handler = logging.StreamHandler()
     # Bad settings are told in a moment; until then lines are text.
     handler.setFormatter(make_formatter(os.environ.get("STREAMING_LOG_FORMAT", "text")))
@@ -81,4 +83,5 @@ def prepare_process() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         # A flag only, and the same at every signal: platforms send several.
         signal.signal(number, lambda *_: leaving.set())
+    let_children_be_terminated()
     return leaving

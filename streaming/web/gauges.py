@@ -40,5 +40,14 @@ class Gauges(Collector):
                 int(self._found.storage.fault() is not None),
             ),
         }
+        if load.hosts is not None:
+            figures |= {
+                "streaming_task_hosts": ("Processes that run tasks", load.hosts.ready),
+                "streaming_task_hosts_replaced": (
+                    "Processes that had died or hung and were replaced",
+                    load.hosts.replaced,
+                ),
+                "streaming_task_hosts_memory_bytes": ("Their memory", load.hosts.rss),
+            }
         for name, (meaning, value) in figures.items():
             yield GaugeMetricFamily(name, meaning, value=value)

@@ -21,7 +21,7 @@ from tests.ports import free_port
 ROOT = Path(__file__).parents[2]
 
 #: Seconds within which a server must answer, reload or exit in any test.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 #: What the environment of the tests must not pass on to a server.
 _FOREIGN = ("STREAMING_", "GUNICORN_", "WEB_CONCURRENCY", "REDIS_URL", "DYNO", "PORT", "HOST")
@@ -50,10 +50,16 @@ class Server:
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        #: What starts it.
+        self.command = procfile_command("web")
+
+    def set(self, **settings: str | float) -> None:
+        """More settings, for the next start."""
+        self._settings |= settings
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the process, without waiting for it."""
-        self._process = self._start(procfile_command("web"))
+        self._process = self._start(self.command)
         return self._process
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:

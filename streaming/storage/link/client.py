@@ -19,6 +19,8 @@ class LinkStorage(Storage):
     Blobs in a folder are read and written there: both processes are on one machine.
     """
 
+    log: LinkLog
+
     def __init__(self, peer: Peer) -> None:
         """`peer` is started by `open`, unless it has been before."""
         self._peer = peer
@@ -64,3 +66,6 @@ class LinkSnapshots(Snapshots):
 
     def state(self, job: str) -> Snapshot:
         return Snapshot.load(self._peer.call("state", job))
+
+    def text(self, job: str, limit: int) -> str:
+        return str(self._peer.call("text", job, limit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -62,8 +63,8 @@ class LinkLog(EventLog):
     ) -> Pending[JobRow]:
         if after is not None and after.error is not None:
             raise after.error
-        post: Pending[JobRow] = Pending()
         number = next(self._ids)
+        post = _Post(self._peer, number)
         with self._lock:
             self._posts[number] = post
         packed = [pack_draft(draft) for draft in drafts]
@@ -119,9 +120,9 @@ class LinkLog(EventLog):
         if waker is not None:
             waker.wake()
 
-    def _take_acks(self, acks: Sequence[Packed]) -> None:
+    def _take_acks(self, groups: Sequence[Sequence[Packed]]) -> None:
         settled = []
-        for number, went_well, value in acks:
+        for number, went_well, value in itertools.chain(*groups):
             with self._lock:
                 post = self._posts.pop(number, None)
             if post is None:
@@ -151,6 +152,23 @@ class LinkLog(EventLog):
         settle(posts)
         for number in list(self._wakers):
             self._moved(number)
+
+
+class _Post(Pending[JobRow]):
+    """A post under way: the other end tells of its end soon, and at once when somebody waits."""
+
+    __slots__ = ("_number", "_peer")
+
+    def __init__(self, peer: Peer, number: int) -> None:
+        super().__init__()
+        self._peer = peer
+        self._number = number
+
+    def result(self) -> JobRow:
+        if not self.done:
+            with contextlib.suppress(Unavailable):  # it is settled in a moment
+                self._peer.note("wanted", self._number)
+        return super().result()
 
 
 class _LinkLive:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import struct
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ from streaming.storage.link.wire import pack_error, unpack_error
 logger = logging.getLogger(__name__)
 
 #: Seconds between two frames at the least, but for the first after a pause.
-FRAME_S = 0.001
+FRAME_S = 0.002
 #: Messages in one frame at the most, and bytes that are read at once.
 MESSAGES, READ_BYTES = 2000, 1 << 18
 #: Seconds that a thread without anything to send rests at a time.
@@ -54,10 +55,18 @@ class Peer:
         name: str,
         methods: Mapping[str, Method] | None = None,
         notes: Mapping[str, Callable[..., object]] | None = None,
+        inline: bool = False,
     ) -> None:
+        """`inline`: whoever has something to send may send it himself, and be held up by a full
+        socket. Not for processes with greenlets."""
         self._socket = socket
+        self._inline = inline
+        #: Held by the thread that sends: others leave what they have to it, or to the writer.
+        self._turn = native_lock()
+        self._sent_at = 0.0
         self._methods = dict(methods or {})
         self._notes = dict(notes or {})
+        self._started = False
         self._when_over: list[Callable[[], object]] = []
         self._lock = native_lock()
         self._ids = itertools.count(1)
@@ -84,6 +93,10 @@ class Peer:
         self._when_over.append(call)
 
     def start(self) -> None:
+        """Begin to read and write; again it does nothing."""
+        if self._started:
+            return
+        self._started = True
         self._writer.start()
         self._reader.start()
 
@@ -114,29 +127,57 @@ class Peer:
             if self.over.is_open:
                 raise _gone()
             self._asked[number] = asked
-        self._inbox.give(("", (CALL, number, method, args)))
+        self._give("", (CALL, number, method, args))
         return asked
 
     def note(self, name: str, *args: Any) -> None:
         """Tell the other end something; `Unavailable` when this one is closed."""
-        self._inbox.give(("", (NOTE, name, args)))
+        self._give("", (NOTE, name, args))
 
     def share(self, name: str, item: Any) -> None:
         """A note that travels in one list with others of its name: `notes[name](items)` there.
 
         `item` may be a function without arguments, called when the frame is made.
         """
-        self._inbox.give((name, item))
+        self._give(name, item)
+
+    def _give(self, name: str, item: Any) -> None:
+        if not self._inline:
+            self._inbox.give((name, item))
+            return
+        self._inbox.put((name, item))
+        # After a pause no other thread need be woken; under load, what gathers is one frame.
+        if time.monotonic() - self._sent_at >= FRAME_S and self._turn.acquire(False):
+            try:
+                self._send()
+            except OSError as error:  # the reading thread sees it, too
+                logger.debug("the link's other end takes nothing more: %s", error)
+            finally:
+                self._turn.release()
+            if not len(self._inbox):
+                return
+        self._inbox.ring()
+
+    def _send(self) -> bool | None:
+        """Send what has gathered; False when there was nothing, None when there never will be."""
+        batch = self._inbox.take(MESSAGES)
+        if not batch:
+            return None if batch is None else False
+        self._socket.sendall(b"".join(_frames(batch)))
+        self._sent_at = time.monotonic()
+        return True
 
     def _write(self) -> None:
         self._inbox.open()
         try:
-            while (batch := self._inbox.take(MESSAGES)) is not None:
-                if not batch:
+            while True:
+                native_sleep(self._sent_at + FRAME_S - time.monotonic())
+                with self._turn:
+                    sent = self._send()
+                if sent is None:
+                    return
+                if not sent:
                     self._inbox.rest(REST_S)
-                    continue
-                self._socket.sendall(b"".join(_frames(batch)))
-                native_sleep(FRAME_S)
         except OSError as error:
             logger.debug("the link's other end takes nothing more: %s", error)
 
@@ -186,7 +227,7 @@ class Peer:
                 logger.exception("call %r over the link failed", method)
             answer = (ANSWER, number, False, pack_error(error))
         if not self.over.is_open:
-            self._inbox.give(("", answer))
+            self._give("", answer)
 
     def _settle(self, number: int, went_well: bool, value: Any) -> None:
         with self._lock:

@@ -28,6 +28,8 @@ from streaming.storage.link.wire import (
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
 
+#: Posts whose ends are told together: half of those that a task may be ahead of their commit.
+ACKS = 32
 #: Bytes of a blob that are read at once.
 CHUNK = 1 << 20
 
@@ -44,10 +46,17 @@ class LinkServer:
         self._chains: dict[str, Pending[JobRow]] = {}
         #: The summary of each job that the other end knows.
         self._summaries: dict[str, object] = {}
+        #: Posts that are settled, and of which the other end has not been told.
+        self._held: list[tuple[int, Pending[JobRow]]] = []
+        #: The other end waits for posts up to this number.
+        self._wanted = 0
         self._watches: dict[int, tuple[Live, Wakeable]] = {}
         #: Jobs that have requested leases.
         self._leased: set[str] = set()
-        peer.add(methods=self._methods(), notes={"posts": self._post, "unwatch": self._unwatch})
+        peer.add(
+            methods=self._methods(),
+            notes={"posts": self._post, "wanted": self._want, "unwatch": self._unwatch},
+        )
 
     def forget(self, job: str) -> None:
         """An attempt at the job is over at the other end."""
@@ -83,11 +92,28 @@ class LinkServer:
                 waker.wake()
 
     def acknowledge(self, number: int, post: Pending[JobRow]) -> None:
-        """Tell the other end what has become of a post."""
+        """Tell the other end what has become of a post: at once if it waits, else with others."""
+        with self._lock:
+            self._held.append((number, post))
+            waits = number <= self._wanted or len(self._held) >= ACKS
+        if waits:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell what has become of all posts that are settled; to be called now and then."""
+        with self._lock:
+            held, self._held = self._held, []
+        if not held:
+            return
         try:
-            self._peer.share("acks", lambda: self._ack(number, post))
+            self._peer.share("acks", lambda: [self._ack(*each) for each in held])
         except Unavailable:  # the link is over: nobody wants to know
             return
+
+    def _want(self, number: int) -> None:
+        with self._lock:
+            self._wanted = max(self._wanted, number)
+        self.flush()
 
     def _ack(self, number: int, post: Pending[JobRow]) -> Packed:
         if post.error is not None:
@@ -113,6 +139,7 @@ class LinkServer:
             "base": log.base,
             "records": lambda job: dict(log.records(job)),
             "state": lambda job: self._snapshots.state(job).dump(),
+            "text": self._snapshots.text,
             "submit": self._submit,
             "get": lambda job: pack_row(index.get(job)),
             "list": lambda options: [pack_row(row) for row in index.list(**options)],

@@ -123,11 +123,13 @@ def _app() -> Flask:
 
 def _missing(found: Services) -> list[str]:
     load, fault = found.runner.load(), found.storage.fault()
+    hosts = load.hosts
     checks = {
         "draining": found.streams.draining,
         f"storage: {fault}": fault is not None,
         "no worker runs jobs: start one (python -m streaming.worker)": not load.threads,
         f"threads have ended: {', '.join(found.dead())}": bool(found.dead()),
+        "task hosts: none has loaded the app yet": hosts is not None and hosts.starting,
         f"all {load.threads} job threads are stuck": 0 < load.threads <= load.stuck,
     }
     return [text for text, holds in checks.items() if holds]
@@ -135,7 +137,11 @@ def _missing(found: Services) -> list[str]:
 
 def _notes(found: Services) -> list[str]:
     load = found.runner.load()
+    hosts = load.hosts
+    given_up = hosts.given_up if hosts is not None else None
     checks = {
+        f"tasks run as threads of the serving process: {given_up}": given_up is not None,
+        "a task host is missing": hosts is not None and hosts.ready < hosts.wanted,
         f"{load.stuck} job threads are stuck": load.stuck > 0,
         "jobs are lost at every restart: this platform's disk does not last": (
             found.settings.sqlite_path is not None and not durable_disk()

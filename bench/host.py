@@ -1,0 +1,196 @@
+"""Task hosts: what running tasks in a process of their own costs, and what killing it breaks.
+
+The figures compare tasks as threads of the serving process with tasks in a host, on this machine,
+one after the other. The kills take a random host with -9 among many jobs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from tests.e2e.clients import Api, read_sse
+from tests.e2e.server import Server
+
+#: Jobs at once, and events a second of each.
+LOADS = ((1, 50.0), (64, 50.0), (500, 10.0))
+#: Seconds between two kills.
+KILL_S = 2.0
+#: Seconds within which all jobs must have ended after the last kill.
+PATIENCE_S = 300.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a load has taken."""
+
+    #: Processor time of the server, its host included, per event.
+    cpu_us: float
+    #: From a task's call to its reader.
+    delay_ms: float
+    #: Of worker and host without jobs.
+    idle_mib: float
+
+
+@contextmanager
+def serving(hosts: int, jobs: int) -> Iterator[Server]:
+    """A server with so many task hosts."""
+    with tempfile.TemporaryDirectory(prefix="hosts-") as folder:
+        settings = {
+            "STREAMING_TASKS": "bench.tasks,bench.host_tasks",
+            "STREAMING_TASK_PROCESSES": hosts,
+            "STREAMING_JOBS": max(64, jobs),
+        }
+        with Server(Path(folder), "gevent", **settings) as server:
+            yield server.start()
+            server.stop()
+
+
+def family(server: Server) -> list[psutil.Process]:
+    """The worker and its hosts."""
+    return [each for worker in server.workers() for each in (worker, *worker.children())]
+
+
+def hosts_of(server: Server) -> list[psutil.Process]:
+    return [each for worker in server.workers() for each in worker.children()]
+
+
+def cpu_s(processes: list[psutil.Process]) -> float:
+    return sum(sum(each.cpu_times()[:2]) for each in processes)
+
+
+def measure(hosts: int, jobs: int, rate: float, seconds: float) -> Cost:
+    """The cost of so many jobs with so many events a second each."""
+    with serving(hosts, jobs) as server:
+        api, processes = server.api, family(server)
+        idle = sum(each.memory_full_info().uss for each in processes) / (1 << 20)
+        asked = {"seconds": seconds, "rate": rate}
+        began = cpu_s(processes)
+        ids = [api.submit("pacing", asked) for _ in range(jobs)]
+        delays = sorted(_delays(api, ids[-1]))
+        for job in ids:
+            api.finish(job, timeout_s=60 + 5 * seconds)
+        used = cpu_s(processes) - began
+    return Cost(used / (jobs * rate * seconds) * 1e6, median(delays) * 1e3, idle)
+
+
+def _delays(api: Api, job: str) -> Iterator[float]:
+    for envelope in read_sse(api, job):
+        if envelope["type"] == "text.delta":
+            yield time.time() - float(envelope["data"]["text"])
+
+
+def kill(jobs: int, seconds: float, *, seed: int) -> Counter[str]:
+    """Kill hosts among so many jobs; what was lost, doubled or done again."""
+    chance = random.Random(seed)
+    with serving(1, 64) as server:
+        api = server.api
+        script = {"bursts": 3, "words": 3, "pause_s": 0.2}
+        ids = [api.submit("random-steps", script) for _ in range(jobs)]
+        until, pause = time.monotonic() + seconds, threading.Event()
+        found: Counter[str] = Counter(dict.fromkeys(FAULTS, 0))
+        while time.monotonic() < until:
+            pause.wait(KILL_S)
+            hosts = hosts_of(server)
+            if hosts:
+                chance.choice(hosts).kill()
+                found["hosts killed"] += 1
+        for job in ids:
+            shown = api.finish(job, timeout_s=PATIENCE_S)
+            found.update(judge(shown, api.log_of(job)))
+    return found
+
+
+#: What must be 0.
+FAULTS = ("jobs lost", "events lost", "events repeated", "texts differing", "steps run again")
+
+
+def judge(shown: Any, events: list[dict[str, Any]]) -> Counter[str]:
+    """What is wrong with a job that should have completed."""
+    found: Counter[str] = Counter()
+    found["jobs lost"] = int(shown["status"] != "completed")
+    seqs = [event["seq"] for event in events]
+    found["events repeated"] = len(seqs) - len(set(seqs))
+    found["events lost"] = len(set(range(1, shown["seq"] + 1)) - set(seqs))
+    done: set[str] = set()
+    for event in events:
+        step = event["data"].get("id") if event["type"] == "step.updated" else None
+        status = event["data"].get("status")
+        if step in done and status == "running":
+            found["steps run again"] += 1
+        if step is not None and status == "completed":
+            done.add(step)
+    found["texts differing"] = int(_text(events) != shown["text"])
+    return found
+
+
+def _text(events: list[dict[str, Any]]) -> str:
+    texts: dict[str, str] = {}
+    for event in events:
+        data = event["data"]
+        if event["type"] == "text.delta":
+            texts[data["item"]] = texts.get(data["item"], "") + data["text"]
+        elif event["type"] == "text.reset":
+            texts[data["item"]] = ""
+    return "".join(texts.values())
+
+
+def show_costs(seconds: float) -> None:
+    """Threads against hosts, load by load."""
+    table = Table("jobs", "events/s each", "where", "CPU/event", "ratio", "delay p50", "idle")
+    for jobs, rate in LOADS:
+        threads, host = (measure(count, jobs, rate, seconds) for count in (0, 1))
+        for where, cost in (("threads", threads), ("host", host)):
+            table.add_row(
+                str(jobs),
+                f"{rate:g}",
+                where,
+                f"{cost.cpu_us:.0f} µs",
+                f"{cost.cpu_us / threads.cpu_us:.2f}",
+                f"{cost.delay_ms:.1f} ms",
+                f"{cost.idle_mib:.0f} MiB",
+            )
+    Console().print(table)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench host",
+        description="What task hosts cost against threads of the serving process, and what is lost "
+        "when they are killed. Exit status 0 when nothing is.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=10, help="of each load")
+    parser.add_argument("--kill-seconds", type=float, default=60, help="for which hosts are killed")
+    parser.add_argument("--jobs", type=int, default=200, help="jobs among which hosts are killed")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    if asked.seconds:
+        show_costs(asked.seconds)
+    if not asked.kill_seconds:
+        return 0
+    found = kill(asked.jobs, asked.kill_seconds, seed=asked.seed)
+    table = Table("what", "count")
+    for name, count in found.items():
+        table.add_row(name, str(count))
+    Console().print(table)
+    return int(any(found[fault] for fault in FAULTS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Jobs in task hosts; those that only wait, as greenlets of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from streaming.errors import Unavailable
+from streaming.running.attempt import Attempt
+from streaming.running.host_attempt import HostedAttempt
+from streaming.running.hosts import Hosts
+from streaming.running.runner import Load
+from streaming.running.threads import Lane, Running, ThreadRunner
+from streaming.storage.rows import JobRow
+
+#: Seconds that a host has to end a job that is to stop, before this process does: a little longer
+#: than a host itself leaves to the code.
+STOP_GRACE_S = 5.4
+
+
+class HostRunner(ThreadRunner):
+    """`ThreadRunner`'s lanes and queue; what it would run in a thread runs in a host.
+
+    Where no host can be had, threads of this process run it after all.
+    """
+
+    def __init__(
+        self,
+        make_attempt: Callable[[str, bool], Attempt],
+        make_hosts: Callable[[HostRunner], Hosts],
+        make_hosted: Callable[[str, Hosts], HostedAttempt],
+        *,
+        threads: int,
+        greenlets: int,
+        queue: int,
+        succeeded: Callable[[], bool] = lambda: False,
+        needed: bool = True,
+    ) -> None:
+        """`needed`: some task wants a host; else the first job that does starts them."""
+        super().__init__(
+            make_attempt,
+            threads=threads,
+            greenlets=greenlets,
+            queue=queue,
+            succeeded=succeeded,
+            stop_grace_s=STOP_GRACE_S,
+        )
+        self._needed = needed
+        #: Hears of each job that a task in a host has submitted.
+        self.accepted: Callable[[JobRow], object] = lambda _: None
+        self._hosts = make_hosts(self)
+        self._make_hosted = make_hosted
+
+    @property
+    def isolates(self) -> bool:  # type: ignore[override]
+        """Suspects run in a host of their own, where there are hosts."""
+        return self._hosts.given_up is None
+
+    def start(self) -> None:
+        super().start()
+        self._hosts.start(needed=self._needed)
+
+    def close(self) -> None:
+        self._hosts.close()
+        super().close()
+
+    def load(self) -> Load:
+        return replace(super().load(), hosts=self._hosts.figures())
+
+    def _make(self, lane: Lane, job: str, on_trial: bool) -> Running:
+        if lane is self._threads and self._hosts.given_up is None:
+            return self._make_hosted(job, self._hosts)
+        return super()._make(lane, job, on_trial)
+
+    def _launch(self, lane: Lane, attempt: Running, on_trial: bool) -> None:
+        if not isinstance(attempt, HostedAttempt):
+            super()._launch(lane, attempt, on_trial)
+            return
+        attempt.over = lambda: self._ended(lane, attempt)
+        attempt.fall_back = lambda: self._run_here(lane, attempt, on_trial)
+        self._hosts.give(attempt, on_trial=on_trial)
+
+    def _run_here(self, lane: Lane, hosted: HostedAttempt, on_trial: bool) -> None:
+        """No host will run it: a thread of this process does."""
+        attempt = self._make_attempt(hosted.job, on_trial)
+        with self._lock:
+            if self._attempts.get(hosted.job) is not hosted:
+                return
+            self._attempts[hosted.job] = attempt
+        if hosted.stop.reason is not None:
+            attempt.ask_to_stop(hosted.stop.reason)
+        try:
+            super()._launch(lane, attempt, on_trial)
+        except Unavailable:
+            self._ended(lane, attempt)

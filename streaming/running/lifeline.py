@@ -1,0 +1,36 @@
+"""Ends this process and all that it has started when the process that started it is gone.
+
+The end of the link tells so, too, but only to a thread that gets to run. The lifeline is a pipe to
+whose other end nobody writes: when it closes, the system kills the whole process group, also
+one that is stopped, or in which C code holds the interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+from typing import Any
+
+#: prctl(2): the signal that a process gets when its parent dies.
+_PR_SET_PDEATHSIG = 1
+
+
+def hold(descriptor: int) -> None:
+    """Live no longer than the other end of the pipe `descriptor` is open. For a group's leader."""
+    if not sys.platform.startswith("linux"):
+        return
+    fcntl.fcntl(descriptor, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
+    # Where a process of the server's has inherited the pipe, it stays open.
+    libc: Any = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def end_group() -> None:
+    """Kill this process and all of its group, at once."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -1,0 +1,121 @@
+"""What a server does to have its tasks run in task hosts, or not."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+
+from streaming.config import Settings
+from streaming.jobs.registry import JobRegistry
+from streaming.running.attempt import Attempt, Shop
+from streaming.running.host_attempt import HostedAttempt
+from streaming.running.host_process import HostedApp
+from streaming.running.host_runner import HostRunner
+from streaming.running.host_submits import runner_methods
+from streaming.running.hosts import Hosts
+from streaming.running.runner import Runner
+from streaming.running.threads import ThreadRunner
+
+logger = logging.getLogger(__name__)
+
+ROLE = "STREAMING_ROLE"
+
+
+def role() -> str:
+    """What this process is to an app: `web`, `host` (it runs tasks for one) or `worker`.
+
+    An app is loaded in each of them. What may exist once (a scheduler, a metrics port, a
+    migration) belongs into `web`; what tasks alone use (a model on a GPU) where they run.
+    """
+    return os.environ.get(ROLE, "web")
+
+
+def make_local_runner(
+    settings: Settings, shop: Shop, *, app_uri: str, succeeded: Callable[[], bool]
+) -> ThreadRunner:
+    """The runner of a server whose jobs no other process takes: in hosts, or in threads.
+
+    `app_uri` is where hosts find the app, as gunicorn takes it; "" where there are none.
+    """
+
+    def make_attempt(job: str, on_trial: bool) -> Attempt:
+        return Attempt(job, shop, on_trial=on_trial)
+
+    count = settings.task_processes
+    if count is None:
+        count = 1 if app_uri else 0
+    if count and not app_uri:
+        logger.warning(
+            "STREAMING_TASK_PROCESSES=%d is ignored: task hosts load the app that gunicorn was "
+            "told to serve, and this is another server, or its hooks are missing "
+            "(streaming.hooks); tasks run as threads of this process",
+            count,
+        )
+        count = 0
+    elif app_uri and not count:
+        logger.warning(
+            "STREAMING_TASK_PROCESSES=0: tasks run as threads of the serving process, where "
+            "processes, threads and asyncio of their own may not work, and computing holds up "
+            "all streams"
+        )
+    if not count:
+        return ThreadRunner(
+            make_attempt,
+            threads=settings.jobs,
+            greenlets=settings.jobs_cooperative,
+            queue=settings.queue,
+            succeeded=succeeded,
+        )
+    app = HostedApp(
+        uri=app_uri,
+        log_url=settings.log_url,
+        base_url=shop.base_url,
+        digest=shop.tasks.digest(),
+    )
+
+    def make_hosts(runner: HostRunner) -> Hosts:
+        return Hosts(
+            app,
+            shop.storage,
+            shop.snapshots,
+            count=count,
+            level=settings.log_format,
+            methods={
+                **_answers(shop),
+                **runner_methods(runner, shop.storage, lambda row: runner.accepted(row)),
+            },
+            ended=shop.ended,
+            stuck=runner.note_stuck,
+        )
+
+    def make_hosted(job: str, hosts: Hosts) -> HostedAttempt:
+        return HostedAttempt(
+            job,
+            make_attempt=make_attempt,
+            storage=shop.storage,
+            snapshots=shop.snapshots,
+            home=hosts,
+        )
+
+    return HostRunner(
+        make_attempt,
+        make_hosts,
+        make_hosted,
+        threads=settings.jobs,
+        greenlets=settings.jobs_cooperative,
+        queue=settings.queue,
+        succeeded=succeeded,
+        needed=any(not each.cooperative for each in shop.tasks),
+    )
+
+
+def look_after_submits(runner: Runner, registry: JobRegistry) -> None:
+    """Have jobs that tasks in hosts submit looked after like all others."""
+    if isinstance(runner, HostRunner):
+        runner.accepted = registry.keeper.watch
+
+
+def _answers(shop: Shop) -> Mapping[str, Callable[..., object]]:
+    """What hosts ask the serving process besides the storage."""
+    return {"figures": lambda: dict(shop.figures()), "level": lambda: shop.level()}
