@@ -222,6 +222,6 @@ function table(title, head, rows, numeric = false) {
     ),
   );
   const made = el("table", {}, el("thead", {}, top), el("tbody", {}, lines));
-  const box = el("div", { className: "scroll tall", tabIndex: 0, role: "region", ariaLabel: title }, made);
+  const box = el("div", { className: "scroll tall", tabIndex: 0, role: "group", ariaLabel: title }, made);
   return card(title, "", box);
 }

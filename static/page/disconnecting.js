@@ -11,7 +11,7 @@ export class Disconnecting {
   /** `watch()` gives the watch of the job that is shown. */
   constructor(watch) {
     this.watch = watch;
-    this.button = el("button", { type: "button", className: "small cut", onclick: () => this.cut() }, t("cut_my_connection"));
+    this.button = el("button", { type: "button", className: "small cut", hidden: true, onclick: () => this.cut() }, t("cut_my_connection"));
     this.said = el("p", { className: "hint note-line", role: "status" });
     this.timer = 0;
     /** While it comes back: the position up to which all must be here again. */

@@ -66,7 +66,7 @@ function table(head, rows) {
       ),
     ),
   );
-  const box = el("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: t("table") }, made);
+  const box = el("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: t("table") }, made);
   const more =
     rows.length > ROWS ? el("p", { className: "hint" }, t("the_first_n_rows", { n: ROWS })) : null;
   return el("div", {}, box, more);

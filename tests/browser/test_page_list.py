@@ -83,7 +83,7 @@ def test_a_job_says_that_it_is_safe_while_the_server_is_away(tab: Page, tmp_path
         server.kill()
         expect(tab.locator(".away")).to_contain_text("Your job is safe", timeout=PATIENCE_MS)
         server.start()
-        tab.locator(".away button").click()
+        tab.evaluate("document.querySelector('.away button').click()")
 
         expect(tab.locator(".away")).to_be_hidden(timeout=PATIENCE_MS)
         expect(tab.locator(".connection")).to_have_text(re.compile("live"), timeout=PATIENCE_MS)

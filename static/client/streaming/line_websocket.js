@@ -7,6 +7,8 @@ import { Problem, problemOf } from "./http.js";
 
 /** WebSocket close codes: the end of the job; the server restarts, or has no room. */
 const NORMAL = 1000, RESTART = 1012, TRY_LATER = 1013;
+/** Milliseconds that answers are waited for before a close. */
+const ENDING_MS = 2000;
 
 /** @param {Target} target @param {Sink} sink @returns {Line} */
 export function openWebSocket(target, sink) {
@@ -14,6 +16,8 @@ export function openWebSocket(target, sink) {
   let socket = null;
   let closed = false;
   let opened = false;
+  /** Messages that the server has not answered. */
+  let unanswered = 0;
   /** Jobs whose end of subscription the server has not acknowledged: until then what comes is for who has left. */
   const leaving = new Map();
   const { path, query } = target.shared ? { path: "/ws", query: "" } : watched(target, "ws");
@@ -42,16 +46,21 @@ export function openWebSocket(target, sink) {
     };
   }
 
-  /** One that is still connecting is closed once it is open: browsers complain of less than that. */
+  /** Once it is open, and what was asked is answered: browsers complain of an answer behind a close. */
   function end() {
     const ending = socket;
-    if (ending?.readyState !== WebSocket.CONNECTING) return ending?.close();
-    ending.onmessage = ending.onclose = null;
+    if (!ending || (ending.readyState === WebSocket.OPEN && unanswered === 0)) return ending?.close();
+    ending.onclose = null;
     ending.onopen = () => ending.close();
+    ending.onmessage = ({ data }) => {
+      if (isAnswer(JSON.parse(data)) && --unanswered === 0) ending.close();
+    };
+    setTimeout(() => ending.close(), ENDING_MS);
   }
 
   /** @param {any} message @param {string} text */
   function take(message, text) {
+    if (isAnswer(message)) unanswered -= 1;
     if (message.type === "ack") return acknowledged(message);
     if (message.type === "error") return failed(message);
     if (leaving.has(message.job)) return sink.alive();
@@ -102,7 +111,9 @@ export function openWebSocket(target, sink) {
 
   /** @param {object} message */
   function send(message) {
-    if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    unanswered += 1;
+    socket.send(JSON.stringify(message));
   }
 
   return {
@@ -111,3 +122,6 @@ export function openWebSocket(target, sink) {
     remove,
   };
 }
+
+/** @param {{type: string}} message */
+const isAnswer = ({ type }) => type === "ack" || type === "error";
