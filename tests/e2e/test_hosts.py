@@ -281,3 +281,53 @@ def test_sigterm_without_jobs_is_over_in_three_seconds(own: Server) -> None:
 
     assert own.stop() < 3.0
     assert_nothing_left(own)
+
+
+EXISTING = """
+from flask import Flask, current_app, url_for
+import streaming as s
+
+app = Flask(__name__)
+extension = s.Streaming(app, open_submit=True)
+
+@extension.task("inner")
+def inner(ctx, input):
+    return {"role": s.role(), "n": input["n"] + 1}
+
+@extension.task("outer")
+def outer(ctx, input):
+    made = extension.submit(inner, {"n": 1})
+    return {"job": made["id"], "app": current_app.name, "url": url_for("home", _external=True)}
+
+@app.get("/home")
+def home():
+    return "at home"
+"""
+
+
+def test_a_task_submits_and_knows_its_app_as_in_the_serving_process(
+    own: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "existing.py").write_text(EXISTING)
+    (tmp_path / "conf.py").write_text(
+        "from streaming.hooks import on_starting, post_fork, post_worker_init, worker_exit\n"
+        "worker_class = 'gevent'\ncontrol_socket_disable = True\n"
+    )
+    own.command = ["gunicorn", "-c", str(tmp_path / "conf.py"), "--pythonpath", str(tmp_path)]
+    own.command += ["-b", f"127.0.0.1:{own.port}", "existing:app"]
+    own.launch()
+    eventually(lambda: _answers(own.api), "it answers", REPLACED_S)
+    api = own.api
+
+    shown = api.finish(api.submit("outer"), timeout_s=REPLACED_S)
+
+    assert shown["status"] == "completed", shown["error"]
+    assert (shown["output"]["app"], shown["output"]["url"]) == ("existing", f"{own.url}/home")
+    assert api.finish(shown["output"]["job"])["output"] == {"role": "host", "n": 2}
+
+
+def _answers(api: Api) -> bool:
+    try:
+        return api.get("/v1/tasks").status_code == 200
+    except OSError:
+        return False
