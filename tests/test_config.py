@@ -124,7 +124,7 @@ BAD = {
     "STREAMING_REDIS_VERIFY": ["perhaps"],
     "STREAMING_BLOB_BYTES": ["10"],
     "STREAMING_WORKER_TIMEOUT_S": ["1", "nan", "601"],
-    "STREAMING_APP": ["wsgi", "wsgi:", "a b:c"],
+    "STREAMING_APP": ["my app", "wsgi:", "a b:c"],
     "STREAMING_ALLOWED_ORIGINS": [
         "*",
         "null",

@@ -53,7 +53,7 @@ class Client:
         #: What the page has thrown.
         self.thrown: list[str] = []
         tab.on("pageerror", lambda error: self.thrown.append(str(error)))
-        tab.goto(f"{url}/healthz")
+        tab.goto(f"{url}/v1/healthz")
         tab.evaluate(SCRIPT, f"{url}/v1/streaming.js")
 
     def watch(self, job: str, settings: Json = None, **options: Json) -> Watch:
