@@ -58,6 +58,11 @@ class LocalViewers(Viewers):
             for viewer, (transport, since, position) in entries
         ]
 
+    def has(self, job: str) -> bool:
+        """Whether anybody watches."""
+        with self._lock:
+            return job in self._jobs
+
     def absent_s(self, job: str) -> float:
         with self._lock:
             if job in self._jobs:

@@ -51,6 +51,8 @@ class Operation:
     more: Mapping[int, str]
     #: The media type of its errors.
     problem_type: str
+    #: Its answer may be a stream of events, too.
+    may_stream: bool
 
     @property
     def streams(self) -> bool:
@@ -92,6 +94,7 @@ def operation(
     needs_body: bool = True,
     more: Mapping[int, str] | None = None,
     problem_type: str = "application/problem+json",
+    may_stream: bool = False,
 ) -> Callable[[View], View]:
     """Describe a view; its docstring is the description."""
 
@@ -112,6 +115,7 @@ def operation(
             needs_body=needs_body,
             more=more or {},
             problem_type=problem_type,
+            may_stream=may_stream,
         )
         return view
 
@@ -173,6 +177,8 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
         answer["content"] = {each.media_type: {"schema": _ref(each.answers)}}
     elif each.status not in (204, 101):
         answer["content"] = {each.media_type: {}}
+    if each.may_stream:
+        answer["content"]["text/event-stream"] = {}
     problems = {**_PROBLEMS, **each.more}
     if "{job}" in path:
         problems |= {404: "No such job", 410: "The job was removed by retention"}

@@ -65,7 +65,7 @@ class RedisViewers(Viewers):
         try:
             with self._lock:
                 jobs = self._told | self._changed
-                for job in filter(self._local.of, jobs):  # its stream has not ended in time
+                for job in filter(self._local.has, jobs):  # its stream has not ended in time
                     self._sent_away[job] = time.time() + SENT_AWAY_S
             self._link.call(*[self._tell(job, (), self._now()) for job in jobs])
         except StreamingError as error:

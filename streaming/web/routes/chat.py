@@ -27,9 +27,9 @@ class ChatBody(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    model: str = Field(default="", description="see /v1/models; without one, the first")
+    model: str | None = Field(default=None, description="see /v1/models; without one, the first")
     messages: list[dict[str, Any]] = Field(description="the conversation")
-    stream: bool = Field(default=False, description="as chunks")
+    stream: bool | None = Field(default=None, description="as chunks")
 
 
 class AnswerQuery(BaseModel):
@@ -59,6 +59,7 @@ _MORE = {
     scope="submit",
     body=ChatBody,
     more=_MORE,
+    may_stream=True,
 )
 def create() -> Response:
     """As OpenAI's API has it. Every chunk says in `x_position` where to resume behind it."""
@@ -76,6 +77,7 @@ def create() -> Response:
     tag="protocols",
     query=(AnswerQuery,),
     more={**_MORE, 204: "There is nothing behind that position"},
+    may_stream=True,
 )
 def resume(answer: str) -> Response:
     """With `stream=true` the chunks behind `starting_after`, an `x_position`; else the whole."""

@@ -36,11 +36,11 @@ class MessagesBody(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    model: str = Field(default="", description="see /v1/models; without one, the first")
+    model: str | None = Field(default=None, description="see /v1/models; without one, the first")
     max_tokens: int = Field(ge=1, description="tokens of the answer at the most")
     messages: list[dict[str, Any]] = Field(description="the conversation")
     system: str | list[dict[str, Any]] | None = Field(default=None, description="what it is to be")
-    stream: bool = Field(default=False, description="as events")
+    stream: bool | None = Field(default=None, description="as events")
 
 
 class MessageQuery(BaseModel):
@@ -66,6 +66,7 @@ class MessageHeaders(BaseModel):
     scope="submit",
     body=MessagesBody,
     more=_MORE,
+    may_stream=True,
     problem_type="application/json",
 )
 def create() -> Response:
@@ -101,6 +102,7 @@ def count_tokens() -> Response:
     query=(MessageQuery,),
     headers=MessageHeaders,
     more={**_MORE, 204: "There is nothing behind that position"},
+    may_stream=True,
     problem_type="application/json",
 )
 def resume(answer: str) -> Response:

@@ -55,10 +55,10 @@ class ResponsesBody(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    model: str = Field(default="", description="see /v1/models; without one, the first")
+    model: str | None = Field(default=None, description="see /v1/models; without one, the first")
     input: str | list[dict[str, Any]] = Field(description="a text, or items")
-    background: bool = Field(default=False, description="it goes on without its client")
-    stream: bool = Field(default=False, description="as events")
+    background: bool | None = Field(default=None, description="it goes on without its client")
+    stream: bool | None = Field(default=None, description="as events")
 
 
 class ResponseQuery(BaseModel):
@@ -87,6 +87,7 @@ class ItemsQuery(BaseModel):
     scope="submit",
     body=ResponsesBody,
     more=_MORE,
+    may_stream=True,
 )
 def create() -> Response:
     """As OpenAI's API has it; `background` goes on without its client."""
@@ -143,6 +144,7 @@ responses.after_request(hand_over)
     tag="protocols",
     query=(ResponseQuery,),
     more={**_MORE, 204: "There is nothing behind that position"},
+    may_stream=True,
 )
 def resume(answer: str) -> Response:
     """With `stream=true` the events behind `starting_after`; else the response as it is now."""
