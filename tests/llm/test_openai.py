@@ -14,7 +14,7 @@ from examples.openai_server import HABITS, ModelServer
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.concurrency.threads import Thread
 from streaming.errors import Cancelled, TaskError, problem
-from streaming.llm.base import Answering, Piece, Prompt, Reasoning, ToolCall, Usage
+from streaming.llm.base import Answering, Ending, Piece, Prompt, Reasoning, ToolCall, Usage
 from streaming.llm.openai import BREAK_AFTER, OpenAIModel, Patience
 from tests.e2e.waiting import eventually
 from tests.llm.conftest import KEY, Connect
@@ -41,7 +41,7 @@ def test_an_answer_comes_in_pieces_with_its_usage(connect: Connect) -> None:
 
     assert pieces[0] == Answering("fluent", degraded=False)
     assert len([piece for piece in pieces if isinstance(piece, str)]) == 8
-    assert pieces[-1] == Usage(prompt_tokens=4, completion_tokens=8)
+    assert pieces[-2:] == [Usage(prompt_tokens=4, completion_tokens=8), Ending("stop")]
 
 
 def test_thinking_is_kept_apart_from_the_answer(connect: Connect) -> None:

@@ -234,6 +234,8 @@ def test_an_early_failure_of_the_model_has_its_own_status(
     else:
         assert answer.status_code in status
         assert answer.headers["X-Job-Id"]
+        if model == "overrun":
+            assert answer.headers["Retry-After"] == "3600"
 
 
 def test_a_late_failure_is_an_error_frame(server: Server) -> None:
