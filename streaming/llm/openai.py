@@ -82,7 +82,7 @@ class OpenAIModel(Model):
 
     def stream(self, prompt: Prompt, stop: StopSignal) -> Iterator[Piece]:
         failed: TaskError | None = None
-        for name in self._names:
+        for name in self._asked(prompt):
             if self._breakers[name].opened:
                 failed = failed or _left_alone(self._breakers[name])
                 continue
@@ -99,6 +99,11 @@ class OpenAIModel(Model):
             yield from self._rest(name, prompt, *answer)
             return
         raise failed or TaskError("there is no model", code="model_unavailable")
+
+    def _asked(self, prompt: Prompt) -> Sequence[str]:
+        """The models that may answer: all in their order, or the one that is asked by name."""
+        name = prompt.extra.get("model")
+        return (name,) if isinstance(name, str) and name in self._breakers else self._names
 
     def count(self, text: str) -> int:
         """About four bytes of UTF-8 to a token; the server's own count replaces it."""

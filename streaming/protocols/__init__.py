@@ -17,27 +17,34 @@ field; an `Encoder` that turns moments into frames; where the protocol has whole
 `completed(about, whole) -> dict`; where its errors have a shape of their own,
 `error_body(problem) -> dict`.
 
-**What the route side gives it** (`streaming/web`): the file `routes/<name>.py` has its URLs, and
-works with
+**What the route side gives it** (`streaming/web`): the file `routes/<name>.py` has its URLs, on a
+blueprint of `foreign.foreign_blueprint(name, error_body)`, and works with
 
-- `models.find_model(name)`: the task behind a model's name; `models.listed()`: all of them;
-- `answers.start(question, protocol, body)`: the job, stored; joined where the request is a retry
-  (`x-stainless-retry-count`, `Idempotency-Key`); 403 where submissions are closed. The job's
-  `origin` (in `JobRow.options["origin"]`, from `job.queued`) has the protocol's name, the model,
-  and whatever `Question.origin` says that later answers need to know again;
-- `answers.begin(...)`: a slot, taken before a job exists, so that 429 and 503 come before it too;
-- `answers.respond_stream(held, encoder)`: the status line is held until the first piece or 2 s, a
-  failure in that time has its own status; then frames, beats, and the protocol's own end also at
-  a drain. Events are never merged. A reader whose client cannot come back is not rotated;
-- `answers.wait_for_end(held)`: the whole answer, its request being a viewer that may hang up.
+- `models.find_model(name)`, `models.listed()`: what answers, and the task behind each name;
+- `answers.reserve(transport)`: a slot, taken before a job exists, so that 429 and 503 come before
+  it; use it in `with stream.set_up():`;
+- `answers.ask(question, protocol, body, stream=stream)`: the job's row. A new job; or the one that
+  the request joins (`x-stainless-retry-count`, `Idempotency-Key`); 403 where submissions are
+  closed, 400 for what a task does not take. `origin` (in `row.options["origin"]`) has the
+  protocol, the model, and what `Question.origin` says that later answers need to know again;
+- `answers.find_answer(id, prefix)` and `answers.reopen(row, transport)`: a job again, to read it;
+- `answers.respond_stream(Held(stream, row), make_encoder)`: the status line is held until the
+  first piece or 2 s, a failure in that time has its own status; then frames, beats, and the
+  protocol's own end also at a drain. Events are never merged. Behind the end: 204. The stream is
+  not rotated (`Stream.stay_open`): leave that out for clients that come back by themselves;
+- `answers.wait_for_end(held)`: the whole answer; its request is a viewer that may hang up;
+- `answers.with_job(response, row)`: the header `X-Job-Id`; `handshake` for WebSockets
+  (`response_session` is an example).
 
 Hanging up is `on_disconnect` and `disconnect_grace_s` of the job: `Question.goes_on` decides,
-`X-On-Disconnect` over it. A stream that the server ends is none.
+`X-On-Disconnect` over it. A stream that the server ends is none. An encoder says by
+`takes_restarts` whether a second attempt's text may follow the first's; else it is given a
+`Restarted` moment, only where the reader was shown what is void, and ends with `restarted()`.
 
-**How to add one.** Its name is in `config.PROTOCOLS`. Write `protocols/<name>.py`, and
-`web/routes/<name>.py` with a blueprint made by `web.foreign.foreign_blueprint(name, error_body)`;
-put that into `server/extension.py`'s `PROTOCOL_ROUTES` under the name: `STREAMING_PROTOCOLS`
-mounts it, and the start looks whether the app has one of its rules already. Add the file to the
-contract "Protocols do not know their siblings" in pyproject.toml, a page in docs/protocols, and
-tests with the official client.
+**How to add one.** Its name is in `config.PROTOCOLS`. Write `protocols/<name>.py` and
+`web/routes/<name>.py`; name its blueprints in `server/mounting.py` (`PROTOCOL_ROUTES` under the
+prefix and /v1, `ROOT_ROUTES` under the prefix alone): `STREAMING_PROTOCOLS` mounts them, and the
+start looks whether the app has one of the rules already. Add the file to the contract "Protocols
+do not know their siblings" in pyproject.toml, a page in docs/protocols, routes to
+docs/reference.md, and tests with the official client to tests/protocols.
 """

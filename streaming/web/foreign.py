@@ -63,13 +63,14 @@ def error_response(error: StreamingError, error_body: ErrorBody) -> Response:
     status, job = http_status(error), error.extra.get("job")
     retryable = error.retryable and status in RETRIED
     error.extra.pop("status_of", None)
+    after_s = error.extra.get("retry_after_s", 1)
     response = problem_response(error)
     shown: dict[str, Any] = {**problem(error, instance=request.path), "status": status}
     response.set_data(dumps(error_body(shown)))
     response.status_code = status
     response.content_type = MEDIA_TYPE if error_body is openai_body else "application/json"
     if retryable and "Retry-After" not in response.headers:
-        response.headers["Retry-After"] = str(math.ceil(error.extra.get("retry_after_s", 1)))
+        response.headers["Retry-After"] = str(math.ceil(after_s))
     if status in RETRIED and not retryable:
         response.headers["X-Should-Retry"] = "false"
     if job is not None:

@@ -234,6 +234,8 @@ def test_an_early_failure_of_the_model_has_its_own_status(
     else:
         assert answer.status_code in status
         assert answer.headers["X-Job-Id"]
+        if model == "overrun":
+            assert answer.headers["Retry-After"] == "3600"
 
 
 def test_a_late_failure_is_an_error_frame(server: Server) -> None:
@@ -432,3 +434,26 @@ def test_submissions_that_are_closed_are_closed_here_too(new_server: NewServer) 
 
     assert refused.status_code == 403
     assert refused.json()["code"] == "submit_not_open"
+
+
+def test_files_for_a_purpose_are_not_kept_and_it_says_so(server: Server) -> None:
+    with pytest.raises(openai.APIStatusError) as refused:
+        client_of(server, max_retries=0).files.create(file=("a.txt", b"x"), purpose="user_data")
+
+    assert refused.value.status_code == 501
+    assert "purpose" in str(refused.value)
+
+
+def test_the_keyless_upstream_is_not_the_callers_fault(
+    new_server: NewServer, model_server: ModelServer
+) -> None:
+    model_server.key = "right"
+    try:
+        server = new_server(STREAMING_LLM_API_KEY="wrong").start()
+        asked = {"model": "fluent", "messages": said("x")}
+        answer = requests.post(f"{server.url}/v1/chat/completions", json=asked, timeout=20)
+    finally:
+        model_server.key = ""
+
+    assert answer.status_code == 502
+    assert answer.headers["X-Should-Retry"] == "false"

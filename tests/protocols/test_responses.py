@@ -322,5 +322,11 @@ def test_closing_a_websocket_stops_what_it_asked(server: Server) -> None:
     ends_as(server, job, "cancelled", timeout_s=5)
 
 
+def test_a_socket_wants_a_handshake(server: Server) -> None:
+    answer = requests.get(f"{server.url}/v1/responses", timeout=5)
+
+    assert (answer.status_code, answer.headers["Sec-WebSocket-Version"]) == (426, "13")
+
+
 def socket_of(server: Server) -> str:
     return f"{server.url.replace('http', 'ws')}/v1/responses"
