@@ -16,7 +16,9 @@
     │   ├── TooLarge             413
     │   ├── UnsupportedMedia     415
     │   ├── InvalidInput         422   each field is named
+    │   ├── UpgradeRequired      426   a WebSocket that is not asked for as one
     │   └── TooMany              429   a queue, a rate or a quota is full
+    ├── NotSupported             501   this server cannot do it, whoever asks
     ├── Unavailable              503   overloaded, storage away
     │   ├── Closed                     the server has been closed, or is leaving
     │   └── Damaged                    what is kept cannot be read

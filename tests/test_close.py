@@ -61,9 +61,9 @@ def use(app: Flask) -> None:
     client = app.test_client()
     job = client.post("/ask").json["id"]
     eventually(lambda: ended(app, job))
-    assert client.get("/readyz").json["ready"] is True
+    assert client.get("/v1/readyz").json["ready"] is True
     assert b"an answer" in client.get(f"/v1/jobs/{job}/events").data
-    assert client.get("/metrics").status_code == 200
+    assert client.get("/v1/metrics").status_code == 200
 
 
 def ended(app: Flask, job: str) -> bool:
@@ -91,7 +91,7 @@ def test_after_close_nothing_of_the_server_is_left(settings: dict[str, Any]) -> 
         app, streaming = made(**settings)
         if "REDIS_URL" in settings:  # no worker runs jobs here
             server_of(app).services().registry.submit("me", Request("answer", {}))
-            assert app.test_client().get("/readyz").status_code == 503
+            assert app.test_client().get("/v1/readyz").status_code == 503
         else:
             use(app)
         streaming.close(within_s=1)
@@ -114,7 +114,7 @@ def test_what_is_closed_refuses(settings: dict[str, Any]) -> None:
 
     storage = services.storage
     calls: list[Callable[[], object]] = [
-        server_of(app).services,
+        lambda: server_of(app).services(),
         lambda: server_of(app).start(timeout=0),
         lambda: services.registry.submit("me", Request("answer", {})),
         lambda: storage.index.get(row.id),
@@ -130,7 +130,7 @@ def test_what_is_closed_refuses(settings: dict[str, Any]) -> None:
             call()
     response = app.test_client().post("/v1/jobs", json={"task": "answer", "input": {}})
     assert (response.status_code, response.json["code"]) == (503, "draining")
-    assert app.test_client().get("/readyz").status_code == 503
+    assert app.test_client().get("/v1/readyz").status_code == 503
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_readiness_names_a_thread_that_has_ended(app: Flask, name: str) -> None:
         kill(thread)
 
     assert server_of(app).dead() == [name]
-    answer = app.test_client().get("/readyz")
+    answer = app.test_client().get("/v1/readyz")
     assert answer.status_code == 503
     assert any(name in each for each in answer.json["missing"])
 
@@ -106,7 +106,7 @@ def test_without_the_writer_of_the_file_everything_that_needs_it_is_refused(app:
     client = app.test_client()
     assert client.post("/ask").status_code == 503
     assert client.get(f"/v1/jobs/{job}").status_code in (200, 404)
-    missing = " ".join(client.get("/readyz").json["missing"])
+    missing = " ".join(client.get("/v1/readyz").json["missing"])
     assert "sqlite-writer" in missing
     assert "streaming.db has ended" in missing
     assert server_of(app).dead() == ["sqlite-writer"]

@@ -46,7 +46,12 @@ def keyed(house: House, key: str, upto: int = 3) -> tuple[str, bool]:
 
 def test_a_submission_is_stored_with_all_that_was_asked(quick: Task) -> None:
     house = House(quick, retention_s=500)
-    asked = {"metadata": {"a": 1}, "on_disconnect": "cancel", "disconnect_grace_s": 7.0}
+    asked = {
+        "metadata": {"a": 1},
+        "on_break": "continue",
+        "on_disconnect": "cancel",
+        "disconnect_grace_s": 7.0,
+    }
 
     job = house.submit(quick, {"upto": 3}, timeout_s=60.0, ttl_s=50.0, **asked)
 
