@@ -77,7 +77,7 @@ def test_addresses_are_where_the_app_has_them() -> None:
     app = Flask("mounted")
     Streaming(app, url_prefix="/ai", settings=Settings(STREAMING_LOG_URL="memory://"))
 
-    document = document_of(app, "/ai")
+    document = document_of(app, "/ai/v1")
 
     addresses = {channel["address"] for channel in document["channels"].values()}
     assert "/ai/v1/jobs/{job}/events" in addresses

@@ -19,6 +19,7 @@ from streaming.client.steps import TRANSPORTS, Stats, Transport
 from streaming.client.sync import Client
 from streaming.client.types import Event, Job
 from streaming.client.watch import Watch
+from streaming.errors import missing_extra
 from streaming.events.vocabulary import ENDED, TERMINAL
 
 if TYPE_CHECKING:
@@ -57,5 +58,5 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "httpx":
             raise
-        raise ImportError("the async client needs httpx: pip install httpx") from error
+        raise ImportError(missing_extra("httpx", "async")) from error
     return aio.AsyncClient if name == "AsyncClient" else aio_watch.AsyncWatch
