@@ -127,8 +127,7 @@ class Connection:
             self._sock.shutdown(socket.SHUT_WR)
             until, self._unsent = time.monotonic() + SEND_S, _unsent(self._sock)
             while self._unsent and patient() and time.monotonic() < until:
-                self._read_away(time.monotonic() + LINGER_S)
-                if not self.taking():
+                if not self._drop(time.monotonic() + LINGER_S) or not self.taking():
                     return
 
     def _read_away(self, until: float) -> bool:
@@ -137,6 +136,13 @@ class Connection:
             return False
         self._ended = False
         self.receive()
+        return True
+
+    def _drop(self, until: float) -> bool:
+        """Read away what comes behind the end by then; False when the peer's side is over."""
+        while _wait(self._sock, select.POLLIN, until - time.monotonic()):
+            if not self._sock.recv(READ_BYTES, socket.MSG_DONTWAIT):
+                return False
         return True
 
     def silent_s(self) -> float:

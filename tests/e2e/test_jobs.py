@@ -15,7 +15,7 @@ SNAPSHOT = {
     "id", "task", "title", "input", "status", "created_at", "started_at", "finished_at", "attempt",
     "queue_position", "progress", "steps", "texts", "text", "metrics", "alerts", "leases",
     "input_request", "output", "error", "usage", "artifacts", "metadata", "seq", "degraded",
-    "links",
+    "finish_reason", "cut", "simulated", "links",
 }  # fmt: skip
 
 UNKNOWN = "job_" + "0" * 26

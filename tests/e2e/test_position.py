@@ -128,7 +128,10 @@ def test_ahead_of_the_log_of_an_ended_job_there_is_a_gap_and_a_snapshot(
     assert (gap["type"], snapshot["type"], rest) == ("stream.gap", "stream.snapshot", [])
     assert gap["data"] == {"from": last + 1, "to": last + 100}
     assert snapshot["data"]["seq"] == last
-    assert snapshot["data"]["job"] == api.snapshot(ended)
+    shown = api.snapshot(ended)
+    if "websocket" in read.__name__:
+        del shown["text"]  # `texts` has it
+    assert snapshot["data"]["job"] == shown
     assert "seq" not in gap
     assert "seq" not in snapshot
 
