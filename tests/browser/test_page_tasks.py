@@ -79,12 +79,12 @@ def test_a_file_is_uploaded_with_the_form(page: Page, api: Api) -> None:
     assert [each[:5] for each in asked] == ["file_", "file_"]
 
 
-def test_a_job_with_a_file_is_run_again_from_the_same_form(page: Page, api: Api) -> None:
+def test_a_job_with_a_file_is_changed_and_run_from_the_same_form(page: Page, api: Api) -> None:
     page.click("[data-preset=analyze]")
     first = job_of(page)
     expect_status(page, "completed")
 
-    page.click("button:text('Run again')")
+    page.click("button:text('Change and run')")
     page.click("form.schema button.main")
 
     page.wait_for_url(lambda url: "job_" in url and first not in url)
