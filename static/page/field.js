@@ -110,12 +110,12 @@ function tick(name, schema, context) {
 
 function choice(name, schema, context) {
   const values = schema.enum ?? [schema.const];
-  const chosen = context.given ?? schema.default ?? (context.required ? values[0] : undefined);
+  const chosen = context.given ?? schema.default ?? (context.required ? values[0] : null);
   const options = values.map((each) =>
     el("option", { value: String(each), selected: each === chosen }, tText(String(each))),
   );
-  if (!context.required && schema.default === undefined)
-    options.unshift(el("option", { value: "", selected: chosen === undefined }, t("none")));
+  if (!context.required && schema.default == null)
+    options.unshift(el("option", { value: "", selected: chosen === null }, t("none")));
   const control = el("select", {}, options);
   return labelled(name, schema, context, control, () =>
     values.find((each) => String(each) === control.value),

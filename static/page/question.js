@@ -1,9 +1,9 @@
 // What a job asks a person while it runs, as a form from the question's schema.
 
-import { el } from "./dom.js";
+import { el, freshId } from "./dom.js";
 import { plain } from "./field.js";
 import { SchemaForm } from "./form.js";
-import { t } from "./i18n.js";
+import { t, tNumbered } from "./i18n.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
 import { forget, keep, restore } from "./typed.js";
@@ -53,13 +53,20 @@ function decision(schema) {
 
 function buttons(name, answer) {
   const problem = problemBox();
+  const wrong = el("p", { className: "wrong", id: freshId("problem"), role: "alert", hidden: true });
+  const show = (error) => {
+    const refused = errorsAbout(name, error);
+    wrong.hidden = !refused.length;
+    wrong.textContent = refused.map((each) => tNumbered(each.message)).join(" ");
+    showProblem(problem, refused.length ? null : error);
+  };
   const give = (value) => async () => {
     for (const each of all) each.disabled = true;
-    showProblem(problem, null);
+    show(null);
     try {
       await answer(name === "" ? value : { [name]: value });
     } catch (error) {
-      showProblem(problem, error);
+      show(error);
       for (const each of all) each.disabled = false;
     }
   };
@@ -71,7 +78,15 @@ function buttons(name, answer) {
     ),
     el("button", { type: "button", onclick: give(false) }, name === "approve" ? t("refuse") : t("no")),
   ];
-  return el("div", { className: "stack" }, el("div", { className: "bar" }, all), problem);
+  for (const each of all) each.setAttribute("aria-describedby", wrong.id);
+  return el("div", { className: "stack" }, el("div", { className: "bar" }, all), wrong, problem);
+}
+
+/** What the server refuses a yes or no for; empty if that is not all that is wrong. */
+function errorsAbout(name, error) {
+  const errors = error?.problem?.errors ?? [];
+  const field = name === "" ? "data" : `data.${name}`;
+  return errors.every((each) => each.field === field) ? errors : [];
 }
 
 /** A form for an object with members; for all else a form with one field. */

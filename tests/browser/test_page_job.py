@@ -167,13 +167,31 @@ def test_an_answer_that_was_refused_can_be_given_again(page: Page, api: Api) -> 
     go(page, f"jobs/{job}")
     page.fill("[data-path=stars]", "0")
     page.click("button:text-is('Answer')")
-    expect(page.locator(".wrong:visible, .ask .problem:visible").first).to_contain_text("minimum")
+    stars = page.locator(".field", has=page.locator("[data-path=stars]"))
+    expect(stars.locator(".wrong")).to_contain_text("minimum")
+    expect(page.locator(".ask .problem")).to_be_hidden()
 
     page.fill("[data-path=stars]", "4")
     page.click("button:text-is('Answer')")
 
     expect_status(page, "completed")
     assert api.snapshot(job)["output"]["answer"] == {"stars": 4}
+
+
+@pytest.mark.parametrize("name", ["", "ok"])
+def test_a_yes_or_no_that_was_refused_says_why_below_it(page: Page, api: Api, name: str) -> None:
+    yes = {"type": "boolean", "const": True}
+    schema = {"type": "object", "properties": {name: yes}, "required": [name]} if name else yes
+    job = api.submit("asking-for", {"schema": schema})
+    go(page, f"jobs/{job}")
+    page.click("button:text-is('No')")
+    expect(page.locator(".ask .wrong")).to_have_text("True was expected")
+    expect(page.locator(".ask .problem")).to_be_hidden()
+
+    page.click("button:text-is('Yes')")
+
+    expect_status(page, "completed")
+    assert api.snapshot(job)["output"]["answer"] == ({name: True} if name else True)
 
 
 def test_the_events_are_filtered_opened_and_saved(page: Page, api: Api) -> None:

@@ -50,6 +50,21 @@ def test_what_a_form_is_given_is_the_input_of_the_job(page: Page, api: Api) -> N
     assert asked == {"prompt": "Fog", "max_tokens": 7, "tokens_per_s": 0, "seed": 0}
 
 
+def test_a_choice_that_a_form_leaves_open_is_left_to_the_task(page: Page, api: Api) -> None:
+    page.select_option("label:text('Task') + select", "report")
+    for name in ("decimal", "date_order", "aggregate", "total_rows"):
+        expect(page.locator(f"[data-path={name}]")).to_have_value("")
+    page.fill("[data-path=tokens_per_s]", "0")
+    page.select_option("[data-path=total_rows]", "keep")
+
+    page.click("form.schema button.main")
+
+    expect_status(page, "completed")
+    asked = api.log_of(job_of(page))[0]["data"]["input"]
+    assert set(asked) == {"csv", "title", "tokens_per_s", "total_rows"}
+    assert asked["total_rows"] == "keep"
+
+
 def test_a_file_is_uploaded_with_the_form(page: Page, api: Api) -> None:
     page.select_option("label:text('Task') + select", "files")
     note = {"name": "note.txt", "mimeType": "text/plain", "buffer": b"one two three"}
@@ -64,12 +79,12 @@ def test_a_file_is_uploaded_with_the_form(page: Page, api: Api) -> None:
     assert [each[:5] for each in asked] == ["file_", "file_"]
 
 
-def test_a_job_with_a_file_is_run_again_from_the_same_form(page: Page, api: Api) -> None:
+def test_a_job_with_a_file_is_changed_and_run_from_the_same_form(page: Page, api: Api) -> None:
     page.click("[data-preset=analyze]")
     first = job_of(page)
     expect_status(page, "completed")
 
-    page.click("button:text('Run again')")
+    page.click("button:text('Change and run')")
     page.click("form.schema button.main")
 
     page.wait_for_url(lambda url: "job_" in url and first not in url)
