@@ -117,6 +117,9 @@ class Prompt:
     #: A conversation (`role`, `content`, …, as OpenAI's API has it), in place of the text. Sent as
     #: it is: parts of images, tool calls and their results among it.
     messages: tuple[Mapping[str, Json], ...] = ()
+    #: Of the setting's models, the one that is to answer: no other stands in for it. "": the first
+    #: that is well.
+    model: str = ""
     #: Functions that the model may want called, as OpenAI's API has them.
     tools: tuple[Mapping[str, Json], ...] = ()
     #: False: the tools are known to the model, but it is to answer in words.

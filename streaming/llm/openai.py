@@ -95,7 +95,7 @@ class OpenAIModel(Model):
                     raise
                 failed = failed or error
                 continue
-            yield Answering(name, degraded=name != self.name)
+            yield Answering(name, degraded=name != (prompt.model or self.name))
             yield from self._rest(name, prompt, *answer)
             return
         raise failed or TaskError("there is no model", code="model_unavailable")
@@ -118,6 +118,15 @@ class OpenAIModel(Model):
         if all(breaker.opened for breaker in self._breakers.values()):
             raise _left_alone(self._breakers[self.name])
         self._retrying(stop)(self._server.reach, stop)
+
+    def _asked(self, prompt: Prompt) -> Sequence[str]:
+        """The models that may answer, the one that is wanted first."""
+        if not prompt.model:
+            return self._names
+        if prompt.model not in self._names:
+            message = f"there is no model {prompt.model[:80]!r} any more"
+            raise TaskError(message, code="model_unavailable")
+        return (prompt.model,)
 
     def _limit(self, prompt: Prompt) -> int:
         """Tokens of an answer at the most."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,10 @@ class _Open:
     id: str = ""
     name: str = ""
     arguments: str = ""
+    #: The id under which its parts were told; "" before the first.
+    told: str = ""
+    #: Arguments that no part has told.
+    held: str = ""
 
     @property
     def complete(self) -> bool:
@@ -46,19 +51,26 @@ class ToolCalls:
                 continue
             if not isinstance(part, dict):
                 raise odd(part, "a tool call")
-            yield self._add(part)
+            call = self._add(part)
+            if call.name:  # nobody can begin a call without its name
+                yield self._part(call)
 
     def end(self) -> Iterator[ToolCall]:
-        """The calls, each with an id of its own."""
-        taken: set[str] = set()
+        """The calls, each with an id of its own, which its parts had."""
         for call in self._calls:
-            id = call.id
-            if not id or id in taken:
-                id = call_id(call.number, call.name, call.arguments)
-            taken.add(id)
-            yield ToolCall(id, call.name, whole(call.arguments))
+            yield ToolCall(self._id(call), call.name, whole(call.arguments))
 
-    def _add(self, part: Mapping[str, Any]) -> ToolCallPart:
+    def _part(self, call: _Open) -> ToolCallPart:
+        told, call.held = call.held, ""
+        return ToolCallPart(call.number, self._id(call), call.name, told)
+
+    def _id(self, call: _Open) -> str:
+        if not call.told:
+            is_own = call.id and all(call.id != other.told for other in self._calls)
+            call.told = call.id if is_own else call_id(uuid.uuid4())
+        return call.told
+
+    def _add(self, part: Mapping[str, Any]) -> _Open:
         function = part.get("function")
         if not isinstance(function, dict):
             function = {} if function is None else _named(function)
@@ -70,7 +82,8 @@ class ToolCalls:
         call.id = call.id or id
         call.name = call.name or name
         call.arguments += text
-        return ToolCallPart(call.number, call.id, call.name, text)
+        call.held += text
+        return call
 
     def _find(self, index: int | None, id: str, name: str) -> _Open:
         """The call that a part belongs to: one that is open, or a new one."""

@@ -25,6 +25,7 @@ from streaming.llm.base import (
 )
 from streaming.llm.joint import Joint
 from streaming.llm.spending import Spending
+from streaming.running.answer import Answer
 from streaming.running.traces import in_span_of_call
 
 #: Times that one answer is gone on with.
@@ -67,21 +68,6 @@ class Desk:
     on_break: str = "restart"
     #: The text that an earlier attempt left of the answer that is about to be asked for.
     kept: Callable[[], str] = str
-
-
-@dataclass(slots=True)
-class _Answer:
-    """One answer: what is asked, and what has come of it."""
-
-    prompt: Prompt
-    spent: Spending
-    #: The pieces of the text, where it may have to be gone on with.
-    text: list[str] = field(default_factory=list)
-    calls: list[ToolCall] = field(default_factory=list)
-    written: bool = False
-    thought: bool = False
-    ending: Ending | None = None
-    continued: int = 0
 
 
 class BoundModel:
@@ -167,27 +153,32 @@ class BoundModel:
         asked = Prompt(prompt if isinstance(prompt, str) else "", **options)
         if not isinstance(prompt, str):
             asked = replace(asked, messages=tuple(prompt))
-        answer = _Answer(asked, Spending(self.usage, self._model, asked))
+        answer = Answer(asked, Spending(self.usage, self._model, asked))
+        try:
+            with contextlib.closing(self._given(answer, until)) as pieces:
+                for piece in pieces:
+                    if isinstance(piece, str):
+                        yield piece
+                    else:
+                        self._take(piece)
+        except _Enough:
+            return []
+        except BaseException as error:
+            self._tell_failure(answer, error)
+            raise
+        answer.check(self._tell_ending(answer))
+        return answer.calls
+
+    def _given(
+        self, answer: Answer, until: Callable[[Json], bool] | None
+    ) -> Generator[Piece, None, None]:
+        """The pieces; an answer that broke off is gone on with."""
         kept = self._desk.kept()
         if kept:
             self._go_on(answer, "the attempt before this one ended", [kept])
             yield kept
         if self._model.simulated:
             self.told["simulated"] = True
-        try:
-            yield from self._written(answer, until)
-        except _Enough:
-            return []
-        except BaseException as error:
-            self._tell_failure(answer, error)
-            raise
-        self._tell_ending(answer)
-        return answer.calls
-
-    def _written(
-        self, answer: _Answer, until: Callable[[Json], bool] | None
-    ) -> Generator[str, None, None]:
-        """The text; an answer that broke off is gone on with."""
         while True:
             try:
                 with self._stopping(until) as stop:
@@ -202,36 +193,33 @@ class BoundModel:
                 answer.spent.settle()
                 self._go_on(answer, error.detail, so_far)
 
-    def _asked(self, answer: _Answer, stop: StopSignal) -> Generator[str, None, None]:
-        """The text of one question to the model."""
+    def _asked(self, answer: Answer, stop: StopSignal) -> Generator[Piece, None, None]:
+        """The pieces of one question to the model."""
         joint = Joint(answer.prompt.so_far) if answer.prompt.so_far else None
         keeps = self._desk.on_break == "continue"
         with contextlib.closing(_generator(self._model.stream(answer.prompt, stop))) as pieces:
             for piece in pieces:
                 answer.spent.count(piece)
-                if not isinstance(piece, str):
-                    self._take(answer, piece)
+                if isinstance(piece, str):
+                    text = piece if joint is None else joint.add(piece)
+                    if not answer.written and text.strip():
+                        answer.written = True
+                    if keeps:
+                        answer.text.append(text)
+                    if text:
+                        yield text
                     continue
-                if joint is not None:
-                    piece = joint.add(piece)
-                if not answer.written and piece.strip():
-                    answer.written = True
-                if keeps:
-                    answer.text.append(piece)
-                if piece:
-                    yield piece
+                if joint is not None and isinstance(piece, Ending) and (rest := joint.end()):
+                    yield rest
+                answer.take(piece)
+                yield piece
         if joint is not None and (rest := joint.end()):
             yield rest
 
-    def _take(self, answer: _Answer, piece: Piece) -> None:
-        """What comes besides text."""
+    def _take(self, piece: Piece) -> None:
+        """What comes besides text, for the log."""
         if isinstance(piece, Reasoning):
-            answer.thought = True
             self._desk.reasoning(piece.text)
-        elif isinstance(piece, ToolCall):
-            answer.calls.append(piece)
-        elif isinstance(piece, Ending):
-            answer.ending = piece
         elif isinstance(piece, Answering) and piece.degraded:
             why = f"the model {piece.model} answers for {self._model.name}"
             self._desk.note(why, {"degraded": True})
@@ -250,17 +238,17 @@ class BoundModel:
         with self._stop.closing(pass_on), self._desk.listen(until, lambda: stop.set(_Enough())):
             yield stop
 
-    def _may_go_on(self, answer: _Answer, so_far: list[str]) -> bool:
+    def _may_go_on(self, answer: Answer, so_far: list[str]) -> bool:
         limit = answer.prompt.max_tokens
         return (
             self._desk.on_break == "continue"
             and answer.continued < CONTINUES
             and bool("".join(so_far).strip())
-            and not answer.calls
+            and not (answer.calls or answer.is_calling)
             and (limit is None or len(answer.text) < limit)
         )
 
-    def _go_on(self, answer: _Answer, why: str, so_far: list[str]) -> None:
+    def _go_on(self, answer: Answer, why: str, so_far: list[str]) -> None:
         """Ask for the rest of an answer, and say so."""
         text = "".join(so_far)
         limit = answer.prompt.max_tokens
@@ -277,53 +265,36 @@ class BoundModel:
         """Every piece of an answer as the model gives it, for those who pass it on.
 
         Its usage counts and its end is kept, as in `stream`; what it says is left to the caller,
-        an answer without a word and one that breaks off too.
+        an answer without a word too.
         """
-        answer = _Answer(prompt, Spending(self.usage, self._model, prompt))
-        self.told.update({"simulated": True} if self._model.simulated else {})
+        answer = Answer(prompt, Spending(self.usage, self._model, prompt), passes_on=True)
         try:
-            with contextlib.closing(_generator(self._model.stream(prompt, self._stop))) as pieces:
+            with contextlib.closing(self._given(answer, None)) as pieces:
                 for piece in pieces:
-                    answer.spent.count(piece)
-                    if isinstance(piece, str):
-                        answer.written = True
-                    elif isinstance(piece, Ending):
-                        answer.ending = piece
+                    if isinstance(piece, Answering):
+                        self._take(piece)
                     yield piece
         except BaseException as error:
             self._tell_failure(answer, error)
             raise
-        ending = answer.ending or Ending("stop")
-        self.told.update({"finish_reason": ending.reason, **({"cut": True} if ending.cut else {})})
+        self._tell_ending(answer)
 
-    def _tell_ending(self, answer: _Answer) -> None:
-        """How an answer ended; `TaskError` for one without a word."""
+    def _tell_ending(self, answer: Answer) -> Ending:
+        """How an answer ended, for the job's end and for the log."""
         ending = answer.ending or Ending("tool_calls" if answer.calls else "stop")
         self.told["finish_reason"] = ending.reason
         if ending.cut:
             self.told["cut"] = True
-        if not answer.written and not answer.calls and not answer.prompt.is_step:
-            raise TaskError(_nothing(answer, ending), code="upstream_error")
-        if not answer.written and not answer.prompt.may_call:
-            message = "the model called tools where it was to answer in words"
-            raise TaskError(message, code="upstream_error")
         if ending.cut or ending.note:
             why = ending.note or "the model's answer was cut: it has as many tokens as it may have"
             self._desk.note(why, {"finish_reason": ending.reason, "cut": ending.cut})
+        return ending
 
-    def _tell_failure(self, answer: _Answer, error: BaseException) -> None:
+    def _tell_failure(self, answer: Answer, error: BaseException) -> None:
         if answer.written:
             self.told["cut"] = True
         if isinstance(error, TaskError):
             self.told["finish_reason"] = _FINISHES.get(error.code, "error")
-
-
-def _nothing(answer: _Answer, ending: Ending) -> str:
-    if ending.reason == "length" and answer.thought:
-        return "the model has used up all of its tokens for thinking, and answered nothing"
-    if ending.reason == "length":
-        return "the model has used up all of its tokens, and answered nothing"
-    return "the model answered nothing"
 
 
 def _generator(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:

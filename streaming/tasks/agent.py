@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections.abc import Callable, Generator, Mapping
-from datetime import UTC, datetime
-from importlib import resources
+from collections.abc import Generator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,16 +16,14 @@ from streaming.protocols.question import last_text
 from streaming.running.context import JobContext
 from streaming.running.task import task
 from streaming.running.uploads import FileId
-from streaming.tasks.analysis.calculate import calculate, days
-from streaming.tasks.analysis.table import BadCsv, Table, parse
-from streaming.tasks.search import DocumentSet, keywords, sections
+from streaming.tasks.agent_tools import TABLE_TOOL, TOOLS, check_files, make_tools
+from streaming.tasks.analysis.calculate import calculate
+from streaming.tasks.search import keywords
 
 #: Times that a tool is tried, and rounds of tools that a model may ask for.
 TRIES, ROUNDS = 2, 3
 #: Calls of one round at the most; more are left out.
 MAX_CALLS = 16
-#: Bytes of a document or a table.
-MAX_FILE_BYTES = 4 << 20
 
 SYSTEM = """\
 You are an assistant who answers from documents and tools. Search first. Quote figures as the tools
@@ -39,28 +34,6 @@ SPEAKERS = ("system", "developer", "user", "assistant")
 
 #: One call of a tool and what came of it, as JSON that a later attempt gets again.
 Called = dict[str, Any]
-
-
-def _tool(name: str, about: str, **parameters: str) -> dict[str, Any]:
-    shown = {key: {"type": "string", "description": text} for key, text in parameters.items()}
-    schema = {"type": "object", "properties": shown, "required": list(parameters)}
-    return {
-        "type": "function",
-        "function": {"name": name, "description": about, "parameters": schema},
-    }
-
-
-TOOLS = (
-    _tool("search", "Search the documents", query="what to look for"),
-    _tool("calculate", "Calculate", expression="for example (12 + 3) * 4"),
-    _tool("date", "Days and dates", expression="today; 2024-03-31 + 30 days; or two days"),
-)
-TABLE_TOOL = _tool(
-    "look_up",
-    "Look up a figure of the uploaded table",
-    column="the name of a column",
-    period="a period, or sum, mean, min, max",
-)
 
 
 class AgentInput(BaseModel):
@@ -124,7 +97,7 @@ def agent(ctx: JobContext, input: AgentInput) -> dict[str, Any]:
 def understand(ctx: JobContext, input: AgentInput) -> list[Called]:
     """The calls of tools that the model wants first."""
     ctx.llm.check()
-    check_files(ctx, input)
+    check_files(ctx, input.documents, input.table)
     asked = [message("system", SYSTEM), *input.before, message("user", input.question)]
     return think(ctx, input, asked, script=simulated_plan(input))
 
@@ -208,7 +181,7 @@ def asked_call(call: ToolCall) -> Called:
 
 def run_tool(ctx: JobContext, input: AgentInput, call: Called, *, needed: bool) -> Called:
     """Call a tool, once more if it fails; with its output, or its error where it is not needed."""
-    tools, said = make_tools(ctx, input), ""
+    tools, said = make_tools(ctx, input.documents, input.table), ""
     for tried in range(1, TRIES + 1):
         try:
             if "error" in call:
@@ -224,83 +197,6 @@ def run_tool(ctx: JobContext, input: AgentInput, call: Called, *, needed: bool) 
                 raise TaskError(message, code="tool_failed") from error
     ctx.log(f"the tool {call['name']} is left out: {said}", level="warning")
     return {**call, "error": said}
-
-
-def make_tools(ctx: JobContext, input: AgentInput) -> Mapping[str, Callable[..., Any]]:
-    def find(query: str) -> list[dict[str, str]]:
-        with contextlib.closing(DocumentSet(load_documents(ctx, input))) as documents:
-            hits = documents.search(query)
-        return [{"id": hit.id, "title": hit.title, "text": hit.text} for hit in hits]
-
-    def look_up(column: str, period: str) -> float:
-        return figure(load_table(ctx, input), column, period)
-
-    def date(expression: str) -> str:
-        return days(expression, today=datetime.now(UTC).date())
-
-    return {"search": find, "calculate": calculate, "date": date, "look_up": look_up}
-
-
-def load_documents(ctx: JobContext, input: AgentInput) -> Any:
-    """The sections of the uploaded documents, or of the handbook."""
-    if not input.documents:
-        for page in sorted(
-            resources.files("streaming.tasks").joinpath("handbook").iterdir(), key=str
-        ):
-            yield from sections(page.name, page.read_text("utf-8"))
-    for file in input.documents:
-        name = str(ctx.file_info(file).get("name") or file)
-        yield from sections(name, read_text(ctx, file))
-
-
-def check_files(ctx: JobContext, input: AgentInput) -> None:
-    """A file that is not there or is no table ends the job before any work."""
-    for file in input.documents:
-        read_text(ctx, file)
-    if input.table:
-        load_table(ctx, input)
-
-
-def load_table(ctx: JobContext, input: AgentInput) -> Table:
-    if input.table is None:
-        raise TaskError("no table was uploaded", code="file_not_found")
-    try:
-        return parse(read_text(ctx, input.table))
-    except BadCsv as error:
-        raise TaskError(str(error), code="bad_csv", **error.extra) from error
-
-
-def read_text(ctx: JobContext, file: str) -> str:
-    with ctx.open_file(file) as upload:
-        data = upload.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise TaskError(f"{file} is larger than {MAX_FILE_BYTES} bytes", code="file_too_large")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        message = f"{file} is no text in UTF-8 (byte {error.start})"
-        raise TaskError(message, code="bad_document") from error
-
-
-def figure(table: Table, column: str, period: str) -> float:
-    """A figure of a column: of a period, or over all of them."""
-    if column not in table.columns:
-        raise TaskError(f"there is no column {column!r}; there are {', '.join(table.columns)}")
-    values = [value for value in table.columns[column] if value is not None]
-    over_all: dict[str, Callable[[], float]] = {
-        "sum": lambda: sum(values),
-        "mean": lambda: sum(values) / len(values),
-        "min": lambda: min(values),
-        "max": lambda: max(values),
-    }
-    if period in over_all and values:
-        return round(over_all[period](), 6)
-    if period not in table.periods:
-        raise TaskError(f"there is no period {period!r}")
-    value = table.columns[column][table.periods.index(period)]
-    if value is None:
-        raise TaskError(f"{column} has no figure for {period}")
-    return value
 
 
 def conversation(input: AgentInput, called: list[Called]) -> list[dict[str, Any]]:

@@ -70,12 +70,14 @@ completion = replace(_completion, hidden=True)
 
 def prompt_of(input: CompletionInput, ctx: JobContext) -> Prompt:
     """The question as the llm room has it."""
-    extra = dict(input.parameters)
+    extra = {name: value for name, value in input.parameters.items() if value is not None}
+    messages = tuple(input.messages)
     if not ctx.llm.simulated:
-        model = {} if input.model == ctx.llm.name else {"model": input.model}
         # Under which name a server takes the limit is the llm room's affair.
         limit = extra.pop("max_tokens", None) if isinstance(extra.get("max_tokens"), int) else None
-        return Prompt(messages=tuple(input.messages), max_tokens=limit, extra={**extra, **model})
+        # Others stand in for the first model alone: who names another one, means it.
+        model = "" if input.model == ctx.llm.name else input.model
+        return Prompt(messages=messages, model=model, max_tokens=limit, extra=extra)
     own: Mapping[str, Any] = {name: extra[name] for name in _SIMULATED if name in extra}
     limit = next(
         (
@@ -86,8 +88,7 @@ def prompt_of(input: CompletionInput, ctx: JobContext) -> Prompt:
         None,
     )
     seed = extra.get("seed")
-    messages = tuple(input.messages)
-    return Prompt(messages=messages, max_tokens=limit, seed=seed or 0, extra={}, **own)
+    return Prompt(messages=messages, max_tokens=limit, seed=seed or 0, **own)
 
 
 def _longer(known: ToolCall | None, part: ToolCallPart) -> ToolCall:

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, strategies as st
 
 from streaming.errors import TaskError
-from streaming.llm.base import CannotContinue, Ending, Piece, Prompt, Reasoning, ToolCall, Usage
+from streaming.llm.base import (
+    CannotContinue,
+    Ending,
+    Piece,
+    Prompt,
+    Reasoning,
+    ToolCall,
+    ToolCallPart,
+    Usage,
+)
 from streaming.llm.body import Body
 from streaming.llm.chunks import Answer
 from streaming.llm.event_stream import EventStream
@@ -233,6 +242,28 @@ def test_a_call_without_an_id_gets_one_that_the_strictest_server_takes() -> None
     (made,) = [piece.id for piece in pieces if isinstance(piece, ToolCall)]
     assert len(made) == 9
     assert made.isalnum()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [call("a", "{"), call(None, "}")],
+        [call("a", "{", index=0), call(None, "}", index=0, id="late")],
+        [call("a", "{}", id="s", index=0), call("b", "{}", id="s", index=1)],
+        [call(None, "{", id="1", index=0), call("a", "}", index=0)],
+    ],
+)
+def test_the_parts_of_a_call_have_its_id_and_its_name(parts: list[Any]) -> None:
+    pieces = answer(*({"tool_calls": [part]} for part in parts), finish="tool_calls")
+
+    calls = [(each.id, each.name) for each in pieces if isinstance(each, ToolCall)]
+    told = [(each.id, each.name) for each in pieces if isinstance(each, ToolCallPart)]
+    assert set(told) == set(calls)
+    texts = {each.id: "" for each in pieces if isinstance(each, ToolCallPart)}
+    for each in pieces:
+        if isinstance(each, ToolCallPart):
+            texts[each.id] += each.arguments
+    assert set(texts.values()) == {"{}"}
 
 
 # -- thinking between tags

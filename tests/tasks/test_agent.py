@@ -11,7 +11,8 @@ from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import InvalidInput, TaskError
 from streaming.llm.base import Piece, Prompt, ToolCall
 from streaming.llm.simulated import SimulatedModel
-from streaming.tasks.agent import agent, figure
+from streaming.tasks.agent import agent
+from streaming.tasks.agent_tools import figure
 from streaming.tasks.analysis.table import parse
 from tests.llm.conftest import Connect, connect, model_server  # noqa: F401 - fixtures
 from tests.tasks.conftest import Bench
