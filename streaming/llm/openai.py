@@ -100,11 +100,6 @@ class OpenAIModel(Model):
             return
         raise failed or TaskError("there is no model", code="model_unavailable")
 
-    def _asked(self, prompt: Prompt) -> Sequence[str]:
-        """The models that may answer: all in their order, or the one that is asked by name."""
-        name = prompt.extra.get("model")
-        return (name,) if isinstance(name, str) and name in self._breakers else self._names
-
     def count(self, text: str) -> int:
         """About four bytes of UTF-8 to a token; the server's own count replaces it."""
         return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
