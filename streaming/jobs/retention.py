@@ -10,6 +10,7 @@ from collections.abc import Callable
 from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound, StreamingError
+from streaming.jobs.conversations import Conversations
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
@@ -112,7 +113,7 @@ class Retention:
             return
 
     def _drop_old_files(self) -> None:
-        """Uploads that are too old or, the oldest first, too much; artifacts of no job."""
+        """Uploads that are too old or, the oldest first, too much; what belongs to no job."""
         room = self._size
         uploads = self._storage.blobs.folders("file_")
         for folder in sorted(uploads, key=lambda folder: -folder.made_at):
@@ -123,3 +124,4 @@ class Retention:
             row = self._storage.index.get(folder.name)
             if row is None or row.expired:
                 self._storage.blobs.delete(folder.name)
+        Conversations(self._storage).drop_old()

@@ -13,12 +13,14 @@ from streaming.web.routes.chat import chat
 from streaming.web.routes.messages import messages
 from streaming.web.routes.models import models
 from streaming.web.routes.responses import responses
+from streaming.web.routes.ui import ui
 
 #: By protocol, its blueprints under the prefix and /v1.
 PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "chat": (models, chat),
     "responses": (models, responses),
     "messages": (models, messages),
+    "ui": (models, ui),
 }
 #: By protocol, its blueprints under the prefix alone.
 ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {}

@@ -15,6 +15,7 @@ from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker
 from streaming.config import Settings, durable_disk
 from streaming.errors import InUse, InvalidSettings, Unavailable
+from streaming.jobs.conversations import Conversations
 from streaming.jobs.registry import JobRegistry
 from streaming.jobs.repair import Mending
 from streaming.jobs.retention import Retention
@@ -311,6 +312,7 @@ class Server:
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
             retries=Retries(),
+            conversations=Conversations(storage),
             deadlines=deadlines,
             metrics=metrics,
         )

@@ -152,7 +152,7 @@ def respond_stream(
     """
     stream, row = held.stream, held.row
     with stream.set_up():
-        encoder = make(_restarts(row))
+        encoder = make(restarts(row))
         body, closing = _first(stream, encoder)
         if closing is not None:
             raise draining(row)
@@ -246,7 +246,7 @@ def _submit(asked: Request, digest: str) -> JobRow:
     return row
 
 
-def _restarts(row: JobRow) -> Mapping[str, int]:
+def restarts(row: JobRow) -> Mapping[str, int]:
     """What the log's attempts have made void so far."""
     if row.attempt < 2:
         return {}
