@@ -10,6 +10,8 @@ from streaming.storage.rows import JobRow
 
 #: What stands before the folders of conversations.
 PREFIX = "conv_"
+#: The same of clients' sessions, of which no job tells how long they are kept.
+SESSIONS = "session_"
 _NAME = "job"
 
 
@@ -37,8 +39,11 @@ class Conversations:
         row = self._storage.index.get(job)
         return row if row is not None and not row.expired and row.owner == owner else None
 
-    def drop_old(self) -> None:
-        """Forget those whose job is gone."""
+    def drop_old(self, *, sessions_before: float) -> None:
+        """Forget those whose job is gone, and sessions begun before that epoch second."""
+        for session in self._storage.blobs.folders(SESSIONS):
+            if session.made_at < sessions_before:
+                self._storage.blobs.delete(session.name)
         for folder in self._storage.blobs.folders(PREFIX):
             try:
                 with self._storage.blobs.open(f"{folder.name}/{_NAME}") as file:

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.5
 #: Seconds between two looks at the uploads' folder.
 FILES_S = 60.0
+#: Seconds that a client's session is kept at the least.
+SESSION_S = 7 * 86400.0
 #: What is kept of the size limit when it is reached, so that it is not reached at each look.
 KEEP = 0.9
 
@@ -124,4 +126,6 @@ class Retention:
             row = self._storage.index.get(folder.name)
             if row is None or row.expired:
                 self._storage.blobs.delete(folder.name)
-        Conversations(self._storage).drop_old()
+        Conversations(self._storage).drop_old(
+            sessions_before=self._now() - max(self._retention_s, SESSION_S)
+        )

@@ -10,6 +10,7 @@ from werkzeug.routing import Rule
 
 from streaming.errors import InvalidSettings
 from streaming.web.routes.chat import chat
+from streaming.web.routes.mcp import mcp
 from streaming.web.routes.messages import messages
 from streaming.web.routes.models import models
 from streaming.web.routes.responses import responses
@@ -23,7 +24,7 @@ PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "ui": (models, ui),
 }
 #: By protocol, its blueprints under the prefix alone.
-ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {}
+ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {"mcp": (mcp,)}
 
 
 def mount(app: Flask, names: Iterable[str], *, base_url: str, root: str) -> None:

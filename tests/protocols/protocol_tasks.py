@@ -73,3 +73,22 @@ def breaking(ctx: JobContext, input: dict[str, Any]) -> Iterator[str]:
     ctx.progress(1, 2, "half way")
     ctx.sleep(0.1)
     raise TaskError("it broke in the middle", code="broken")
+
+
+class TimesInput(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    times: int = 3
+
+
+@task("pacing", "Pace", steps=["walk"], input=TimesInput, cooperative=True)
+def pacing(ctx: JobContext, input: TimesInput) -> dict[str, Any]:
+    """Walk so many paces, ten a second."""
+
+    def walk() -> None:
+        for done in range(input.times):
+            ctx.progress(done, input.times, f"pace {done}")
+            ctx.sleep(0.1)
+
+    ctx.step("walk", walk)
+    return {"paces": input.times}
