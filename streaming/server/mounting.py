@@ -9,6 +9,7 @@ from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
 from streaming.errors import InvalidSettings
+from streaming.web.routes.agui import agui
 from streaming.web.routes.chat import chat
 from streaming.web.routes.mcp import mcp
 from streaming.web.routes.messages import messages
@@ -22,6 +23,7 @@ PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "responses": (models, responses),
     "messages": (models, messages),
     "ui": (models, ui),
+    "agui": (models, agui),
 }
 #: By protocol, its blueprints under the prefix alone.
 ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {"mcp": (mcp,)}

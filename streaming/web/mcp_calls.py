@@ -32,9 +32,6 @@ from streaming.web.auth import count, find_job, owner, require
 from streaming.web.commands import CancelBody, cancel
 from streaming.web.services import services
 
-#: Seconds that a person has to answer a question that has ended a call.
-ANSWER_S = 600.0
-
 
 def tools() -> list[Task]:
     """The tasks that the asker may call."""
@@ -82,7 +79,7 @@ def start(params: Mapping[str, Any], origin: Mapping[str, Json], *, goes_on: boo
         input=given or {},
         origin={"protocol": "mcp", **origin},
         on_disconnect="continue" if goes_on else "cancel",
-        disconnect_grace_s=ANSWER_S if origin.get("elicits") else GRACE_S,
+        disconnect_grace_s=GRACE_S,
     )
     key = request.headers.get("Idempotency-Key") or None
     digest = digest_of(["mcp", name, given])

@@ -57,7 +57,7 @@ def _call_alone(params: Mapping[str, Any]) -> Answer:
     )
     if params.get("requestState") is not None:
         return _call_again(params, caller)
-    origin = {"revision": STATELESS, "elicits": caller.elicits}
+    origin = {"revision": STATELESS, "asks_by_ending": caller.elicits}
     held = mcp_calls.begin(params, origin, goes_on=knows_tasks)
     if not isinstance(held, Held):
         return held
@@ -78,10 +78,10 @@ def _call_alone(params: Mapping[str, Any]) -> Answer:
 def _call_again(params: Mapping[str, Any], caller: Caller) -> Response:
     """A call that had ended with a question, and what its client says to that."""
     row = mcp_calls.find_task({"taskId": params["requestState"]})
-    mcp_calls.take_answers(row, params.get("inputResponses") or {})
-    asks = services().registry.find(row.id, row.owner).summary["input_request"]
-    held = answers.reopen(row, "mcp")
+    held = answers.reopen(row, "mcp")  # first, so that somebody watches when it goes on
     with held.stream.set_up():  # what was said before the question was told before it
+        mcp_calls.take_answers(row, params.get("inputResponses") or {})
+        asks = services().registry.find(row.id, row.owner).summary["input_request"]
         after = 0 if asks is not None and asks == row.summary["input_request"] else row.seq
         return mcp_calls.respond(held, caller, after=after, closing_cancels=True)
 

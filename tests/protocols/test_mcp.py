@@ -18,7 +18,7 @@ from tests.protocols.conftest import NewServer, RunNode, ends_as
 _ids = itertools.count(1)
 NEW = {"MCP-Protocol-Version": "2026-07-28"}
 ACCEPT = {"Accept": "application/json, text/event-stream"}
-TASKS = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+TASKS: dict[str, Any] = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
 
 
 def post(
@@ -78,7 +78,7 @@ def test_a_session_lists_and_calls_tools_with_progress(server: Server) -> None:
     assert all(each["progressToken"] == 7 for each in said)
     numbers = [each["progress"] for each in said]
     assert numbers == sorted(set(numbers))
-    assert any("pace 2" == each.get("message") for each in said)
+    assert any(each.get("message") == "pace 2" for each in said)
     assert answer["result"]["structuredContent"] == {"paces": 5}
     assert not answer["result"]["isError"]
 
@@ -209,7 +209,7 @@ def test_a_long_call_is_a_task_that_asks_and_ends(server: Server) -> None:
 
 def test_a_call_without_tasks_asks_by_ending(server: Server) -> None:
     said = call("asking", messages=[{"role": "user", "content": "x"}])
-    can = {"elicitation": {}}
+    can: dict[str, Any] = {"elicitation": {}}
     [(_, first)] = messages_of(alone(server, "tools/call", said, can))
     needed = first["result"]
     assert needed["resultType"] == "input_required"
@@ -244,10 +244,10 @@ def test_the_client_for_python(server: Server, mode: Any) -> None:
 
 
 async def ask_with_python(url: str, mode: Any) -> dict[str, Any]:
-    progress: list[float] = []
+    told: list[float] = []
 
-    async def tell(done: float, total: float | None, message: str | None) -> None:
-        progress.append(done)
+    async def tell(progress: float, total: float | None = None, message: str | None = None) -> None:
+        told.append(progress)
 
     async with mcp.Client(url, mode=mode) as client:
         tools = await client.list_tools()
@@ -255,5 +255,5 @@ async def ask_with_python(url: str, mode: Any) -> dict[str, Any]:
     return {
         "tools": [tool.name for tool in tools.tools],
         "result": answer.structured_content,
-        "progress": progress,
+        "progress": told,
     }
