@@ -162,8 +162,8 @@ class AguiEncoder(Encoder):
             return []
         kind, _, id = self._open
         self._open = None
-        names = ("REASONING_MESSAGE_END", "REASONING_END")
-        names = names if kind == "reasoning" else ("TEXT_MESSAGE_END",)
+        names = ["REASONING_MESSAGE_END", "REASONING_END"]
+        names = names if kind == "reasoning" else ["TEXT_MESSAGE_END"]
         return [{"type": name, "messageId": id} for name in names]
 
     def _call(self, call: Call) -> list[Body]:

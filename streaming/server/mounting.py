@@ -9,6 +9,7 @@ from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
 from streaming.errors import InvalidSettings
+from streaming.web.routes.a2a import a2a, card
 from streaming.web.routes.agui import agui
 from streaming.web.routes.chat import chat
 from streaming.web.routes.mcp import mcp
@@ -26,7 +27,7 @@ PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "agui": (models, agui),
 }
 #: By protocol, its blueprints under the prefix alone.
-ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {"mcp": (mcp,)}
+ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {"mcp": (mcp,), "a2a": (a2a, card)}
 
 
 def mount(app: Flask, names: Iterable[str], *, base_url: str, root: str) -> None:

@@ -18,6 +18,7 @@ from streaming.protocols.mcp import (
     declares,
     result,
     server_info,
+    tool_result,
 )
 from streaming.web import answers, mcp_calls
 from streaming.web.answers import Held
@@ -65,7 +66,7 @@ def _call_alone(params: Mapping[str, Any]) -> Answer:
         if not knows_tasks:
             return mcp_calls.respond(held, caller, closing_cancels=True)
         if mcp_calls.soon_ended(held):
-            members = mcp_calls.tool_result(mcp_calls.whole_of(held.row), held.row.id)
+            members = tool_result(mcp_calls.whole_of(held.row), held.row.id)
         else:
             now = services().registry.find(held.row.id, held.row.owner)
             members = {**mcp_calls.shown_task(now), "resultType": "task"}
