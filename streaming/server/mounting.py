@@ -12,6 +12,7 @@ from streaming.errors import InvalidSettings
 from streaming.web.routes.a2a import a2a, card
 from streaming.web.routes.agui import agui
 from streaming.web.routes.chat import chat
+from streaming.web.routes.durable import durable
 from streaming.web.routes.mcp import mcp
 from streaming.web.routes.messages import messages
 from streaming.web.routes.models import models
@@ -24,6 +25,7 @@ PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "responses": (models, responses),
     "messages": (models, messages),
     "ui": (models, ui),
+    "durable": (durable,),
     "agui": (models, agui),
 }
 #: By protocol, its blueprints under the prefix alone.
