@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from streaming.concurrency.periodic import Periodic
 from streaming.errors import NotFound
+from streaming.jobs.conversations import Conversations
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.5
 #: Seconds between two looks at the uploads' folder.
 FILES_S = 60.0
+#: Seconds that a client's session is kept at the least.
+SESSION_S = 7 * 86400.0
 #: What is kept of the size limit when it is reached, so that it is not reached at each look.
 KEEP = 0.9
 
@@ -98,7 +101,7 @@ class Retention:
             return
 
     def _drop_old_files(self) -> None:
-        """Uploads that are too old or, the oldest first, too much; artifacts of no job."""
+        """Uploads that are too old or, the oldest first, too much; what belongs to no job."""
         room = self._size
         uploads = self._storage.blobs.folders("file_")
         for folder in sorted(uploads, key=lambda folder: -folder.made_at):
@@ -109,3 +112,6 @@ class Retention:
             row = self._storage.index.get(folder.name)
             if row is None or row.expired:
                 self._storage.blobs.delete(folder.name)
+        Conversations(self._storage).drop_old(
+            sessions_before=self._now() - max(self._retention_s, SESSION_S)
+        )

@@ -31,6 +31,9 @@ TRIAL_S = 1.0
 STOP_S = 8.0
 #: States of jobs that go on.
 UNFINISHED = ("queued", "running", "waiting_for_input", "cancelling")
+#: Seconds that an answer may take to a question that has ended its asker's stream: some protocols
+#: put questions so, and their clients come back with the answer.
+ANSWER_S = 600.0
 
 
 class JobKeeper:
@@ -115,17 +118,22 @@ class JobKeeper:
         now = self._clock()
         with self._lock:
             due = [(job, *known) for job, known in self._watched.items() if known[2] <= now]
-        for job, grace_s, accepted_at, _ in due:
+        for job, known_s, accepted_at, _ in due:
+            grace_s = known_s
             row = self._storage.index.get(job)
             if row is None or row.closed:
                 with self._lock:
                     self._watched.pop(job, None)
                 continue
+            origin = row.options.get("origin") or {}
+            if row.status == "waiting_for_input" and origin.get("asks_by_ending"):
+                grace_s = max(grace_s, ANSWER_S)
             absent_s = self._storage.viewers.absent_s(job)
             if absent_s == math.inf:  # none has come, or none that is known of
                 absent_s = max(0.0, now - accepted_at)
             with self._lock:
-                self._watched[job] = (grace_s, accepted_at, now + max(0.0, grace_s - absent_s))
+                look_at = now + min(known_s, max(0.0, grace_s - absent_s))
+                self._watched[job] = (known_s, accepted_at, look_at)
             if absent_s > grace_s and row.status != "cancelling":
                 self._cancel(row, "nobody watches it any more")
 

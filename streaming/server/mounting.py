@@ -12,19 +12,27 @@ from werkzeug.routing import Rule
 
 from streaming.config import PROTOCOLS
 from streaming.errors import InvalidSettings
+from streaming.web.routes.a2a import a2a, card
+from streaming.web.routes.agui import agui
 from streaming.web.routes.chat import chat
+from streaming.web.routes.durable import durable
+from streaming.web.routes.mcp import mcp
 from streaming.web.routes.messages import messages
 from streaming.web.routes.models import models
 from streaming.web.routes.responses import responses
+from streaming.web.routes.ui import ui
 
 #: By protocol, its blueprints under the prefix and /v1.
 PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "chat": (models, chat),
     "responses": (models, responses),
     "messages": (models, messages),
+    "ui": (models, ui),
+    "durable": (durable,),
+    "agui": (models, agui),
 }
 #: By protocol, its blueprints under the prefix alone.
-ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {}
+ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {"mcp": (mcp,), "a2a": (a2a, card)}
 
 
 def names_said(config: Mapping[str, Any], default: Iterable[str]) -> tuple[str, ...]:

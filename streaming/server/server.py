@@ -14,6 +14,7 @@ from streaming.concurrency.loop import adopt_event_loop, spawn_greenlet
 from streaming.concurrency.threads import Thread
 from streaming.config import Settings, durable_disk
 from streaming.errors import Closed, Damaged, InUse, InvalidSettings
+from streaming.jobs.conversations import Conversations
 from streaming.llm.base import Model
 from streaming.running.attempt import Shop
 from streaming.running.runner import Runner
@@ -241,6 +242,7 @@ class Server:
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
             retries=Retries(),
+            conversations=Conversations(storage),
             deadlines=parts.deadlines,
             body_places=BodyPlaces(body_places(settings)),
             metrics=parts.metrics,

@@ -80,6 +80,11 @@ class Cursor:
         """Whether every log is closed (or gone) and read to its end."""
         return not self._open
 
+    @property
+    def open_jobs(self) -> Collection[str]:
+        """The jobs whose logs are there and not read to their end."""
+        return self._open.keys()
+
     def follow(self, job: str, after: int, types: Collection[str] = ()) -> None:
         """Read a log as well, or from another position."""
         self._types[job] = frozenset(types)

@@ -147,7 +147,7 @@ def respond_stream(
     """
     stream, row = held.stream, held.row
     with stream.set_up():
-        encoder = make(_restarts(row))
+        encoder = make(restarts(row))
         body, closing = _first(stream, encoder)
         if closing is not None:
             raise draining(row)
@@ -177,7 +177,7 @@ def wait_for_end(held: Held) -> Whole:
                 raise ConnectionAbortedError("the client has hung up")
             if stream.closing() is not None:
                 raise draining(held.row)
-            for event in _read(stream, services().streams.heartbeat_s):
+            for event in read_events(stream, services().streams.heartbeat_s):
                 whole.take(event)
         stream.close()
     if whole.ended is None:
@@ -241,7 +241,7 @@ def _submit(asked: Request, digest: str) -> JobRow:
     return row
 
 
-def _restarts(row: JobRow) -> Mapping[str, int]:
+def restarts(row: JobRow) -> Mapping[str, int]:
     """What the log's attempts have made void so far."""
     if row.attempt < 2:
         return {}
@@ -266,7 +266,7 @@ def _first(stream: Stream, encoder: Encoder) -> tuple[bytes, Closing | None]:
         left = until - time.monotonic()
         if left <= 0:
             break
-        for event in _read(stream, left):
+        for event in read_events(stream, left):
             body += encoder.take(event)
     return body, None
 
@@ -299,7 +299,7 @@ def _bytes(stream: Stream, encoder: Encoder, body: bytes, heartbeat_s: float) ->
 def _next(stream: Stream, encoder: Encoder, timeout: float) -> bytes:
     """The frames of what comes next; the end of a log that ends without one."""
     try:
-        out = b"".join(map(encoder.take, _read(stream, timeout)))
+        out = b"".join(map(encoder.take, read_events(stream, timeout)))
     except TaskError as error:
         return encoder.failure(error)
     if stream.cursor.ended and not encoder.done:
@@ -314,7 +314,7 @@ def closed(closing: Closing, encoder: Encoder) -> Unavailable:
     return Unavailable(f"the server ends this stream; job {job} goes on", code=code, job=job)
 
 
-def _read(stream: Stream, timeout: float) -> list[Event]:
+def read_events(stream: Stream, timeout: float) -> list[Event]:
     """The next events, each of them; `TaskError` where some are missing."""
     try:
         found = stream.cursor.read(stream.patience(timeout), stream.waker)

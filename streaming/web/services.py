@@ -11,6 +11,7 @@ from flask import current_app, has_request_context, request
 
 from streaming.config import Settings
 from streaming.events.snapshot import public_summary
+from streaming.jobs.conversations import Conversations
 from streaming.jobs.registry import JobRegistry
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
@@ -60,6 +61,7 @@ class Services:
     tickets: Tickets
     rates: Rates
     retries: Retries
+    conversations: Conversations
     deadlines: Deadlines
     body_places: BodyPlaces
     metrics: Metrics

@@ -52,3 +52,43 @@ def stalling_then_failing(ctx: JobContext, input: dict[str, Any]) -> None:
     """Fail before the first word, when the status line has gone."""
     ctx.sleep(2.5)
     raise TaskError("it cannot", code="upstream_error", retryable=True)
+
+
+@task("asking", answers=True, cooperative=True)
+def asking(ctx: JobContext, input: dict[str, Any]) -> Iterator[str]:
+    """Ask for a colour, and say it."""
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"type": "string"}},
+        "required": ["colour"],
+    }
+    yield "the colour is "
+    yield ctx.ask("Which colour?", schema=schema)["colour"]
+
+
+@task("breaking", answers=True, cooperative=True)
+def breaking(ctx: JobContext, input: dict[str, Any]) -> Iterator[str]:
+    """Fail in the middle of an answer."""
+    yield "so far "
+    ctx.progress(1, 2, "half way")
+    ctx.sleep(0.1)
+    raise TaskError("it broke in the middle", code="broken")
+
+
+class TimesInput(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    times: int = 3
+
+
+@task("pacing", "Pace", steps=["walk"], input=TimesInput, cooperative=True)
+def pacing(ctx: JobContext, input: TimesInput) -> dict[str, Any]:
+    """Walk so many paces, ten a second."""
+
+    def walk() -> None:
+        for done in range(input.times):
+            ctx.progress(done, input.times, f"pace {done}")
+            ctx.sleep(0.1)
+
+    ctx.step("walk", walk)
+    return {"paces": input.times}

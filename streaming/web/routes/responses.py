@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Literal
 
 from flask import Response, request
@@ -16,10 +15,8 @@ from streaming.protocols.question import refuse
 from streaming.protocols.refusals import failure_of
 from streaming.protocols.responses import PREFIX, ResponsesEncoder
 from streaming.protocols.responses_request import input_items
-from streaming.storage.rows import JobRow
 from streaming.web import answers
 from streaming.web.answers import Held
-from streaming.web.commands import CancelBody, cancel
 from streaming.web.foreign import (
     BODY_BYTES,
     error_response,
@@ -35,9 +32,8 @@ from streaming.web.response_session import ResponseSession
 from streaming.web.responses import no_content
 from streaming.web.routes.jobs import as_json
 from streaming.web.services import services
+from streaming.web.stopping import stopped
 
-#: Seconds that a cancel waits for the end, so that it can be told.
-CANCEL_S = 2.0
 _MORE = {
     404: "No such model, or no such response",
     409: "The Idempotency-Key belongs to another request",
@@ -167,7 +163,7 @@ def resume(answer: str) -> Response:
 @operation("Stop a response", tag="protocols", scope="cancel", more=_MORE)
 def stop(answer: str) -> Response:
     """Idempotent; the response afterwards."""
-    row = _stopped(answers.find_answer(answer, PREFIX))
+    row = stopped(answers.find_answer(answer, PREFIX))
     return answers.with_job(as_json(folded(row).response()), row)
 
 
@@ -177,7 +173,7 @@ def delete(answer: str) -> Response:
     """One that goes on is stopped first."""
     row = answers.find_answer(answer, PREFIX)
     if not row.closed:
-        row = _stopped(row)
+        row = stopped(row)
     services().registry.delete(row)
     return as_json({"id": f"{PREFIX}{row.id}", "object": "response", "deleted": True})
 
@@ -216,13 +212,3 @@ def _answer(held: Held, *, streams: bool, after: int = -1) -> Response:
     if whole.ended is not None and whole.ended.status == "failed":
         raise failure_of(whole.ended, held.row.id)
     return answers.with_job(as_json(folded(held.row).response()), held.row)
-
-
-def _stopped(row: JobRow) -> JobRow:
-    """The job cancelled, and ended where that is soon."""
-    row = cancel(row, CancelBody())
-    until, after, closed = time.monotonic() + CANCEL_S, row.seq, row.closed
-    while not closed and (left := until - time.monotonic()) > 0:
-        page = services().storage.log.read(row.id, after, timeout=left)
-        after, closed = page.events[-1].seq if page.events else after, page.closed
-    return services().storage.index.get(row.id) or row

@@ -1,0 +1,137 @@
+"""A2A's tasks: jobs that are begun, answered, read and stopped, for both bindings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, g, request
+
+from streaming.errors import Conflict, InvalidInput, StreamingError
+from streaming.events.vocabulary import Json
+from streaming.events.wire import parse_position
+from streaming.protocols.a2a import A2aEncoder, A2aError
+from streaming.protocols.a2a_request import answer_in, message_of, parse
+from streaming.storage.rows import JobRow
+from streaming.web import answers
+from streaming.web.answers import Held
+from streaming.web.auth import count, find_job, require
+from streaming.web.services import services
+from streaming.web.stopping import stopped
+
+
+def is_rpc() -> bool:
+    """Whether the present request is JSON-RPC; else it is the HTTP binding's."""
+    return request.path.endswith("/a2a")
+
+
+def encoder(row: JobRow, *, after: int = 0) -> A2aEncoder:
+    """One that begins with the task as it is now."""
+    asks = (row.summary["input_request"] or {}).get("request")
+    return A2aEncoder(
+        answers.about(row),
+        rpc=is_rpc(),
+        id=g.get("a2a_id"),
+        after=after,
+        opens_at=row.seq,
+        asks=asks,
+    )
+
+
+def shown(row: JobRow) -> dict[str, Json]:
+    """The task of a job, as it is now."""
+    found = encoder(row)
+    for event in answers.events_of(row.id):
+        found.take(event)
+        if event.seq >= row.seq:
+            break
+    return found.task()
+
+
+def find(id: Json) -> JobRow:
+    """The job of a task; those of others are as unknown as what never was."""
+    try:
+        return find_job(str(id))
+    except StreamingError:
+        raise A2aError("TASK_NOT_FOUND", f"there is no task {str(id)[:60]!r}") from None
+
+
+def send(params: Mapping[str, Any], *, stream: bool) -> Response | dict[str, Json]:
+    """Begin a task with a message, or answer with it what a task asks."""
+    require("submit")
+    count("submit")
+    message = message_of(params)
+    if message.get("taskId"):
+        row = find(message["taskId"])
+        held = answers.reopen(row, "a2a")
+        with held.stream.set_up():
+            row = _answer(row, message)
+            return _told(Held(held.stream, row), params, stream=stream)
+    question = parse(params, stream=stream)
+    found = answers.reserve("a2a")
+    with found.set_up():
+        row = answers.ask(question, "a2a", dict(params), stream=found)
+        return _told(Held(found, row), params, stream=stream)
+
+
+def subscribe(id: Json) -> Response:
+    """The task as it is, then what is new; behind `Last-Event-ID` what is new alone."""
+    row = find(id)
+    given = request.headers.get("Last-Event-ID")
+    after = parse_position(given, name="Last-Event-ID") if given else 0
+    held = answers.reopen(row, "a2a")
+    with held.stream.set_up():
+        return _stream(held, after=min(after, row.seq))
+
+
+def cancel(id: Json) -> dict[str, Json]:
+    """Stop a task; one that has ended cannot be."""
+    require("cancel")
+    row = find(id)
+    if row.closed:
+        raise A2aError("TASK_NOT_CANCELABLE", f"task {row.id} is {row.status}")
+    return shown(stopped(row))
+
+
+def _answer(row: JobRow, message: Mapping[str, Any]) -> JobRow:
+    if row.closed:
+        raise A2aError("UNSUPPORTED_OPERATION", f"task {row.id} is {row.status}")
+    question: Any = row.summary["input_request"] or {}
+    data = answer_in(message, question.get("schema"))
+    try:
+        return services().registry.answer(row, question.get("request"), data)
+    except InvalidInput as error:
+        errors: Any = error.extra.get("errors") or []
+        named = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
+        raise A2aError("INVALID_PARAMS", named or error.detail) from error
+    except Conflict as error:
+        raise A2aError("UNSUPPORTED_OPERATION", error.detail) from error
+
+
+def _told(held: Held, params: Mapping[str, Any], *, stream: bool) -> Response | dict[str, Json]:
+    if stream:
+        return _stream(held)
+    configuration = params.get("configuration")
+    configuration = configuration if isinstance(configuration, dict) else {}
+    if configuration.get("returnImmediately") or configuration.get("blocking") is False:
+        held.stream.close()
+        return {"task": shown(held.row)}
+    with held.stream.set_up():
+        found = encoder(held.row)
+        held.stream.watch()
+        while not (found.done or held.stream.cursor.ended):
+            if held.stream.hung_up():
+                raise ConnectionAbortedError("the client has hung up")
+            if held.stream.closing() is not None:
+                raise answers.draining(held.row)
+            for event in answers.read_events(held.stream, services().streams.heartbeat_s):
+                found.take(event)
+        held.stream.close()
+        return {"task": found.task()}
+
+
+def _stream(held: Held, *, after: int = 0) -> Response:
+    row = held.row
+    if after and row.closed and after >= row.seq:
+        after = row.seq - 1  # its end again: a stream of nothing would tell nothing
+    return answers.respond_stream(held, lambda _: encoder(row, after=after))

@@ -1,0 +1,185 @@
+"""A2A 1.0: the card, JSON-RPC on one URL, and the HTTP binding beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Response, g, request, url_for
+
+from streaming.errors import BadRequest
+from streaming.events.vocabulary import Json
+from streaming.protocols.a2a import VERSION, A2aError, rest_error, rpc_error
+from streaming.web import a2a_tasks
+from streaming.web.blueprints import open_blueprint
+from streaming.web.foreign import foreign_blueprint, foreign_body
+from streaming.web.models import listed
+from streaming.web.operations import operation
+from streaming.web.routes.jobs import as_json
+from streaming.web.services import services
+
+_MORE = {
+    404: "No such task",
+    413: "The body is over 32 MiB",
+    415: "The body is not JSON",
+}
+
+
+def _error_body(shown: Mapping[str, Json]) -> Json:
+    status, code = int(str(shown["status"])), str(shown["code"])
+    if not a2a_tasks.is_rpc():
+        return rest_error(status, str(shown["detail"]), code)
+    number = -32700 if code == "malformed_json" else -32603
+    number = -32602 if status in (400, 404, 422) and number != -32700 else number
+    return rpc_error(g.get("a2a_id"), number, str(shown["detail"]), code)
+
+
+a2a = foreign_blueprint("a2a", _error_body)
+#: For everybody: who may not ask has to learn how they might.
+card = open_blueprint("a2a_card")
+
+
+@a2a.errorhandler(A2aError)
+def refused(error: A2aError) -> Response:
+    """An error that the protocol has a name for."""
+    if a2a_tasks.is_rpc():
+        return as_json(error.rpc(g.get("a2a_id")))
+    return as_json(error.rest(), error.status)
+
+
+@card.get("/.well-known/agent-card.json")
+@operation("Read the agent's card (A2A)", tag="protocols")
+def read_card() -> Response:
+    """What it can do, where, and with what key; readable without one."""
+    found = services()
+    skills = [
+        {
+            "id": each.name,
+            "name": each.task.title,
+            "description": each.task.description or each.task.title,
+            "tags": ["task"],
+        }
+        for each in listed()
+        if not each.is_upstream and (found.open_submit or each.task.open)
+    ]
+    keyed = found.settings.keyed or found.authorize is not None
+    return as_json(
+        {
+            "name": "Streaming jobs",
+            "description": "Tasks whose answers survive dropped connections, deploys and crashes",
+            "version": "1",
+            "supportedInterfaces": [
+                _interface("JSONRPC", url_for(f"{a2a.name}.rpc", _external=True)),
+                _interface("HTTP+JSON", url_for(f"{a2a.name}.rpc", _external=True) + "/v1"),
+            ],
+            "capabilities": {"streaming": True, "pushNotifications": False},
+            "securitySchemes": {"bearer": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}},
+            "securityRequirements": [{"schemes": {"bearer": {"list": []}}}] if keyed else [],
+            "defaultInputModes": ["text/plain", "application/json"],
+            "defaultOutputModes": ["text/plain", "application/json"],
+            "skills": skills,
+        }
+    )
+
+
+def _interface(binding: str, url: str) -> dict[str, Json]:
+    return {"url": url, "protocolBinding": binding, "protocolVersion": VERSION}
+
+
+@a2a.post("/a2a")
+@operation("Begin, watch, answer and stop tasks (A2A, JSON-RPC)", tag="protocols", more=_MORE)
+def rpc() -> Response:
+    """SendMessage, SendStreamingMessage, SubscribeToTask, GetTask, CancelTask."""
+    message = foreign_body()
+    if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+        raise A2aError("INVALID_REQUEST", "a message is one JSON-RPC 2.0 request")
+    g.a2a_id = message.get("id")
+    _check_version()
+    params = message.get("params")
+    params = params if isinstance(params, dict) else {}
+    answer = _METHODS.get(message["method"])
+    if answer is None:
+        name = message["method"][:60]
+        raise A2aError(_UNSUPPORTED.get(name, "METHOD_NOT_FOUND"), f"{name} is not offered here")
+    found = answer(params)
+    if isinstance(found, Response):
+        return found
+    return as_json({"jsonrpc": "2.0", "id": g.a2a_id, "result": found})
+
+
+_METHODS: Mapping[str, Callable[[Mapping[str, Any]], Response | dict[str, Json]]] = {
+    "SendMessage": lambda params: a2a_tasks.send(params, stream=False),
+    "SendStreamingMessage": lambda params: a2a_tasks.send(params, stream=True),
+    "SubscribeToTask": lambda params: a2a_tasks.subscribe(params.get("id")),
+    "GetTask": lambda params: a2a_tasks.shown(a2a_tasks.find(params.get("id"))),
+    "CancelTask": lambda params: a2a_tasks.cancel(params.get("id")),
+}
+_UNSUPPORTED = {
+    "ListTasks": "UNSUPPORTED_OPERATION",
+    "GetExtendedAgentCard": "EXTENDED_AGENT_CARD_NOT_CONFIGURED",
+    **dict.fromkeys(
+        (
+            "CreateTaskPushNotificationConfig",
+            "GetTaskPushNotificationConfig",
+            "ListTaskPushNotificationConfigs",
+            "DeleteTaskPushNotificationConfig",
+        ),
+        "PUSH_NOTIFICATION_NOT_SUPPORTED",
+    ),
+}
+
+
+@a2a.post("/a2a/v1/message:send")
+@operation("Begin or answer a task, and wait (A2A)", tag="protocols", scope="submit", more=_MORE)
+def send() -> Response:
+    """The task when it has ended or asks; with `configuration.returnImmediately` at once."""
+    return _rest(a2a_tasks.send(_params(), stream=False))
+
+
+@a2a.post("/a2a/v1/message:stream")
+@operation("Begin or answer a task, and watch (A2A)", tag="protocols", scope="submit", more=_MORE)
+def stream() -> Response:
+    """The task, then its updates."""
+    return _rest(a2a_tasks.send(_params(), stream=True))
+
+
+@a2a.get("/a2a/v1/tasks/<task>")
+@operation("Get a task (A2A)", tag="protocols", more=_MORE)
+def get_task(task: str) -> Response:
+    """With all that was made so far."""
+    _check_version()
+    return as_json(a2a_tasks.shown(a2a_tasks.find(task)))
+
+
+@a2a.route("/a2a/v1/tasks/<task>:subscribe", methods=["GET", "POST"])
+@operation("Watch a task (A2A)", tag="protocols", more=_MORE)
+def subscribe(task: str) -> Response:
+    """The task as it is, then what is new; behind `Last-Event-ID` what is new alone."""
+    _check_version()
+    return a2a_tasks.subscribe(task)
+
+
+@a2a.post("/a2a/v1/tasks/<task>:cancel")
+@operation("Stop a task (A2A)", tag="protocols", scope="cancel", more=_MORE)
+def cancel(task: str) -> Response:
+    """The task afterwards."""
+    _check_version()
+    return as_json(a2a_tasks.cancel(task))
+
+
+def _rest(found: Response | dict[str, Json]) -> Response:
+    return found if isinstance(found, Response) else as_json(found)
+
+
+def _params() -> dict[str, Any]:
+    _check_version()
+    body = foreign_body()
+    if not isinstance(body, dict):
+        raise BadRequest("the body is a JSON object", code="invalid_request")
+    return body
+
+
+def _check_version() -> None:
+    given = request.headers.get("A2A-Version") or VERSION
+    if given.split(".")[0] != "1":
+        raise A2aError("VERSION_NOT_SUPPORTED", f"version {given[:20]!r}; there is {VERSION}")

@@ -1,0 +1,124 @@
+"""The AI SDK's UI message stream, with its own transports and as raw chunks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+
+from tests.e2e.server import Server
+from tests.e2e.waiting import eventually
+from tests.protocols.conftest import NewServer, RunNode, ends_as, unique
+
+NUMBERS = "".join(f"{number} " for number in range(100))
+
+
+def ask(server: Server, text: str, model: str, chat: str = "", **more: Any) -> requests.Response:
+    said = [{"id": "u", "role": "user", "parts": [{"type": "text", "text": text}]}]
+    body = {"id": chat or unique("chat"), "messages": said, "model": model, **more}
+    return requests.post(f"{server.url}/v1/ui/chat", json=body, stream=True, timeout=20)
+
+
+def chunks_of(response: requests.Response) -> list[Any]:
+    lines = [line[6:] for line in response.iter_lines() if line.startswith(b"data: ")]
+    assert lines[-1] == b"[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def text_of(chunks: list[Any]) -> str:
+    return "".join(chunk["delta"] for chunk in chunks if chunk["type"] == "text-delta")
+
+
+def test_the_transports_of_the_ai_sdk(server: Server, node: RunNode) -> None:
+    found = {each.pop("what"): each for each in node("ui_client.mjs", server.url, timeout_s=120)}
+
+    for kind in ("http", "websocket"):
+        whole = found[f"{kind} whole"]
+        assert whole["text"] == "".join(f"{number} " for number in range(30))
+        assert whole["states"] == ["step-start", "done"]
+        steps = found[f"{kind} steps"]
+        assert steps["text"] == "what it found"
+        assert steps["tool"] == ["search", "output-available", ["found"]]
+        assert steps["steps"] == [["look", "completed"], ["write", "completed"]]
+        assert found[f"{kind} resumed"] == {"text": NUMBERS, "after": None}
+        assert "it broke in the middle" in found[f"{kind} broken"]["errors"][0]
+    assert found["stopped"]["last"] == "abort"
+
+
+def test_progress_and_a_question_are_data_parts(server: Server) -> None:
+    chunks = chunks_of(ask(server, "x", "breaking"))
+    [progress] = [chunk for chunk in chunks if chunk["type"] == "data-progress"]
+    assert progress["data"] == {"percent": 50, "message": "half way"}
+    assert chunks[-1]["type"] == "error"
+
+    chat = unique("chat")
+    with ask(server, "x", "asking", chat) as response:
+        lines = response.iter_lines()
+        job = response.headers["X-Job-Id"]
+        question = next(json.loads(line[6:]) for line in lines if b"data-question" in line)
+        assert question["data"]["prompt"] == "Which colour?"
+        answer = {"request": question["data"]["request"], "data": {"colour": "red"}}
+        requests.post(f"{server.url}/v1/jobs/{job}/input", json=answer, timeout=5)
+        rest = [json.loads(line[6:]) for line in lines if line.startswith(b"data: {")]
+    assert rest[-1]["type"] == "finish"
+    assert text_of(rest) == "red"
+
+
+def test_a_chat_is_found_again_after_a_crash_and_begins_anew(new_server: NewServer) -> None:
+    server = new_server().start()
+    chat = unique("chat")
+    with ask(server, "100 numbers", "counting", chat) as response:
+        assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
+        next(response.iter_lines())
+        server.kill()
+    server.start()
+
+    again = requests.get(f"{server.url}/v1/ui/chat/{chat}/stream", timeout=20)
+
+    chunks = chunks_of(again)
+    assert [chunk["type"] for chunk in chunks].count("finish") == 1
+    begun = [i for i, chunk in enumerate(chunks) if chunk["type"] == "start"]
+    assert text_of(chunks[begun[-1] :]) == NUMBERS
+    assert len({chunks[i]["messageId"] for i in begun}) == len(begun)
+    after = requests.get(f"{server.url}/v1/ui/chat/{chat}/stream", timeout=5)
+    assert after.status_code == 204
+
+
+def test_nothing_runs_in_a_chat_that_nobody_began(server: Server) -> None:
+    url = f"{server.url}/v1/ui/chat/{unique('none')}"
+    assert requests.get(f"{url}/stream", timeout=5).status_code == 204
+    assert requests.post(f"{url}/stop", timeout=5).status_code == 204
+
+
+def test_who_leaves_does_not_stop_it_and_stop_does(server: Server) -> None:
+    chat = unique("chat")
+    with ask(server, "2000 numbers", "counting", chat) as response:
+        job = response.headers["X-Job-Id"]
+    eventually(
+        lambda: requests.get(f"{server.url}/v1/jobs/{job}/viewers", timeout=5).json()["count"] == 0,
+        "the asker has left",
+    )
+    stopped = requests.post(f"{server.url}/v1/ui/chat/{chat}/stop", timeout=5).json()
+    assert stopped == {"id": chat, "job": job, "status": "cancelled"}
+    ends_as(server, job, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"id": 7}, "id"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "parts": "x"}]}, "messages.0.parts"),
+        ({"messages": [{"role": "wizard", "parts": []}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "parts": [{"type": "file"}]}]}, "messages.0.parts.0.url"),
+    ],
+)
+def test_what_is_wrong_is_named(server: Server, body: dict[str, Any], field: str) -> None:
+    said = [{"role": "user", "parts": [{"type": "text", "text": "x"}]}]
+    asked = {"id": "c", "messages": said, "model": "echo", **body}
+    answer = requests.post(f"{server.url}/v1/ui/chat", json=asked, timeout=5)
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == field
