@@ -64,6 +64,9 @@ class HostRunner(ThreadRunner):
         self._hosts.close()
         super().close()
 
+    def dead(self) -> list[str]:
+        return [*super().dead(), *self._hosts.dead()]
+
     def load(self) -> Load:
         return replace(super().load(), hosts=self._hosts.figures())
 

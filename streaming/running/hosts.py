@@ -96,7 +96,12 @@ class Hosts:
         """End all hosts and what they have started; attempts are over."""
         self._leaving.open()
         self._ring()
-        self._thread.join(LEAVE_S + 5)
+        if self._thread.join(LEAVE_S + 5):
+            self._end_all()  # where the thread had ended by itself
+
+    def dead(self) -> list[str]:
+        """The watching thread, when it has ended by itself."""
+        return [self._thread.name] if self._thread.dead else []
 
     def figures(self) -> HostFigures:
         with self._lock:

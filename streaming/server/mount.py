@@ -7,13 +7,14 @@ app's own (tasks, login, address, keys) is kept here, and put into the services 
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from flask import Flask, current_app, has_app_context, request
+from flask import Flask, request
 from werkzeug.test import EnvironBuilder
 
 from streaming.concurrency.locks import Mutex
@@ -23,12 +24,11 @@ from streaming.errors import Closed, InUse, InvalidSettings, StreamingError
 from streaming.llm import make_model
 from streaming.llm.base import Model
 from streaming.running.origin import Origin
-from streaming.running.task import Task, TaskRegistry
-from streaming.running.traces import span_of_attempt
+from streaming.running.task import TaskRegistry
 from streaming.server.deployment import Serving
 from streaming.server.server import Server
 from streaming.server.settings import settings_of, warn_of_names
-from streaming.storage.base import Storage
+from streaming.server.shared_tasks import SharedTasks
 from streaming.web.keys import KeyRing
 from streaming.web.origins import Running, remember
 from streaming.web.services import EXTENSION, Authorize, Services
@@ -85,7 +85,10 @@ class Mount:
 
     @property
     def server(self) -> Server:
-        """The server of the app's log, made when it is first asked for; it starts by itself."""
+        """The server of the app's log, made when it is first asked for; it starts by itself.
+
+        `Closed` once the app has left it.
+        """
         with self._lock:
             if self._closed:
                 raise Closed("the app has left its server (Streaming.close)")
@@ -95,11 +98,13 @@ class Mount:
                 self._settings = settings = self._serving.fit(self.settings)
                 warn_of_names(self.app.config, settings)
                 self.tasks.load(settings.tasks)
-                self._server = _server_for(settings, self._make_server)
-                shared = self._server.tasks
-                assert isinstance(shared, SharedTasks)
-                self.place = shared.attach(self)
+                self._server, self.place = _join(self, settings)
             return self._server
+
+    @property
+    def closed(self) -> bool:
+        """Whether the app has left its server."""
+        return self._closed
 
     @property
     def started(self) -> bool:
@@ -148,11 +153,8 @@ class Mount:
         """The app leaves its server, which is closed where no other app is on it."""
         with self._lock:
             server, self._closed = self._server, True
-        if server is not None:
-            shared = server.tasks
-            assert isinstance(shared, SharedTasks)
-            if not shared.detach(self):
-                server.close(within_s=within_s)
+        if server is not None and _leave(self, server):
+            server.close(within_s=within_s)
 
     def serve(self, serving: Serving) -> None:
         """Learn how this process is served, before its server is made; for server hooks."""
@@ -178,7 +180,8 @@ class Mount:
         """The app's context as an attempt has it: `g` of its own, URLs as its request had them."""
         return _app_context(self.app, owner, origin)
 
-    def _make_server(self, settings: Settings) -> Server:
+    def make_server(self, settings: Settings) -> Server:
+        """The server of a log that no other app of the process is on."""
         shared = SharedTasks()
         return Server(
             settings,
@@ -199,97 +202,10 @@ def _app_context(app: Flask, owner: str, origin: Origin) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _entered(*contexts: AbstractContextManager[None]) -> Iterator[None]:
-    """All of them, the first one outermost."""
-    with ExitStack() as stack:
-        for each in contexts:
-            stack.enter_context(each)
-        yield
-
-
-class SharedTasks(TaskRegistry):
-    """The tasks of all apps of one server. Each app runs its own, in its own context."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._mounts: list[Mount] = []
-        #: Ids of those that have left.
-        self._left: set[int] = set()
-
-    def attach(self, mount: Mount) -> int:
-        """Have the app's tasks run here; its place among the apps, which its jobs remember."""
-        self._mounts.append(mount)
-        return len(self._mounts) - 1
-
-    def detach(self, mount: Mount) -> bool:
-        """The app leaves; whether others are still there. Its place stays taken."""
-        self._left.add(id(mount))
-        return any(id(each) not in self._left for each in self._mounts)
-
-    def find(self, name: str) -> Task | None:
-        """The present app's, in a request; else the one that runs as the app that took the job."""
-        here = _present()
-        if here in self._mounts:
-            assert here is not None
-            return here.tasks.find(name)
-        found = [task for mount in self._mounts if (task := mount.tasks.find(name)) is not None]
-        if not found:
-            return None
-        same = all(task is found[0] for task in found)
-        return found[0] if same else _as_present_app_has_it(found[0])
-
-    def __iter__(self) -> Iterator[Task]:
-        here = _present()
-        mounts = [here] if here in self._mounts and here is not None else self._mounts
-        found = {task.name: task for mount in reversed(mounts) for task in mount.tasks}
-        return iter(sorted(found.values(), key=lambda task: task.name))
-
-    def around(self, storage: Storage, job: str) -> AbstractContextManager[None]:
-        """The context in which an attempt at the job runs: of the app that took it."""
-        row = storage.index.get(job)
-        assert row is not None
-        origin = Origin.of(storage.log.records(job))
-        return _entered(
-            self._mount_of(origin, row.task).inside(row.owner, origin),
-            span_of_attempt(row.task, job, row.attempt, origin.trace),
-        )
-
-    def _mount_of(self, origin: Origin, task: str) -> Mount:
-        """The app that took a job; after a restart, the one in its place, or that has the task."""
-        able = [mount for mount in self._mounts if mount.tasks.find(task) is not None]
-        named = [mount for mount in able if mount.app.name == origin.app]
-        placed = [mount for mount in named if mount.place == origin.place]
-        return (placed or named or able or self._mounts)[0]
-
-
-def _present() -> Mount | None:
-    """The present app's mount, in a context of an app that has one."""
-    found: Mount | None = current_app.extensions.get(EXTENSION) if has_app_context() else None
-    return found
-
-
-def _as_present_app_has_it(task: Task) -> Task:
-    """A task whose code is looked up when it runs: several apps have one of its name."""
-
-    def own() -> Task:
-        here = _present()
-        return (here.tasks.find(task.name) if here is not None else None) or task
-
-    def function(ctx: Any, input: Any) -> Any:
-        return own().function(ctx, input)
-
-    def basic(ctx: Any, input: Any) -> Any:
-        found = own()
-        return (found.basic or found.function)(ctx, input)
-
-    return replace(task, function=function, basic=basic if task.basic is not None else None)
-
-
 #: All apps of this process that have the extension, as long as they are there.
 _mounts: weakref.WeakSet[Mount] = weakref.WeakSet()
-#: The servers of this process by the log that they keep: a log has one.
-_servers: weakref.WeakValueDictionary[str, Server] = weakref.WeakValueDictionary()
+#: The servers by process and the log that they keep: a log has one.
+_servers: weakref.WeakValueDictionary[tuple[int, str], Server] = weakref.WeakValueDictionary()
 _servers_lock = native_lock()
 
 
@@ -298,17 +214,33 @@ def mounts() -> list[Mount]:
     return list(_mounts)
 
 
-def _server_for(settings: Settings, make: Callable[[Settings], Server]) -> Server:
-    """The server of the settings' log: that of another app, or a new one."""
-    if settings.log_url == "memory://":
-        return make(settings)
+def _join(mount: Mount, settings: Settings) -> tuple[Server, int]:
+    """The server of the settings' log, that of other apps or a new one; the app's place in it."""
     path = settings.sqlite_path
-    name = settings.log_url if path is None else str(path.absolute())
+    name = settings.log_url if path is None else str(path.resolve())
+    key = os.getpid(), name  # a forked child has nothing open, whatever it remembers
     with _servers_lock:
-        found = _servers.get(name)
-        if found is None or found.ended:
-            found = _servers[name] = make(settings)
-        return found
+        server = _servers.get(key)
+        if server is None or server.ended:
+            server = mount.make_server(settings)
+            if name != "memory://":  # which is the app's own
+                _servers[key] = server
+        return server, _shared(server).attach(mount)
+
+
+def _leave(mount: Mount, server: Server) -> bool:
+    """The app leaves its server; whether it was the last one, who is to close it."""
+    with _servers_lock:
+        if _shared(server).detach(mount):
+            return False
+        for key in [key for key, each in _servers.items() if each is server]:
+            del _servers[key]
+        return True
+
+
+def _shared(server: Server) -> SharedTasks:
+    assert isinstance(server.tasks, SharedTasks)
+    return server.tasks
 
 
 def mount_of(app: Flask) -> Mount:
@@ -320,5 +252,5 @@ def mount_of(app: Flask) -> Mount:
 
 
 def servers_of(found: Iterable[Mount]) -> list[Server]:
-    """Their servers, each once."""
-    return list({id(mount.server): mount.server for mount in found}.values())
+    """Their servers, each once; of apps that have left theirs, none."""
+    return list({id(each.server): each.server for each in found if not each.closed}.values())

@@ -1,4 +1,4 @@
-"""One app's server: which log it is on, when that is opened, and how the app leaves it."""
+"""The server of one log in this process: when that is opened, and how it is left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.server.deployment import body_places
 from streaming.server.draining import drain
-from streaming.server.opened import OpenedLogs
 from streaming.server.parts import Parts, build, make_shop
 from streaming.server.process import ServingProcess
 from streaming.storage import make_storage
@@ -39,12 +38,9 @@ logger = logging.getLogger(__name__)
 #: Seconds that a request waits for the storage that a predecessor still holds.
 START_S = 30.0
 
-#: Of this process: a file can be open once in it.
-_opened = OpenedLogs()
-
 
 class Server:
-    """Built when the app is made; started in the process that serves, once; then closed."""
+    """Made for the first app on its log; started in the process that serves, once; then closed."""
 
     def __init__(
         self,
@@ -60,14 +56,15 @@ class Server:
         self.tasks = tasks
         self._around = around
         self._model = model
-        self.base_url = self._base_url = base_url
-        self._keys = KeyRing(settings)
+        self.base_url = base_url
         self._starting = Mutex()
         self._started = Latch()
         #: Nothing is begun any more, and everything is over.
         self._closing = False
         self._ended = Latch()
         self._parts: Parts | None = None
+        #: Until somebody ends the parts, who takes this.
+        self._to_end = [True]
         self._services: Services | None = None
         self._process = ServingProcess()
 
@@ -96,8 +93,6 @@ class Server:
     def start(self, *, timeout: float, process: ServingProcess | None = None) -> None:
         """Open the storage, waiting for a predecessor's drain, and take up the jobs it left.
 
-        Where another app of this process is on the same log, its parts are shared; those of the
-        first say how many jobs run at once, what is kept for how long, and the like.
         `InvalidSettings` when another server holds the storage, or when it cannot be used.
         """
         with self._starting:
@@ -107,11 +102,11 @@ class Server:
                 return
             self._process = process or self._process
             self._check_needs()
-            parts = _opened.take(self.settings, self, partial(self._open, timeout))
-            self._parts, self._services = parts, self._serve(parts)
+            self._parts = self._open(timeout)
+            self._services = self._serve(self._parts)
             self._started.open()
         if self._is_closing():  # it was told to leave while it waited for the storage
-            self._end(within_s=0.0, alone=True)
+            self._end(within_s=0.0)
             raise Closed("the server has been closed")
 
     def start_or_wait(self, process: ServingProcess) -> None:
@@ -129,16 +124,21 @@ class Server:
                 Thread(self._start_later, name="start").start()
 
     def drain(self) -> None:
-        """The process leaves: end everything on this log within STREAMING_DRAIN_S; once."""
-        self._leave(self.settings.drain_s, alone=False)
+        """The process leaves: end everything within STREAMING_DRAIN_S; once."""
+        self.close()
 
     def close(self, *, within_s: float | None = None) -> None:
-        """The app leaves. Where it is the last on its log, jobs and streams end as in `drain`.
+        """End everything within about `within_s` seconds (STREAMING_DRAIN_S).
 
         Once it has returned, no thread, descriptor or lock of the server is left; what is asked
         of it raises `Closed`. Again, it does nothing.
         """
-        self._leave(self.settings.drain_s if within_s is None else within_s, alone=True)
+        # Not under the lock: a start may wait for a predecessor for long.
+        begun, self._closing = self._closing, True
+        if begun:
+            self._ended.wait()
+        else:
+            self._end(within_s=self.settings.drain_s if within_s is None else within_s)
 
     def dead(self) -> list[str]:
         """Threads that have ended by themselves: this process cannot do its work any more."""
@@ -149,14 +149,14 @@ class Server:
         self._ended.wait(self.settings.drain_s)
 
     def make_shop(self, storage: Storage, snapshots: Snapshots, **more: object) -> Shop:
-        """What attempts at this app's jobs work with, in a process without a server."""
+        """What attempts work with, in a process that serves nothing."""
         return make_shop(
             self.settings,
             storage,
             snapshots,
             self.tasks,
             model=self._model,
-            base_url=self._base_url,
+            base_url=self.base_url,
             around=partial(self._around, storage),
             **more,  # type: ignore[arg-type]
         )
@@ -184,26 +184,21 @@ class Server:
             storage,
             self.tasks,
             model=self._model,
-            base_url=self._base_url,
+            base_url=self.base_url,
             process=self._process,
             around=partial(self._around, storage),
             served_elsewhere=served_elsewhere,
         )
 
-    def _leave(self, within_s: float, *, alone: bool) -> None:
-        # Not under the lock: a start may wait for a predecessor for long.
-        begun, self._closing = self._closing, True
-        if begun:
-            self._ended.wait()
-        else:
-            self._end(within_s=within_s, alone=alone)
-
-    def _end(self, *, within_s: float, alone: bool) -> None:
+    def _end(self, *, within_s: float) -> None:
         parts = self._parts
         if parts is not None:
-            last = _opened.give_back(parts, self) if alone else _opened.close(parts)
-            if last:
-                drain(parts, self._process, total_s=within_s, successors=self.settings.shared)
+            try:
+                self._to_end.pop()
+            except IndexError:  # a start that was under way does it
+                self._ended.wait()
+                return
+            drain(parts, self._process, total_s=within_s, successors=self.settings.shared)
         self._ended.open()
 
     def _is_closing(self) -> bool:
@@ -224,7 +219,7 @@ class Server:
         self._started.open()
 
     def _serve(self, parts: Parts) -> Services:
-        """What this app's requests work with."""
+        """What requests work with; each app puts its own into it."""
         settings, storage = self.settings, parts.storage
         return Services(
             settings=settings,
@@ -235,10 +230,10 @@ class Server:
             registry=parts.registry,
             streams=parts.streams,
             pressure=parts.pressure,
-            base_url=self._base_url,
+            base_url=self.base_url,
             authorize=None,
             open_submit=False,
-            keys=self._keys,
+            keys=KeyRing(settings),
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
             retries=Retries(),
