@@ -33,7 +33,7 @@ def test_hostile_text_arrives_intact(api: Api, hostile: str, read: Reader) -> No
     events, shown = list(read(api, hostile)), api.snapshot(hostile)
 
     said = [event["data"]["text"] for event in of_type(events, "text.delta")]
-    assert dict(zip(HOSTILE, said, strict=True)) == HOSTILE
+    assert "".join(said) == "".join(HOSTILE.values())
     assert events[0]["data"]["input"] == {"words": list(HOSTILE.values())}
     assert events[0]["data"]["metadata"] == {"text": HOSTILE["controls"]}
     assert "".join(said) == shown["text"] == shown["output"]["text"]
@@ -50,10 +50,10 @@ def test_text_within_the_limit_of_an_event_passes(api: Api, read: Reader) -> Non
     assert events[-1]["type"] == "job.completed"
 
 
-def test_text_over_the_limit_of_an_event_fails_the_job(api: Api) -> None:
+def test_text_over_the_limit_of_an_event_comes_in_pieces(api: Api) -> None:
     shown = api.run("large-text", {"bytes": 2_000_000})
 
-    assert (shown["status"], shown["error"]["code"]) == ("failed", "output_too_large")
+    assert (shown["status"], len(shown["text"])) == ("completed", 2_000_000)
 
 
 def test_an_output_over_the_limit_fails_the_job(api: Api) -> None:
