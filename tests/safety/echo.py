@@ -11,7 +11,7 @@ from simple_websocket import Server
 from streaming.events.wire import ws_text
 from streaming.watching.hangups import client_socket
 from streaming.watching.websocket import Closed, Connection, prepare_handshake
-from streaming.web.routes.websocket import _Served, hand_over
+from streaming.web.handshake import _Response, hand_over
 
 #: Seconds of silence after which a connection is left.
 SILENCE_S = 60.0
@@ -34,7 +34,7 @@ def echo(ws: Server) -> None:
     raw = client_socket(request.environ)
     assert raw is not None
     connection = Connection(raw, max_message_bytes=MAX_BYTES)
-    g.served = _Served(lambda: serve(connection), lambda: None)
+    g.served = _Response(lambda: serve(connection), lambda: None)
 
 
 def serve(connection: Connection) -> None:
