@@ -217,7 +217,7 @@ def test_a_stop_ends_the_wait_for_a_connection() -> None:
 
 def test_a_stop_ends_the_wait_for_another_try(connect: Connect, model_server: ModelServer) -> None:
     stop, ended = StopSignal(), threading.Event()
-    model = connect("away", retry_s=30)
+    model = connect("away", retry_s=30, loading_s=30)
 
     def read() -> None:
         with pytest.raises(Cancelled):

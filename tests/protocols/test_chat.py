@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -325,7 +326,9 @@ def test_a_position_that_is_none_is_refused(server: Server, position: str) -> No
     assert refused.json()["code"] == "bad_position"
 
 
-def test_cancelling_ends_the_stream_with_an_error(server: Server) -> None:
+def test_cancelling_ends_the_stream_with_an_error(
+    server: Server, model_server: ModelServer
+) -> None:
     client = client_of(server)
     stream = client.chat.completions.create(
         model="stalling", messages=said(unique("x")), stream=True
@@ -337,6 +340,9 @@ def test_cancelling_ends_the_stream_with_an_error(server: Server) -> None:
     ).json()
 
     assert cancelled["id"] == first.id
+    eventually(
+        lambda: model_server.answers[-1].state == "aborted", "the model has stopped", timeout_s=1
+    )
     with pytest.raises(openai.APIError) as failed:
         list(stream)
     assert failed.value.code == "cancelled"
@@ -457,3 +463,27 @@ def test_the_keyless_upstream_is_not_the_callers_fault(
 
     assert answer.status_code == 502
     assert answer.headers["X-Should-Retry"] == "false"
+
+
+def test_many_answers_are_written_at_once(server: Server, model_server: ModelServer) -> None:
+    async def ask(client: openai.AsyncOpenAI, number: int) -> str:
+        stream = await client.chat.completions.create(
+            model="slow", messages=said(unique(f"x{number}")), max_tokens=4, stream=True
+        )
+        pieces = [c.choices[0].delta.content or "" async for c in stream if c.choices]
+        return "".join(pieces)
+
+    async def ask_all() -> list[str]:
+        async with openai.AsyncOpenAI(
+            base_url=f"{server.url}/v1", api_key="none", timeout=60, max_retries=0
+        ) as client:
+            return await asyncio.gather(*(ask(client, number) for number in range(100)))
+
+    began = time.monotonic()
+    texts = asyncio.run(ask_all())
+
+    assert [len(text.split()) for text in texts] == [4] * 100
+    # Two seconds each; more than there are threads for tasks.
+    assert time.monotonic() - began < 60
+    last = model_server.answers[-100:]
+    assert {answer.state for answer in last} == {"finished"}
