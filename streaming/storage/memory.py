@@ -11,9 +11,10 @@ from typing import IO
 
 from streaming.concurrency.platform import native_lock
 from streaming.errors import NotFound
-from streaming.events.event import Draft
+from streaming.events.event import Draft, Event
 from streaming.storage.base import SECRET_BYTES, Blobs, EventLog, Folder, JobIndex, Live, Storage
 from streaming.storage.leases import LocalLeases
+from streaming.storage.outbox import Call, Outbox, calls_of
 from streaming.storage.rows import (
     Expect,
     JobRow,
@@ -38,6 +39,7 @@ class MemoryStorage(Storage):
         self._jobs = jobs = _Jobs()
         self.index = MemoryIndex(jobs, tombstone_s=tombstone_s)
         self.log = MemoryLog(jobs)
+        self.outbox = MemoryOutbox(jobs)
         self.blobs = MemoryBlobs()
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)
@@ -72,6 +74,10 @@ class _Jobs:
         self.keys: dict[tuple[str, str], Submission] = {}
         self.records: dict[str, dict[str, bytes]] = {}
         self.bases: dict[str, bytes] = {}
+        #: Calls of webhooks by their ids, and when they are due.
+        self.calls: dict[str, tuple[float, Call]] = {}
+        #: Jobs that go on and whose receivers want no more.
+        self.refused: set[str] = set()
         self.tails = Tails(self.rows.get, keep=True)
 
 
@@ -98,6 +104,7 @@ class MemoryLog(EventLog):
             row, events = extend(row, drafts, attempt=attempt, expect=expect)
             self._jobs.rows[job] = row
             self._jobs.records.setdefault(job, {}).update(records or {})
+            self._keep_calls(row, events)
             self._jobs.tails.publish(row, events)
         return row
 
@@ -125,6 +132,13 @@ class MemoryLog(EventLog):
 
     def base(self, job: str) -> bytes | None:
         return self._jobs.bases.get(job)
+
+    def _keep_calls(self, row: JobRow, events: Sequence[Event]) -> None:
+        if row.id not in self._jobs.refused:
+            for call in calls_of(row, events):
+                self._jobs.calls[call.id] = (call.made_at, call)
+        if row.closed:
+            self._jobs.refused.discard(row.id)
 
     def records(self, job: str) -> Mapping[str, bytes]:
         with self._jobs.lock:
@@ -203,6 +217,35 @@ class MemoryIndex(JobIndex):
         with self._jobs.lock:
             rows = list(self._jobs.rows.values())
         return [row for row in rows if row.seq - row.base > events and not row.expired]
+
+
+class MemoryOutbox(Outbox):
+    """The calls in a dictionary."""
+
+    def __init__(self, jobs: _Jobs) -> None:
+        self._jobs = jobs
+
+    def due(self, now: float, *, limit: int) -> Sequence[Call]:
+        with self._jobs.lock:
+            found = [(at, call.id) for at, call in self._jobs.calls.values() if at <= now]
+            return [self._jobs.calls[id][1] for _, id in sorted(found)[:limit]]
+
+    def put_off(self, call: Call, until: float) -> None:
+        with self._jobs.lock:
+            if call.id in self._jobs.calls:
+                self._jobs.calls[call.id] = (until, call)
+
+    def drop(self, call: Call) -> None:
+        with self._jobs.lock:
+            self._jobs.calls.pop(call.id, None)
+
+    def refuse(self, call: Call) -> None:
+        with self._jobs.lock:
+            row = self._jobs.rows.get(call.job)
+            if row is not None and not row.closed:
+                self._jobs.refused.add(call.job)
+            for id in [id for id, (_, each) in self._jobs.calls.items() if each.job == call.job]:
+                del self._jobs.calls[id]
 
 
 class MemoryBlobs(Blobs):

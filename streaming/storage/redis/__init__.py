@@ -23,6 +23,7 @@ from streaming.storage.redis.link import Link
 from streaming.storage.redis.log import RedisLog
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.mender import RedisMender
+from streaming.storage.redis.outbox import RedisOutbox
 from streaming.storage.redis.rows import Rows
 from streaming.storage.redis.turns import Turns
 from streaming.storage.redis.viewers import RedisViewers
@@ -97,6 +98,7 @@ class RedisStorage(Storage):
             follower=self._follower,
             memberships=self._memberships,
         )
+        self.outbox = RedisOutbox(self._link, server.keys)
         self.blobs: Blobs = (
             FolderBlobs(blobs)
             if blobs is not None

@@ -32,6 +32,7 @@ from streaming.storage.redis.connection import (
 )
 from streaming.storage.redis.link import call
 from streaming.storage.redis.memberships import Memberships
+from streaming.storage.redis.outbox import call_parts
 from streaming.storage.redis.rows import StoredRow, decode, encode, new_rev
 from streaming.storage.redis.scripts import APPEND
 from streaming.storage.rows import Expect, JobRow, extend
@@ -251,9 +252,10 @@ class Writer:
         for event in made.events:
             events += [f"{event.seq}-0", event.json]
         kept = [part for name, value in records.items() for part in (name, value)]
+        keys, calls = call_parts(self._keys, row, made.events)
         return call(
             APPEND,
-            [self._keys.row(job), self._keys.events(job), self._keys.records(job)],
+            [self._keys.row(job), self._keys.events(job), self._keys.records(job), *keys],
             self._keys.channel(job),
             made.before.rev,
             made.after.rev,
@@ -265,6 +267,7 @@ class Writer:
             *fields,
             *events,
             *kept,
+            *calls,
         )
 
     def _send(self, calls: list[_Call]) -> list[_Call]:

@@ -17,6 +17,7 @@ from streaming.errors import StreamingError, Unavailable
 from streaming.events.event import Event, dumps
 from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.journal import Append, Journal
+from streaming.storage.sqlite.outbox import keep_calls
 from streaming.storage.sqlite.schema import connect
 
 T = TypeVar("T")
@@ -60,6 +61,8 @@ class Transaction:
         self.rows[row.id] = row
         self.numbers[row.id] = number
         self.events.setdefault(row.id, []).extend(events)
+        if row.options.get("webhook") and events:
+            keep_calls(self.connection, row, events)
         self.grown += row.size - (0 if before is None else before.size)
 
     def forget(self, job: str) -> None:
