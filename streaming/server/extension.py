@@ -181,14 +181,16 @@ class Streaming:
     ) -> dict[str, Any]:
         """Start a job of the present request's user; its snapshot, with links to watch it.
 
-        Options are those of `POST /v1/jobs`: title, metadata, timeout_s, … With a key,
+        Options are those of `POST /v1/jobs`: title, metadata, webhook, timeout_s, … With a key,
         the same call gives the same job again. Outside of a request (commands, schedulers) `owner`
         is the user's id as `authorize` returns it; within a task it is whose job runs.
 
         `InvalidInput` names what is not valid, `TooMany` and `Unavailable` say when to try again.
         """
         asked = request_of(submit_body(task, input, options))
-        digest = digest_of({k: v for k, v in asdict(asked).items() if k != "title" or v})
+        # What older versions did not know is left out where it says nothing: keys outlast a deploy.
+        later = ("title", "webhook")
+        digest = digest_of({k: v for k, v in asdict(asked).items() if k not in later or v})
         with self._in_app():
             found, asker = services(), submitter(owner)
             row, _ = found.registry.submit(

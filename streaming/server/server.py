@@ -14,11 +14,13 @@ from streaming.concurrency.locks import Latch, Mutex
 from streaming.concurrency.loop import adopt_event_loop, has_event_loop, spawn_greenlet
 from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker
-from streaming.config import Settings, durable_disk
+from streaming.config import Settings, durable_disk, signing_keys
 from streaming.errors import InUse, InvalidSettings, Unavailable
+from streaming.jobs.receivers import Receivers
 from streaming.jobs.registry import JobRegistry
 from streaming.jobs.repair import Mending
 from streaming.jobs.retention import Retention
+from streaming.jobs.webhooks import Webhooks, signing_key
 from streaming.llm.base import Model
 from streaming.running.attempt import Attempt, Shop
 from streaming.running.task import TaskRegistry
@@ -80,6 +82,7 @@ class Server:
         self._started = Latch()
         self._ended = Latch()
         self._services: Services | None = None
+        self._webhooks: Webhooks | None = None
         #: Whether another process is about to take over: jobs may be stored for it.
         self.succeeded: Callable[[], bool] = lambda: False
         #: Whether this process still takes requests.
@@ -153,7 +156,10 @@ class Server:
         found.streams.wait_until_closed(total_s * UNWIND_SHARE)
         # 4. Requests that the worker still accepts: jobs that they store are the successor's.
         self._outlast_listener(began)
-        # 5. The log last: a successor may open it now.
+        # 5. Calls of webhooks are the next process's; what has come of ours is stored.
+        if self._webhooks is not None:
+            self._webhooks.stop()
+        # 6. The log last: a successor may open it now.
         found.runner.close()
         found.storage.close()
         self._ended.open()
@@ -235,6 +241,7 @@ class Server:
                 ended=lambda *end: metrics.ended(*end),
             ),
         )
+        receivers = Receivers(settings.webhook_hosts)
         registry = JobRegistry(
             storage=storage,
             snapshots=snapshots,
@@ -244,6 +251,11 @@ class Server:
             max_event_bytes=settings.max_event_bytes,
             owner_jobs=settings.owner_jobs,
             overloaded=lambda: pressure.level >= TOP,
+            receivers=receivers,
+        )
+        secret = settings.webhook_secret.get_secret_value()
+        self._webhooks = Webhooks(
+            storage, receivers, lambda: signing_keys(secret) or [signing_key(storage)]
         )
         metrics = Metrics(
             lambda: Figures(
@@ -297,6 +309,7 @@ class Server:
             part.start()
         Thread(lambda: self._watch_storage(storage, streams), name="storage-watcher").start()
         Mending(storage, snapshots).start()
+        self._webhooks.start()
         return Services(
             settings=settings,
             storage=storage,
