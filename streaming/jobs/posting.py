@@ -47,7 +47,7 @@ class Posting:
         options: dict[str, Any] = {"timeout": self._timeout_s, "dial": self._dial}
         kind: type[_Plain | _Secure] = _Plain
         if place.secure:
-            kind, options["ssl_context"] = _Secure, _tls()
+            kind, options["ssl_context"] = _Secure, trusted()
         connection = kind(place.host, place.port, addresses=receiver.addresses, **options)
         try:
             connection.request(
@@ -134,8 +134,8 @@ def headers_of(call: Call, keys: Sequence[bytes], now: float) -> Mapping[str, st
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    """Trusts certifi's authorities, and those that SSL_CERT_FILE and SSL_CERT_DIR name."""
+def trusted() -> ssl.SSLContext:
+    """For TLS to receivers: certifi's authorities, and those that SSL_CERT_FILE, _DIR name."""
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
     context.load_verify_locations(cafile=certifi.where())
     context.load_default_certs()

@@ -131,8 +131,8 @@ class Webhooks:
         posting = Posting(call, timeout_s=self._timeout_s)
         made = _UnderWay(call, host, posting, time.monotonic() + self._timeout_s)
         made.thread = Thread(partial(self._make, made), name="webhook-call")
-        self._under_way[call.id] = made
         made.thread.start()
+        self._under_way[call.id] = made
 
     def _make(self, made: _UnderWay) -> None:
         """Make a call, in a thread of its own."""
