@@ -39,7 +39,7 @@ class MemoryStorage(Storage):
         self._jobs = jobs = _Jobs()
         self.index = MemoryIndex(jobs, tombstone_s=tombstone_s)
         self.log = MemoryLog(jobs)
-        self.outbox = MemoryOutbox(jobs)
+        self.outbox: Outbox = MemoryOutbox(jobs)
         self.blobs = MemoryBlobs()
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)

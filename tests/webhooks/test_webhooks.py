@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import pytest
 from openai import OpenAI
 
 from streaming.config import signing_keys
+from streaming.errors import Unavailable
 from streaming.events.event import dumps
 from streaming.jobs.receivers import Receivers
 from streaming.jobs.webhooks import Webhooks, signing_key
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
+from streaming.storage.outbox import Call, Outbox
 from tests.jobs import answered, asked_for, completed, failed, new_job, started
 from tests.storage.conftest import make_sqlite
 from tests.threads import eventually
@@ -292,6 +294,46 @@ def test_stop_does_not_wait_for_a_receiver_and_the_call_is_made_again(
         make(memory)
         eventually(lambda: not left(memory))
         assert len({call.id for call in slow.taken}) == 1
+
+
+class AwayOutbox(Outbox):
+    """Takes nothing at first, as on a full disk; what is due can be read."""
+
+    def __init__(self, outbox: Outbox, *, refusals: int) -> None:
+        self._outbox = outbox
+        self.refusals = refusals
+
+    def due(self, now: float, *, limit: int) -> Sequence[Call]:
+        return self._outbox.due(now, limit=limit)
+
+    def put_off(self, call: Call, until: float) -> None:
+        self._try()
+        self._outbox.put_off(call, until)
+
+    def drop(self, call: Call) -> None:
+        self._try()
+        self._outbox.drop(call)
+
+    def refuse(self, call: Call) -> None:
+        self._try()
+        self._outbox.refuse(call)
+
+    def _try(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("the disk is full", code="storage_away")
+
+
+def test_a_call_is_not_made_again_while_storage_does_not_take_that_it_was(
+    memory: MemoryStorage, make: Make, receiver: Receiver
+) -> None:
+    ended(memory, receiver.url)
+    memory.outbox = AwayOutbox(memory.outbox, refusals=3)
+
+    make(memory)
+
+    eventually(lambda: not left(memory))
+    assert len(receiver.taken) == 1
 
 
 def test_a_name_that_turns_private_is_not_followed(

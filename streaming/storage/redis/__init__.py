@@ -14,6 +14,7 @@ from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidSettings, Unavailable
 from streaming.storage.base import SECRET_BYTES, Blobs, Storage
 from streaming.storage.folder import FolderBlobs
+from streaming.storage.outbox import Outbox
 from streaming.storage.redis.blobs import RedisBlobs
 from streaming.storage.redis.connection import Server, explain
 from streaming.storage.redis.follower import Follower
@@ -98,7 +99,7 @@ class RedisStorage(Storage):
             follower=self._follower,
             memberships=self._memberships,
         )
-        self.outbox = RedisOutbox(self._link, server.keys)
+        self.outbox: Outbox = RedisOutbox(self._link, server.keys)
         self.blobs: Blobs = (
             FolderBlobs(blobs)
             if blobs is not None

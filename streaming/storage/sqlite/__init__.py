@@ -9,6 +9,7 @@ from streaming.errors import InvalidSettings, StreamingError
 from streaming.storage.base import Storage
 from streaming.storage.folder import FolderBlobs
 from streaming.storage.leases import LocalLeases
+from streaming.storage.outbox import Outbox
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.index import SqliteIndex
 from streaming.storage.sqlite.lock import FileLock
@@ -38,7 +39,7 @@ class SqliteStorage(Storage):
         self._database = Database(path)
         self.index = SqliteIndex(self._database, tombstone_s=tombstone_s)
         self.log = SqliteLog(self._database, patience_s=patience_s)
-        self.outbox = SqliteOutbox(self._database)
+        self.outbox: Outbox = SqliteOutbox(self._database)
         self.blobs = self._folder = FolderBlobs(blobs)
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)
