@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import re
@@ -91,6 +92,12 @@ class Settings(BaseSettings):
     )
     secret: SecretStr = _setting(
         SecretStr(""), "STREAMING_SECRET", "what signs tickets; made and kept with the log"
+    )
+    webhook_hosts: CommaList = _setting(
+        (), "STREAMING_WEBHOOK_HOSTS", "hosts that webhooks may go to, comma-separated; none: none"
+    )
+    webhook_secret: SecretStr = _setting(
+        SecretStr(""), "STREAMING_WEBHOOK_SECRET", "what signs webhooks; made and kept with the log"
     )
     allow_anonymous: bool = _setting(
         False, "STREAMING_ALLOW_ANONYMOUS", "serve other machines without keys"
@@ -236,7 +243,13 @@ class Settings(BaseSettings):
             raise InvalidSettings(_explain(error)) from None
 
     @field_validator(
-        "api_keys", "allowed_origins", "tasks", "llm_models", "api_keys_hashed", mode="before"
+        "api_keys",
+        "allowed_origins",
+        "tasks",
+        "llm_models",
+        "api_keys_hashed",
+        "webhook_hosts",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -295,6 +308,23 @@ class Settings(BaseSettings):
     def _long(cls, secret: SecretStr) -> SecretStr:
         if 0 < len(secret.get_secret_value()) < SECRET_LENGTH:
             raise ValueError(f"{SECRET_LENGTH} characters or more: openssl rand -base64 32")
+        return secret
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not is_host(host.lower()):
+                raise ValueError(
+                    f"{host!r}: a host or an address, with :port if wanted; *.example.com for the "
+                    "hosts below it, * for all"
+                )
+        return tuple(host.lower() for host in hosts)
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signing(cls, secret: SecretStr) -> SecretStr:
+        signing_keys(secret.get_secret_value())
         return secret
 
     @field_validator("rate_submits", "rate_requests")
@@ -452,6 +482,34 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_host(text: str) -> bool:
+    """Whether it names hosts: `host`, `host:port`, `1.2.3.4`, `[::1]`, `*.example.com` or `*`."""
+    host, _, port = text.rpartition(":") if re.search(r"[^:]:\d+$", text) else (text, "", "0")
+    if "]" not in text and text.count(":") > 1:
+        host, port = text, "0"  # an IPv6 address without brackets
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        name = r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
+        if host != "*" and not re.fullmatch(name, host):
+            return False
+    return int(port) < 1 << 16
+
+
+def signing_keys(text: str) -> list[bytes]:
+    """The keys of `whsec_…` secrets, comma-separated: all of them sign. `ValueError` for others."""
+    keys = []
+    for secret in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
+            raise ValueError("whsec_ and 24 to 64 bytes in Base64: openssl rand -base64 32")
+        keys.append(key)
+    return keys
 
 
 def _explain(error: ValidationError) -> str:

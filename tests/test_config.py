@@ -106,6 +106,23 @@ def test_a_secret_that_is_short_is_refused_and_not_shown() -> None:
     assert "hush" not in str(refused.value)
 
 
+@pytest.mark.parametrize("secret", ["hush", "whsec_", "whsec_c2hvcnQ=", "whsec_!!!", "c2hvcnQ="])
+def test_a_webhook_secret_that_is_none_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(InvalidSettings, match="STREAMING_WEBHOOK_SECRET: .*24 to 64") as refused:
+        Settings.load({"STREAMING_WEBHOOK_SECRET": secret})
+
+    assert "hush" not in str(refused.value)
+    assert "c2hvcnQ" not in str(refused.value)
+
+
+def test_hosts_of_webhooks_are_names_addresses_and_patterns() -> None:
+    given = "hooks.example.com, *.Example.org, *, localhost:9000, 127.0.0.1, ::1, [::1]:80"
+
+    settings = Settings.load({"STREAMING_WEBHOOK_HOSTS": given})
+
+    assert settings.webhook_hosts == tuple(given.lower().split(", "))
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         Settings.load().jobs = 3  # type: ignore[misc]
@@ -131,6 +148,14 @@ BAD = {
         "app.example",
         "https://app.example/",
         "https://App.example",
+    ],
+    "STREAMING_WEBHOOK_HOSTS": [
+        "https://hooks.example.com",
+        "hooks.example.com/path",
+        "a b",
+        "hooks.example.com:70000",
+        "**",
+        "hooks.*.com",
     ],
     "STREAMING_MAX_STREAMS": ["0"],
     "STREAMING_LOG_FORMAT": ["xml"],
@@ -186,7 +211,7 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, val
 def test_every_setting_that_has_limits_is_tried_above() -> None:
     without = {"HOST", "STREAMING_VAR_DIR", "STREAMING_API_KEYS"}
     without |= {"STREAMING_API_KEYS_FILE", "STREAMING_API_KEYS_HASHED", "STREAMING_SECRET"}
-    without |= {"STREAMING_TASKS", "STREAMING_BLOB_DIR"}
+    without |= {"STREAMING_TASKS", "STREAMING_BLOB_DIR", "STREAMING_WEBHOOK_SECRET"}
     without |= {"STREAMING_LLM_BASE_URL", "STREAMING_LLM_API_KEY", "STREAMING_LLM_MODEL"}
 
     assert set(NAMES) - without == set(BAD)

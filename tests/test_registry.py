@@ -61,6 +61,8 @@ def test_a_submission_is_stored_with_all_that_was_asked(quick: Task) -> None:
             "task": "quick",
             "title": "Quick",
             "input": {"upto": 3},
+            "webhook": None,
+            "on_break": "restart",
             "timeout_s": 60,
             "ttl_s": 50,
             **asked,

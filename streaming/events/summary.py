@@ -17,7 +17,7 @@ Path = tuple[str, ...]
 Assignments = dict[Path, Json]
 
 #: What a job may ask for at its submission besides its task and input.
-OPTIONS = ("on_disconnect", "disconnect_grace_s", "timeout_s", "ttl_s", "origin")
+OPTIONS = ("on_disconnect", "disconnect_grace_s", "timeout_s", "ttl_s", "origin", "webhook")
 
 #: Bytes of JSON of each member of an input that are shown, and of all of them: lists hold many.
 SHOWN_MEMBER = 4 << 10

@@ -28,6 +28,7 @@ from streaming.errors import (
 )
 from streaming.events.event import Draft
 from streaming.events.vocabulary import Json
+from streaming.jobs.receivers import Receivers
 from streaming.jobs.supervisor import UNFINISHED, JobKeeper
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
@@ -47,6 +48,8 @@ class Request:
     task: str
     input: Mapping[str, Json]
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    #: `url`, and if wanted `events` and `form`: who is told, of what, in which protocol's words.
+    webhook: Mapping[str, Json] | None = None
     #: What people call the job; without one, the task's title.
     title: str = ""
     on_disconnect: str = "continue"
@@ -75,6 +78,7 @@ class JobRegistry:
         max_event_bytes: int,
         owner_jobs: int | None = None,
         overloaded: Callable[[], bool] = lambda: False,
+        receivers: Receivers | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
@@ -84,6 +88,7 @@ class JobRegistry:
         self._retention_s = retention_s
         self._max_event_bytes = max_event_bytes
         self._owner_jobs = owner_jobs
+        self._receivers = receivers or Receivers()
         #: Whether new jobs are refused until the load is less.
         self._overloaded = overloaded
         #: Looks after jobs that go on.
@@ -127,6 +132,8 @@ class JobRegistry:
             task.validate(request.input)
         else:
             offload(lambda: task.validate(request.input))  # a large table takes its time
+        if request.webhook is not None:
+            self._receivers.admit(request.webhook["url"])
 
         job = new_id("job_")
 
@@ -294,6 +301,7 @@ class JobRegistry:
             "title": title,
             "input": request.input if request.kept is None else request.kept,
             "metadata": request.metadata,
+            "webhook": request.webhook,
             "on_break": request.on_break,
             "on_disconnect": request.on_disconnect,
             "disconnect_grace_s": request.disconnect_grace_s,

@@ -44,7 +44,7 @@ from streaming.web.services import EXTENSION, Authorize, services
 BLUEPRINTS = (jobs, files, tickets, streams, transports, sse, longpoll, websocket, browser, ops)
 
 #: Members of a request that came after digests of requests were first kept.
-LATER = ("title", "origin", "kept", "blobs")
+LATER = ("title", "origin", "kept", "blobs", "webhook")
 
 
 class Streaming:
@@ -209,7 +209,7 @@ class Streaming:
     ) -> dict[str, Any]:
         """Start a job of the present request's user; its snapshot, with links to watch it.
 
-        Options are those of `POST /v1/jobs`: title, metadata, timeout_s, … With a key,
+        Options are those of `POST /v1/jobs`: title, metadata, webhook, timeout_s, … With a key,
         the same call gives the same job again. Outside of a request (commands, schedulers) `owner`
         is the user's id as `authorize` returns it; within a task it is whose job runs.
 

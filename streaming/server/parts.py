@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from streaming.concurrency.loop import has_event_loop
 from streaming.concurrency.periodic import Periodic
-from streaming.config import Settings
+from streaming.config import Settings, signing_keys
 from streaming.events.observer import Observer
+from streaming.jobs.receivers import Receivers
 from streaming.jobs.registry import JobRegistry
 from streaming.jobs.repair import Mending
 from streaming.jobs.retention import Retention
+from streaming.jobs.webhooks import Webhooks, signing_key
 from streaming.llm.base import Model
 from streaming.running.attempt import Shop
 from streaming.running.runner import Runner
@@ -51,6 +53,7 @@ class Parts:
     pressure: Pressure
     deadlines: Deadlines
     metrics: Metrics
+    webhooks: Webhooks
     #: What looks again and again and belongs to none of these.
     loops: Sequence[Periodic]
 
@@ -62,12 +65,14 @@ class Parts:
             self.streams.start()
             for loop in self.loops:
                 loop.start()
+            self.webhooks.start()
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """End every thread, the log's own last: the others work with it."""
+        self.webhooks.stop()
         for loop in self.loops:
             loop.stop()
         self.streams.stop()
@@ -80,6 +85,8 @@ class Parts:
         dead = [loop.name for loop in (*self.loops, self.registry.keeper.loop) if loop.dead]
         if self.streams.hangups.dead:
             dead.append("hangups")
+        if self.webhooks.dead:
+            dead.append("webhooks")
         return [*dead, *self.runner.dead(), *self.storage.dead()]
 
 
@@ -107,6 +114,12 @@ def build(
         observer=observer, around=around,
     )  # fmt: skip
     runner = served_elsewhere or make_runner(settings, storage, shop, process=process)
+    receivers, secret = Receivers(settings.webhook_hosts), settings.webhook_secret
+    webhooks = Webhooks(
+        storage,
+        receivers,
+        lambda: signing_keys(secret.get_secret_value()) or [signing_key(storage)],
+    )
     registry = JobRegistry(
         storage=storage,
         snapshots=snapshots,
@@ -116,6 +129,7 @@ def build(
         max_event_bytes=settings.max_event_bytes,
         owner_jobs=settings.owner_jobs,
         overloaded=pressure.at_top,
+        receivers=receivers,
     )
     look_after_submits(runner, registry)
     streams = make_streams(settings, storage, pressure=pressure, observer=observer)
@@ -150,6 +164,7 @@ def build(
         pressure=pressure,
         deadlines=deadlines,
         metrics=metrics,
+        webhooks=webhooks,
         loops=loops,
     )
 

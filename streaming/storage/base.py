@@ -12,6 +12,7 @@ from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.waking import Wakeable, Waker, make_waker
 from streaming.events.event import Draft
 from streaming.storage.blobs import Blobs
+from streaming.storage.outbox import Outbox
 from streaming.storage.rows import Expect, JobRow, Page, Submission
 
 #: Bytes of a storage's secret.
@@ -299,6 +300,8 @@ class Storage(ABC):
     leases: Leases
     #: None where nothing that was acknowledged is lost.
     mender: Mender | None = None
+    #: None where another process makes the calls of webhooks.
+    outbox: Outbox | None = None
     #: Whether what is acknowledged outlasts the process.
     durable: bool
 

@@ -11,10 +11,11 @@ from typing import IO
 
 from streaming.concurrency.platform import native_lock
 from streaming.errors import Closed, NotFound
-from streaming.events.event import Draft
+from streaming.events.event import Draft, Event
 from streaming.storage.base import SECRET_BYTES, EventLog, JobIndex, Live, Storage
 from streaming.storage.blobs import Blobs, Folder
 from streaming.storage.leases import LocalLeases
+from streaming.storage.outbox import Call, Outbox, calls_of
 from streaming.storage.rows import (
     Expect,
     JobRow,
@@ -39,6 +40,7 @@ class MemoryStorage(Storage):
         self._jobs = jobs = _Jobs()
         self.index = MemoryIndex(jobs, tombstone_s=tombstone_s)
         self.log = MemoryLog(jobs)
+        self.outbox: Outbox = MemoryOutbox(jobs)
         self.blobs = self._blobs = MemoryBlobs()
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)
@@ -48,13 +50,13 @@ class MemoryStorage(Storage):
         return None
 
     def close(self) -> None:
-        with self._jobs.lock:
+        with self._jobs:
             self._jobs.closed = True
         self._jobs.tails.close()
         self._blobs.close()
 
     def size(self) -> int:
-        with self._jobs.lock:
+        with self._jobs:
             return sum(row.size for row in self._jobs.rows.values())
 
     def secret(self) -> bytes:
@@ -78,6 +80,10 @@ class _Jobs:
         self.keys: dict[tuple[str, str], Submission] = {}
         self.records: dict[str, dict[str, bytes]] = {}
         self.bases: dict[str, bytes] = {}
+        #: Calls of webhooks by their ids, and when they are due.
+        self.calls: dict[str, tuple[float, Call]] = {}
+        #: Jobs that go on and whose receivers want no more.
+        self.refused: set[str] = set()
         self.tails = Tails(self.rows.get, keep=True)
 
     def __enter__(self) -> None:
@@ -113,6 +119,7 @@ class MemoryLog(EventLog):
             row, events = extend(row, drafts, attempt=attempt, expect=expect)
             self._jobs.rows[job] = row
             self._jobs.records.setdefault(job, {}).update(records or {})
+            self._keep_calls(row, events)
             self._jobs.tails.publish(row, events)
         return row
 
@@ -141,6 +148,13 @@ class MemoryLog(EventLog):
     def base(self, job: str) -> bytes | None:
         with self._jobs:
             return self._jobs.bases.get(job)
+
+    def _keep_calls(self, row: JobRow, events: Sequence[Event]) -> None:
+        if row.id not in self._jobs.refused:
+            for call in calls_of(row, events):
+                self._jobs.calls[call.id] = (call.made_at, call)
+        if row.closed:
+            self._jobs.refused.discard(row.id)
 
     def records(self, job: str) -> Mapping[str, bytes]:
         with self._jobs:
@@ -220,6 +234,35 @@ class MemoryIndex(JobIndex):
         with self._jobs:
             rows = list(self._jobs.rows.values())
         return [row for row in rows if row.seq - row.base > events and not row.expired]
+
+
+class MemoryOutbox(Outbox):
+    """The calls in a dictionary."""
+
+    def __init__(self, jobs: _Jobs) -> None:
+        self._jobs = jobs
+
+    def due(self, now: float, *, limit: int) -> Sequence[Call]:
+        with self._jobs:
+            found = [(at, call.id) for at, call in self._jobs.calls.values() if at <= now]
+            return [self._jobs.calls[id][1] for _, id in sorted(found)[:limit]]
+
+    def put_off(self, call: Call, until: float) -> None:
+        with self._jobs:
+            if call.id in self._jobs.calls:
+                self._jobs.calls[call.id] = (until, call)
+
+    def drop(self, call: Call) -> None:
+        with self._jobs:
+            self._jobs.calls.pop(call.id, None)
+
+    def refuse(self, call: Call) -> None:
+        with self._jobs:
+            row = self._jobs.rows.get(call.job)
+            if row is not None and not row.closed:
+                self._jobs.refused.add(call.job)
+            for id in [id for id, (_, each) in self._jobs.calls.items() if each.job == call.job]:
+                del self._jobs.calls[id]
 
 
 class MemoryBlobs(Blobs):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streaming.errors import BadRequest, Forbidden, InvalidInput
 from streaming.events.vocabulary import Json
+from streaming.jobs.receivers import URL_LENGTH
 from streaming.jobs.registry import Request, digest_of
 from streaming.running.task import Task, invalid_input
 from streaming.storage.rows import JobRow
@@ -20,12 +21,27 @@ from streaming.web.services import services
 
 M = TypeVar("M", bound=BaseModel)
 
+#: What a webhook may tell of.
+CallingEvent = Literal["job.completed", "job.failed", "job.cancelled", "input.requested"]
+
 #: Characters of an idempotency key.
 KEY_LENGTH = 255
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class WebhookBody(_Body):
+    """Who is told when a job ends, or asks."""
+
+    url: str = Field(description="where to POST", max_length=URL_LENGTH)
+    events: list[CallingEvent] = Field(
+        default=["job.completed", "job.failed", "job.cancelled", "input.requested"],
+        min_length=1,
+        max_length=8,
+        description="of what to tell",
+    )
 
 
 class SubmitBody(_Body):
@@ -42,6 +58,9 @@ class SubmitBody(_Body):
     task: str = Field(description="a task's name, see /v1/tasks", max_length=64)
     input: dict[str, Any] = Field(default={}, description="what its input_schema says")
     metadata: dict[str, Any] = Field(default={}, description="yours; given back with the job")
+    webhook: WebhookBody | None = Field(
+        default=None, description="signed POSTs when it ends, or asks; see docs/webhooks.md"
+    )
     title: str = Field(
         default="", max_length=200, description="what people call the job; else the task's title"
     )
@@ -129,6 +148,7 @@ def request_of(body: SubmitBody) -> Request:
         task=body.task,
         input=body.input,
         metadata=body.metadata,
+        webhook=None if body.webhook is None else body.webhook.model_dump(),
         title=body.title.strip(),
         on_break=body.on_break,
         on_disconnect=body.on_disconnect,

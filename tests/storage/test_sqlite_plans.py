@@ -120,3 +120,10 @@ def test_the_jobs_that_go_on_are_found_by_themselves(storage: SqliteStorage) -> 
 )
 def test_retention_looks_by_an_index(storage: SqliteStorage, query: str) -> None:
     assert "SEARCH jobs USING" in plan(storage, query)
+
+
+def test_calls_that_are_due_are_found_by_their_time(storage: SqliteStorage) -> None:
+    query = "SELECT id FROM outbox WHERE due_at <= 5e9 ORDER BY due_at LIMIT 100"
+
+    assert "SEARCH outbox USING INDEX outbox_by_time" in plan(storage, query)
+    assert "TEMP B-TREE" not in plan(storage, query)

@@ -14,6 +14,7 @@ from streaming.errors import InvalidSettings, Unavailable
 from streaming.storage.base import SECRET_BYTES, Storage
 from streaming.storage.blobs import Blobs
 from streaming.storage.folder import FolderBlobs
+from streaming.storage.outbox import Outbox
 from streaming.storage.redis.blobs import RedisBlobs
 from streaming.storage.redis.connection import Server, explain
 from streaming.storage.redis.follower import Follower
@@ -23,6 +24,7 @@ from streaming.storage.redis.link import Link
 from streaming.storage.redis.log import RedisLog
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.mender import RedisMender
+from streaming.storage.redis.outbox import RedisOutbox
 from streaming.storage.redis.rows import Rows
 from streaming.storage.redis.turns import Turns
 from streaming.storage.redis.viewers import RedisViewers
@@ -97,6 +99,7 @@ class RedisStorage(Storage):
             follower=self._follower,
             memberships=self._memberships,
         )
+        self.outbox: Outbox = RedisOutbox(self._link, server.keys)
         self.blobs: Blobs = (
             FolderBlobs(blobs)
             if blobs is not None

@@ -14,6 +14,7 @@ from streaming.storage.redis.connection import Command
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.known import Known
 from streaming.storage.redis.link import call
+from streaming.storage.redis.outbox import call_parts
 from streaming.storage.redis.rows import StoredRow, encode
 from streaming.storage.redis.scripts import APPEND
 from streaming.storage.rows import Expect, JobRow, extend
@@ -72,9 +73,10 @@ class Call:
         for event in self.events:
             events += [f"{event.seq}-0", event.json]
         kept = [part for name, value in records.items() for part in (name, value)]
+        more, calls = call_parts(keys, row, self.events)
         self.command = call(
             APPEND,
-            [keys.row(job), keys.events(job), keys.records(job)],
+            [keys.row(job), keys.events(job), keys.records(job), *more],
             keys.channel(job),
             self.before.rev,
             self.after.rev,
@@ -86,6 +88,7 @@ class Call:
             *fields,
             *events,
             *kept,
+            *calls,
         )
 
 

@@ -70,6 +70,13 @@ class Keys:
         """What signs tickets."""
         return f"{self.prefix}:secret"
 
+    def outbox(self, name: str) -> str:
+        """Of webhooks: `calls`, `times` when they are due, `refused` jobs that get none.
+
+        Of all jobs: calls outlast them.
+        """
+        return f"{self.prefix}:outbox:{name}"
+
     @property
     def leases(self) -> str:
         """What the jobs of each process hold and wait for."""

@@ -40,9 +40,10 @@ end
 return 1
 """)
 
-#: KEYS row, events, records. ARGV channel, expected rev, new rev, the process's field, the
-#: append's number; counts of row fields, events, records (two ARGV each: field and value, id and
-#: event, name and value), then these.
+#: KEYS row, events, records; with a webhook also its calls, their times, refused jobs. ARGV
+#: channel, expected rev, new rev, the process's field, the append's number; counts of row fields,
+#: events, records (two ARGV each: field and value, id and event, name and value), then these; with
+#: a webhook also the job, 1 where it ends, and calls (id, when it is due, what it is).
 APPEND = Script("""
 local found = redis.call('HMGET', KEYS[1], 'rev', ARGV[4])
 if not found[1] then return {'gone'} end
@@ -66,6 +67,15 @@ end
 for _ = 1, records do
     redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
     at = at + 2
+end
+if KEYS[4] then
+    local job, ends = ARGV[at], ARGV[at + 1]
+    local refused = redis.call('SISMEMBER', KEYS[6], job) == 1
+    for i = at + 2, refused and 0 or #ARGV, 3 do
+        redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 2])
+        redis.call('ZADD', KEYS[5], ARGV[i + 1], ARGV[i])
+    end
+    if ends == '1' then redis.call('SREM', KEYS[6], job) end
 end
 if events > 0 then redis.call('PUBLISH', ARGV[1], table.concat(told, '\\n')) end
 return {'done'}
@@ -238,4 +248,32 @@ if news then redis.call('PUBLISH', ARGV[6], '') end
 return cjson.encode(all)
 """)
 
-SCRIPTS = (CREATE, APPEND, PAGE, TRIM, MEND, REMOVE, CLAIM, TURN, RELEASE, LEASES)
+#: KEYS calls, their times. ARGV call, when it is due, what it is now. Not where it is gone.
+PUT_OFF = Script("""
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+return 1
+""")
+
+#: KEYS row, refused jobs. ARGV job. Nothing is refused of a job that has ended, or is gone.
+REFUSE = Script("""
+local ends = redis.call('HGET', KEYS[1], 'expires_at')
+if not ends or ends ~= '' then return 0 end
+return redis.call('SADD', KEYS[2], ARGV[1])
+""")
+
+SCRIPTS = (
+    CREATE,
+    APPEND,
+    PAGE,
+    TRIM,
+    MEND,
+    REMOVE,
+    CLAIM,
+    TURN,
+    RELEASE,
+    LEASES,
+    PUT_OFF,
+    REFUSE,
+)

@@ -9,11 +9,13 @@ from streaming.errors import Closed, Damaged, InvalidSettings, StreamingError
 from streaming.storage.base import Storage
 from streaming.storage.folder import FolderBlobs
 from streaming.storage.leases import LocalLeases
+from streaming.storage.outbox import Outbox
 from streaming.storage.private import make_folder
 from streaming.storage.sqlite.database import Database
 from streaming.storage.sqlite.index import SqliteIndex
 from streaming.storage.sqlite.lock import FileLock
 from streaming.storage.sqlite.log import SqliteLog
+from streaming.storage.sqlite.outbox import SqliteOutbox
 from streaming.storage.sqlite.schema import prepare, refused
 from streaming.storage.sqlite.secret import read_or_make
 from streaming.storage.viewers import LocalViewers
@@ -39,6 +41,7 @@ class SqliteStorage(Storage):
         self._database = Database(path)
         self.index = SqliteIndex(self._database, tombstone_s=tombstone_s)
         self.log = SqliteLog(self._database, patience_s=patience_s)
+        self.outbox: Outbox = SqliteOutbox(self._database)
         self.blobs = self._folder = FolderBlobs(blobs)
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)

@@ -72,6 +72,21 @@ MIGRATIONS = (
     INSERT INTO pages SELECT job, seq, json FROM events ORDER BY job, seq;
     DROP TABLE events;
     """,
+    # Calls of webhooks, by the job's id: they outlast its row. Jobs whose receivers want no more.
+    """
+    CREATE TABLE outbox (
+        id TEXT PRIMARY KEY,
+        job TEXT NOT NULL,
+        url TEXT NOT NULL,
+        body BLOB NOT NULL,
+        made_at REAL NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        due_at REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX outbox_by_time ON outbox (due_at);
+    CREATE INDEX outbox_by_job ON outbox (job);
+    CREATE TABLE refused (job TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

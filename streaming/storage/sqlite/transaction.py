@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from streaming.events.event import Event, dumps
 from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.journal import Append, Journal
+from streaming.storage.sqlite.outbox import keep_calls
 
 
 class Transaction:
@@ -38,6 +39,8 @@ class Transaction:
         self.numbers[row.id] = number
         self.events.setdefault(row.id, []).extend(events)
         self.grown += row.size - (0 if before is None else before.size)
+        if row.options.get("webhook") and events:
+            keep_calls(self.connection, row, events)
 
     def forget(self, job: str) -> None:
         """Take back what was put for a job that is removed."""

@@ -1,0 +1,147 @@
+"""One POST to a receiver: signed as Standard Webhooks says, to a checked address, cut in time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import certifi
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
+
+from streaming.concurrency.platform import native_lock, original
+from streaming.jobs.receivers import Receiver
+from streaming.storage.outbox import Call
+
+#: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
+_Handle: Callable[..., Any] = original("socket", "socket")
+
+
+class Posting:
+    """Used by one thread; `cut` may come from any other."""
+
+    def __init__(self, call: Call, *, timeout_s: float) -> None:
+        """`timeout_s`: for the connection, and for each silence; in all, whoever waits cuts."""
+        self._call = call
+        self._timeout_s = timeout_s
+        self._lock = native_lock()
+        self._handle: Any = None
+        self._is_cut = False
+
+    def send(self, receiver: Receiver, keys: Sequence[bytes], now: float) -> tuple[int, float]:
+        """The status of the answer, and the seconds that it asks to be left alone for, or 0.
+
+        A redirect is an answer like any other: it could lead anywhere. Raises what urllib3,
+        http.client, ssl and sockets raise.
+        """
+        place = receiver.place
+        options: dict[str, Any] = {"timeout": self._timeout_s, "dial": self._dial}
+        kind: type[_Plain | _Secure] = _Plain
+        if place.secure:
+            kind, options["ssl_context"] = _Secure, trusted()
+        connection = kind(place.host, place.port, addresses=receiver.addresses, **options)
+        try:
+            connection.request(
+                "POST",
+                place.target,
+                body=self._call.body,
+                headers=headers_of(self._call, keys, now),
+                preload_content=False,
+            )
+            answer = connection.getresponse()
+            if self._is_cut:  # http.client takes the end of a head for its last line
+                raise TimeoutError("it did not answer in time")
+            return answer.status, _retry_after(answer.headers.get("Retry-After"))
+        finally:
+            connection.close()
+            with self._lock:
+                self._drop_handle()
+
+    def cut(self) -> None:
+        """End it: what waits for the receiver fails at once, what comes later too."""
+        with self._lock:
+            self._is_cut = True
+            if self._handle is not None:
+                with contextlib.suppress(OSError):  # the receiver was faster
+                    self._handle.shutdown(socket.SHUT_RDWR)
+
+    def _dial(self, addresses: Sequence[str], port: int, timeout: float) -> socket.socket:
+        failure = OSError("no address")
+        for address in addresses:
+            try:
+                sock = socket.create_connection((address, port), timeout)
+            except OSError as error:
+                failure = error
+                continue
+            with self._lock:
+                if self._is_cut:
+                    sock.close()
+                    raise TimeoutError("it did not answer in time")
+                self._drop_handle()
+                self._handle = _Handle(fileno=os.dup(sock.fileno()))
+            return sock
+        raise failure
+
+    def _drop_handle(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+
+class _Dialled:
+    """A connection to one of the given addresses, whatever its host's name means."""
+
+    def __init__(self, *args: Any, dial: Any, addresses: Sequence[str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._dial = dial
+        self._addresses = addresses
+
+    def _new_conn(self: Any) -> socket.socket:
+        return self._dial(self._addresses, self.port, self.timeout)  # type: ignore[no-any-return]
+
+
+class _Plain(_Dialled, HTTPConnection):
+    pass
+
+
+class _Secure(_Dialled, HTTPSConnection):
+    pass
+
+
+def headers_of(call: Call, keys: Sequence[bytes], now: float) -> Mapping[str, str]:
+    """What Standard Webhooks 1.0 has with a call's body: one signature for each key."""
+    timestamp = str(int(now))
+    signed = b"%b.%b.%b" % (call.id.encode(), timestamp.encode(), call.body)
+    digests = [hmac.new(key, signed, hashlib.sha256).digest() for key in keys]
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "streaming",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "webhook-id": call.id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": " ".join(f"v1,{b64encode(each).decode()}" for each in digests),
+    }
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """For TLS to receivers: certifi's authorities, and those that SSL_CERT_FILE, _DIR name."""
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.load_verify_locations(cafile=certifi.where())
+    context.load_default_certs()
+    return context
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds; a date there is left to the next try."""
+    return float(value) if value and re.fullmatch(r"\d{1,6}", value.strip()) else 0.0

@@ -1,0 +1,72 @@
+"""The outbox in SQLite: rows that the appends' own transactions write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from streaming.events.event import Event
+from streaming.storage.outbox import Call, Outbox, calls_of
+from streaming.storage.rows import JobRow
+
+if TYPE_CHECKING:  # the writer's transactions call keep_calls
+    from streaming.storage.sqlite.database import Database
+    from streaming.storage.sqlite.writer import Transaction
+
+
+def keep_calls(connection: sqlite3.Connection, row: JobRow, events: Sequence[Event]) -> None:
+    """Write the calls that an append asks for, in its transaction."""
+    for call in calls_of(row, events):
+        connection.execute(
+            "INSERT OR IGNORE INTO outbox (id, job, url, body, made_at, due_at)"
+            " SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM refused WHERE job = ?)",
+            (call.id, call.job, call.url, call.body, call.made_at, call.made_at, call.job),
+        )
+    if row.closed:
+        connection.execute("DELETE FROM refused WHERE job = ?", (row.id,))
+
+
+class SqliteOutbox(Outbox):
+    """Read by queries of its own, changed by the writer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, now: float, *, limit: int) -> Sequence[Call]:
+        found = self._database.query(
+            lambda c: c.execute(
+                "SELECT id, job, url, body, made_at, tries FROM outbox WHERE due_at <= ?"
+                " ORDER BY due_at LIMIT ?",
+                (now, limit),
+            ).fetchall()
+        )
+        return [Call(*row) for row in found]
+
+    def put_off(self, call: Call, until: float) -> None:
+        def run(transaction: Transaction) -> None:
+            transaction.connection.execute(
+                "UPDATE outbox SET tries = ?, due_at = ? WHERE id = ?",
+                (call.tries, until, call.id),
+            )
+
+        self._database.writer.call(run)
+
+    def drop(self, call: Call) -> None:
+        def run(transaction: Transaction) -> None:
+            transaction.connection.execute("DELETE FROM outbox WHERE id = ?", (call.id,))
+
+        self._database.writer.call(run)
+
+    def refuse(self, call: Call) -> None:
+        def run(transaction: Transaction) -> None:
+            connection, row = transaction.connection, transaction.rows.get(call.job)
+            connection.execute("DELETE FROM outbox WHERE job = ?", (call.job,))
+            if row is None or not row.closed:  # what the same batch has ended is not in the table
+                connection.execute(
+                    "INSERT OR IGNORE INTO refused"
+                    " SELECT id FROM jobs WHERE id = ? AND expires_at IS NULL",
+                    (call.job,),
+                )
+
+        self._database.writer.call(run)
