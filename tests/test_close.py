@@ -10,14 +10,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from flask import Flask
 
+from app import create_app
 from streaming import JobContext, Settings, Streaming, server_of
 from streaming.errors import Closed
 from streaming.jobs.registry import Request
+from streaming.running.host_runner import HostRunner
+from streaming.running.runner import HostFigures, Runner
+from streaming.server.mount import mount_of
+from streaming.server.process import ServingProcess
 from streaming.storage.sqlite.lock import FileLock
 from tests.gate import Gate
+from tests.killing import kill
 from tests.redis_server import RedisServer
 from tests.threads import Background, eventually
 
@@ -69,6 +76,11 @@ def use(app: Flask) -> None:
 def ended(app: Flask, job: str) -> bool:
     row = server_of(app).services().storage.index.get(job)
     return row is not None and row.closed
+
+
+def status(app: Flask, job: str) -> str:
+    row = server_of(app).services().storage.index.get(job)
+    return "" if row is None else row.status
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
@@ -200,7 +212,7 @@ def test_close_ends_jobs_and_leaves_them_to_a_later_start(gate: Gate, tmp_path: 
 
     services = server_of(app).services()
     row, _ = services.registry.submit("me", Request("held", {}))
-    eventually(lambda: services.storage.index.get(row.id).status == "running")  # type: ignore[union-attr]
+    eventually(lambda: status(app, row.id) == "running")
     streaming.close(within_s=0.1)
     gate.open()
 
@@ -208,6 +220,56 @@ def test_close_ends_jobs_and_leaves_them_to_a_later_start(gate: Gate, tmp_path: 
     later.task("held")(held.function)
     eventually(lambda: ended(again, row.id))
     later.close(within_s=1)
+
+
+class Hosting(ServingProcess):
+    """A process whose tasks run in task hosts."""
+
+    app_uri = "app:create_app()"
+
+
+@pytest.fixture
+def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+    """An app whose tasks run in a host, which is ready."""
+    monkeypatch.setenv("STREAMING_VAR_DIR", str(tmp_path))
+    app = create_app()
+    server = server_of(app)
+    server.start(timeout=0, process=Hosting())
+    eventually(lambda: hosts_of(server.services().runner).ready == 1, timeout_s=60)
+    yield app
+    server.close(within_s=1)
+
+
+def test_task_hosts_are_closed_with_the_server(hosted: Flask) -> None:
+    registry, children = server_of(hosted).services().registry, psutil.Process().children()
+    assert len(children) == 1
+    row, _ = registry.submit("me", Request("train", {}))
+    eventually(lambda: status(hosted, row.id) == "running", timeout_s=20)
+
+    mount_of(hosted).close(within_s=1)
+
+    assert not any(each.is_running() for each in children)
+    assert not any(name in threads() for name in ("task", "host"))
+
+
+def test_the_end_of_the_thread_that_watches_hosts_is_seen(hosted: Flask) -> None:
+    server, children = server_of(hosted), psutil.Process().children()
+    runner = server.services().runner
+    assert isinstance(runner, HostRunner)
+
+    kill(runner._hosts._thread)
+
+    assert server.dead() == ["task-hosts"]
+    server.close(within_s=1)
+    assert not any(each.is_running() for each in children)
+    assert server.dead() == []
+
+
+def hosts_of(runner: Runner) -> HostFigures:
+    figures = runner.load().hosts
+    assert figures is not None
+    assert figures.given_up is None
+    return figures
 
 
 def test_an_app_that_was_never_used_closes_at_once(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_an_error_without_a_detail_says_its_title() -> None:
         ("BadRequest", 400), ("Unauthorized", 401), ("Forbidden", 403), ("NotFound", 404),
         ("Conflict", 409), ("Expired", 410), ("TooLarge", 413), ("UnsupportedMedia", 415),
         ("InvalidInput", 422), ("TooMany", 429), ("TooSlow", 408), ("Unavailable", 503),
+        ("UpgradeRequired", 426), ("NotSupported", 501),
     ],
 )  # fmt: skip
 def test_an_error_has_the_status_of_the_contract(name: str, status: int) -> None:

@@ -97,8 +97,12 @@ def test_a_change_is_told_once(pressure: Pressure, clock: Clock) -> None:
     assert told.count(True) == 1
 
 
+def test_how_far_one_reader_is_behind_raises_nothing(pressure: Pressure, clock: Clock) -> None:
+    assert max(levels(pressure, clock, Signals(lag=10**6), 60)) == 0
+
+
 def test_every_signal_has_rising_bounds_and_every_level_a_gap() -> None:
-    assert {field.name for field in fields(Signals)} == BOUNDS.keys()
+    assert {field.name for field in fields(Signals)} == BOUNDS.keys() | {"lag"}
     for bounds in BOUNDS.values():
         assert list(bounds) == sorted(bounds)
     assert len(FRAME_GAP_S) == TOP + 1
