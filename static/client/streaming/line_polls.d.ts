@@ -1,4 +1,0 @@
-/** @import {End, Line, Sink, Target} from "./lines.js" */
-import type { Line, Sink, Target } from "./lines.js";
-/** @param {Target} target @param {Sink} sink @returns {Line} */
-export declare function openPolls(target: Target, sink: Sink): Line;
