@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from streaming.events.vocabulary import Json
 from streaming.llm.base import Model, Piece, Prompt, Reasoning, Usage
 
 
@@ -13,8 +14,11 @@ class Spending:
     def __init__(self, usage: dict[str, int], model: Model, prompt: Prompt) -> None:
         self._usage = usage
         self._before = _so_far(usage)
-        asked = [str(message.get("content") or "") for message in prompt.conversation()]
-        self._asked = sum(model.count(text) for text in asked)
+        self._asked = sum(
+            model.count(text)
+            for message in prompt.conversation()
+            for text in _texts(message.get("content"))
+        )
         self._written = 0
         #: The server has counted, up to here.
         self._counted = model.simulated
@@ -45,6 +49,16 @@ class Spending:
             self._usage.pop("estimated", None)
         else:
             self._usage["estimated"] = True
+
+
+def _texts(content: Json) -> Iterator[str]:
+    """What a message says in words: nobody can tell from its bytes what a picture costs."""
+    if not isinstance(content, list):
+        yield str(content or "")
+        return
+    for part in content:
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield part["text"]
 
 
 def _so_far(usage: Mapping[str, int]) -> Usage:

@@ -129,3 +129,18 @@ def test_what_stands_in_is_told_before_the_answer() -> None:
     job.run(model=Saying(Answering("other", degraded=True), "hi", Ending("stop")))
 
     assert any(each.get("degraded") for each in job.data("log"))
+
+
+def test_a_picture_is_not_counted_by_its_bytes() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9000}}
+    content = [{"type": "text", "text": "what is it"}, picture]
+    given = {"model": "saying", "messages": [{"role": "user", "content": content}]}
+    job = Bench(completion, given)
+
+    job.run(model=Saying("a cat", Ending("stop")))
+
+    assert job.context.usage == {
+        "prompt_tokens": len("what is it"),
+        "completion_tokens": 1,
+        "estimated": True,
+    }
