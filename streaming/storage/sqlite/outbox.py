@@ -12,7 +12,7 @@ from streaming.storage.rows import JobRow
 
 if TYPE_CHECKING:  # the writer's transactions call keep_calls
     from streaming.storage.sqlite.database import Database
-    from streaming.storage.sqlite.writer import Transaction
+    from streaming.storage.sqlite.transaction import Transaction
 
 
 def keep_calls(connection: sqlite3.Connection, row: JobRow, events: Sequence[Event]) -> None:
