@@ -15,9 +15,8 @@ from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError
 
-from streaming.concurrency.locks import Latch
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import StreamingError
 from streaming.jobs.posting import Posting
 from streaming.jobs.receivers import Receivers, Refused
@@ -88,25 +87,17 @@ class Webhooks:
         self._timeout_s = timeout_s
         self._first_s = first_s
         self._under_way: dict[str, _UnderWay] = {}
-        self._ending = Latch()
-        self._waker: Waker | None = None
-        self._thread = Thread(self._work, name="webhooks")
+        #: Looks for what is due, and for what has come of calls.
+        self.loop = Periodic(self.look, every_s=TICK_S, name="webhooks", at_once=True)
 
     def start(self) -> None:
         if self._storage.outbox is not None:
-            self._thread.start()
+            self.loop.start()
 
     def stop(self) -> None:
         """End it; calls under way have a moment to be taken, the others are made later."""
-        self._ending.open()
-        if self._waker is not None:
-            self._waker.wake()
-            self._thread.join(TIMEOUT_S)
-
-    @property
-    def dead(self) -> bool:
-        """Whether its thread has ended by itself."""
-        return self._thread.dead
+        self.loop.stop()
+        self._leave()
 
     def look(self) -> None:
         """Store what has come of calls, cut those that take too long, begin those that are due."""
@@ -152,8 +143,7 @@ class Webhooks:
             logger.exception("webhook %s cannot be called", call.id)
             status, why = 0, type(error).__name__
         made.outcome = self._outcome(call, status, why, wait_s)
-        if self._waker is not None:
-            self._waker.wake()
+        self.loop.wake()
 
     def _outcome(self, call: Call, status: int, why: str, wait_s: float) -> Callable[[], None]:
         """What the answer means for the outbox."""
@@ -183,19 +173,6 @@ class Webhooks:
 
     def _waiting(self) -> list[_UnderWay]:
         return [each for each in self._under_way.values() if each.outcome is None]
-
-    def _work(self) -> None:
-        self._waker = waker = make_waker()
-        while not self._ending.is_open:
-            try:
-                self.look()
-            except StreamingError as error:
-                logger.warning("webhooks have to wait: %s", error.detail)
-            except Exception:  # whatever it was, the next look must come
-                logger.exception("a look at the webhooks failed")
-            if not self._ending.is_open:
-                waker.wait(TICK_S)
-        self._leave()
 
     def _leave(self) -> None:
         """Wait for the calls under way, cut what is left, store what has come of them."""

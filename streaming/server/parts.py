@@ -63,9 +63,9 @@ class Parts:
             self.runner.start()
             self.registry.start()
             self.streams.start()
+            self.webhooks.start()
             for loop in self.loops:
                 loop.start()
-            self.webhooks.start()
         except BaseException:
             self.stop()
             raise
@@ -82,11 +82,10 @@ class Parts:
 
     def dead(self) -> list[str]:
         """Threads that have ended although nobody has stopped them: only a new process helps."""
-        dead = [loop.name for loop in (*self.loops, self.registry.keeper.loop) if loop.dead]
+        loops = (*self.loops, self.registry.keeper.loop, self.webhooks.loop)
+        dead = [loop.name for loop in loops if loop.dead]
         if self.streams.hangups.dead:
             dead.append("hangups")
-        if self.webhooks.dead:
-            dead.append("webhooks")
         return [*dead, *self.runner.dead(), *self.storage.dead()]
 
 
@@ -114,12 +113,7 @@ def build(
         observer=observer, around=around,
     )  # fmt: skip
     runner = served_elsewhere or make_runner(settings, storage, shop, process=process)
-    receivers, secret = Receivers(settings.webhook_hosts), settings.webhook_secret
-    webhooks = Webhooks(
-        storage,
-        receivers,
-        lambda: signing_keys(secret.get_secret_value()) or [signing_key(storage)],
-    )
+    receivers = Receivers(settings.webhook_hosts)
     registry = JobRegistry(
         storage=storage,
         snapshots=snapshots,
@@ -150,6 +144,8 @@ def build(
         events=settings.retention_events,
         size=settings.retention_bytes,
     )
+    secret = settings.webhook_secret.get_secret_value()
+    webhooks = Webhooks(storage, receivers, lambda: signing_keys(secret) or [signing_key(storage)])
     loops = [meter.loop, retention.loop, deadlines.loop, storage_watch(storage, streams)]
     loops += telling(metrics, streams)
     if storage.mender is not None:
