@@ -36,7 +36,7 @@ Hanging up is `on_disconnect` and `disconnect_grace_s` of the job: `Question.goe
 
 **How to add one.** Its name is in `config.PROTOCOLS`. Write `protocols/<name>.py`, and
 `web/routes/<name>.py` with a blueprint made by `web.foreign.foreign_blueprint(name, error_body)`;
-put that into `server/extension.py`'s `PROTOCOL_ROUTES` under the name: `STREAMING_PROTOCOLS`
+put that into `server/mounting.py`'s `PROTOCOL_ROUTES` under the name: `STREAMING_PROTOCOLS`
 mounts it, and the start looks whether the app has one of its rules already. Add the file to the
 contract "Protocols do not know their siblings" in pyproject.toml, a page in docs/protocols, and
 tests with the official client.
