@@ -138,7 +138,7 @@ class Streaming:
         app.register_error_handler(StreamingError, problem_response)
         for blueprint in BLUEPRINTS:
             app.register_blueprint(blueprint, url_prefix=base_url)
-        mounted = names_said(app.config, self._protocols)
+        mounted = names_said(app.config, self._settings, self._protocols)
         if mounted:
             mount.tasks.add(completion)
             mount.checks.append(lambda: check_rules(app))

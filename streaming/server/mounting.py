@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
-from streaming.config import PROTOCOLS
+from streaming.config import PROTOCOLS, Settings
 from streaming.errors import InvalidSettings
 from streaming.web.routes.a2a import a2a, card
 from streaming.web.routes.agui import agui
@@ -35,12 +35,16 @@ PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
 ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {"mcp": (mcp,), "a2a": (a2a, card)}
 
 
-def names_said(config: Mapping[str, Any], default: Iterable[str]) -> tuple[str, ...]:
+def names_said(
+    config: Mapping[str, Any], settings: Settings | None, default: Iterable[str]
+) -> tuple[str, ...]:
     """The protocols that STREAMING_PROTOCOLS names, or those of the app.
 
     Of all settings this one is read when the app is made: routes are fixed then. What it says
-    wrong is told with the others, at the start.
+    wrong is told with the others, at the start. Settings that were made already decide over both.
     """
+    if settings is not None:
+        return tuple(default) if settings.protocols is None else settings.protocols
     said = config.get("STREAMING_PROTOCOLS", os.environ.get("STREAMING_PROTOCOLS"))
     if said is None or said == "":
         return tuple(default)
