@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -38,17 +39,21 @@ TOLD = {"before-the-first-token": ("simulated",), "in-mid-answer": ("cut", "simu
 
 
 @pytest.fixture(scope="module", autouse=True)
-def deaf(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def deaf(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A job whose code does not listen, and the file that ends it.
 
-    It is cancelled early, and takes its time while other tests run.
+    It is cancelled early, and takes its time while other tests run. A job runs beside it: a task
+    host with stuck threads alone would be replaced.
     """
     end = tmp_path_factory.mktemp("deaf") / "end"
+    beside = server.api.submit("sleeping")
+    server.api.reach(beside, "running")
     job = server.api.submit("deaf", {"until": str(end)})
     server.api.reach(job, "running")
     response = server.api.cancel(job)
     assert (response.status_code, response.json()["status"]) == (202, "cancelling")
-    return job, end
+    yield job, end
+    server.api.cancel(beside)
 
 
 def seconds_to_end(log: list[Envelope]) -> float:
