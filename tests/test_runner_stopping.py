@@ -174,6 +174,26 @@ def test_a_drain_hands_over_what_does_not_finish() -> None:
     assert house.runner.load().running == 0
 
 
+def test_a_job_that_is_handed_over_for_the_third_time_is_named_in_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = listening()
+    house = House(made)
+    job = house.submit(made)
+    warnings = []
+    for attempt in range(1, 4):
+        if attempt > 1:
+            house = House(made, storage=house.storage)
+            house.take_up()
+        eventually(lambda house=house, attempt=attempt: house.row(job).attempt == attempt)
+        house.until_type(job, "job.started")
+        house.runner.drain(finish_s=0.01, unwind_s=TIMEOUT_S)
+        warnings.append("STREAMING_DRAIN_S" in caplog.text)
+
+    assert warnings == [False, False, True]
+    assert f"job {job} is handed over at attempt 3" in caplog.text
+
+
 def test_a_drain_ends_a_job_that_is_not_to_start_over() -> None:
     made = listening()
     house = House(made)

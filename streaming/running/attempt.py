@@ -45,6 +45,8 @@ from streaming.storage.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
+#: A job that leaves its server at this attempt, or a later one, is named in a warning.
+OFTEN = 3
 
 #: The pressure level from which tasks start as their basic variant.
 BASIC_LEVEL = 2
@@ -253,6 +255,13 @@ class Attempt:
         if self._on_break == "fail":
             message = "the server is shutting down, and the job is not to start over (on_break)"
             return self._last(self._failed(TaskError(message, code="worker_lost", retryable=True)))
+        if self._number is not None and self._number >= OFTEN:
+            logger.warning(
+                "job %s is handed over at attempt %d: its step lasts longer than the time between "
+                "restarts; raise STREAMING_DRAIN_S, or give its step a checkpoint",
+                self.job,
+                self._number,
+            )
         message = "the server is shutting down; a later attempt goes on"
         return [make.log(message, handed_over=True)]
 
