@@ -92,10 +92,11 @@ class Api:
         return self.post(f"/v1/jobs/{job}/cancel", **options)
 
     def log_of(self, job: str) -> list[Envelope]:
-        """The events so far, page by page."""
+        """The events so far, page by page, and not what a job writes while they are read."""
         events: list[Envelope] = []
         page: Json = {"next": 0}
-        while page["next"] == 0 or page["events"]:
+        last = self.snapshot(job)["seq"]
+        while page["next"] < last:
             asked = {"wait": 0, "after": page["next"]}
             response = self.get(f"/v1/jobs/{job}/poll", params=asked)
             assert response.status_code == 200, response.text
