@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from streaming import JobContext, Principal, Streaming, server_of
 from streaming.errors import InvalidInput
+from streaming.server.process import ServingProcess
 from streaming.testing import running
 
 Json = Any
@@ -65,15 +66,21 @@ def test_a_principals_owner_is_the_owner() -> None:
     assert job.output == ["str", "ann"]
 
 
+class Replaced(ServingProcess):
+    """One whose successor is there."""
+
+    def succeeded(self) -> bool:
+        return True
+
+
 def test_the_owner_is_the_same_in_a_later_attempt_of_another_process(tmp_path: Path) -> None:
     def app_of(user: Any) -> tuple[Flask, Streaming]:
         return make_app(user, STREAMING_VAR_DIR=str(tmp_path))
 
     app, streaming = app_of(UUID(int=5))
     server = server_of(app)
-    server.start(timeout=5)
+    server.start(timeout=5, process=Replaced())
     server.services().runner.drain(finish_s=0, unwind_s=0)  # it stays queued
-    server.succeeded = lambda: True
     with app.test_request_context():
         job = streaming.submit("who", {})["id"]
     server.drain()
