@@ -120,3 +120,17 @@ def test_an_end_without_a_word_is_an_end(pair: tuple[Connection, Client]) -> Non
 
     with pytest.raises(Closed):
         connection.receive()
+
+
+def test_a_peer_that_ends_while_bytes_wait_for_it_is_let_go(
+    pair: tuple[Connection, Client],
+) -> None:
+    connection, client = pair
+    connection.send(b"x" * 1000)
+    connection.close(1000, "")
+    client.send(CloseConnection(1000))
+    client.sock.shutdown(socket.SHUT_WR)
+
+    connection.linger()
+
+    assert b"x" * 1000 in client.sock.recv(1 << 16), "what waited is still there"
