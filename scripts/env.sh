@@ -55,6 +55,7 @@ except BlockingIOError:
 
 make_venv() {
     if is_current && .venv/bin/python -m pip --version >/dev/null 2>&1; then return; fi
+    [ ! -L .venv ] || fail ".venv is a link to another folder, which would be emptied: remove the link"
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "$python cannot make a .venv: apt-get install python3-venv (on Debian and Ubuntu)"
     say "Making .venv with $("$python" --version)"
