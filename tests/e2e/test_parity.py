@@ -70,8 +70,8 @@ def test_the_log_of_the_scripted_job_has_every_type_of_event(log: list[Envelope]
     [
         (
             "job.queued",
-            "position task title input metadata on_disconnect on_break disconnect_grace_s "
-            "timeout_s ttl_s",
+            "position task title input metadata webhook on_disconnect on_break "
+            "disconnect_grace_s timeout_s ttl_s",
         ),
         ("job.started", "attempt worker"),
         ("job.progress", "percent eta_s basis message"),
