@@ -37,6 +37,8 @@ class Question:
     #: What later answers about the job need to know again; small, kept in `job.queued`.
     origin: Mapping[str, Json] = field(default_factory=dict)
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    #: Who is told when it ends; None for nobody.
+    webhook: Mapping[str, Json] | None = None
 
 
 def refuse(field: str, message: str, *, code: str = "invalid_request") -> BadRequest:

@@ -17,8 +17,10 @@ FindConversation = Callable[[str], Sequence[Mapping[str, Json]]]
 _OURS = (
     "model", "input", "instructions", "stream", "stream_options", "store", "metadata", "background",
     "previous_response_id", "tools", "tool_choice", "text", "reasoning", "max_output_tokens",
-    "include", "truncation", "generate", "type", "event_id",
+    "include", "truncation", "generate", "type", "event_id", "webhook",
 )  # fmt: skip
+#: What the webhook of a response tells of.
+ENDS = ("job.completed", "job.failed", "job.cancelled")
 #: Members that ask for what a log of text does not carry, or only OpenAI's own service does.
 _UNSUPPORTED = ("conversation", "prompt", "top_logprobs", "max_tool_calls", "context_management")
 
@@ -52,7 +54,24 @@ def parse(body: Json, find_item: FindItem, find_conversation: FindConversation) 
         goes_on=background,
         origin={**origin, **({"previous": previous} if previous else {})},
         metadata=member(body, "metadata", dict, {}),
+        webhook=_webhook(body, background=background),
     )
+
+
+def _webhook(body: Mapping[str, Json], *, background: bool) -> dict[str, Json] | None:
+    """Who is told of the end of a background response, our extension; None for nobody."""
+    asked = member(body, "webhook", dict)
+    if asked is None:
+        return None
+    if not background:
+        raise refuse("webhook", "only a background response has one: add background: true")
+    unknown = sorted(asked.keys() - {"url"})
+    if unknown:
+        raise refuse(f"webhook.{unknown[0]}", "is not known: a webhook has a url")
+    url = asked.get("url")
+    if not isinstance(url, str):
+        raise refuse("webhook.url", "must be a string: where to POST")
+    return {"url": url, "events": list(ENDS), "form": "response"}
 
 
 def answer_messages(output: Sequence[Mapping[str, Any]]) -> list[dict[str, Json]]:

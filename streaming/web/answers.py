@@ -101,6 +101,7 @@ def ask(question: Question, protocol: str, body: Json, *, stream: Stream | None)
             task=model.task.name,
             input=given,
             metadata=question.metadata,
+            webhook=question.webhook,
             title=" ".join(last_text(question.messages)[: 2 * TITLE].split())[:TITLE],
             origin={**question.origin, **known},
             kept=kept if blobs else None,

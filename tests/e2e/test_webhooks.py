@@ -49,6 +49,39 @@ def test_the_end_of_a_job_is_told(hooked: Server) -> None:
     assert call.body["data"]["output"]["text"]
 
 
+def test_the_end_of_a_background_response_is_told_as_openai_does(hooked: Server) -> None:
+    with Receiver() as receiver:
+        asked = {"input": "x", "background": True, "webhook": {"url": receiver.url}}
+        response = hooked.api.post("/v1/responses", json=asked).json()
+        eventually(lambda: receiver.taken, "the end is told")
+
+    (call,) = receiver.taken
+    assert call.body["object"] == "event"
+    assert call.body["type"] == "response.completed"
+    assert call.body["data"] == {"id": response["id"]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ({"webhook": {"url": "http://127.0.0.1/"}}, "webhook"),
+        ({"background": True, "webhook": {}}, "webhook.url"),
+        ({"background": True, "webhook": {"url": 7}}, "webhook.url"),
+        (
+            {"background": True, "webhook": {"url": "http://127.0.0.1/", "form": "job"}},
+            "webhook.form",
+        ),
+    ],
+)
+def test_a_webhook_of_a_response_that_is_none_is_400(
+    hooked: Server, asked: dict[str, Any], param: str
+) -> None:
+    refused = hooked.api.post("/v1/responses", json={"input": "x", **asked})
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == param
+
+
 def test_a_question_and_a_cancel_are_told_and_events_pick(hooked: Server) -> None:
     with Receiver() as receiver:
         webhook = {"url": receiver.url}
