@@ -377,7 +377,7 @@ export const chinese = {
   write_text_token_token_model: "按模型的输出逐个词元写出文本。",
   prompt: "提示词",
   what_text_be_about: "文本的主题",
-  length_text_most: "文本的最大长度",
+  length_text_most: "文本的最大长度；真实模型没有自己的默认值",
   speed_simulated_model_0_fast: "模拟模型的速度；0 表示尽可能快",
   seed: "随机种子",
   same_prompt_seed_length_give: "相同的提示词、种子与长度得到相同的文本",

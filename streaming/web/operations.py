@@ -162,8 +162,8 @@ def _operations(app: Flask) -> list[tuple[str, str, Operation]]:
         described = getattr(app.view_functions[rule.endpoint], "streaming_operation", None)
         if described is not None:
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-            (method,) = (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}
-            found.append((path, method.lower(), described))
+            methods = (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}
+            found += [(path, method.lower(), described) for method in methods]
     return sorted(found, key=lambda each: each[:2])
 
 

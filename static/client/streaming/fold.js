@@ -37,7 +37,9 @@ export function fold(job, event) {
   if (event.type === "stream.snapshot") {
     // Over WebSocket `texts` alone has the text.
     const { job: state } = event.data;
-    return { ...state, text: state.texts.map(({ text }) => text).join("") };
+    /** @type {{ text: string }[]} */
+    const texts = state.texts;
+    return { ...state, text: texts.map(({ text }) => text).join("") };
   }
   const before = job ?? blank(event);
   if (event.seq === undefined || event.seq <= before.seq) return before;

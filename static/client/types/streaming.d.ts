@@ -95,7 +95,7 @@ export declare class Streaming {
         needs: any[];
         measured_with: any;
     }>;
-    /** Whether the service is ready, and how loaded: what `/readyz` says. @returns {Promise<any>} */
+    /** Whether the service is ready, and how loaded: what `/v1/readyz` says. @returns {Promise<any>} */
     ready(): Promise<any>;
     /** Remove a job that has ended. @param {string} id @returns {Promise<void>} */
     remove(id: string): Promise<void>;

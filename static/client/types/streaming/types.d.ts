@@ -81,6 +81,18 @@ export type Job = {
      */
     seq: number;
     degraded: boolean;
+    /**
+     * how the model's last answer ended
+     */
+    finish_reason: string | null;
+    /**
+     * the model's text is not whole
+     */
+    cut: boolean;
+    /**
+     * the simulated model wrote
+     */
+    simulated: boolean;
     links: {
         self: string;
         events: string;
@@ -97,6 +109,7 @@ export type JobRequest = {
      */
     title?: string;
     metadata?: Record<string, any>;
+    on_break?: "restart" | "continue" | "fail";
     on_disconnect?: "continue" | "cancel";
     disconnect_grace_s?: number;
     timeout_s?: number;
@@ -206,6 +219,9 @@ export type WatchOptions = {
  * @property {Record<string, any>} metadata
  * @property {number} seq of the last event in it
  * @property {boolean} degraded
+ * @property {string | null} finish_reason how the model's last answer ended
+ * @property {boolean} cut the model's text is not whole
+ * @property {boolean} simulated the simulated model wrote
  * @property {{self: string, events: string, poll: string, ws: string, cancel: string}} links
  */
 /**
@@ -215,6 +231,7 @@ export type WatchOptions = {
  * @property {any} [input]
  * @property {string} [title] what people call the job
  * @property {Record<string, any>} [metadata]
+ * @property {"restart" | "continue" | "fail"} [on_break]
  * @property {"continue" | "cancel"} [on_disconnect]
  * @property {number} [disconnect_grace_s]
  * @property {number} [timeout_s]
