@@ -19,6 +19,8 @@ from streaming.web.operations import Problem
 
 Json = dict[str, Any]
 
+#: Where the document has the schema of a model.
+_REF = "#/components/schemas/{model}"
 #: What clients send over a socket: the body that it takes, members besides, those that must be.
 COMMANDS: Mapping[str, tuple[type[BaseModel] | None, Mapping[str, Json], tuple[str, ...]]] = {
     "subscribe": (
@@ -187,7 +189,7 @@ def _message(name: str, summary: str, payload: Json) -> Json:
 
 def _command(name: str) -> Json:
     body, members, required = COMMANDS[name]
-    described = {} if body is None else body.model_json_schema()
+    described = {} if body is None else body.model_json_schema(ref_template=_REF)
     properties = {
         "type": {"const": name},
         "ref": {"description": "any value; it comes back in the answer"},
@@ -217,6 +219,9 @@ def _object(properties: Mapping[str, Any], required: Iterable[str]) -> Json:
 
 def _schemas() -> dict[str, Json]:
     found = {DATA[kind].__name__: schema for kind, schema in event_schemas().items()}
+    for body, _, _ in COMMANDS.values():
+        if body is not None:
+            found |= body.model_json_schema(ref_template=_REF).get("$defs", {})
     return {**found, "Problem": Problem.model_json_schema()}
 
 
