@@ -12,7 +12,9 @@ from typing import Any
 from streaming.events.event import Draft
 from streaming.events.vocabulary import Json
 
-#: What an event says of a step that has not begun.
+#: What an event says of a step, in this order.
+STEP_MEMBERS = ("id", "index", "total", "title", "status", "duration_s", "detail")
+#: What it says of one that has not begun.
 PENDING: Mapping[str, Json] = {"status": "pending", "duration_s": None, "detail": None}
 
 
@@ -46,7 +48,8 @@ def step_updated(step: Mapping[str, Json], *, total: int, **changed: Json) -> Dr
     """A step (`id`, `index`, `title`, `status`, `duration_s`) among `total`, as it is now."""
     _text("id", step["id"])
     _text("title", step["title"])
-    data = {"detail": None, **step, "total": total, **changed}
+    now = {"detail": None, **step, "total": total, **changed}
+    data = {name: now.pop(name) for name in STEP_MEMBERS} | now
     _text_or_none("detail", data["detail"])
     return Draft("step.updated", data)
 
