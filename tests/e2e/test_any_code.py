@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import socket
@@ -52,8 +53,7 @@ def place(
         yield server.start()
         server.stop()
         if kind == "flask":  # a plain Python process: what its tasks have started is theirs
-            for each in family_of(server):
-                each.kill()
+            eventually(lambda: not killed(family_of(server)), "what its tasks started has ended")
         assert_nothing_left(server)
 
 
@@ -73,6 +73,14 @@ def family_of(server: Server) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return [each for each in found if each.status() != psutil.STATUS_ZOMBIE]
+
+
+def killed(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Those who were still there; each may have started another since."""
+    for each in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    return family
 
 
 def assert_nothing_left(server: Server) -> None:
