@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import psutil
 from flask import request
 
 from streaming.config import THREAD_RESERVE, Settings
@@ -124,6 +123,8 @@ def _reset_signals() -> None:
 
 def end_children() -> None:
     """Kill what tasks have started and left behind, when nothing of this process is needed more."""
+    import psutil  # comes with the extra "server"
+
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()

@@ -48,7 +48,6 @@ def refused(error: A2aError) -> Response:
 
 
 @card.get("/.well-known/agent-card.json")
-@operation("Read the agent's card (A2A)", tag="protocols")
 def read_card() -> Response:
     """What it can do, where, and with what key; readable without one."""
     found = services()
