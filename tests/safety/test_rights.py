@@ -146,9 +146,9 @@ def test_every_route_that_needs_a_right_refuses_those_without(
     needing = {route: needed for route, needed in operations().items() if needed is not None}
     assert len(needing) >= 15
 
-    for route, needed in list(needing.items())[::4]:
+    for route, needed in needing.items():
         right, nobody, wrong, _, late, _ = table.row(route, needed)
-        assert right[0] in "12", route
+        assert right[:3] not in ("401", "403"), route  # some want a body of their protocol
         assert (nobody, wrong, late) == ("401", "403", "401"), route
 
 
