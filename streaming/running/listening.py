@@ -49,13 +49,14 @@ class InputWatch:
         """The log has moved."""
         while not self._over:
             page = self._live.page(self._after, PAGE)
-            if page is None:  # far behind, by a long pause of the watcher: from here on
-                self._after = self._live.row.seq
-                continue
+            if page is None:  # not in this process's memory
+                page = self._log.page(self._job, self._after, PAGE)
             for event in page.events:
                 self._look(event)
             if page.closed or (not page.events and self._live.watch(self._after, self)):
-                return
+                break
+        if self._over:  # it may have ended while this was about to watch on
+            self._live.unwatch(self)
 
     def _look(self, event: Any) -> None:
         self._after = max(self._after, event.seq)

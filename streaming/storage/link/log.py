@@ -117,7 +117,9 @@ class LinkLog(EventLog):
 
     def _moved(self, number: int) -> None:
         waker = self._wakers.pop(number, None)
-        if waker is not None:
+        if isinstance(waker, _Looking):
+            self._peer.apart(waker.wake)
+        elif waker is not None:
             waker.wake()
 
     def _take_acks(self, groups: Sequence[Sequence[Packed]]) -> None:
@@ -171,6 +173,13 @@ class _Post(Pending[JobRow]):
         return super().result()
 
 
+class _Looking:
+    """Wakes one who looks at the log at once, which is at the other end."""
+
+    def __init__(self, waker: Wakeable) -> None:
+        self.wake = waker.wake
+
+
 class _LinkLive:
     """A log's newest events, at the other end."""
 
@@ -188,7 +197,7 @@ class _LinkLive:
         return None
 
     def watch(self, after: int, waker: Wakeable) -> bool:
-        number = self._log.watch(self._job, after, waker)
+        number = self._log.watch(self._job, after, _Looking(waker))
         if number is None:
             return False
         self._watches[id(waker)] = number

@@ -141,6 +141,10 @@ class Peer:
         """
         self._give(name, item)
 
+    def apart(self, call: Callable[[], object]) -> None:
+        """Run it in a thread of its own: what notes do must not wait for the other end."""
+        self._crew.give(call)
+
     def _give(self, name: str, item: Any) -> None:
         if not self._inline:
             self._inbox.give((name, item))

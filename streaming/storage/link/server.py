@@ -70,7 +70,7 @@ class LinkServer:
             watches, self._watches = self._watches, {}
         for job in leased:
             self._storage.leases.release(job)
-        for live, waker in watches.values():
+        for live, waker in list(watches.values()):
             live.unwatch(waker)
 
     # -- posts, in the order of their coming
@@ -188,7 +188,8 @@ class LinkServer:
         return pack_row(row)
 
     def _watch(self, number: int, job: str, after: int) -> bool:
-        live, waker = self._storage.log.live(job), _Moving(self._peer, number)
+        live = self._storage.log.live(job)
+        waker = _Moving(self._peer, number, self._watches)
         with self._lock:
             self._watches[number] = live, waker
         if live.watch(after, waker):
@@ -242,15 +243,17 @@ class _Acknowledging:
 
 
 class _Moving:
-    """Woken when a log has moved."""
+    """Woken once, when a log has moved."""
 
-    __slots__ = ("_number", "_peer")
+    __slots__ = ("_number", "_peer", "_watches")
 
-    def __init__(self, peer: Peer, number: int) -> None:
+    def __init__(self, peer: Peer, number: int, watches: dict[int, tuple[Live, Wakeable]]) -> None:
         self._peer = peer
         self._number = number
+        self._watches = watches
 
     def wake(self) -> None:
+        self._watches.pop(self._number, None)
         try:
             self._peer.note("moved", self._number)
         except Unavailable:  # the link is over: nobody waits there
