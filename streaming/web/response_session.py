@@ -6,8 +6,6 @@ import logging
 import time
 from collections import deque
 
-from flask import Flask, current_app, request
-
 from streaming.errors import BadRequest, StreamingError, TaskError, Unavailable
 from streaming.events.event import Event, dumps
 from streaming.events.vocabulary import Json
@@ -15,15 +13,13 @@ from streaming.protocols.frames import one_line
 from streaming.protocols.refusals import openai_error
 from streaming.protocols.responses import SocketEncoder
 from streaming.storage.rows import JobRow
-from streaming.watching.limits import Flooded, MessageMeter
 from streaming.watching.stream import AWAY_S, Closing, Stream
-from streaming.watching.websocket import Closed, Connection
+from streaming.watching.websocket import Connection
 from streaming.web import answers
 from streaming.web.auth import count, require
 from streaming.web.bodies import parse_json
 from streaming.web.response_requests import parse_body
-from streaming.web.services import services
-from streaming.web.session import GOING_AWAY, NORMAL, NOT_ALLOWED, OUR_FAULT, RESTART, SILENT_BEATS
+from streaming.web.socket_session import GOING_AWAY, NORMAL, RESTART, SocketSession
 
 logger = logging.getLogger(__name__)
 
@@ -31,49 +27,16 @@ logger = logging.getLogger(__name__)
 WAITING = 16
 
 
-class ResponseSession:
+class ResponseSession(SocketSession):
     """One connection. Built in its request, served after it."""
 
     def __init__(self, connection: Connection, stream: Stream) -> None:
-        self._app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-        self._environ = request.environ
-        self._services = services()
-        self._connection = connection
-        self._stream = stream
-        self._meter = MessageMeter(services().settings.messages_per_s)
-        self._beat_s = self._services.settings.heartbeat_s
-        self._next_ping = time.monotonic() + self._beat_s
+        super().__init__(connection, stream)
         #: Requests that have come and were not begun.
         self._waiting: deque[str | bytes] = deque()
         #: The response that is under way.
         self._encoder: SocketEncoder | None = None
-        stream.listen()
         stream.stay_open()
-
-    def serve(self) -> None:
-        """The whole connection, until both sides have closed it."""
-        code, message = self._run_to_end()
-        self._connection.close(code, message)
-        self._connection.linger(patient=lambda: not self._services.streams.draining)
-
-    def end(self) -> None:
-        """Give back what the stream holds."""
-        self._stream.close()
-
-    def _run_to_end(self) -> tuple[int, str]:
-        try:
-            return self._run()
-        except Closed:
-            return NORMAL, ""
-        except Flooded:
-            return NOT_ALLOWED, "far too many messages"
-        except OSError:  # the peer is gone, or takes no data
-            return GOING_AWAY, "the peer takes no data"
-        except Exception:  # the top of a connection: there is no response that could tell
-            logger.exception("the socket of %s failed", self._environ.get("PATH_INFO"))
-            return OUR_FAULT, "the server failed"
-        finally:
-            self.end()
 
     def _run(self) -> tuple[int, str]:
         while not self._stream.hung_up():
@@ -82,15 +45,19 @@ class ResponseSession:
                 return RESTART, closing.reason
             self._stream.watch()
             self._receive()
-            if self._encoder is None and self._waiting:
-                self._begin(self._waiting.popleft())
-            elif self._encoder is not None:
-                self._deliver(self._encoder)
-            else:
-                self._stream.waker.wait(self._patience())
+            self._work()
             if not self._ping():
                 return GOING_AWAY, "no sign of life"
         return NORMAL, ""
+
+    def _work(self) -> None:
+        """Begin what has come, deliver what is there, or wait for either."""
+        if self._encoder is None and self._waiting:
+            self._begin(self._waiting.popleft())
+        elif self._encoder is not None:
+            self._deliver(self._encoder)
+        else:
+            self._stream.waker.wait(self._patience())
 
     def _receive(self) -> None:
         for message in self._connection.receive():
@@ -162,11 +129,3 @@ class ResponseSession:
         told = {"type": "error", "code": error.code, "message": error.detail, "param": None}
         body = {**told, "sequence_number": 0, "status": error.status, "error": openai_error(error)}
         self._connection.send(one_line(dumps(body)))
-
-    def _ping(self) -> bool:
-        now = time.monotonic()
-        if now < self._next_ping:
-            return True
-        self._next_ping = now + self._beat_s
-        self._connection.ping()
-        return self._connection.silent_s() < SILENT_BEATS * self._beat_s

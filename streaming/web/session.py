@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 
-from flask import Flask, current_app, request
+from flask import request
 
 from streaming.errors import BadRequest, StreamingError, problem
 from streaming.events import wire
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
 from streaming.events.wire import Form
-from streaming.watching.limits import Flooded, MessageMeter
 from streaming.watching.stream import TICKET_EXPIRED, Closing, Stream
 from streaming.watching.websocket import Closed, Connection
 from streaming.web.auth import count, find_job, require
@@ -28,65 +26,27 @@ from streaming.web.commands import (
     validate,
 )
 from streaming.web.positions import check_types
-from streaming.web.services import services
+from streaming.web.socket_session import GOING_AWAY, NORMAL, NOT_ALLOWED, RESTART, SocketSession
 
 logger = logging.getLogger(__name__)
 
-#: Quiet times (heartbeats) of silence after which a peer is gone.
-SILENT_BEATS = 3
 #: Jobs that one socket follows at the most.
 SUBSCRIPTIONS = 100
-#: Close codes (RFC 6455, 7.4.1, and IANA's list).
-NORMAL, GOING_AWAY, NOT_ALLOWED, OUR_FAULT, RESTART = 1000, 1001, 1008, 1011, 1012
 
 
-class Session:
+class Session(SocketSession):
     """One connection of one job, or of any number. Built in its request, served after it."""
 
     def __init__(
         self, connection: Connection, stream: Stream, job: str | None, *, from_snapshot: bool
     ) -> None:
-        self._app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-        self._environ = request.environ
-        self._services = services()
-        self._connection = connection
-        self._stream = stream
+        super().__init__(connection, stream)
         self._job = job
         self._from_snapshot = from_snapshot
-        self._meter = MessageMeter(services().settings.messages_per_s)
-        self._beat_s = self._services.settings.heartbeat_s
-        self._next_ping = time.monotonic() + self._beat_s
-        stream.listen()
         stream.stays = job is None
         if job is not None:
             stream.share(Form("websocket", types=stream.cursor.types(job)))
             stream.sent_as_it_is()  # frames go to the socket, past the server
-
-    def serve(self) -> None:
-        """The whole connection, until both sides have closed it."""
-        code, message = self._run_to_end()
-        self._connection.close(code, message)
-        self._connection.linger(patient=lambda: not self._services.streams.draining)
-
-    def end(self) -> None:
-        """Give back what the stream holds."""
-        self._stream.close()
-
-    def _run_to_end(self) -> tuple[int, str]:
-        """Until an end; the code and reason to close with, if it is still open."""
-        try:
-            return self._run()
-        except Closed:
-            return NORMAL, ""
-        except Flooded:
-            return NOT_ALLOWED, "far too many messages"
-        except OSError:  # the peer is gone, or takes no data
-            return GOING_AWAY, "the peer takes no data"
-        except Exception:  # the top of a connection: there is no response that could tell
-            logger.exception("the socket of %s failed", self._environ.get("PATH_INFO"))
-            return OUR_FAULT, "the server failed"
-        finally:
-            self.end()
 
     def _run(self) -> tuple[int, str]:
         if self._from_snapshot and self._job is not None:
@@ -102,16 +62,6 @@ class Session:
             if not self._ping():
                 return GOING_AWAY, "no sign of life"
         return NORMAL, "the job has ended"
-
-    def _ping(self) -> bool:
-        """Ping when it is time; False when the peer has been silent for too long."""
-        now = time.monotonic()
-        if now < self._next_ping:
-            return True
-        self._next_ping = now + self._beat_s
-        self._connection.ping()
-        silent_s = min(self._connection.silent_s(), now - self._stream.taken_at)
-        return silent_s < SILENT_BEATS * self._beat_s
 
     def _receive(self) -> None:
         """Handle the messages that have arrived, each as a request of its own."""

@@ -20,7 +20,6 @@ from streaming.web.bodies import parse_json
 from streaming.web.commands import CancelBody, cancel
 from streaming.web.response_session import ResponseSession
 from streaming.web.services import services
-from streaming.web.session import GOING_AWAY, NORMAL, RESTART
 
 #: Answers over one connection at the same time.
 AT_ONCE = 32
@@ -56,22 +55,13 @@ class UiSession(ResponseSession):
         #: The answers that are under way, by job.
         self._shown: dict[str, _Shown] = {}
 
-    def _run(self) -> tuple[int, str]:
-        while not self._stream.hung_up():
-            if (closing := self._stream.closing()) is not None:
-                self._tell_closing(closing)
-                return RESTART, closing.reason
-            self._stream.watch()
-            self._receive()
-            while self._waiting:
-                self._begin(self._waiting.popleft())
-            if self._shown:
-                self._deliver_all()
-            else:
-                self._stream.waker.wait(self._patience())
-            if not self._ping():
-                return GOING_AWAY, "no sign of life"
-        return NORMAL, ""
+    def _work(self) -> None:
+        while self._waiting:
+            self._begin(self._waiting.popleft())
+        if self._shown:
+            self._deliver_all()
+        else:
+            self._stream.waker.wait(self._patience())
 
     def _begin(self, message: str | bytes) -> None:
         """Do what a message says, as a request of its own."""
