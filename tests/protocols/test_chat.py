@@ -475,7 +475,7 @@ def test_many_answers_are_written_at_once(server: Server, model_server: ModelSer
 
     async def ask_all() -> list[str]:
         async with openai.AsyncOpenAI(
-            base_url=f"{server.url}/v1", api_key="none", timeout=180, max_retries=0
+            base_url=f"{server.url}/v1", api_key="none", timeout=60, max_retries=0
         ) as client:
             return await asyncio.gather(*(ask(client, number) for number in range(100)))
 
@@ -483,7 +483,7 @@ def test_many_answers_are_written_at_once(server: Server, model_server: ModelSer
     texts = asyncio.run(ask_all())
 
     assert [len(text.split()) for text in texts] == [4] * 100
-    # Two seconds each, one after the other 200; more than there are threads for tasks.
-    assert time.monotonic() - began < 150
+    # Two seconds each; more than there are threads for tasks.
+    assert time.monotonic() - began < 60
     last = model_server.answers[-100:]
     eventually(lambda: {each.state for each in last} == {"finished"}, "all answers are written")
