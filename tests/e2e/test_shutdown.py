@@ -16,7 +16,6 @@ from httpx_sse import connect_sse
 from tests.e2e.clients import READERS, TERMINAL, Api, Envelope, Json, Socket, streaming_client
 from tests.e2e.conftest import NewServer
 from tests.e2e.reading import assert_ended, assert_whole, types_of
-from tests.e2e.server import PATIENCE_S
 from tests.e2e.waiting import eventually
 
 #: Seconds in which a server has left, by default.
@@ -143,8 +142,7 @@ def test_a_reload_is_no_outage(new_server: NewServer) -> None:
         reading = pool.submit(read_on, api, job)
         eventually(lambda: viewers(api, job), "it is watched")
         server.reload()
-        # A task host has to load the app first.
-        eventually(lambda: asks_again(api, job), "the next attempt asks", PATIENCE_S)
+        eventually(lambda: asks_again(api, job), "the next attempt asks")
         assert api.answer(job, {"ok": True}).status_code == 200
         events = reading.result()
 

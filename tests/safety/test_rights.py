@@ -27,6 +27,37 @@ PAGE = Path(__file__).parents[2] / "SECURITY.md"
 BEGIN, END = "<!-- rights: made by tests/safety/test_rights.py -->", "<!-- end -->"
 ASKERS = ("right key", "no key", "wrong scope", "other owner", "expired ticket", "foreign origin")
 
+_SAID = [{"role": "user", "content": "Hello"}]
+_UI_SAID = [{"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}]
+_A2A_SAID = {"message": {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "Hello"}]}}
+_MCP_BEGIN = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "rights", "version": "1"},
+}
+_AGUI_RUN = {
+    "threadId": "t1",
+    "runId": "r1",
+    "messages": [{"id": "m1", "role": "user", "content": "Hello"}],
+    "tools": [],
+    "context": [],
+    "state": {},
+    "forwardedProps": {},
+}
+
+
+#: What is refused to everybody: no stream stands open, and there is no session to end.
+REFUSED = {"GET /mcp": "405", "DELETE /mcp": "400"}
+
+
+def _a2a(**more: Any) -> dict[str, Any]:
+    return {"headers": {"A2A-Version": "1.0"}, **more}
+
+
+def _rpc(method: str, params: dict[str, Any]) -> dict[str, Any]:
+    return {"json": {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}}
+
+
 #: What each route with a body is sent.
 BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "POST /v1/jobs": lambda _: {"json": {"task": "plain", "input": {"words": ["a"]}}},
@@ -36,12 +67,35 @@ BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "POST /v1/tickets": lambda job: {"json": {"jobs": [job]}},
     "GET /v1/events": lambda job: {"params": {"job": job}},
     "GET /v1/jobs/{job}/poll": lambda _: {"params": {"wait": 0}},
+    "POST /v1/chat/completions": lambda _: {"json": {"messages": _SAID, "max_tokens": 1}},
+    "POST /v1/responses": lambda _: {"json": {"input": "Hello", "max_output_tokens": 1}},
+    "POST /v1/messages": lambda _: {"json": {"messages": _SAID, "max_tokens": 1}},
+    "POST /v1/messages/count_tokens": lambda _: {"json": {"messages": _SAID}},
+    "POST /v1/ui/chat": lambda _: {"json": {"id": "c1", "messages": _UI_SAID}},
+    "POST /v1/agui/{path:model}": lambda _: {"json": _AGUI_RUN},
+    "POST /mcp": lambda _: {
+        "headers": {"Accept": "application/json, text/event-stream"},
+        **_rpc("initialize", _MCP_BEGIN),
+    },
+    "POST /a2a": lambda job: _a2a(**_rpc("GetTask", {"id": job})),
+    "POST /a2a/v1/message:send": lambda _: _a2a(json=_A2A_SAID),
+    "POST /a2a/v1/message:stream": lambda _: _a2a(json=_A2A_SAID),
+    "GET /a2a/v1/tasks/{task}": lambda _: _a2a(),
+    "POST /a2a/v1/tasks/{task}:cancel": lambda _: _a2a(),
+    "GET /a2a/v1/tasks/{task}:subscribe": lambda _: _a2a(),
+    "POST /a2a/v1/tasks/{task}:subscribe": lambda _: _a2a(),
 }
-#: Routes whose job the one with the right changes: each try has a job of its own.
+#: Routes that change their job, or want one under way: each try has a job of its own.
 CHANGING = {
     "POST /v1/jobs/{job}/cancel": "asking",
     "POST /v1/jobs/{job}/input": "asking",
     "DELETE /v1/jobs/{job}": "making",
+    "DELETE /v1/responses/{answer}": "making",
+    "POST /v1/responses/{answer}/cancel": "asking",
+    "POST /v1/chat/completions/{answer}/cancel": "asking",
+    "POST /a2a/v1/tasks/{task}:cancel": "asking",
+    "GET /a2a/v1/tasks/{task}:subscribe": "asking",
+    "POST /a2a/v1/tasks/{task}:subscribe": "asking",
 }
 
 
@@ -69,6 +123,7 @@ class Table:
         self._keys = keys
         self._alice = alice
         self._job = self._new_job("making")
+        self._model = alice.get("/v1/models").json()["data"][0]["id"]
         self._late = ticket_of(alice, self._job, ttl_s=1)
         eventually(lambda: self._is_over(self._late), "the ticket is over")
 
@@ -79,12 +134,19 @@ class Table:
         job = self._new_job(CHANGING[route]) if route in CHANGING else self._job
         method, path = route.split()
         options = BODIES.get(route, lambda _: {})(job)
-        path = path.replace("{job}", job).replace("{name}.js", "fold.js").replace("{name}", "a.txt")
+        for name in ("{task}", "{answer}"):
+            path = path.replace(name, job)
+        path = (
+            path.replace("{path:model}", self._model)
+            .replace("{job}", job)
+            .replace("{name}.js", "fold.js")
+            .replace("{name}", "a.txt")
+        )
         api = self._asker(asker, "read" if needed is None else needed.scope)
         if asker == "expired ticket":
             options["params"] = {**options.get("params", {}), "ticket": self._late}
         if asker == "foreign origin":
-            options["headers"] = {"Origin": FOE}
+            options["headers"] = {**options.get("headers", {}), "Origin": FOE}
         if needed is not None and needed.status == 101:
             return str(_upgrade(api, path, options))
         with api.request(method, path, stream=True, **options) as answer:
@@ -148,7 +210,7 @@ def test_every_route_that_needs_a_right_refuses_those_without(
 
     for route, needed in needing.items():
         right, nobody, wrong, _, late, _ = table.row(route, needed)
-        assert right[:3] not in ("401", "403"), route  # some want a body of their protocol
+        assert right == REFUSED[route] if route in REFUSED else right[0] in "12", (route, right)
         assert (nobody, wrong, late) == ("401", "403", "401"), route
 
 
