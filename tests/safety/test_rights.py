@@ -131,7 +131,15 @@ class Table:
         return [self._cell(route, needed, asker) for asker in ASKERS]
 
     def _cell(self, route: str, needed: Operation | None, asker: str) -> str:
-        job = self._new_job(CHANGING[route]) if route in CHANGING else self._job
+        if route not in CHANGING:
+            return self._try(route, needed, asker, self._job)
+        job = self._new_job(CHANGING[route])
+        try:
+            return self._try(route, needed, asker, job)
+        finally:  # one that waits for an answer keeps a thread
+            self._alice.cancel(job)
+
+    def _try(self, route: str, needed: Operation | None, asker: str, job: str) -> str:
         method, path = route.split()
         options = BODIES.get(route, lambda _: {})(job)
         for name in ("{task}", "{answer}"):
