@@ -83,12 +83,20 @@ def killed(family: list[psutil.Process]) -> list[psutil.Process]:
     return family
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
+
+
 def assert_nothing_left(server: Server) -> None:
     """No process, no port, no lock."""
     eventually(lambda: not family_of(server), "all its processes have ended")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", server.port))
+    # The kernel takes down a process with threads for a while after it is a zombie.
+    eventually(lambda: is_free(server.port), "its port is free")
     lock = server.var_dir / "streaming.db.lock"
     if lock.exists():
         with lock.open("ab") as file:
