@@ -78,11 +78,16 @@ CLIENTS: dict[str, Callable[[str, dict[str, int], list[str]], Found]] = {
 NOT_SEEN_BY = {"node": {"filtered"}}
 
 
-@pytest.mark.parametrize("name", EXCHANGES)
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("client", "name"),
+    [
+        (client, name)
+        for client in CLIENTS
+        for name in EXCHANGES
+        if name not in NOT_SEEN_BY.get(client, ())
+    ],
+)
 def test_a_client_makes_of_an_exchange_what_it_says(client: str, name: str) -> None:
-    if name in NOT_SEEN_BY.get(client, ()):
-        pytest.skip("an EventSource shows no positions without an event")
     exchange = EXCHANGES[name]
     with ReplayServer(exchange) as server:
         watch = exchange["watch"]

@@ -190,7 +190,6 @@ def test_a_job_goes_on_after_a_kill(folder: Path, kind: str) -> None:
 
 
 def test_waitress_carries_as_many_streams_as_its_threads_allow(folder: Path) -> None:
-    pytest.importorskip("waitress")
     port = free_port()
     arguments = ["waitress", f"--listen=127.0.0.1:{port}", "shop:app"]
     with command(arguments, folder, f"http://127.0.0.1:{port}") as served:
