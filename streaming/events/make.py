@@ -117,7 +117,7 @@ def artifact(name: str, media_type: str, size: int, href: str) -> Draft:
 
 def log(message: str, *, level: str = "info", **more: Json) -> Draft:
     """A line for whoever debugs the job. `more` is what recovery and lists read: `degraded`,
-    `leases`, `handed_over`, `acquitted`, `lost_alone`."""
+    `leases`, `handed_over`, `acquitted`, `lost_alone`, `joined`."""
     _text("message", message)
     _text("level", level)
     return Draft("log", {"level": level, "message": message, **more})

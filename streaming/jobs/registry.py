@@ -26,6 +26,7 @@ from streaming.errors import (
     TooMany,
     Unavailable,
 )
+from streaming.events import make
 from streaming.events.event import Draft
 from streaming.events.vocabulary import Json
 from streaming.jobs.receivers import Receivers
@@ -139,7 +140,7 @@ class JobRegistry:
 
         def submission(position: int) -> Submission:
             asked = self._asked(request, request.title or task.title, position)
-            queued = self._draft("job.queued", asked)
+            queued = self._fitting(make.job_queued(asked))
             return Submission(job, owner, task.name, queued, key, digest, records or {})
 
         try:
@@ -196,7 +197,7 @@ class JobRegistry:
 
     def cancel(self, row: JobRow, reason: str | None = None) -> JobRow:
         """Cancel a job; again or at its end nothing happens. The row afterwards."""
-        requested = Draft("job.cancel_requested", {"reason": reason})
+        requested = make.job_cancel_requested(reason)
         expect = {"status": ("queued", "running", "waiting_for_input")}
         try:
             self._storage.log.append(row.id, [requested], expect=expect, patient=False)
@@ -224,7 +225,7 @@ class JobRegistry:
         if row.closed or row.status == "cancelling":
             raise _nothing_asked(row)
         task.check_fed(data)
-        received = self._draft("input.received", {"request": None, "data": data})
+        received = self._fitting(make.input_received(None, data))
         return self._storage.log.append(row.id, [received], patient=False)
 
     def delete(self, row: JobRow) -> None:
@@ -274,9 +275,8 @@ class JobRegistry:
                 retry_after_s=random.uniform(2, 10),
             )
 
-    def _draft(self, kind: str, data: Mapping[str, Json]) -> Draft:
-        """What a client has sent, as an event; `TooLarge` when it would not fit."""
-        draft = Draft(kind, data)
+    def _fitting(self, draft: Draft) -> Draft:
+        """What a client has sent, as an event; `TooLarge` when it does not fit."""
         if len(draft.encoded) > self._max_event_bytes:
             raise TooLarge(
                 f"this makes an event of {len(draft.encoded)} bytes; the limit is "
@@ -313,12 +313,12 @@ class JobRegistry:
 
     def _end_queued(self, job: str, reason: str | None) -> None:
         """The end of a job that was taken out of the queue before it began."""
-        ended = Draft("job.cancelled", {"reason": reason, "usage": None, "partial": None})
+        ended = make.job_cancelled(reason, None)
         with contextlib.suppress(LogRefusal, NotFound):  # begun and ended by a worker meanwhile
             self._storage.log.append(job, [ended])
 
     def _answer(self, row: JobRow, request: str, data: Json) -> JobRow:
-        received = self._draft("input.received", {"request": request, "data": data})
+        received = self._fitting(make.input_received(request, data))
         try:
             expect = {"input_request.request": (request,)}
             return self._storage.log.append(row.id, [received], expect=expect, patient=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import LogRefusal, NotFound
-from streaming.events.event import Draft
+from streaming.events import make
 from streaming.events.snapshot import SUSPICIOUS, Snapshot
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
@@ -203,7 +203,7 @@ class JobKeeper:
 
     def _end_cancelled(self, job: str) -> None:
         """The end of a cancelled job whose worker does not give it: it is gone, or hangs."""
-        ended = Draft("job.cancelled", {"reason": None, "usage": None, "partial": None})
+        ended = make.job_cancelled(None, None)
         with contextlib.suppress(LogRefusal, NotFound):  # it has just ended
             self._storage.log.append(
                 job, [ended], expect={"status": ("cancelling",)}, patient=False
@@ -211,9 +211,9 @@ class JobKeeper:
 
     def _acquit(self, row: JobRow) -> None:
         message = "it is not this job that its worker died of"
-        acquitted = {"level": "debug", "message": message, "acquitted": True}
+        acquitted = make.log(message, level="debug", acquitted=True)
         with contextlib.suppress(LogRefusal, NotFound):  # it has just ended
-            self._storage.log.append(row.id, [Draft("log", acquitted)], patient=False)
+            self._storage.log.append(row.id, [acquitted], patient=False)
 
     def _has_begun(self, tried: JobRow) -> bool:
         row = self._storage.index.get(tried.id)

@@ -12,7 +12,7 @@ from streaming.concurrency.locks import Latch
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import LogRefusal, NotFound, StreamingError, Unavailable
-from streaming.events.event import Draft
+from streaming.events import make
 from streaming.events.snapshot import SUSPICIOUS
 from streaming.running.attempt import Attempt, worker_name
 from streaming.running.cells import UNKNOWN, Cells
@@ -169,11 +169,9 @@ class JobWorker:
         """Say that the process of a job that ran alone has died, unless it goes on elsewhere."""
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         logger.error("the process in which job %s ran alone has died: %s", row.id, how)
-        said = {"level": "error", "message": f"its process died ({how})", "lost_alone": True}
+        said = make.log(f"its process died ({how})", level="error", lost_alone=True)
         with contextlib.suppress(LogRefusal, NotFound):
-            self._storage.log.append(
-                row.id, [Draft("log", said)], expect={"attempt": [since, since + 1]}
-            )
+            self._storage.log.append(row.id, [said], expect={"attempt": [since, since + 1]})
 
     def _is_elsewhere(self, job: str) -> bool:
         """Whether another worker has it, and goes on telling so: this message is one too many.

@@ -11,7 +11,7 @@ from flask import request
 
 from streaming.concurrency.platform import native_lock
 from streaming.errors import LogRefusal, NotFound
-from streaming.events.event import Draft
+from streaming.events import make
 from streaming.storage.rows import JobRow
 from streaming.web.auth import owner
 from streaming.web.services import services
@@ -67,12 +67,10 @@ class Retries:
         known = row.options.get("joined")
         if isinstance(known, int) and known >= count:
             return False
-        note = {"level": "debug", "message": "a repeated request has joined", "joined": count}
+        note = make.log("a repeated request has joined", level="debug", joined=count)
         expect = {"options.joined": (known,), "status": ("queued", "running", "waiting_for_input")}
         try:
-            services().storage.log.append(
-                row.id, [Draft("log", note)], expect=expect, patient=False
-            )
+            services().storage.log.append(row.id, [note], expect=expect, patient=False)
         except (LogRefusal, NotFound):
             now = services().storage.index.get(row.id)
             if now is None or now.status != "completed":
