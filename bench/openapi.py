@@ -29,7 +29,9 @@ def attack(server: Server, *, examples: int, seed: int) -> subprocess.CompletedP
         "--max-examples": examples,
         "--request-timeout": ANSWER_S,
         "--exclude-path-regex": "/ws$",
-        "--workers": 2,
+        "--exclude-name": "GET /v1/ui/chat",
+        # In threads, Python 3.11 fails to parse what hypothesis asks it to.
+        "--workers": 1,
         "--seed": seed,
     }
     given = [str(part) for pair in options.items() for part in pair]

@@ -14,7 +14,7 @@ from streaming.errors import RequestError, Unavailable
 from streaming.events.vocabulary import CONTROL, TYPES
 from streaming.running.context import JobContext
 from streaming.watching import websocket as sockets
-from streaming.web import session
+from streaming.web import socket_session
 from streaming.web.routes import websocket
 from streaming.web.schemas import Snapshot
 from tests.readme import PAGES, README, REFERENCE, ROOT, blocks, rows, section
@@ -69,8 +69,14 @@ def test_the_snapshot_has_each_of_its_members() -> None:
 def test_the_table_of_close_codes_has_each() -> None:
     shown = {int(row[0]) for row in rows(REFERENCE, "WebSocket") if row[0].isdigit()}
 
-    ours = {session.NORMAL, session.GOING_AWAY, session.NOT_ALLOWED, session.OUR_FAULT}
-    assert shown == ours | {session.RESTART, sockets.TOO_LARGE, websocket.TRY_LATER}
+    ours = {
+        socket_session.NORMAL,
+        socket_session.GOING_AWAY,
+        socket_session.NOT_ALLOWED,
+        socket_session.OUR_FAULT,
+        socket_session.RESTART,
+    }
+    assert shown == ours | {sockets.TOO_LARGE, websocket.TRY_LATER}
 
 
 def test_the_table_of_status_codes_has_each_refusal() -> None:

@@ -15,7 +15,7 @@ from streaming.watching.channel import CHUNK_BYTES, WRITE_BYTES, Channel, Line, 
 from streaming.watching.traffic import Traffic
 from tests.jobs import completed, delta, events_of, new_job, progress
 from tests.sse_parser import parse_sse
-from tests.storage.conftest import STORAGES
+from tests.storage.conftest import SERVED
 
 SSE = Form("sse")
 
@@ -110,7 +110,7 @@ class Desk:
         return channels[0]
 
 
-@pytest.fixture(params=STORAGES.values(), ids=STORAGES.keys())
+@pytest.fixture(params=SERVED.values(), ids=SERVED.keys())
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     opened: Storage = request.param(tmp_path)
     opened.open(timeout=1)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError, problem
@@ -24,6 +25,13 @@ from streaming.web.problems import (
 
 #: Bytes of a request body: conversations with pictures.
 BODY_BYTES = 32 << 20
+
+
+class ForeignBody(BaseModel):
+    """A JSON object, as the protocol's specification has it."""
+
+    model_config = ConfigDict(extra="allow")
+
 
 #: From a problem object (RFC 9457) to the body of an error as the protocol has it.
 ErrorBody = Callable[[Mapping[str, Json]], Json]

@@ -45,6 +45,15 @@ class Served:
                 return
         raise AssertionError(self.said)
 
+    def wait_until_ready(self) -> None:
+        """Until it takes jobs: its task hosts have loaded the app."""
+        self.wait_until_it_answers("/v1/healthz")
+        until = time.monotonic() + START_S
+        while not (ready := requests.get(f"{self.url}/v1/readyz", timeout=START_S)).ok:
+            assert time.monotonic() < until, (ready.text, self.said)
+            self._pause()
+        assert ready.json()["ready"], ready.text
+
     def wait_until_said(self, text: str) -> None:
         until = time.monotonic() + START_S
         while text not in self.said:

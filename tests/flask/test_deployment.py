@@ -136,9 +136,7 @@ def test_sync_workers_are_warned_of_without_hooks(folder: Path) -> None:
 )
 def test_hooks_find_the_app_behind_what_is_served(folder: Path, app: str) -> None:
     with gunicorn(folder, app=app, conf=GEVENT + HOOKS) as served:
-        served.wait_until_it_answers("/v1/healthz")
-        ready = requests.get(f"{served.url}/v1/readyz", timeout=LIMIT_S)
-        assert ready.json()["ready"], ready.text
+        served.wait_until_ready()
         assert text_of(served) == "hello world "
 
 

@@ -21,6 +21,11 @@ def make_sqlite(folder: Path) -> SqliteStorage:
 STORAGES: dict[str, Callable[[Path], Storage]] = {
     "memory": lambda _: MemoryStorage(),
     "sqlite": make_sqlite,
+}
+#: Those that readers are served from.
+SERVED = dict(STORAGES)
+#: A task host's end of the link to them, where tasks write and no reader is served.
+STORAGES |= {
     "link-memory": lambda _: LinkedStorage(MemoryStorage()),
     "link-sqlite": lambda folder: LinkedStorage(make_sqlite(folder)),
 }

@@ -105,10 +105,13 @@ class LinkLog(EventLog):
         """What `unwatch` takes; None when the log is not at `after` any more."""
         number = next(self._ids)
         self._wakers[number] = waker
-        if self._peer.call("watch", number, job, after):
-            return number
-        self._wakers.pop(number, None)
-        return None
+        watched = False
+        try:
+            watched = self._peer.call("watch", number, job, after)
+        finally:
+            if not watched:
+                self._wakers.pop(number, None)
+        return number if watched else None
 
     def unwatch(self, number: int) -> None:
         """Wake nobody any more."""
@@ -152,8 +155,9 @@ class LinkLog(EventLog):
         for post in posts:
             post.error = Unavailable("the other end of the link is gone", code="link_lost")
         settle(posts)
-        for number in list(self._wakers):
-            self._moved(number)
+        while self._wakers:
+            _, waker = self._wakers.popitem()
+            waker.wake()  # here: a look does not wait for who is gone, it raises
 
 
 class _Post(Pending[JobRow]):

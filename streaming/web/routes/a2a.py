@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flask import Response, g, request, url_for
+from werkzeug.routing import BaseConverter
 
 from streaming.errors import BadRequest
 from streaming.events.vocabulary import Json
 from streaming.protocols.a2a import VERSION, A2aError, rest_error, rpc_error
 from streaming.web import a2a_tasks
 from streaming.web.blueprints import open_blueprint
-from streaming.web.foreign import foreign_blueprint, foreign_body
+from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body
 from streaming.web.models import listed
 from streaming.web.operations import operation
 from streaming.web.routes.jobs import as_json
@@ -23,6 +25,14 @@ _MORE = {
     413: "The body is over 32 MiB",
     415: "The body is not JSON",
 }
+#: One of this protocol's, whose errors are its own.
+_operation = partial(operation, tag="protocols", more=_MORE, problem_type="application/json")
+
+
+class _TaskConverter(BaseConverter):
+    """A task's id in a path: an action may follow it, behind a colon."""
+
+    regex = "[^/:]+"
 
 
 def _error_body(shown: Mapping[str, Json]) -> Json:
@@ -35,6 +45,7 @@ def _error_body(shown: Mapping[str, Json]) -> Json:
 
 
 a2a = foreign_blueprint("a2a", _error_body)
+a2a.record(lambda state: state.app.url_map.converters.update(a2a_task=_TaskConverter))
 #: For everybody: who may not ask has to learn how they might.
 card = open_blueprint("a2a_card")
 
@@ -86,7 +97,9 @@ def _interface(binding: str, url: str) -> dict[str, Json]:
 
 
 @a2a.post("/a2a")
-@operation("Begin, watch, answer and stop tasks (A2A, JSON-RPC)", tag="protocols", more=_MORE)
+@_operation(
+    "Begin, watch, answer and stop tasks (A2A, JSON-RPC)", may_stream=True, body=ForeignBody
+)
 def rpc() -> Response:
     """SendMessage, SendStreamingMessage, SubscribeToTask, GetTask, CancelTask."""
     message = foreign_body()
@@ -129,37 +142,39 @@ _UNSUPPORTED = {
 
 
 @a2a.post("/a2a/v1/message:send")
-@operation("Begin or answer a task, and wait (A2A)", tag="protocols", scope="submit", more=_MORE)
+@_operation("Begin or answer a task, and wait (A2A)", scope="submit", body=ForeignBody)
 def send() -> Response:
     """The task when it has ended or asks; with `configuration.returnImmediately` at once."""
     return _rest(a2a_tasks.send(_params(), stream=False))
 
 
 @a2a.post("/a2a/v1/message:stream")
-@operation("Begin or answer a task, and watch (A2A)", tag="protocols", scope="submit", more=_MORE)
+@_operation(
+    "Begin or answer a task, and watch (A2A)", scope="submit", may_stream=True, body=ForeignBody
+)
 def stream() -> Response:
     """The task, then its updates."""
     return _rest(a2a_tasks.send(_params(), stream=True))
 
 
-@a2a.get("/a2a/v1/tasks/<task>")
-@operation("Get a task (A2A)", tag="protocols", more=_MORE)
+@a2a.get("/a2a/v1/tasks/<a2a_task:task>")
+@_operation("Get a task (A2A)")
 def get_task(task: str) -> Response:
     """With all that was made so far."""
     _check_version()
     return as_json(a2a_tasks.shown(a2a_tasks.find(task)))
 
 
-@a2a.route("/a2a/v1/tasks/<task>:subscribe", methods=["GET", "POST"])
-@operation("Watch a task (A2A)", tag="protocols", more=_MORE)
+@a2a.route("/a2a/v1/tasks/<a2a_task:task>:subscribe", methods=["GET", "POST"])
+@_operation("Watch a task (A2A)", may_stream=True)
 def subscribe(task: str) -> Response:
     """The task as it is, then what is new; behind `Last-Event-ID` what is new alone."""
     _check_version()
     return a2a_tasks.subscribe(task)
 
 
-@a2a.post("/a2a/v1/tasks/<task>:cancel")
-@operation("Stop a task (A2A)", tag="protocols", scope="cancel", more=_MORE)
+@a2a.post("/a2a/v1/tasks/<a2a_task:task>:cancel")
+@_operation("Stop a task (A2A)", scope="cancel")
 def cancel(task: str) -> Response:
     """The task afterwards."""
     _check_version()

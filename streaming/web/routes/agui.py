@@ -14,7 +14,7 @@ from streaming.web import answers
 from streaming.web.answers import Held
 from streaming.web.auth import find_job, owner
 from streaming.web.commands import CancelBody, cancel
-from streaming.web.foreign import foreign_blueprint, foreign_body
+from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body
 from streaming.web.models import find_model
 from streaming.web.operations import operation
 from streaming.web.services import services
@@ -27,6 +27,8 @@ agui = foreign_blueprint("agui")
     "Run an agent (AG-UI)",
     tag="protocols",
     scope="submit",
+    body=ForeignBody,
+    may_stream=True,
     more={
         204: "There is nothing behind that position",
         404: "No such model",

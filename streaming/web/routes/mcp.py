@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flask import Response, g, request
+from pydantic import BaseModel, Field
 from werkzeug.exceptions import MethodNotAllowed
 
 from streaming.errors import BadRequest, NotFound, StreamingError
@@ -36,7 +38,7 @@ from streaming.web import answers, mcp_calls, mcp_sessions
 from streaming.web.answers import Held
 from streaming.web.auth import check_origin, find_job, owner, require
 from streaming.web.commands import CancelBody, cancel
-from streaming.web.foreign import foreign_blueprint, foreign_body
+from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body
 from streaming.web.mcp_stateless import METHODS
 from streaming.web.operations import operation
 from streaming.web.responses import no_content
@@ -45,6 +47,20 @@ from streaming.web.services import services
 
 _SESSION = "Mcp-Session-Id"
 _VERSION = "MCP-Protocol-Version"
+#: One of this protocol's, whose errors are its own.
+_operation = partial(operation, tag="protocols", problem_type="application/json")
+
+
+class _SessionHeader(BaseModel):
+    """As the answer to `initialize` had it."""
+
+    session: str = Field(alias="Mcp-Session-Id", pattern="^[!-~]+$")
+
+
+class _ResumeHeaders(_SessionHeader):
+    """The last event of the stream that was lost."""
+
+    last_event_id: str = Field(alias="Last-Event-ID", min_length=1)
 
 
 def _error_body(shown: Mapping[str, Json]) -> Json:
@@ -61,9 +77,10 @@ mcp = foreign_blueprint("mcp", _error_body)
 
 
 @mcp.post("/mcp")
-@operation(
+@_operation(
     "Call tools (MCP)",
-    tag="protocols",
+    body=ForeignBody,
+    may_stream=True,
     more={
         202: "A notification or an answer was taken",
         404: "No such session or method",
@@ -90,9 +107,10 @@ def call() -> Response:
 
 
 @mcp.get("/mcp")
-@operation(
+@_operation(
     "Come back to a call's stream (MCP 2025-11-25)",
-    tag="protocols",
+    headers=_ResumeHeaders,
+    may_stream=True,
     more={404: "No such session or event", 405: "Without Last-Event-ID: there is no such stream"},
 )
 def resume() -> Response:
@@ -117,7 +135,7 @@ def resume() -> Response:
 
 
 @mcp.delete("/mcp")
-@operation("End a session (MCP 2025-11-25)", tag="protocols", more={404: "No such session"})
+@_operation("End a session (MCP 2025-11-25)", headers=_SessionHeader, more={404: "No such session"})
 def end() -> Response:
     """Its calls go on; a cancel that is under way still counts."""
     id, _ = _session()

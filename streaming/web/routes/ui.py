@@ -10,7 +10,7 @@ from streaming.protocols.ui import HEADERS, UiEncoder
 from streaming.protocols.ui_request import chat_id, parse
 from streaming.web import answers
 from streaming.web.answers import Held
-from streaming.web.foreign import BODY_BYTES, foreign_blueprint, foreign_body
+from streaming.web.foreign import BODY_BYTES, ForeignBody, foreign_blueprint, foreign_body
 from streaming.web.handshake import begin, check_handshake, hand_over
 from streaming.web.operations import operation
 from streaming.web.responses import no_content
@@ -32,7 +32,14 @@ sock = Sock()
 
 
 @ui.post("/ui/chat")
-@operation("Ask a model (AI SDK UI message stream)", tag="protocols", scope="submit", more=_MORE)
+@operation(
+    "Ask a model (AI SDK UI message stream)",
+    tag="protocols",
+    scope="submit",
+    body=ForeignBody,
+    may_stream=True,
+    more=_MORE,
+)
 def create() -> Response:
     """What DefaultChatTransport sends; the answer is the parts of one message. It goes on alone."""
     body = foreign_body()
@@ -46,6 +53,7 @@ def create() -> Response:
 @operation(
     "Come back to a chat's running answer",
     tag="protocols",
+    may_stream=True,
     more={204: "Nothing runs in that chat"},
 )
 def resume(chat: str) -> Response:
@@ -75,7 +83,12 @@ def stop(chat: str) -> Response:
 
 
 @sock.route("/ui/chat", bp=ui)  # type: ignore[untyped-decorator]
-@operation("Chat over a WebSocket (AI SDK)", tag="protocols", status=101)
+@operation(
+    "Chat over a WebSocket (AI SDK)",
+    tag="protocols",
+    status=101,
+    more={405: "It is no WebSocket's handshake"},
+)
 def ui_socket(ws: Server) -> None:
     """What WebSocketChatTransport sends: send, resume and abort; any number of answers at once."""
     begin(ws, services().cursor({}), UiSession, max_message_bytes=BODY_BYTES)
