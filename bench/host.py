@@ -99,28 +99,35 @@ def _delays(api: Api, job: str) -> Iterator[float]:
 
 #: Events a second of the job that the crowd reads, and seconds before they are measured.
 CROWD_RATE, SETTLE_S = 20.0, 3.0
+#: How often the crowd is measured each way, in turns: what else the machine does falls on both.
+TURNS = 3
 
 
 def listen(hosts: int, readers: int, seconds: float) -> tuple[list[float], list[float]]:
     """Seconds from append to reader: without, and then with a task that computes."""
-    found = []
+    alone: list[float] = []
+    beside: list[float] = []
     with serving(hosts, 64) as server:
         api, crowd = server.api, Crowd(("127.0.0.1", server.port))
-        job = api.submit("pacing", {"seconds": 20 * seconds + readers, "rate": CROWD_RATE})
+        job = api.submit("pacing", {"seconds": 600 + 20 * seconds, "rate": CROWD_RATE})
         api.reach(job, "running", timeout_s=60)
         for _ in range(readers):
             crowd.join(job, api.snapshot(job)["seq"])
-        for name in ("", "computing"):
-            beside = api.submit(name) if name else None
-            crowd.listen(SETTLE_S)
-            crowd.delays = []
-            crowd.listen(seconds)
-            found.append(crowd.delays)
-            for each in filter(None, [beside]):
-                api.cancel(each)
+        for _ in range(TURNS):
+            alone += _delays_of(crowd, seconds / TURNS)
+            computing = api.submit("computing")
+            beside += _delays_of(crowd, seconds / TURNS)
+            api.cancel(computing)
         crowd.leave()
         api.cancel(job)
-    return found[0], found[1]
+    return alone, beside
+
+
+def _delays_of(crowd: Crowd, seconds: float) -> list[float]:
+    crowd.listen(SETTLE_S)
+    crowd.delays = []
+    crowd.listen(seconds)
+    return crowd.delays
 
 
 def kill(jobs: int, seconds: float, *, seed: int) -> Counter[str]:
@@ -216,17 +223,16 @@ def main() -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=10, help="of each load")
-    parser.add_argument(
-        "--readers", type=int, default=300, help="of a job beside which one computes"
-    )
+    parser.add_argument("--readers", type=int, default=300, help="beside a task that computes")
+    parser.add_argument("--crowd-seconds", type=float, default=30, help="for which they are timed")
     parser.add_argument("--kill-seconds", type=float, default=60, help="for which hosts are killed")
     parser.add_argument("--jobs", type=int, default=200, help="jobs among which hosts are killed")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     if asked.seconds:
         show_costs(asked.seconds)
-    if asked.readers:
-        show_crowd(asked.readers, asked.seconds or 10)
+    if asked.crowd_seconds:
+        show_crowd(asked.readers, asked.crowd_seconds)
     if not asked.kill_seconds:
         return 0
     found = kill(asked.jobs, asked.kill_seconds, seed=asked.seed)
