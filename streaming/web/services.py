@@ -126,7 +126,7 @@ class Services:
         }
 
     def _queue_position(self, job: str, status: str) -> int | None:
-        """From 1 while it waits, 0 when it is about to start; None once it has."""
+        """From 1 while it waits, 0 when it is about to start; None once it has (oddity 11)."""
         return (self.runner.position(job) or 0) if status == "queued" else None
 
 
