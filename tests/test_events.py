@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import FrozenInstanceError
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from streaming.client import types as client_types
+from streaming.events import make
 from streaming.events.event import Draft, Event, dumps, rfc3339
+from streaming.events.types import DATA
 from streaming.events.vocabulary import CONTROL, STATUS_AFTER, STATUSES, TERMINAL, TYPES
 from streaming.storage.ids import new_id
 from tests.jobs import completed, delta
@@ -133,3 +136,19 @@ def test_ids_rise_and_never_repeat_among_threads() -> None:
 
     assert all(ids == sorted(ids) for ids in made)
     assert len({each for ids in made for each in ids}) == 2000
+
+
+def test_each_type_has_a_constructor() -> None:
+    for kind in TYPES:
+        assert callable(getattr(make, kind.replace(".", "_"), None)), kind
+
+
+def test_the_client_has_a_class_for_each_type() -> None:
+    classes = {}
+    for each in get_args(client_types.Event):
+        members = get_type_hints(each)
+        [kind] = get_args(members["type"])
+        classes[kind] = members["data"]
+
+    told = {kind: data for kind, data in DATA.items() if kind != "stream.closing"}
+    assert classes == told  # the follower takes `stream.closing` itself
