@@ -92,7 +92,7 @@ def ask(question: Question, protocol: str, body: Json, *, stream: Stream | None)
     check_open(model.task)
     grace = {"on_disconnect": _on_disconnect(question), "disconnect_grace_s": GRACE_S}
     digest = digest_of([protocol, body, request.headers.get(USER, "")])
-    row = services().retries.find(digest)
+    row = services().retries.find(owner(), digest)
     if row is None:
         given = _input(question, model.name, is_upstream=model.is_upstream, takes=model.takes)
         kept, blobs = parts.split(given)

@@ -20,17 +20,17 @@ from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
 from streaming.watching.cursor import Cursor
 from streaming.watching.pressure import Pressure
+from streaming.web.body_places import BodyPlaces
 from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
 from streaming.web.metrics import Metrics
 from streaming.web.principal import Principal
 from streaming.web.rates import Rates
+from streaming.web.retries import Retries
 from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:
     from streaming.watching.stream import Streams
-    from streaming.web.bodies import BodyPlaces
-    from streaming.web.retries import Retries
 
 EXTENSION = "streaming"
 

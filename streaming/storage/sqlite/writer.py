@@ -79,6 +79,8 @@ class Writer:
         return [self._thread.name] if self._thread.dead else []
 
     def start(self) -> None:
+        """Write the file that is there now, and no other that takes its place."""
+        self.health.opened()
         self._thread.start()
 
     def stop(self) -> None:
@@ -113,7 +115,6 @@ class Writer:
         self._inbox.open()
         try:
             with contextlib.closing(connect(self._path)) as connection:
-                self.health.opened()
                 self._serve(connection)
         finally:
             self._leave()
