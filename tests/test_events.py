@@ -64,6 +64,31 @@ def test_what_json_cannot_carry_fails_at_its_author(data: dict[str, Any]) -> Non
         Draft("log", data)
 
 
+@pytest.mark.parametrize("data", [{}, {"seq": 9, "at": 'x"y'}, {"text": "größer\n"}])
+def test_an_envelope_is_read_as_it_was_built(data: dict[str, Any]) -> None:
+    event = Event.of("job_a", 7, Draft("log", data, at="then"))
+
+    assert Event.parse(event.json) == event
+    assert event.at == "then"
+    assert event.with_data({"x": 1}).envelope == {**event.envelope, "data": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    "bytes_of_it",
+    [
+        b"",
+        b"{}",
+        b'{"seq":1,"type":"log"}',
+        b'{"seq":one,"type":"log","job":"job_a","at":"then","data":{}}',
+        b'{"type":"log","seq":"1","job":"job_a","at":"then","data":{}}',
+        b'{"seq":1,"type":"log","job":"\xff","at":"then","data":{}}',
+    ],
+)
+def test_what_is_no_envelope_is_refused(bytes_of_it: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - several kinds of it
+        Event.parse(bytes_of_it)
+
+
 @pytest.mark.parametrize("kind", ["error", "stream.gap", "text", "", "JOB.QUEUED"])
 def test_a_type_that_is_not_in_the_vocabulary_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="unknown event type"):
