@@ -35,6 +35,17 @@ def test_a_cut_stream_is_whole_when_its_reader_comes_back(server: Server, way: W
     assert way.end(seen) == "completed"
 
 
+def test_a_stream_says_what_it_is_and_is_neither_kept_nor_held_back(
+    server: Server, way: Way
+) -> None:
+    with way.begin(server, "2 numbers", "counting") as response:
+        told = response.headers
+
+    assert told["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert told["Cache-Control"] == "no-store, no-transform"
+    assert told["X-Accel-Buffering"] == "no"
+
+
 def test_a_cancel_of_another_client_is_told(server: Server, way: Way) -> None:
     with way.begin(server, "2000 numbers", "counting") as response:
         requests.post(f"{server.url}/v1/jobs/{way.job}/cancel", timeout=5)
