@@ -37,6 +37,23 @@ def test_a_search_stands_in_the_address_and_finds_titles_and_questions(
     expect(row(page, tides)).to_have_count(0)
 
 
+def test_an_order_is_chosen_and_stands_in_the_address(page: Page, api: Api) -> None:
+    for title in ("order b", "order c", "order a"):
+        api.finish(api.submit("plain", {"words": ["a"]}, title=title))
+    titles = page.locator(".jobs li > a")
+    go(page, "monitor?q=order")
+    expect(titles).to_have_text(["order a", "order c", "order b"], timeout=PATIENCE_MS)
+
+    page.get_by_label("Order", exact=True).select_option("title")
+    expect(titles).to_have_text(["order a", "order b", "order c"], timeout=PATIENCE_MS)
+    page.get_by_label("Order", exact=True).select_option("oldest")
+
+    expect(titles).to_have_text(["order b", "order c", "order a"], timeout=PATIENCE_MS)
+    assert page.url.endswith("#/monitor?q=order&sort=oldest")
+    api.finish(api.submit("plain", {"words": ["a"]}, title="order d"))
+    expect(titles.last).to_have_text("order d", timeout=PATIENCE_MS)
+
+
 def test_jobs_are_cancelled_and_deleted_together(page: Page, api: Api) -> None:
     going = [api.submit("sleeping-cooperative", title="bulk going") for _ in range(3)]
     over = [api.submit("plain", {"words": ["a"]}, title="bulk over") for _ in range(3)]
