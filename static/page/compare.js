@@ -181,7 +181,7 @@ export class CompareView {
         tText(title),
         ...transports.map((each) => tText(each[name])),
       ]);
-      this.tables.replaceChildren(tabbed(t("compare"), [
+      this.tables.replaceChildren(tabbed(t("about_the_transports"), [
         table(t("which_one_for_what"), [t("need"), t("pick"), t("why")], advice),
         table(
           t("measured_service_per_1000_events"),
