@@ -18,6 +18,7 @@ project = "Streaming jobs"
 copyright = "the authors of Streaming jobs"
 root_doc = INDEX
 include_patterns = ["*.md", "docs/**", "examples/**"]
+exclude_patterns = ["examples/*/static/**"]  # others' modules
 source_suffix = {".md": "markdown"}
 extensions = ["myst_parser"]
 myst_heading_anchors = 4

@@ -11,6 +11,12 @@ README = ROOT / "README.md"
 REFERENCE = ROOT / "docs/reference.md"
 #: All pages with examples to run.
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+#: All that is written for people.
+DOCUMENTS = [
+    page
+    for at in ("*.md", "docs/**/*.md", "examples/*.md", "examples/*/*.md")
+    for page in ROOT.glob(at)
+]
 #: What has the change to an app that exists, and what else such an app writes.
 FLASK = ROOT / "docs/flask.md"
 BROWSER = ROOT / "docs/browser.md"

@@ -17,7 +17,7 @@ from streaming.watching import websocket as sockets
 from streaming.web import socket_session
 from streaming.web.routes import websocket
 from streaming.web.schemas import Snapshot
-from tests.readme import FLASK, PAGES, README, REFERENCE, ROOT, blocks, rows, section
+from tests.readme import DOCUMENTS, FLASK, PAGES, README, REFERENCE, ROOT, blocks, rows, section
 
 #: Settings whose default is worked out from others, or is a switch that is off.
 SAID_IN_WORDS = {
@@ -105,8 +105,7 @@ def test_the_documentation_leads_to_each_page() -> None:
     index = ROOT / "docs/index.md"
     shown = re.findall(r"^- \[.+?\]\(([^)]+)\)", index.read_text(), re.MULTILINE)
 
-    pages = {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")}
-    assert {(index.parent / each).resolve() for each in shown} == pages - {index}
+    assert {(index.parent / each).resolve() for each in shown} == set(DOCUMENTS) - {index}
     assert len(shown) == len(set(shown))
 
 
@@ -121,7 +120,7 @@ def test_the_readme_is_short_and_leads_with_ten_lines() -> None:
 def test_every_link_leads_somewhere() -> None:
     links = [
         (page, link)
-        for page in {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")}
+        for page in DOCUMENTS
         for link in re.findall(r"\]\(([^)]+)\)", page.read_text())
         if not link.startswith("http")
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme import ROOT
+from tests.readme import DOCUMENTS, ROOT
 
 SCRIPT = (ROOT / "scripts/site").read_text()
 #: What a browser loads for a page by itself.
@@ -38,9 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_site_has_every_page_and_a_way_in(site: Path) -> None:
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
-
-    for page in pages:
+    for page in DOCUMENTS:
         assert (site / page.relative_to(ROOT).with_suffix(".html")).is_file(), page
     (way,) = re.findall(r'<a href="(.*?)">', (site / "index.html").read_text())
     assert (site / way).is_file()

@@ -218,7 +218,10 @@ class Snapshot:
 
 
 def public_summary(summary: Summary) -> dict[str, Any]:
-    """The members of a snapshot that lists show, too; an older program's had fewer."""
+    """The members of a snapshot that lists show, too; an older program's had fewer.
+
+    Metrics are a list here, not an object: oddity 10.
+    """
     shown = {**blank("", ""), **summary}
     del shown["options"]
     shown["title"] = shown["title"] or shown["task"]

@@ -73,7 +73,7 @@ def calls_of(row: JobRow, events: Sequence[Event]) -> list[Call]:
             continue
         body = payload_for(row, event)
         if body is not None:
-            at = datetime.fromisoformat(event.envelope["at"]).timestamp()
+            at = datetime.fromisoformat(event.at).timestamp()
             calls.append(Call(call_id(event), row.id, str(asked["url"]), dumps(body), at))
     return calls
 
@@ -104,7 +104,7 @@ def _of_job(row: JobRow, event: Event) -> dict[str, Json]:
     return {
         "id": call_id(event),
         "type": event.type,
-        "timestamp": event.envelope["at"],
+        "timestamp": event.at,
         "data": data,
     }
 
@@ -122,7 +122,7 @@ def _of_response(row: JobRow, event: Event) -> dict[str, Json] | None:
         "id": call_id(event),
         "object": "event",
         "type": f"response.{names[event.type]}",
-        "created_at": int(datetime.fromisoformat(event.envelope["at"]).timestamp()),
+        "created_at": int(datetime.fromisoformat(event.at).timestamp()),
         "data": {"id": f"resp_{row.id}"},
     }
 

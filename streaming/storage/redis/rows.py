@@ -132,10 +132,8 @@ def _decode(job: str, fields: Mapping[bytes, bytes]) -> StoredRow:
 
 
 def event_of(job: str, body: bytes) -> Event:
-    """An event from its envelope, whose members' order `Event.of` has set; or `Damaged`."""
+    """The event of an envelope; `Damaged` when it cannot be read."""
     try:
-        seq = int(body[7 : body.index(b",")])
-        start = body.index(b'"type":"') + 8
-        return Event(job, seq, body[start : body.index(b'"', start)].decode(), body)
+        return Event.parse(body)
     except ValueError as error:
         raise Damaged(f"an event of job {job} cannot be read") from error
