@@ -327,7 +327,7 @@ class JobRegistry:
 
     def _answered_before(self, row: JobRow, request: str | None, data: Json) -> JobRow:
         """The same answer again, to `request` or to the last one that was answered."""
-        answers = self._snapshots.look(row.id, lambda state: dict(state.answers))
+        answers = self._snapshots.look(row.id, lambda state: dict(state.recovery.answers))
         request = request or next(reversed(answers), None)
         if request is None or request not in answers:
             raise _nothing_asked(row)
