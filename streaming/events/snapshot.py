@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from streaming.errors import Damaged
 from streaming.events.event import Event, dumps
 from streaming.events.recovery import Recovery
-from streaming.events.summary import Summary, advance, blank
+from streaming.events.summary import Summary, advance
 from streaming.events.vocabulary import Json
 
 #: The version of the form in which a fold is kept. Within it, members may only be added: programs
@@ -96,7 +96,7 @@ class Snapshot:
                 "form": FORM,
                 "job": self.job,
                 "seq": self.seq,
-                "summary": self.summary,
+                "summary": self.summary.to_json(),
                 "steps": self.steps,
                 "output": self.output,
                 "text_size": self.text_size,
@@ -115,7 +115,7 @@ class Snapshot:
                 raise Damaged(f"a base is kept in form {form}; this program reads up to {FORM}")
             return cls(
                 job=members.pop("job"),
-                summary=members.pop("summary"),
+                summary=Summary.from_json(members.pop("summary")),
                 seq=members.pop("seq"),
                 steps=members.pop("steps"),
                 output=members.pop("output"),
@@ -165,14 +165,14 @@ class Snapshot:
     }
 
 
-def public_summary(summary: Summary) -> dict[str, Any]:
-    """The members of a snapshot that lists show, too; an older program's had fewer.
+def public_summary(summary: Summary) -> dict[str, Json]:
+    """The members of a snapshot that lists show, too.
 
     Metrics are a list here, not an object: oddity 10.
     """
-    shown = {**blank("", ""), **summary}
+    shown = summary.to_json()
     del shown["options"]
     shown["title"] = shown["title"] or shown["task"]
     for name in ("metrics", "alerts", "artifacts"):
-        shown[name] = list(summary[name].values())
+        shown[name] = list(shown[name].values())
     return shown

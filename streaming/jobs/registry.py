@@ -213,7 +213,7 @@ class JobRegistry:
         The same answer again is taken; `Conflict` for another one and when nothing is asked,
         `InvalidInput` when the data do not fit what was asked.
         """
-        asked = row.summary["input_request"]
+        asked = row.summary.input_request
         if asked is not None and request in (None, asked["request"]):
             _check_answer(asked["schema"], data)
             return self._answer(row, asked["request"], data)

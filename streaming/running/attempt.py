@@ -299,7 +299,7 @@ def worker_name() -> str:
 
 def _running_s(row: JobRow) -> float:
     """Seconds from a job's first start to its end; 0 when it was never started."""
-    began, ended = row.summary["started_at"], row.summary["finished_at"]
+    began, ended = row.summary.started_at, row.summary.finished_at
     if began is None or ended is None:
         return 0.0
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
