@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, g, request
 
-from streaming.errors import Conflict, InvalidInput, StreamingError
+from streaming.errors import BadRequest, Conflict, InvalidInput, NotFound, StreamingError
 from streaming.events.vocabulary import Json
 from streaming.events.wire import parse_position
 from streaming.protocols.a2a import A2aEncoder, A2aError
@@ -70,7 +70,10 @@ def send(params: Mapping[str, Any], *, stream: bool) -> Response | dict[str, Jso
     question = parse(params, stream=stream)
     found = answers.reserve("a2a")
     with found.set_up():
-        row = answers.ask(question, "a2a", dict(params), stream=found)
+        try:
+            row = answers.ask(question, "a2a", dict(params), stream=found)
+        except (BadRequest, NotFound) as error:  # clients read no other status than this one's
+            raise A2aError("INVALID_PARAMS", error.detail) from error
         return _told(Held(found, row), params, stream=stream)
 
 

@@ -90,7 +90,7 @@ def ask(question: Question, protocol: str, body: Json, *, stream: Stream | None)
     """
     model = find_model(question.model)
     check_open(model.task)
-    grace = {"on_disconnect": _on_disconnect(question), "disconnect_grace_s": GRACE_S}
+    grace = {"on_disconnect": on_disconnect(question.goes_on), "disconnect_grace_s": GRACE_S}
     digest = digest_of([protocol, body, request.headers.get(USER, "")])
     row = services().retries.find(owner(), digest)
     if row is None:
@@ -211,11 +211,12 @@ def with_job(response: Response, row: JobRow) -> Response:
     return response
 
 
-def _on_disconnect(question: Question) -> str:
+def on_disconnect(goes_on: bool) -> str:
+    """What happens when nobody is left: what `X-On-Disconnect` says, else by the protocol."""
     said = request.headers.get("X-On-Disconnect", "").strip().lower()
     if said not in ("", "continue", "cancel"):
         raise BadRequest("X-On-Disconnect is continue or cancel", code="bad_header")
-    return said or ("continue" if question.goes_on else "cancel")
+    return said or ("continue" if goes_on else "cancel")
 
 
 def _input(

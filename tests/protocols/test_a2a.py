@@ -211,3 +211,15 @@ def test_a_drain_is_an_error_frame_that_names_the_task(new_server: NewServer) ->
         *_, (_, last) = frames
     assert first["result"]["task"]["id"] in last["error"]["message"]
     server.wait_until_ended()
+
+
+def test_a_skill_that_is_none_is_named_as_clients_read_it(server: Server) -> None:
+    """They read an error of JSON-RPC only with status 200, and take a 404 for a missing route."""
+    body = rpc(server, "SendMessage", said("x", "nobody"))
+    rest = requests.post(f"{server.url}/a2a/v1/message:send", json=said("x", "nobody"), timeout=5)
+
+    assert body.status_code == 200
+    assert body.json()["error"]["code"] == -32602
+    assert "'nobody'" in body.json()["error"]["message"]
+    assert rest.status_code == 400
+    assert "'nobody'" in rest.json()["error"]["message"]
