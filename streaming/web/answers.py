@@ -61,9 +61,9 @@ def about(row: JobRow) -> About:
     return About(
         job=row.id,
         model=str(origin.get("model") or row.task),
-        created_at=row.summary["created_at"],
+        created_at=row.summary.created_at,
         origin=origin,
-        metadata=row.summary["metadata"],
+        metadata=row.summary.metadata,
     )
 
 

@@ -69,7 +69,7 @@ class Transaction:
                     row.size,
                     row.status,
                     row.expires_at,
-                    dumps(row.summary).decode(),
+                    dumps(row.summary.to_json()).decode(),
                     self.numbers[row.id],
                 )
                 for row in map(self.rows.__getitem__, self._stale)
