@@ -10,7 +10,7 @@ from typing import Protocol
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Interrupted, LogRefusal, NotFound, Stop, Unavailable
 from streaming.events import make
-from streaming.events.snapshot import SUSPICIOUS
+from streaming.events.recovery import SUSPICIOUS
 from streaming.running.attempt import Attempt
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
@@ -92,7 +92,7 @@ class HostedAttempt:
         if self._look_at is None or self._clock() < self._look_at:
             return False
         state = self._snapshots.state(self.job)
-        left = self._timeout_s + MARGIN_S - state.ran_s(time.time())
+        left = self._timeout_s + MARGIN_S - state.recovery.ran_s(time.time())
         self._look_at = self._clock() + max(left, LOOK_S)
         return left <= 0
 
@@ -147,7 +147,7 @@ class HostedAttempt:
         if self.alone or self.deaths < SUSPICIOUS:
             return self.alone
         try:
-            return self._snapshots.state(self.job).lost_attempts >= SUSPICIOUS
+            return self._snapshots.state(self.job).recovery.lost_attempts >= SUSPICIOUS
         except (NotFound, Unavailable):  # removed; or it is not known, and is asked again
             return False
 

@@ -11,7 +11,7 @@ from streaming.concurrency.locks import Latch
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import StreamingError, Unavailable
-from streaming.events.snapshot import SUSPICIOUS
+from streaming.events.recovery import SUSPICIOUS
 from streaming.running.attempt import worker_name
 from streaming.running.fleet import GATHER_S, TELL_S, Worker
 from streaming.running.queue import Consumer, JobQueue
@@ -131,7 +131,7 @@ class JobWorker:
             row = self._find(job)
             if row is None:
                 return
-            lost = self._snapshots.look(job, lambda state: state.lost_attempts)
+            lost = self._snapshots.look(job, lambda state: state.recovery.lost_attempts)
             on_trial = row.attempt > 0 and lost >= SUSPICIOUS
             if on_trial:
                 logger.warning("job %s has lost %d workers: it runs apart", job, SUSPICIOUS)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,6 @@ from streaming.errors import (
     InvalidInput,
     TooLarge,
     TooSlow,
-    Unavailable,
     UnsupportedMedia,
 )
 from streaming.watching.hangups import client_socket
@@ -26,8 +24,6 @@ from streaming.web.services import services
 
 #: Bytes per second that a body must have once its first time is over, and bytes read at a time.
 SLOWEST, PIECE = 4 << 10, 16 << 10
-#: Seconds that a request waits for a place to read its body.
-PLACE_S = 1.0
 #: Levels of nesting that a body may have.
 MAX_DEPTH = 100
 
@@ -88,32 +84,6 @@ def in_time() -> Iterator[None]:
             f"the body did not come in time: {seconds:g} s (STREAMING_BODY_S), and a second more "
             f"for every {SLOWEST} bytes"
         )
-
-
-class BodyPlaces:
-    """How many bodies may be read at once, where each holds a thread while it comes."""
-
-    def __init__(self, limit: int | None) -> None:
-        """`limit` is None where they hold none."""
-        self._limit = limit
-        self._free = threading.BoundedSemaphore(limit) if limit else None
-
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """A place for the block; `Unavailable` when none is free within `PLACE_S`."""
-        if self._free is None:
-            yield
-            return
-        if not self._free.acquire(timeout=PLACE_S):
-            raise Unavailable(
-                f"{self._limit} requests are still sending their bodies; try again",
-                code="too_many_bodies",
-                retry_after_s=1.0,
-            )
-        try:
-            yield
-        finally:
-            self._free.release()
 
 
 class _Counted:
