@@ -111,8 +111,9 @@ def listen(hosts: int, readers: int, seconds: float) -> tuple[list[float], list[
         api, crowd = server.api, Crowd(("127.0.0.1", server.port))
         job = api.submit("pacing", {"seconds": 600 + 20 * seconds, "rate": CROWD_RATE})
         api.reach(job, "running", timeout_s=60)
+        after = api.snapshot(job)["seq"]
         for _ in range(readers):
-            crowd.join(job, api.snapshot(job)["seq"])
+            crowd.join(job, after)
         for _ in range(TURNS):
             alone += _delays_of(crowd, seconds / TURNS)
             computing = api.submit("computing")
