@@ -12,7 +12,8 @@ from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import LogRefusal, NotFound
 from streaming.events import make
-from streaming.events.snapshot import SUSPICIOUS, Snapshot
+from streaming.events.recovery import SUSPICIOUS
+from streaming.events.snapshot import Snapshot
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.storage.base import SENT_AWAY_S, Storage
@@ -238,4 +239,4 @@ class JobKeeper:
 
 def _lost(state: Snapshot) -> tuple[int, int]:
     """Attempts that were lost in a row, and how many of them on trial."""
-    return state.lost_attempts, state.lost_trials
+    return state.recovery.lost_attempts, state.recovery.lost_trials

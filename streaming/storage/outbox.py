@@ -94,8 +94,8 @@ def payload_for(row: JobRow, event: Event) -> dict[str, Json] | None:
 
 def _of_job(row: JobRow, event: Event) -> dict[str, Json]:
     """A job's facts and the event's data in one object; what is large is left out, and named."""
-    facts = {"id": row.id, "seq": event.seq, "task": row.task, "title": row.summary["title"]}
-    facts |= {"status": STATUS_AFTER[event.type], "metadata": row.summary["metadata"]}
+    facts = {"id": row.id, "seq": event.seq, "task": row.task, "title": row.summary.title}
+    facts |= {"status": STATUS_AFTER[event.type], "metadata": row.summary.metadata}
     told = {**event.data, **facts}
     large = sorted(name for name, value in told.items() if len(dumps(value)) > MEMBER_BYTES)
     data = {name: value for name, value in told.items() if name not in large}

@@ -27,7 +27,7 @@ def is_rpc() -> bool:
 
 def encoder(row: JobRow, *, after: int = 0) -> A2aEncoder:
     """One that begins with the task as it is now."""
-    asks = (row.summary["input_request"] or {}).get("request")
+    asks = (row.summary.input_request or {}).get("request")
     return A2aEncoder(
         answers.about(row),
         rpc=is_rpc(),
@@ -99,7 +99,7 @@ def cancel(id: Json) -> dict[str, Json]:
 def _answer(row: JobRow, message: Mapping[str, Any]) -> JobRow:
     if row.closed:
         raise A2aError("UNSUPPORTED_OPERATION", f"task {row.id} is {row.status}")
-    question: Any = row.summary["input_request"] or {}
+    question: Any = row.summary.input_request or {}
     data = answer_in(message, question.get("schema"))
     try:
         return services().registry.answer(row, question.get("request"), data)

@@ -18,6 +18,7 @@ from streaming.errors import (
 )
 from streaming.events.event import Event
 from streaming.events.vocabulary import Json
+from streaming.events.wire import SSE
 from streaming.jobs.registry import Request, digest_of, unknown_job
 from streaming.protocols.answer import Whole, last_restarts
 from streaming.protocols.frames import About, Encoder
@@ -60,9 +61,9 @@ def about(row: JobRow) -> About:
     return About(
         job=row.id,
         model=str(origin.get("model") or row.task),
-        created_at=row.summary["created_at"],
+        created_at=row.summary.created_at,
         origin=origin,
-        metadata=row.summary["metadata"],
+        metadata=row.summary.metadata,
     )
 
 
@@ -157,7 +158,7 @@ def respond_stream(
             return with_job(no_content(), row)
         if _failed_early(encoder):
             raise failure_of(encoder.ended, row.id)  # type: ignore[arg-type]
-        response = stream_response(stream, _rest(stream, encoder, body), encoder.media_type)
+        response = stream_response(stream, _rest(stream, encoder, body), SSE)
     response.headers.update(headers or {})
     return with_job(response, row)
 

@@ -181,7 +181,7 @@ def take_answers(row: JobRow, responses: Json) -> None:
 def answer(row: JobRow, name: str, response: Json) -> None:
     """One of them. An answer that is late, or not asked for, changes nothing."""
     require("submit")
-    question: Any = row.summary["input_request"]
+    question: Any = row.summary.input_request
     if question is None or question["request"] != name:
         return
     accepted, data = answer_of(response, question.get("schema"))

@@ -58,7 +58,7 @@ class Retries:
             return False
         absent_s = viewers.absent_s(row.id)
         if absent_s == math.inf:  # none came, or none that this process knows of
-            accepted = datetime.fromisoformat(row.summary["created_at"]).timestamp()
+            accepted = datetime.fromisoformat(row.summary.created_at).timestamp()
             absent_s = time.time() - max(accepted, self._since)
         return absent_s < JOIN_S
 
