@@ -262,7 +262,7 @@ def test_the_end_of_the_thread_that_watches_hosts_is_seen(hosted: Flask) -> None
     runner = server.services().runner
     assert isinstance(runner, HostRunner)
 
-    kill(runner._hosts._thread)
+    kill("task-hosts")
 
     assert server.dead() == ["task-hosts"]
     server.close(within_s=1)

@@ -23,7 +23,7 @@ class Inbox(Generic[T]):
         self._taken: deque[T] = deque()
         self._waker: Waker | None = None
         #: Whether the thread waits for something to be given, and is to be rung for.
-        self._resting = False
+        self.resting = False
         self.closed = False
         #: Why it takes nothing, where its thread has ended by itself.
         self._broken = ""
@@ -51,7 +51,7 @@ class Inbox(Generic[T]):
 
     def ring(self) -> None:
         """Wake the thread, if it rests."""
-        if self._resting and self._waker is not None:
+        if self.resting and self._waker is not None:
             self._waker.wake()
 
     def close(self) -> None:
@@ -106,11 +106,11 @@ class Inbox(Generic[T]):
     def rest(self, seconds: float) -> bool:
         """Wait until something is given; False when nothing was."""
         assert self._waker is not None
-        self._resting = True  # first, then the look: who gives later rings
+        self.resting = True  # first, then the look: who gives later rings
         try:
             return bool(self._given) or self.closed or self._waker.wait(seconds)
         finally:
-            self._resting = False
+            self.resting = False
 
     def pause(self, seconds: float) -> None:
         """Wait, whatever is given meanwhile; not once it is closed."""

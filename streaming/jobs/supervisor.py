@@ -98,6 +98,11 @@ class JobKeeper:
                 accepted_at = now + max(0.0, SENT_AWAY_S - grace_s) if taken_up else now
                 self._watched.setdefault(row.id, (grace_s, accepted_at, now))
 
+    @property
+    def watched(self) -> int:
+        """How many jobs are looked after that end without viewers."""
+        return len(self._watched)
+
     def adopt_all(self) -> None:
         """Have all jobs that go on run: nobody does at the start of a process."""
         self._adopt(self._unfinished())

@@ -14,7 +14,7 @@ from streaming.running.threads import ThreadRunner
 from streaming.server.deployment import end_children
 from streaming.server.server import Server
 from streaming.server.settings import AppSettings
-from streaming.server.workshop import Workshop, load_server, prepare_process
+from streaming.server.worker_parts import WorkerParts, load_server, prepare_process
 
 logger = logging.getLogger(__name__)
 
@@ -26,21 +26,21 @@ class CellProcess:
     """One attempt at one job."""
 
     def __init__(self, server: Server, job: str) -> None:
-        self._workshop = workshop = Workshop(server)
+        self._parts = parts = WorkerParts(server)
         self._job = job
         self._over = Latch()
         self._runner = ThreadRunner(
-            workshop.attempt, threads=1, greenlets=1, queue=1, ended=lambda _: self._over.open()
+            parts.attempt, threads=1, greenlets=1, queue=1, ended=lambda _: self._over.open()
         )
-        self._stops = StopWatch(workshop.storage.log, self._runner)
+        self._stops = StopWatch(parts.storage.log, self._runner)
 
     def run(self, leaving: threading.Event) -> None:
         """Until the attempt is over, or handed over because the process is to leave."""
-        workshop = self._workshop
-        workshop.storage.open(timeout=0)
-        workshop.queue.start()
-        workshop.mending.start()
-        row = workshop.storage.index.get(self._job)
+        parts = self._parts
+        parts.storage.open(timeout=0)
+        parts.queue.start()
+        parts.mending.start()
+        row = parts.storage.index.get(self._job)
         self._runner.start()
         self._stops.begin(self._job, row.seq if row else 0)
         self._stops.start()
@@ -48,11 +48,11 @@ class CellProcess:
         # The thread of a job that does not listen goes with the process.
         while not self._over.wait(LOOK_S) and not self._runner.load().stuck:
             if leaving.is_set():
-                self._runner.drain(finish_s=workshop.finish_s, unwind_s=workshop.unwind_s)
+                self._runner.drain(finish_s=parts.finish_s, unwind_s=parts.unwind_s)
                 break
         self._stops.stop()
-        workshop.mending.stop()
-        workshop.storage.close()
+        parts.mending.stop()
+        parts.storage.close()
 
 
 def run_alone(job: str) -> None:

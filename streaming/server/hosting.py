@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 from streaming.config import Settings
 from streaming.jobs.registry import JobRegistry
-from streaming.running.attempt import Attempt, Shop
+from streaming.running.attempt import Attempt
+from streaming.running.dependencies import Dependencies
 from streaming.running.host_attempt import HostedAttempt
 from streaming.running.host_process import HostedApp
 from streaming.running.host_runner import HostRunner
@@ -32,7 +33,7 @@ def role() -> str:
 
 
 def make_local_runner(
-    settings: Settings, shop: Shop, *, app_uri: str, succeeded: Callable[[], bool]
+    settings: Settings, dependencies: Dependencies, *, app_uri: str, succeeded: Callable[[], bool]
 ) -> ThreadRunner:
     """The runner of a server whose jobs no other process takes: in hosts, or in threads.
 
@@ -40,7 +41,7 @@ def make_local_runner(
     """
 
     def make_attempt(job: str, on_trial: bool) -> Attempt:
-        return Attempt(job, shop, on_trial=on_trial)
+        return Attempt(job, dependencies, on_trial=on_trial)
 
     count = settings.task_processes
     if count is None:
@@ -70,22 +71,22 @@ def make_local_runner(
     app = HostedApp(
         uri=app_uri,
         log_url=settings.log_url,
-        base_url=shop.base_url,
-        digest=shop.tasks.digest(),
+        base_url=dependencies.base_url,
+        digest=dependencies.tasks.digest(),
     )
 
     def make_hosts(runner: HostRunner) -> Hosts:
         return Hosts(
             app,
-            shop.storage,
-            shop.snapshots,
+            dependencies.storage,
+            dependencies.snapshots,
             count=count,
             level=settings.log_format,
             methods={
-                **_answers(shop),
-                **runner_methods(runner, shop.storage, lambda row: runner.accepted(row)),
+                **_answers(dependencies),
+                **runner_methods(runner, dependencies.storage, lambda row: runner.accepted(row)),
             },
-            ended=shop.ended,
+            ended=dependencies.ended,
             stuck=runner.note_stuck,
         )
 
@@ -93,8 +94,8 @@ def make_local_runner(
         return HostedAttempt(
             job,
             make_attempt=make_attempt,
-            storage=shop.storage,
-            snapshots=shop.snapshots,
+            storage=dependencies.storage,
+            snapshots=dependencies.snapshots,
             home=hosts,
         )
 
@@ -106,7 +107,7 @@ def make_local_runner(
         greenlets=settings.jobs_cooperative,
         queue=settings.queue,
         succeeded=succeeded,
-        needed=any(not each.cooperative for each in shop.tasks),
+        needed=any(not each.cooperative for each in dependencies.tasks),
     )
 
 
@@ -116,6 +117,6 @@ def look_after_submits(runner: Runner, registry: JobRegistry) -> None:
         runner.accepted = registry.keeper.watch
 
 
-def _answers(shop: Shop) -> Mapping[str, Callable[..., object]]:
+def _answers(dependencies: Dependencies) -> Mapping[str, Callable[..., object]]:
     """What hosts ask the serving process besides the storage."""
-    return {"figures": lambda: dict(shop.figures()), "level": lambda: shop.level()}
+    return {"figures": lambda: dict(dependencies.figures()), "level": lambda: dependencies.level()}

@@ -16,12 +16,12 @@ from streaming.config import Settings, durable_disk
 from streaming.errors import Closed, Damaged, InUse, InvalidSettings
 from streaming.jobs.conversations import Conversations
 from streaming.llm.base import Model
-from streaming.running.attempt import Shop
+from streaming.running.dependencies import Dependencies
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.server.deployment import body_places
 from streaming.server.draining import drain
-from streaming.server.parts import Parts, build, make_shop
+from streaming.server.parts import Parts, build, make_dependencies
 from streaming.server.process import ServingProcess
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
@@ -148,9 +148,11 @@ class Server:
         """Wait for `drain`, which another thread runs."""
         self._ended.wait(self.settings.drain_s)
 
-    def make_shop(self, storage: Storage, snapshots: Snapshots, **more: object) -> Shop:
+    def make_dependencies(
+        self, storage: Storage, snapshots: Snapshots, **more: object
+    ) -> Dependencies:
         """What attempts work with, in a process that serves nothing."""
-        return make_shop(
+        return make_dependencies(
             self.settings,
             storage,
             snapshots,

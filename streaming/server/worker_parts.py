@@ -25,7 +25,7 @@ from streaming.storage.snapshots import Snapshots
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.3
 
 
-class Workshop:
+class WorkerParts:
     """The storage, not yet open, the queue, not yet started, and what attempts need of them."""
 
     def __init__(self, server: Server) -> None:
@@ -41,11 +41,13 @@ class Workshop:
         self.mending = Mending(self.storage, self.snapshots).loop
         self.queue = make_queue(settings)
         figures = FleetFigures(self.queue.fleet, self.storage)
-        self._shop = server.make_shop(self.storage, self.snapshots, figures=figures.look)
+        self._dependencies = server.make_dependencies(
+            self.storage, self.snapshots, figures=figures.look
+        )
 
     def attempt(self, job: str, on_trial: bool = False) -> Attempt:
         """A try at a job, not yet begun."""
-        return Attempt(job, self._shop, on_trial=on_trial)
+        return Attempt(job, self._dependencies, on_trial=on_trial)
 
     @property
     def finish_s(self) -> float:
