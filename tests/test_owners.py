@@ -49,7 +49,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 
 def parts_of(app: Flask) -> Parts:
     server_of(app).services()
-    parts = server_of(app)._parts
+    parts = server_of(app).parts
     assert parts is not None
     return parts
 
@@ -119,7 +119,7 @@ def redis(make_redis: Callable[..., RedisStorage]) -> Iterator[RedisStorage]:
     made.close()
 
 
-@pytest.mark.parametrize("part", ["_link", "_writer", "follower", "_viewers", "_leases"])
+@pytest.mark.parametrize("part", ["link", "_writer", "follower", "_viewers", "_leases"])
 def test_each_thread_of_redis_that_ends_is_named(redis: RedisStorage, part: str) -> None:
     owner: Any = getattr(redis, part)
     owner = getattr(owner, "_subscription", getattr(owner, "loop", owner))
@@ -132,7 +132,7 @@ def test_each_thread_of_redis_that_ends_is_named(redis: RedisStorage, part: str)
     assert owner.name in (redis.fault() or "")
     if part == "_writer":
         refused_at_once(lambda: redis.log.append("job_x", [delta()]))
-    if part == "_link":
+    if part == "link":
         refused_at_once(redis.index.list)
 
 

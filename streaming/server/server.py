@@ -62,7 +62,8 @@ class Server:
         #: Nothing is begun any more, and everything is over.
         self._closing = False
         self._ended = Latch()
-        self._parts: Parts | None = None
+        #: What it is made of, from its start on.
+        self.parts: Parts | None = None
         #: Until somebody ends the parts, who takes this.
         self._to_end = [True]
         self._services: Services | None = None
@@ -102,8 +103,8 @@ class Server:
                 return
             self._process = process or self._process
             self._check_needs()
-            self._parts = self._open(timeout)
-            self._services = self._serve(self._parts)
+            self.parts = self._open(timeout)
+            self._services = self._serve(self.parts)
             self._started.open()
         if self._is_closing():  # it was told to leave while it waited for the storage
             self._end(within_s=0.0)
@@ -142,7 +143,7 @@ class Server:
 
     def dead(self) -> list[str]:
         """Threads that have ended by themselves: this process cannot do its work any more."""
-        return [] if self._parts is None or self._ended.is_open else self._parts.dead()
+        return [] if self.parts is None or self._ended.is_open else self.parts.dead()
 
     def wait_until_ended(self) -> None:
         """Wait for `drain`, which another thread runs."""
@@ -193,7 +194,7 @@ class Server:
         )
 
     def _end(self, *, within_s: float) -> None:
-        parts = self._parts
+        parts = self.parts
         if parts is not None:
             try:
                 self._to_end.pop()

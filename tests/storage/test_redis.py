@@ -192,7 +192,7 @@ def test_a_key_makes_one_job_over_all_processes(two: Two) -> None:
 def test_a_key_whose_job_was_never_stored_is_taken_up(two: Two) -> None:
     here, there = two
     lost = Submission("job_LOST", "ann", "write", queued(), "k", "d")
-    here.index._claim(lost, claim=True)  # and died
+    here.index.claim(lost, claim=True)  # and died
 
     row, new = there.index.submit(submission(owner="ann", key="k", digest="d"))
 
@@ -280,7 +280,7 @@ def test_an_append_whose_answer_was_lost_is_there_once(
 
 
 def test_an_append_whose_answer_was_lost_is_there_once_though_another_followed(
-    make_redis: MakeRedis, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    make_redis: MakeRedis, redis_server: RedisServer
 ) -> None:
     other = make_redis()
     other.open(timeout=1)
@@ -288,14 +288,9 @@ def test_an_append_whose_answer_was_lost_is_there_once_though_another_followed(
         storage = RedisStorage(f"redis://127.0.0.1:{proxy.port}/0")
         storage.open(timeout=1)
         job = new_job(storage)
-        away = storage._writer._line.away
-
-        def between(error: BaseException) -> None:
-            other.log.append(job, [delta("another's")])
-            away(error)
-
-        monkeypatch.setattr(storage._writer._line, "away", between)
-        proxy.swallow_answer_to(b"the needle")
+        proxy.swallow_answer_to(
+            b"the needle", meanwhile=lambda: other.log.append(job, [delta("another's")])
+        )
         storage.log.append(job, [delta("the needle")])
         storage.log.append(job, [delta("the next")])
         found = [event.data.get("text") for event in events_of(storage, job)]

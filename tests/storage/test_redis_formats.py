@@ -273,4 +273,4 @@ def test_what_newer_workers_tell_besides_is_left_alone(storage: RedisStorage, cl
 
 def fleet_of(storage: RedisStorage) -> Fleet:
     queue = f"{NAMESPACE}:{QUEUE}"
-    return Fleet(storage._link, queue=queue, workers=WORKERS, timeout_s=10)
+    return Fleet(storage.link, queue=queue, workers=WORKERS, timeout_s=10)
