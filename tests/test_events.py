@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError
 from typing import Any, get_args, get_type_hints
 
 import hypothesis.strategies as st
@@ -109,7 +108,7 @@ def test_a_delta_of_anything_but_text_is_refused(data: dict[str, Any]) -> None:
 
 
 def test_events_and_drafts_do_not_change() -> None:
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         delta().type = "log"  # type: ignore[misc]
     with pytest.raises(AttributeError):
         Event.of("job_a", 1, delta()).seq = 2  # type: ignore[misc]

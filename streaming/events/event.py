@@ -6,10 +6,11 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 from streaming.events.envelope import Head, build, head_of
 from streaming.events.vocabulary import DELTAS, TERMINAL, TYPES, Json
@@ -107,16 +108,18 @@ def _rfc3339_second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).isoformat().removesuffix("+00:00")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """An event before it has a seq. Encoded when built: bad data fails at its author."""
 
     type: str
     data: Mapping[str, Json]
-    at: str = field(default_factory=now_rfc3339)
+    at: str = msgspec.field(default_factory=now_rfc3339)
+    #: Given only by those who have encoded the data of a known type themselves.
     encoded: bytes = b""
 
     def __post_init__(self) -> None:
+        if self.encoded:
+            return
         if self.type not in TYPES:
             raise ValueError(f"unknown event type {self.type!r}")
         if self.type in DELTAS:
@@ -124,16 +127,12 @@ class Draft:
         else:
             encoded = dumps(self.data)
             check_depth(encoded)
-        object.__setattr__(self, "encoded", encoded)
+        msgspec.structs.force_setattr(self, "encoded", encoded)
 
     @classmethod
     def received(cls, type: str, at: str, encoded: bytes) -> Draft:
         """One that another process has built; its data are parsed when somebody looks at them."""
-        draft = object.__new__(cls)
-        data = _Parsed(encoded) if type in DELTAS else json.loads(encoded)
-        for name, value in (("type", type), ("data", data), ("at", at), ("encoded", encoded)):
-            object.__setattr__(draft, name, value)
-        return draft
+        return cls(type, _Parsed(encoded) if type in DELTAS else json.loads(encoded), at, encoded)
 
 
 class _Parsed(Mapping[str, Json]):

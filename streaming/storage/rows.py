@@ -108,16 +108,15 @@ def extend(
     expect: Expect | None = None,
 ) -> tuple[JobRow, list[Event]]:
     """The row and the events after an append; raises a `LogRefusal` where it is not allowed."""
-    if row.closed:
+    summary = row.summary
+    if summary.status in ENDED:
         raise LogClosed(f"job {row.id} has ended as {row.status}")
-    if attempt is not None and attempt < row.attempt:
+    if attempt is not None and attempt < summary.attempt:
         raise Fenced(f"attempt {attempt} of job {row.id} was followed by attempt {row.attempt}")
-    for path, allowed in (expect or {}).items():
-        value = _member(row.summary, path)
-        if value not in allowed:
-            raise Unexpected(f"{path} of job {row.id} is {value!r}")
+    if expect:
+        _check(row, expect)
 
-    summary, size, seq = row.summary, row.size, row.seq
+    size, seq = row.size, row.seq
     events: list[Event] = []
     for draft in drafts:
         if events and events[-1].terminal:
@@ -125,6 +124,9 @@ def extend(
         seq += 1
         event = Event.of(row.id, seq, draft)
         events.append(event)
+        if draft.type in _PLAIN:  # most events are these
+            size += len(event.json)
+            continue
         size += _weight(event, draft.data)
         summary = advance(summary, draft.type, draft.data, draft.at)
 
@@ -132,6 +134,13 @@ def extend(
     if events and events[-1].terminal:
         expires_at = time.time() + float(summary.options.get("ttl_s", 0))
     return JobRow(row.id, row.owner, summary, seq, row.base, size, expires_at), events
+
+
+def _check(row: JobRow, expect: Expect) -> None:
+    for path, allowed in expect.items():
+        value = _member(row.summary, path)
+        if value not in allowed:
+            raise Unexpected(f"{path} of job {row.id} is {value!r}")
 
 
 def follow(row: JobRow, events: Sequence[Event]) -> JobRow:

@@ -18,6 +18,7 @@ from streaming.errors import (
 )
 from streaming.events.event import Event
 from streaming.events.vocabulary import Json
+from streaming.events.wire import SSE
 from streaming.jobs.registry import Request, digest_of, unknown_job
 from streaming.protocols.answer import Whole, last_restarts
 from streaming.protocols.frames import About, Encoder
@@ -157,7 +158,7 @@ def respond_stream(
             return with_job(no_content(), row)
         if _failed_early(encoder):
             raise failure_of(encoder.ended, row.id)  # type: ignore[arg-type]
-        response = stream_response(stream, _rest(stream, encoder, body), encoder.media_type)
+        response = stream_response(stream, _rest(stream, encoder, body), SSE)
     response.headers.update(headers or {})
     return with_job(response, row)
 

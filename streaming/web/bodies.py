@@ -69,7 +69,7 @@ def in_time() -> Iterator[None]:
         found.body_places.taken(),
         found.deadlines.limit(client_socket(request.environ), seconds) as deadline,
     ):
-        _watch_what_comes(deadline)
+        counted, ended = _watch_what_comes(deadline), True
         try:
             yield
         except Exception as error:
@@ -77,7 +77,9 @@ def in_time() -> Iterator[None]:
                 if not _is_malformed(error):
                     raise
                 raise BadRequest(f"the body is not as its framing says: {error}") from error
-    if deadline is not None and deadline.over:
+            ended = False
+    # What had come by then can still be read, and may be all of it.
+    if deadline is not None and deadline.over and not (ended and counted and counted.whole):
         raise TooSlow(
             f"the body did not come in time: {seconds:g} s (STREAMING_BODY_S), and a second more "
             f"for every {SLOWEST} bytes"
@@ -90,26 +92,43 @@ class _Counted:
     def __init__(self, source: Any, deadline: Deadline) -> None:
         self._source = source
         self._deadline = deadline
+        self._length = request.content_length
+        self._count = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all has come that was announced; chunks announce their end themselves."""
+        return self._length is None or self._count >= self._length
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._source.read(PIECE if size < 0 or size > PIECE else size)
-        self._deadline.extend(len(data) / SLOWEST)
-        return data
+        return self._note(data)
+
+    def readinto(self, buffer: memoryview) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def readline(self, size: int = -1) -> bytes:
         line: bytes = self._source.readline(size)
-        self._deadline.extend(len(line) / SLOWEST)
-        return line
+        return self._note(line)
+
+    def _note(self, data: bytes) -> bytes:
+        self._count += len(data)
+        self._deadline.extend(len(data) / SLOWEST)
+        return data
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
 
-def _watch_what_comes(deadline: Deadline | None) -> None:
+def _watch_what_comes(deadline: Deadline | None) -> _Counted | None:
     """Before anybody reads: werkzeug takes what stands in the environment then."""
-    if deadline is not None:
-        environ = request.environ
-        environ["wsgi.input"] = _Counted(environ["wsgi.input"], deadline)
+    if deadline is None:
+        return None
+    environ = request.environ
+    environ["wsgi.input"] = counted = _Counted(environ["wsgi.input"], deadline)
+    return counted
 
 
 def _is_malformed(error: Exception) -> bool:

@@ -62,7 +62,7 @@ class Metrics(Observer):
         )
         self._delay = Histogram(
             "streaming_delivery_delay_seconds",
-            "From an event's append to its write to those who are there, of each write's oldest",
+            "From an event's append to its write to those who are there, once a turn of the loop",
             ["transport"],
             registry=registry,
             buckets=DELAYS,

@@ -41,14 +41,19 @@ RETRY_S = 0.25
 TRY_S = 0.5
 
 
-class _Command(Pending[Any]):
+class Command(Pending[Any]):
+    """What is run in a transaction, and what comes of it."""
+
     __slots__ = ("gives_up_at", "job", "run")
 
     def __init__(
-        self, run: Callable[[Transaction], Any], gives_up_at: float, job: str | None
+        self, run: Callable[[Transaction], Any] | None, gives_up_at: float, job: str | None
     ) -> None:
-        super().__init__()
-        self.run: Callable[[Transaction], Any] | None = run
+        # As `Pending` has it: each token is one.
+        self.done = False
+        self.error = self.value = self.waker = None
+        #: None once it has been answered.
+        self.run = run
         self.job = job
         self.gives_up_at = gives_up_at
 
@@ -61,11 +66,11 @@ class Writer:
         self._committed = committed
         self.journal = Journal()
         self.health = Health(path)
-        self._inbox: Inbox[_Command] = Inbox()
+        self._inbox: Inbox[Command] = Inbox()
         #: Commands that are under way.
-        self._in_hand: Sequence[_Command] = ()
+        self._in_hand: Sequence[Command] = ()
         #: Commands that wait until the file can be written, in order; when they are tried next.
-        self._aside: list[_Command] = []
+        self._aside: list[Command] = []
         self._retry_at = 0.0
         self._thread = Thread(self._work, name="sqlite-writer")
 
@@ -100,12 +105,12 @@ class Writer:
 
     def post(
         self, run: Callable[[Transaction], Any], *, patience_s: float, job: str | None = None
-    ) -> _Command:
+    ) -> Command:
         """Have a command run after those that were given before it; returns at once.
 
         While the file cannot be written, only those of the same job keep their order.
         """
-        command = _Command(run, time.monotonic() + patience_s, job)
+        command = Command(run, time.monotonic() + patience_s, job)
         self._inbox.give(command)
         return command
 
@@ -182,7 +187,7 @@ class Writer:
         else:
             self.health.note_health()
 
-    def _execute(self, connection: sqlite3.Connection, batch: list[_Command]) -> None:
+    def _execute(self, connection: sqlite3.Connection, batch: list[Command]) -> None:
         """Run a batch; behind those that were put aside of the same job nothing goes first."""
         self._in_hand = batch
         if self._aside:
@@ -207,14 +212,14 @@ class Writer:
         self._in_hand = ()
 
     def _one_by_one(
-        self, connection: sqlite3.Connection, batch: Sequence[_Command]
-    ) -> list[_Command]:
+        self, connection: sqlite3.Connection, batch: Sequence[Command]
+    ) -> list[Command]:
         """One bad command must not take the others with it: each by itself; those that failed.
 
         What comes behind one of its job that has to wait must wait as well, or it would overtake.
         """
         until, last = time.monotonic() + TRY_S, None
-        failed: list[_Command] = []
+        failed: list[Command] = []
         held_up: dict[str, BaseException] = {}
         for command in batch:
             error = held_up.get(command.job or "")
@@ -231,10 +236,10 @@ class Writer:
                     held_up[command.job] = error
         return failed
 
-    def _put_off(self, failed: Sequence[_Command]) -> None:
+    def _put_off(self, failed: Sequence[Command]) -> None:
         """Put those aside that can wait; answer the others."""
         now = time.monotonic()
-        given_up: list[_Command] = []
+        given_up: list[Command] = []
         for command in failed:
             passing = command.error is None or may_pass(command.error)  # the others fail again
             if passing and command.gives_up_at > now and not self._inbox.closed:
@@ -256,7 +261,7 @@ class Writer:
         _answer(left)
 
     def _commit(
-        self, connection: sqlite3.Connection, batch: Sequence[_Command]
+        self, connection: sqlite3.Connection, batch: Sequence[Command]
     ) -> BaseException | None:
         """One transaction; the error that undid it, if any."""
         gone = self.health.gone()
@@ -285,7 +290,7 @@ class Writer:
         return None
 
 
-def _run(command: _Command, transaction: Transaction) -> None:
+def _run(command: Command, transaction: Transaction) -> None:
     command.error = None
     assert command.run is not None
     try:
@@ -301,7 +306,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def _impatient_first(batch: Sequence[_Command]) -> list[_Command]:
+def _impatient_first(batch: Sequence[Command]) -> list[Command]:
     """Those who wait for an answer at once before those who have time; a job's own in order."""
     now, first, rest = time.monotonic(), [], []
     waiting: set[str | None] = set()
@@ -315,7 +320,7 @@ def _impatient_first(batch: Sequence[_Command]) -> list[_Command]:
     return [*first, *rest]
 
 
-def _answer(commands: Sequence[_Command]) -> None:
+def _answer(commands: Sequence[Command]) -> None:
     for command in commands:
         command.run = None  # it may hold the command before it, and that one its own
     settle(commands)
