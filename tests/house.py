@@ -9,7 +9,8 @@ from typing import Any
 
 from streaming.events.event import Event
 from streaming.events.snapshot import Snapshot
-from streaming.jobs.registry import JobRegistry, Request
+from streaming.jobs.registry import JobRegistry
+from streaming.jobs.request import Request
 from streaming.llm.simulated import SimulatedModel
 from streaming.running.attempt import Attempt
 from streaming.running.dependencies import Dependencies

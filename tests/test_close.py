@@ -17,7 +17,7 @@ from flask import Flask
 from app import create_app
 from streaming import JobContext, Settings, Streaming, server_of
 from streaming.errors import Closed
-from streaming.jobs.registry import Request
+from streaming.jobs.request import Request
 from streaming.running.host_runner import HostRunner
 from streaming.running.runner import HostFigures, Runner
 from streaming.server.mount import mount_of

@@ -18,7 +18,7 @@ from streaming import (
     task,
 )
 from streaming.errors import Expired, TooLarge
-from streaming.jobs.registry import Request, digest_of
+from streaming.jobs.request import Request, digest_of
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from tests.clocks import Clock

@@ -16,9 +16,10 @@ from streaming.events.recovery import SUSPICIOUS
 from streaming.events.snapshot import Snapshot
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
-from streaming.storage.base import SENT_AWAY_S, Storage
+from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
+from streaming.storage.viewers import SENT_AWAY_S
 
 logger = logging.getLogger(__name__)
 

@@ -25,8 +25,9 @@ from streaming.running.origin import Origin, UserId
 from streaming.running.questions import Questions
 from streaming.running.steps import Steps
 from streaming.running.uploads import Uploads
-from streaming.storage.base import EventLog, Leases
+from streaming.storage.base import EventLog
 from streaming.storage.blobs import Blobs
+from streaming.storage.leases import Leases
 
 T = TypeVar("T")
 

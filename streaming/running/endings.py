@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from streaming.errors import Cancelled, StreamingError, TaskError, TimedOut, problem
+from streaming.errors import Cancelled, StreamingError, TaskError, TimedOut
 from streaming.events import make
 from streaming.events.event import Draft, check_depth, dumps
 from streaming.events.plain import plain, plain_text
+from streaming.events.problem import problem
 from streaming.events.vocabulary import Json
 
 logger = logging.getLogger(__name__)

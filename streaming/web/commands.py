@@ -15,7 +15,7 @@ from streaming.errors import BadRequest, Forbidden, InvalidInput
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
 from streaming.jobs.receivers import URL_LENGTH
-from streaming.jobs.registry import Request, digest_of
+from streaming.jobs.request import Request, digest_of
 from streaming.running.task import Task, invalid_input
 from streaming.storage.rows import JobRow
 from streaming.web.auth import principal

@@ -14,7 +14,7 @@ import pytest
 
 from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound, Unavailable
-from streaming.storage.base import Pool
+from streaming.storage.leases import Pool
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.leases import RedisLeases
 from tests.redis_server import RedisServer

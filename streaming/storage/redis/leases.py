@@ -12,7 +12,7 @@ from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Waker, wake_all
 from streaming.errors import NotFound, StreamingError, Unavailable
-from streaming.storage.base import Leases, Pool
+from streaming.storage.leases import Leases, Pool
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.scripts import LEASES
