@@ -44,7 +44,7 @@ def test_the_time_of_a_job_is_that_of_all_its_attempts() -> None:
 
 
 @pytest.mark.parametrize("kind", ["cancel", "time-out"])
-def test_code_that_does_not_listen_is_ended_over_its_head_and_counted(
+def test_code_that_does_not_react_to_its_stop_is_ended_without_it_and_counted(
     gate: Gate, held: Task, kind: str
 ) -> None:
     house = House(held, stop_grace_s=0.05)
@@ -62,7 +62,7 @@ def test_code_that_does_not_listen_is_ended_over_its_head_and_counted(
     assert house.runner.load().stuck == 0
 
 
-def test_code_that_swallows_every_exception_is_ended_over_its_head(gate: Gate) -> None:
+def test_code_that_swallows_every_exception_is_ended_without_it(gate: Gate) -> None:
     swallowed: list[BaseException] = []
 
     @task("swallows")

@@ -103,7 +103,7 @@ class Attempt:
         return 0.0 if self._driver is None else self._driver.waited_s()
 
     def end(self) -> None:
-        """Append the terminal event for a task that does not listen."""
+        """Append the terminal event for a task that does not react to its stop."""
         reason = self.stop.reason
         if reason is not None:
             self._append(self._stopped(reason), patient=False)

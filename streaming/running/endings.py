@@ -79,7 +79,7 @@ class Endings:
         return self._terminal(partial(make.job_cancelled, said), spent, text)
 
     def _problem(self, error: BaseException) -> dict[str, Json]:
-        """The error's problem object; at the least that it failed, and with what."""
+        """The error's problem object; at least that it failed, and with what."""
         try:
             whole = problem(_as_known(error), instance=self._href)
             shown: dict[str, Json] = whole if _is_json(whole) else plain(whole)

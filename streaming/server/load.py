@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two measurements.
 TICK_S = 0.5
-#: Seconds for which the event loop is waited for at the most.
+#: Maximum seconds for which the event loop is waited for.
 LOOP_S = 5.0
 #: Jobs, the newest ones, whose viewers are looked at.
 LAG_JOBS = 200

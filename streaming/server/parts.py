@@ -179,7 +179,7 @@ def make_dependencies(
     observer: Observer | None = None,
     ended: Callable[[str, str, float], object] | None = None,
 ) -> Dependencies:
-    """What attempts work with, in this process; `ended` hears of each end, or the observer."""
+    """What attempts of this process work with; `ended`, or the observer, is told of each end."""
     return Dependencies(
         storage=storage,
         snapshots=snapshots,

@@ -207,7 +207,7 @@ def answer(row: JobRow, body: AnswerBody) -> JobRow:
 
 
 def preferred_wait_s(limit: float) -> float:
-    """`Prefer: wait=N` (RFC 7240), `limit` at the most; 0 without it."""
+    """`Prefer: wait=N` (RFC 7240), `limit` at most; 0 without it."""
     for value in request.headers.getlist("Prefer"):
         for preference in value.split(","):
             name, _, seconds = preference.partition(";")[0].strip().partition("=")

@@ -31,7 +31,7 @@ from streaming.web.socket_session import GOING_AWAY, NORMAL, NOT_ALLOWED, RESTAR
 
 logger = logging.getLogger(__name__)
 
-#: Jobs that one socket follows at the most.
+#: Maximum jobs that one socket follows.
 SUBSCRIPTIONS = 100
 
 
