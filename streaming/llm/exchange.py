@@ -81,7 +81,7 @@ class Exchange:
         way = self._dialer.open(self._dial, connect_s)
         self._sock = way.sock
         self._silence = _Silence(way.sock, self._give_up, self._clock)
-        if patched() and not isinstance(way.sock, ssl.SSLSocket):  # TLS may hold bytes back
+        if patched() and _is_bare(way.sock):
             self._arrival = _Arrival(way.sock)
         self.wait_for(silence_s)
         sent = {
@@ -196,6 +196,11 @@ class Exchange:
         if self._handle is not None:
             self._handle.close()
             self._handle = None
+
+
+def _is_bare(sock: object) -> bool:
+    """Whether what has come can be waited for at the socket: TLS may hold bytes back."""
+    return isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
 
 
 class _Arrival:
