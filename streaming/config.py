@@ -382,7 +382,7 @@ class Settings(BaseSettings):
         key = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not isinstance(key, str):
             return value
-        key = key.strip().removeprefix("Bearer ").strip()
+        key = key.strip().strip("\"'").removeprefix("Bearer ").strip()
         if not key.isascii() or not key.isprintable():
             raise ValueError("a key is one line of printable ASCII")
         return key
@@ -448,7 +448,7 @@ class Settings(BaseSettings):
 
     @property
     def web_processes(self) -> int:
-        """Web processes of this server: one where the log has one writing process."""
+        """Web processes of this server: one where the log has one writing process (oddity 2)."""
         return self.web_concurrency if self.shared else 1
 
     @property

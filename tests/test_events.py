@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from streaming.client import types as client_types
+from streaming.events import make
 from streaming.events.event import Draft, Event, dumps, rfc3339
+from streaming.events.types import DATA
 from streaming.events.vocabulary import CONTROL, STATUS_AFTER, STATUSES, TERMINAL, TYPES
 from streaming.storage.ids import new_id
 from tests.jobs import completed, delta
@@ -58,6 +61,31 @@ def test_an_envelope_is_encoded_once() -> None:
 def test_what_json_cannot_carry_fails_at_its_author(data: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)):
         Draft("log", data)
+
+
+@pytest.mark.parametrize("data", [{}, {"seq": 9, "at": 'x"y'}, {"text": "größer\n"}])
+def test_an_envelope_is_read_as_it_was_built(data: dict[str, Any]) -> None:
+    event = Event.of("job_a", 7, Draft("log", data, at="then"))
+
+    assert Event.parse(event.json) == event
+    assert event.at == "then"
+    assert event.with_data({"x": 1}).envelope == {**event.envelope, "data": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    "bytes_of_it",
+    [
+        b"",
+        b"{}",
+        b'{"seq":1,"type":"log"}',
+        b'{"seq":one,"type":"log","job":"job_a","at":"then","data":{}}',
+        b'{"type":"log","seq":"1","job":"job_a","at":"then","data":{}}',
+        b'{"seq":1,"type":"log","job":"\xff","at":"then","data":{}}',
+    ],
+)
+def test_what_is_no_envelope_is_refused(bytes_of_it: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - several kinds of it
+        Event.parse(bytes_of_it)
 
 
 @pytest.mark.parametrize("kind", ["error", "stream.gap", "text", "", "JOB.QUEUED"])
@@ -132,3 +160,19 @@ def test_ids_rise_and_never_repeat_among_threads() -> None:
 
     assert all(ids == sorted(ids) for ids in made)
     assert len({each for ids in made for each in ids}) == 2000
+
+
+def test_each_type_has_a_constructor() -> None:
+    for kind in TYPES:
+        assert callable(getattr(make, kind.replace(".", "_"), None)), kind
+
+
+def test_the_client_has_a_class_for_each_type() -> None:
+    classes = {}
+    for each in get_args(client_types.Event):
+        members = get_type_hints(each)
+        [kind] = get_args(members["type"])
+        classes[kind] = members["data"]
+
+    told = {kind: data for kind, data in DATA.items() if kind != "stream.closing"}
+    assert classes == told  # the follower takes `stream.closing` itself

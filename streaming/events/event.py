@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from streaming.events.envelope import Head, build, head_of
 from streaming.events.vocabulary import DELTAS, TERMINAL, TYPES, Json
 
 #: Made once: `json.dumps` would make one at each call with options.
@@ -168,14 +169,20 @@ class Event(NamedTuple):
 
     @classmethod
     def of(cls, job: str, seq: int, draft: Draft) -> Event:
-        head = f'{{"seq":{seq},"type":"{draft.type}","job":"{job}","at":"{draft.at}","data":'
-        return cls(job, seq, draft.type, b"%b%b}" % (head.encode(), draft.encoded))
+        """The event that a draft becomes with its number."""
+        envelope = build(Head(seq, draft.type, job, draft.at), draft.encoded)
+        return cls(job, seq, draft.type, envelope)
 
     @classmethod
     def parse(cls, body: bytes) -> Event:
-        """The event of an envelope that `of` has made: its members stand in that order."""
-        _, _, seq, _, _, kind, _, _, _, job, _ = body.split(b'"', 10)
-        return cls(job.decode(), int(seq[1:-1]), kind.decode(), body)
+        """The event of an envelope; `ValueError` when it is none of ours."""
+        head = head_of(body)
+        return cls(head.job, head.seq, head.type, body)
+
+    def with_data(self, data: Mapping[str, Json]) -> Event:
+        """The same event with other data."""
+        envelope = build(head_of(self.json), dumps(data))
+        return Event(self.job, self.seq, self.type, envelope)
 
     @property
     def envelope(self) -> dict[str, Json]:
@@ -185,6 +192,11 @@ class Event(NamedTuple):
     @property
     def data(self) -> dict[str, Json]:
         return self.envelope["data"]  # type: ignore[no-any-return]
+
+    @property
+    def at(self) -> str:
+        """When it was made: RFC 3339, UTC."""
+        return head_of(self.json).at
 
     @property
     def terminal(self) -> bool:

@@ -56,7 +56,12 @@ class Body:
         """What is left at the end of the body."""
         if self._whole is not None:
             yield from self._take_whole(b"".join(self._whole))
-        elif not self._answer.began and not self.is_over:
+        elif self._answer.finish is None and _has_end(self._events.pending):
+            yield from self._answer.take(b"", self._events.pending)
+        if self._whole is None and not self._answer.began and self._answer.unknown is not None:
+            message = "the model's server sent chunks that are no answer: "
+            raise TaskError(message + shown(self._answer.unknown), code="upstream_error")
+        if self._whole is None and not self._answer.began and not self.is_over:
             found = self._events.stray or self._events.left or self._head
             stray = self._readable(found.strip())
             said = shown(stray) if stray else "nothing"
@@ -82,6 +87,14 @@ class Body:
         except ValueError:
             raise failure(None, self._readable(data), where="with status 200") from None
         yield from self._answer.take_whole(body)
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether an event that only lacks the blank line behind it is the end of an answer."""
+    try:
+        return b"finish_reason" in data and bool(parsed(data)["choices"][0]["finish_reason"])
+    except (ValueError, TypeError, KeyError, IndexError):
+        return False
 
 
 def _too_large(size: int) -> TaskError:

@@ -17,13 +17,19 @@ from streaming.llm.tool_calls import ToolCalls
 #: What servers call the ends that leave something to say.
 _ENDS: Mapping[str, Finish] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
+    **dict.fromkeys(
+        ("complete", "completed", "end_of_text", "eot", "eot_id", "stop_token"), "stop"
+    ),
     **dict.fromkeys(("tool_calls", "tool_use", "function_call"), "tool_calls"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
     **dict.fromkeys(("model_context_window_exceeded", "max_new_tokens"), "length"),
     **dict.fromkeys(("content_filter", "content_filtered", "safety", "recitation"), "filtered"),
     **dict.fromkeys(("blocklist", "prohibited_content", "guardrail_intervened"), "filtered"),
+    **dict.fromkeys(("guardrails", "sensitive", "spii", "image_safety"), "filtered"),
     **dict.fromkeys(("refusal", "refused"), "refused"),
 }
+#: Ends that a later one may put right: a call of tools behind a plain end, for example.
+_GOOD = frozenset(word for word, end in _ENDS.items() if end in ("stop", "tool_calls"))
 
 
 class _Delta(msgspec.Struct):
@@ -74,6 +80,8 @@ class Answer:
         self._joiners: dict[type, Joiner] = {}
         self._refused = False
         self._wrote = False
+        #: The first chunk of which nothing could be made.
+        self.unknown: Any = None
 
     def take(self, name: bytes, data: bytes) -> Iterable[Piece]:
         """The pieces of an event's data; `TaskError` for an error."""
@@ -81,6 +89,8 @@ class Answer:
             try:
                 chunk = _decode(data)
             except msgspec.MsgspecError:  # of another shape, or none
+                chunk = None
+            except RecursionError:  # nested more deeply than any chunk
                 chunk = None
             if chunk is not None and (text := _plain(chunk)) is not None:
                 return self._text(text)
@@ -109,7 +119,7 @@ class Answer:
         yield self._ending(self.finish)
 
     def _ending(self, finish: str) -> Ending:
-        reason = _ENDS.get(finish.strip().lower())
+        reason = _ENDS.get(_word(finish))
         if reason is None:
             message = f"the model ended its answer with {shown(finish)!r}, which is no success"
             raise TaskError(message, code="upstream_error", retryable=True)
@@ -142,13 +152,12 @@ class Answer:
             return
         if _is_error(chunk):
             raise failure(None, chunk, where="" if self.began else "before its answer")
-        choices = chunk.get("choices")
-        if not isinstance(choices, (list, dict, type(None))):
-            raise odd(choices, "choices")
-        for choice in [choices] if isinstance(choices, dict) else choices or []:
-            if not isinstance(choice, dict):
-                raise odd(choice, "a choice")
-            if not choice.get("index"):  # one answer was asked for
+        if self.unknown is None and "choices" not in chunk:
+            self.unknown = chunk
+        for choice in _choices(chunk):
+            if choice.get("error"):  # of a provider behind the server
+                raise failure(None, choice, where="" if self.began else "before its answer")
+            if choice.get("index") in (None, 0, "0", ""):  # one answer was asked for
                 yield from self._take_choice(choice)
         usage = _usage(chunk)
         if usage is not None:
@@ -165,7 +174,9 @@ class Answer:
         finish = choice.get("finish_reason")
         if finish:
             self.began = True
-            self.finish = finish if isinstance(finish, str) else shown(finish)
+            finish = finish if isinstance(finish, str) else shown(finish)
+            if self.finish is None or _word(self.finish) in _GOOD:  # a bad end stays one
+                self.finish = finish
 
     def _take_delta(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
         thoughts = (thought(delta.get(name)) for name in _THOUGHTS)
@@ -177,7 +188,7 @@ class Answer:
                 yield from self._joined(Reasoning, part.text)
         if delta.get("refusal"):
             self._refused = True
-            yield from self._joined(str, thought(delta["refusal"]))
+            yield from self._joined(str, thought(delta["refusal"], what="a refusal"))
         if delta.get("tool_calls"):
             yield from self._seen(self._calls.add(delta["tool_calls"]))
         if delta.get("function_call"):
@@ -211,6 +222,22 @@ class Answer:
         for piece in pieces:
             self.began = True
             yield piece
+
+
+def _choices(chunk: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    choices = chunk.get("choices")
+    if not isinstance(choices, (list, dict, type(None))):
+        raise odd(choices, "choices")
+    for choice in [choices] if isinstance(choices, dict) else choices or []:
+        if not isinstance(choice, dict):
+            raise odd(choice, "a choice")
+        yield choice
+
+
+def _word(finish: str) -> str:
+    """A server's word for an end, as the table has it."""
+    word = finish.strip().lower().replace("-", "_").replace(" ", "_")
+    return word.removeprefix("finish_reason_")
 
 
 def _is_error(chunk: Mapping[str, Any]) -> bool:

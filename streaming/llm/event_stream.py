@@ -33,6 +33,13 @@ class EventStream:
         """What no line has ended: it is dropped, but may explain something."""
         return self._rest
 
+    @property
+    def pending(self) -> bytes:
+        """The data of the event that has not ended, its last line included."""
+        field, _, value = self._rest.removeprefix(_BOM).partition(b":")
+        last = [value.removeprefix(b" ")] if field == b"data" else []
+        return b"\n".join([*self._data, *last])
+
     def feed(self, data: bytes) -> Iterable[tuple[bytes, bytes]]:
         """Name and data of each event that is complete; events without data are left out."""
         if data[:6] == b"data: " and data[-2:] == b"\n\n" and self._is_fresh:

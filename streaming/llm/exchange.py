@@ -157,9 +157,11 @@ class Exchange:
     def _dial(self, host: str, port: int, timeout: float | None) -> socket.socket:
         """A connected socket that `cut` knows."""
         failure: OSError = OSError("the name has no address")
-        for family, kind, proto, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        ):
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise socket.gaierror(f"{host[:80]} is no name of a host") from error
+        for family, kind, proto, _, address in found:
             sock = socket.socket(family, kind, proto)
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -293,6 +295,8 @@ class _Reader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if not self.has_head and data[:2] == b"\x15\x03":
+                raise BadAnswer("it speaks TLS, so its address begins with https") from error
             if not self.is_over:  # what stands behind an answer is none of it
                 raise BadAnswer(f"what it sends is no HTTP ({error})") from error
 

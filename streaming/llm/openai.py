@@ -149,6 +149,13 @@ class OpenAIModel(Model):
                 if refused is None or refused in without:
                     raise refusal.error from refusal
                 without += [refused] if refused else []
+            except TaskError as error:  # a 400 in a stream that had begun well
+                if error.code != "upstream_error" or isinstance(error, Outage):
+                    raise
+                refused = manners.refused(body, prompt, error.detail)
+                if refused is None or refused in without:
+                    raise
+                without += [refused] if refused else []
 
     def _rest(
         self, name: str, prompt: Prompt, first: Piece, answer: Generator[Piece, None, None]

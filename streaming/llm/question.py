@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from streaming.concurrency.platform import native_lock
@@ -21,6 +22,7 @@ _OPTIONAL = (
     "timings_per_token",
     "continue_final_message",
     "add_generation_prompt",
+    "stream",
 )
 #: What newer models of OpenAI's want in place of `max_tokens`.
 _NEW_NAME = "max_completion_tokens"
@@ -50,7 +52,7 @@ class Manners:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if not prompt.extra.keys() & {"max_tokens", _NEW_NAME}:
+        if prompt.extra.get("max_tokens") is None and prompt.extra.get(_NEW_NAME) is None:
             body["max_tokens"] = limit
         if prompt.seed is not None:
             body["seed"] = prompt.seed
@@ -63,7 +65,7 @@ class Manners:
             body["timings_per_token"] = True
         if prompt.so_far:
             body |= {"continue_final_message": True, "add_generation_prompt": False}
-        body |= prompt.extra
+        body |= {name: value for name, value in prompt.extra.items() if value is not None}
         body["stream"] = True
         return self._mannered(body, without)
 
@@ -76,7 +78,7 @@ class Manners:
         said, code, _ = told(answer)
         text = f"{parameter(answer)} {code} {said}"
         named = [name for name in _OPTIONAL if name in body and name not in prompt.extra]
-        found = next((name for name in named if re.search(rf"\b{name}\b", text)), None)
+        found = next((name for name in named if _pattern(name).search(text)), None)
         with self._lock:
             if found == "max_tokens" and _NEW_NAME in text and not _TOO_MUCH.search(said):
                 self._renamed = True
@@ -88,9 +90,21 @@ class Manners:
     def _mannered(self, body: dict[str, Json], without: Sequence[str]) -> dict[str, Json]:
         given_up = {*self._omit, *without}
         body = {name: value for name, value in body.items() if name not in given_up}
+        if "stream" in given_up:  # it answers in one piece
+            body.pop("stream_options", None)
         if self._renamed and "max_tokens" in body and _NEW_NAME not in given_up:
             body[_NEW_NAME] = body.pop("max_tokens")
         return body
+
+
+@cache
+def _pattern(name: str) -> re.Pattern[str]:
+    """A parameter as servers name it: `max_tokens`, `maxTokens`, "max tokens"."""
+    if name == "stream":  # a message of a broken stream names none
+        return re.compile(
+            r"'stream'|`stream`|\"stream\"|(not|n't) support streaming|^stream ", re.IGNORECASE
+        )
+    return re.compile(rf"\b{name.replace('_', '[_ ]?')}\b", re.IGNORECASE)
 
 
 def _messages(prompt: Prompt) -> list[Any]:
@@ -105,8 +119,12 @@ def _tools_of(messages: Sequence[Mapping[str, Any]]) -> list[Json]:
     """The functions that a conversation has called: a server refuses it without any."""
     names: dict[str, Json] = {}
     for message in messages:
-        for call in message.get("tool_calls") or []:
-            name = str((call.get("function") or {}).get("name"))
+        called = [call.get("function") or {} for call in message.get("tool_calls") or []]
+        called += [message["function_call"]] if message.get("function_call") else []
+        if message.get("role") in ("tool", "function") and not names and not called:
+            called = [message]  # a result whose call is gone
+        for function in called:
+            name = str(function.get("name") or "tool")
             parameters: Json = {"type": "object", "properties": {}, "additionalProperties": True}
             names[name] = {
                 "type": "function",

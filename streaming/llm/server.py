@@ -32,6 +32,9 @@ MAX_ERROR_BODY, ERROR_S = 1 << 16, 5.0
 #: Seconds in which what stands behind the end of an answer comes: its usage, `[DONE]`.
 TAIL_S = 5.0
 
+#: Characters of a token at the most, in the mean, and of a piece that is too large all the same.
+_SIZE, _SLACK = 16, 4096
+
 _SIGNS = "signs of life"
 
 #: What goes wrong with an exchange, by whichever library notices it.
@@ -243,19 +246,22 @@ def _capped(pieces: Iterator[Piece], limit: int, cap: int) -> Iterator[Piece]:
     A piece may be a character, and less than a token: then only size tells. Thinking may not count
     for a server, so that it has a cap of its own.
     """
-    count = size = others = 0
+    count = size = others = other_size = 0
+    other_limit = max(limit, cap)
     for piece in pieces:
+        over = False
         if type(piece) is str:
+            over = size > _SIZE * limit + _SLACK
             count += 1
             size += len(piece) if piece.isascii() else 3 * len(piece)
-            if count > limit and (2 * size > 3 * count or size > 4 * limit):
-                yield Ending("length", cut=True)
-                return
+            over = over or count > limit and (2 * size > 3 * count or size > 4 * limit)
         elif isinstance(piece, (Reasoning, ToolCallPart)):
             others += 1
-            if others > max(limit, cap):
-                yield Ending("length", cut=True)
-                return
+            over = others > other_limit or other_size > _SIZE * other_limit + _SLACK
+            other_size += len(piece.text if isinstance(piece, Reasoning) else piece.arguments)
+        if over:
+            yield Ending("length", cut=True)
+            return
         yield piece
 
 

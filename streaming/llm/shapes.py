@@ -38,9 +38,9 @@ def parts(content: Any, *, what: str = "content") -> Iterator[str | Reasoning]:
         raise odd(content, what)
 
 
-def thought(content: Any) -> str:
+def thought(content: Any, *, what: str = "reasoning") -> str:
     """The text of a delta's thinking."""
-    found = parts(content, what="reasoning")
+    found = parts(content, what=what)
     return "".join(part if isinstance(part, str) else part.text for part in found)
 
 
@@ -56,7 +56,12 @@ def odd(found: Any, what: str) -> TaskError:
 
 def shown(found: Any) -> str:
     """What a server sent, as an error quotes it."""
-    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)
+    try:
+        text = (
+            found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)
+        )
+    except RecursionError:
+        text = "nested too deeply"
     text = whole(text)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
@@ -67,6 +72,8 @@ def parsed(data: bytes) -> Any:
         return msgspec.json.decode(data)
     except msgspec.DecodeError:
         pass
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     try:
         text = data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

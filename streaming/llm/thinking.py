@@ -6,12 +6,17 @@ from collections.abc import Iterator
 
 from streaming.llm.base import Reasoning
 
-#: What models put around their thinking.
+_SMALL = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+#: What models put around their thinking, in small letters.
 TAGS = {
     "<think>": "</think>",
     "<thinking>": "</thinking>",
     "<thought>": "</thought>",
     "<reasoning>": "</reasoning>",
+    "<seed:think>": "</seed:think>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|start_thinking|>": "<|end_thinking|>",
+    "[think]": "[/think]",
     "◁think▷": "◁/think▷",
 }
 #: In front of a tag that is being spoken of, not used.
@@ -35,6 +40,8 @@ class ThinkTags:
         """Whether a piece is plain text, which need not be looked at any closer."""
         if self._held or self._until or self._trim or "<" in text or "◁" in text:
             return False
+        if not self._wrote and "[" in text:
+            return False
         self._before = text[-1]
         self._wrote = self._wrote or not text.isspace()
         return True
@@ -56,11 +63,12 @@ class ThinkTags:
 
     def _thinking(self, text: str) -> tuple[Reasoning | None, str]:
         """The thinking up to its end, and what is behind."""
-        thought, found, rest = text.partition(self._until)
-        if found:
+        at = _small(text).find(self._until)
+        if at >= 0:
+            thought, rest = text[:at], text[at + len(self._until) :]
             self._until, self._trim = "", not self._wrote
         else:
-            kept = _overlap(text, (self._until,))
+            kept = _overlap(_small(text), (self._until,))
             thought, self._held, rest = text[: len(text) - kept], text[len(text) - kept :], ""
         return Reasoning(thought) if thought else None, rest
 
@@ -74,18 +82,26 @@ class ThinkTags:
             written, rest = text[:at], text[at + len(tag) :]
             self._until = TAGS[tag]
         else:
-            kept = _overlap(text, TAGS)
+            kept = _overlap(_small(text), TAGS)
             written, self._held, rest = text[: len(text) - kept], text[len(text) - kept :], ""
         self._before = written[-1:] or self._before
         self._wrote = self._wrote or bool(written.strip())
         return written or None, rest
 
     def _next_tag(self, text: str) -> tuple[int, str]:
-        found = sorted((at, tag) for tag in TAGS for at in _places(text, tag))
+        small = _small(text)
+        found = sorted((at, tag) for tag in TAGS for at in _places(small, tag))
         for at, tag in found:
+            if tag[0] == "[" and (self._wrote or text[:at].strip()):
+                continue  # only as the first thing in an answer
             if (text[at - 1] if at else self._before) not in tuple(_QUOTES):
                 return at, tag
         return -1, ""
+
+
+def _small(text: str) -> str:
+    """Capitals A to Z as small letters: as long as the text is."""
+    return text.lower() if text.isascii() else text.translate(_SMALL)
 
 
 def _places(text: str, tag: str) -> Iterator[int]:

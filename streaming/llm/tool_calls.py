@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streaming.errors import TaskError
 from streaming.llm.base import ToolCall, ToolCallPart, call_id
 from streaming.llm.shapes import odd, whole
 
@@ -34,6 +35,10 @@ class _Open:
         except ValueError:
             return False
 
+    def may_be_over(self, name: str) -> bool:
+        """Whether a part with this name begins another call, where no id tells."""
+        return self.complete or (not self.arguments and name != self.name)
+
 
 class ToolCalls:
     """Servers tell parallel calls apart by index, by id, by neither: each is told from the rest."""
@@ -52,12 +57,20 @@ class ToolCalls:
             if not isinstance(part, dict):
                 raise odd(part, "a tool call")
             call = self._add(part)
-            if call.name:  # nobody can begin a call without its name
+            # Nobody can begin a call without its name; and {} may be all, or a false start.
+            if call.name and call.held.strip() != "{}":
                 yield self._part(call)
 
-    def end(self) -> Iterator[ToolCall]:
-        """The calls, each with an id of its own, which its parts had."""
+    def end(self) -> Iterator[ToolCall | ToolCallPart]:
+        """The calls, each with an id of its own, which its parts had; `upstream_error` for one
+        that has no name.
+        """
         for call in self._calls:
+            if not call.name:
+                message = f"the model's server sent a tool call without a name: {call.arguments}"
+                raise TaskError(message[:200], code="upstream_error")
+            if call.held:
+                yield self._part(call)
             yield ToolCall(self._id(call), call.name, whole(call.arguments))
 
     def _part(self, call: _Open) -> ToolCallPart:
@@ -76,9 +89,10 @@ class ToolCalls:
             function = {} if function is None else _named(function)
             function = function or {key: part[key] for key in ("name", "arguments") if key in part}
         id, name = _word(part.get("id")), _word(function.get("name"))
-        index = part.get("index")
-        call = self._find(index if isinstance(index, int) else None, id, name)
+        call = self._find(_number(part.get("index")), id, name)
         text = _arguments(function.get("arguments"))
+        if call.held.strip() == "{}" == call.arguments.strip() and text.lstrip()[:1] == "{":
+            call.arguments = call.held = ""
         call.id = call.id or id
         call.name = call.name or name
         call.arguments += text
@@ -90,7 +104,7 @@ class ToolCalls:
         call = self._same_index(index)
         if id and (call is None or (call.id and call.id != id)):
             call = next((c for c in self._calls if c.id == id and _agree(c.index, index)), None)
-        elif call is not None and name and call.name and not id and call.complete:
+        elif call is not None and name and call.name and not id and call.may_be_over(name):
             call = None  # told by nothing but that it begins anew
         elif call is not None and id and not call.id and call.name and name and call.complete:
             call = None
@@ -113,7 +127,14 @@ def _agree(one: int | None, other: int | None) -> bool:
 
 
 def _word(found: Any) -> str:
-    return found if isinstance(found, str) else "" if found is None else str(found)
+    return whole(found) if isinstance(found, str) else "" if found is None else str(found)
+
+
+def _number(index: Any) -> int | None:
+    """An index, also where a server writes it as text."""
+    if isinstance(index, str) and index.isdecimal():
+        return int(index)
+    return index if isinstance(index, int) else None
 
 
 def _named(function: Any) -> dict[str, Any]:

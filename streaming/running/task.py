@@ -118,8 +118,10 @@ def task(
     to OpenAI's and other clients: its input has `messages` (OpenAI's form, `content` a string or
     parts), its text is the answer.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"task name {name!r}: lower-case letters, digits, '_', '.', '-'")
+    check_name(name)
+    if isinstance(steps, str):
+        raise TypeError(f"task {name!r}: steps is a list of ids, or of pairs (id, title)")
+    _check_model(name, input)
     if any(units < 1 for units in (needs or {}).values()):
         raise ValueError(f"task {name!r} needs less than one unit of something")
     declared = tuple(
@@ -130,6 +132,7 @@ def task(
         raise ValueError(f"task {name!r} declares a step twice")
 
     def decorate(function: Callable[..., Any]) -> Task:
+        _check_signature(name, function)
         is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if cooperative and is_async:
             raise ValueError(f"task {name!r}: an async task needs a thread, not cooperative=True")
@@ -151,6 +154,36 @@ def task(
         )
 
     return decorate
+
+
+def check_name(name: object) -> None:
+    """`ValueError` or `TypeError` for a name that no task can have."""
+    if callable(name):
+        raise TypeError('@task needs the name of its task: @task("answer")')
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"task name {name!r}: lower-case letters, digits, '_', '.', '-'")
+
+
+def _check_model(name: str, model: object) -> None:
+    if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise TypeError(f"task {name!r}: input is a pydantic model, not {model!r:.80}")
+
+
+def _check_signature(name: str, function: object) -> None:
+    """`TypeError` for what cannot be called with `(ctx, input)`."""
+    wanted = f"task {name!r} is to be a function of two arguments, (ctx, input)"
+    if not callable(function):
+        raise TypeError(f"{wanted}, not {function!r:.80}")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of C, which has none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise TypeError(
+            f"{wanted}; {getattr(function, '__name__', 'it')}{signature} is none"
+        ) from error
 
 
 class TaskRegistry:

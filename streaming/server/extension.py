@@ -16,7 +16,7 @@ from streaming.errors import InvalidSettings, StreamingError
 from streaming.jobs.registry import digest_of
 from streaming.llm.base import Model
 from streaming.running.origin import UserId
-from streaming.running.task import Task, task as make_task
+from streaming.running.task import Task, check_name, task as make_task
 from streaming.server.mount import Mount, mount_of
 from streaming.server.mounting import check_rules, mount as mount_protocols, names_said
 from streaming.server.server import Server
@@ -96,6 +96,10 @@ class Streaming:
         `protocols` of others are mounted (`config.PROTOCOLS`); the setting STREAMING_PROTOCOLS
         decides over it.
         """
+        if authorize is not None and not callable(authorize):
+            raise TypeError(
+                f"authorize= is called for each request; {authorize!r:.80} is no function"
+            )
         self._protocols = tuple(protocols)
         self._open_submit = open_submit
         self._authorize = authorize
@@ -106,7 +110,9 @@ class Streaming:
         #: The tasks of apps to come, and those of them that an app has already.
         self._tasks: dict[str, Task] = {}
         self._taken: set[int] = set()
-        for each in tasks:
+        for each in [tasks] if isinstance(tasks, Task) else tasks:
+            if not isinstance(each, Task):
+                raise TypeError(f"tasks= are functions marked with @task, not {each!r:.80}")
             self._add(each)
         if app is not None:
             self.init_app(app)
@@ -168,11 +174,13 @@ class Streaming:
         called again, the other app has its own.
         """
 
+        check_name(name)
+
         def decorate(function: Callable[..., Any]) -> Task:
             made = make_task(
                 name,
                 title,
-                steps=list(steps),
+                steps=steps if isinstance(steps, str) else list(steps),
                 input=input,
                 cooperative=cooperative,
                 retry=retry,

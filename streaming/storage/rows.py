@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
 from streaming.events.event import Draft, Event
@@ -42,24 +42,23 @@ class JobRow(NamedTuple):
 
     @property
     def status(self) -> str:
-        return str(self.summary["status"])
+        return self.summary.status
 
     @property
     def attempt(self) -> int:
-        return int(self.summary["attempt"])
+        return self.summary.attempt
 
     @property
     def task(self) -> str:
-        return str(self.summary["task"])
+        return self.summary.task
 
     @property
     def options(self) -> Mapping[str, Json]:
-        options: Mapping[str, Json] = self.summary["options"]
-        return options
+        return self.summary.options
 
     @property
     def closed(self) -> bool:
-        return self.summary["status"] in ENDED
+        return self.summary.status in ENDED
 
 
 class Page(NamedTuple):
@@ -110,9 +109,9 @@ def extend(
 ) -> tuple[JobRow, list[Event]]:
     """The row and the events after an append; raises a `LogRefusal` where it is not allowed."""
     summary = row.summary
-    if summary["status"] in ENDED:
+    if summary.status in ENDED:
         raise LogClosed(f"job {row.id} has ended as {row.status}")
-    if attempt is not None and attempt < summary["attempt"]:
+    if attempt is not None and attempt < summary.attempt:
         raise Fenced(f"attempt {attempt} of job {row.id} was followed by attempt {row.attempt}")
     if expect:
         _check(row, expect)
@@ -133,7 +132,7 @@ def extend(
 
     expires_at = row.expires_at
     if events and events[-1].terminal:
-        expires_at = time.time() + float(summary["options"].get("ttl_s", 0))
+        expires_at = time.time() + float(summary.options.get("ttl_s", 0))
     return JobRow(row.id, row.owner, summary, seq, row.base, size, expires_at), events
 
 
@@ -165,9 +164,10 @@ def _weight(event: Event, data: Mapping[str, Json]) -> int:
     return len(event.json) + (int(data["size"]) if event.type == "artifact" else 0)
 
 
-def _member(summary: Mapping[str, Any], path: str) -> Json:
-    value: Any = summary
-    for key in path.split("."):
+def _member(summary: Summary, path: str) -> Json:
+    first, *rest = path.split(".")
+    value = getattr(summary, first, None)
+    for key in rest:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 

@@ -18,6 +18,7 @@ from streaming.tasks.analysis.chart import draw
 from streaming.tasks.analysis.narrative import narrate
 from streaming.tasks.analysis.trends import find_trends
 from streaming.tasks.tables.options import TableOptions, options_last
+from streaming.tasks.tables.order import NO_ORDER
 from streaming.tasks.tables.refusal import BadCsv
 from streaming.tasks.tables.series import Reading, read_series
 from streaming.tasks.tables.table import Table
@@ -97,7 +98,8 @@ def report(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
     trends = ctx.step("trends", find_trends, table)
     anomalies = ctx.step("anomalies", find_anomalies, table)
     ctx.step("chart", chart, ctx, input.title, table, anomalies)
-    findings = narrate(input.title, table, trends, anomalies)
+    in_time = read_as is None or read_as["period"]["notation"] != NO_ORDER
+    findings = narrate(input.title, table, trends, anomalies, in_time=in_time)
     summary = ctx.step("summary", write, ctx, findings, input.tokens_per_s)
     return {"trends": trends, "anomalies": anomalies, "summary": summary, "read_as": read_as}
 

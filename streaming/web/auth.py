@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import has_request_context, request
+from werkzeug.local import LocalProxy
 
 from streaming.config import is_loopback
 from streaming.errors import Forbidden, Unauthorized
@@ -15,6 +15,7 @@ from streaming.jobs.registry import unknown_job
 from streaming.running.origin import UserId
 from streaming.storage.rows import JobRow
 from streaming.watching.hangups import client_socket
+from streaming.web.hosts import asked_host, is_own
 from streaming.web.origins import running
 from streaming.web.principal import USER, Principal
 from streaming.web.services import Authorize, Services, services
@@ -110,7 +111,7 @@ def check_origin() -> None:
     origin = request.headers.get("Origin")
     if origin is None or origin in services().settings.allowed_origins:
         return
-    if urlsplit(origin).netloc != request.host:
+    if not is_own(origin):
         raise Forbidden(
             f"origin {origin[:100]!r} is not allowed; see STREAMING_ALLOWED_ORIGINS",
             code="origin_not_allowed",
@@ -146,7 +147,9 @@ def _ask(authorize: Authorize) -> Principal:
 
 
 def _identified(user: object) -> Principal:
-    if user is None or user is False or user == "":
+    if isinstance(user, LocalProxy):  # `lambda: current_user` and the like
+        user = user._get_current_object()  # noqa: SLF001 - as Flask's documentation does
+    if user is None or user is False or (isinstance(user, str) and not user):
         raise Unauthorized("log in first")
     if isinstance(user, bool) or not isinstance(user, str | int | UUID | Principal):
         raise TypeError(
@@ -178,7 +181,7 @@ def _over_unix_socket() -> bool:
 def _check_from_this_machine() -> None:
     """Nobody else asks: no proxy in between, and no foreign name that leads here."""
     forwarded = any(name in request.headers for name in FORWARDED)
-    host = urlsplit(f"//{request.host}").hostname or ""
+    host = asked_host()
     if forwarded:
         local = False
     elif _over_unix_socket():  # the file's rights say who on this machine may

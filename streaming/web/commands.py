@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any, Literal, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from streaming.errors import BadRequest, Forbidden, InvalidInput
+from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
 from streaming.jobs.receivers import URL_LENGTH
 from streaming.jobs.registry import Request, digest_of
@@ -137,9 +140,34 @@ def submit_body(
             hint = f"; do you mean {near[0]}?" if near else ""
             others = ", ".join(["owner", "idempotency_key", *known])
             raise TypeError(f"submit() has no option {name!r}{hint} (there are {others})")
-    given = input.model_dump(mode="json") if isinstance(input, BaseModel) else dict(input)
-    name = task.name if isinstance(task, Task) else task
-    return validate(SubmitBody, {**options, "task": name, "input": given})
+    called = _called(task)
+    return validate(SubmitBody, {**options, "task": called, "input": _as_json(called, input)})
+
+
+def _called(task: object) -> str:
+    if isinstance(task, Task):
+        return task.name
+    if isinstance(task, str):
+        return task
+    raise TypeError(f"submit() takes a task or its name, not {task!r:.80}")
+
+
+def _as_json(task: str, input: object) -> Json:
+    """As it goes into the log: dates, ids and models in it as text and objects.
+
+    `TypeError` for what is none of these, `InvalidInput` for text and figures that JSON has not.
+    """
+    if not isinstance(input, Mapping | BaseModel) and not is_dataclass(input):
+        kind = type(input).__name__
+        raise TypeError(f"the input of {task!r} is a dict, a model or a dataclass, not a {kind}")
+    try:
+        made: Json = to_jsonable_python(input)
+        dumps(made)
+    except PydanticSerializationError as error:
+        raise TypeError(f"the input of {task!r} cannot be written as JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput.of([("input", f"cannot be written as JSON: {error}")]) from error
+    return made
 
 
 def request_of(body: SubmitBody) -> Request:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, request, request_started
 
+from streaming.web.hosts import is_own
 from streaming.web.services import services
 
 
@@ -49,5 +49,4 @@ def _shows_its_origin() -> bool:
     origin = request.headers.get("Origin")
     if not origin:
         return False
-    ours = urlsplit(origin).netloc == request.host
-    return ours or origin in services().settings.allowed_origins
+    return is_own(origin) or origin in services().settings.allowed_origins

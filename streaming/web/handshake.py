@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +28,8 @@ from streaming.web.responses import open_stream
 TRY_LATER = 1013
 #: The version of the protocol, and the bytes of a handshake's key (RFC 6455).
 WEBSOCKET_VERSION, KEY_BYTES = "13", 16
+#: What no value of a header has, though some servers let it through (RFC 9110, 5.5).
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Served(Protocol):
@@ -69,6 +72,19 @@ def _check_opening(environ: Mapping[str, Any]) -> None:
         raise BadRequest(
             "Sec-WebSocket-Key is 16 random bytes in base64", code="malformed_handshake"
         )
+    _check_values(environ)
+
+
+def _check_values(environ: Mapping[str, Any]) -> None:
+    """`BadRequest` for values at which the library that does the handshake would fail."""
+    for name, value in environ.items():
+        if name.startswith("HTTP_") and (
+            _CONTROL.search(value)
+            or (name.startswith("HTTP_SEC_WEBSOCKET_") and not value.isascii())
+        ):
+            header = name[5:].replace("_", "-").title()
+            message = f"{header} has characters that it may not have"
+            raise BadRequest(message, code="malformed_handshake")
 
 
 def _is_key(key: str) -> bool:

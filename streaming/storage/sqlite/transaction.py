@@ -43,7 +43,7 @@ class Transaction:
         else:
             known.extend(events)
         self.grown += row.size - (0 if before is None else before.size)
-        if row.summary["options"].get("webhook") and events:
+        if row.summary.options.get("webhook") and events:
             keep_calls(self.connection, row, events)
 
     def forget(self, job: str) -> None:
@@ -75,7 +75,7 @@ class Transaction:
                     row.size,
                     row.status,
                     row.expires_at,
-                    dumps(row.summary).decode(),
+                    dumps(row.summary.to_json()).decode(),
                     self.numbers[row.id],
                 )
                 for row in map(self.rows.__getitem__, self._stale)

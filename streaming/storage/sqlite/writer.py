@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 #: Commands in one transaction at the most: bounds how long the first of them waits.
 BATCH = 1000
 #: Seconds from one commit's begin to the next one's at the least, and where nobody waits for one.
-#: The first after a pause is not delayed; under load, more events share the cost of a commit.
+#: The first after a pause is not delayed; under load, more events share the cost of a commit
+#: (oddity 14).
 COMMIT_S, GATHER_S = 0.002, 0.005
 #: Seconds without a command after which the journal is emptied.
 REST_S = 1.0
@@ -92,6 +93,8 @@ class Writer:
         return [self._thread.name] if self._thread.dead else []
 
     def start(self) -> None:
+        """Write the file that is there now, and no other that takes its place."""
+        self.health.opened()
         self._thread.start()
 
     def stop(self) -> None:
@@ -126,7 +129,6 @@ class Writer:
         self._inbox.open()
         try:
             with contextlib.closing(connect(self._path)) as connection:
-                self.health.opened()
                 self._serve(connection)
         finally:
             self._leave()

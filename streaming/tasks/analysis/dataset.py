@@ -123,6 +123,10 @@ def _goals(
 ) -> tuple[list[str], Any, str]:
     """The classes (none: a number), the goal of each row, and the rule that decided."""
     numbers = figures_of(cells, target.mark) if target.kind == "figures" else None
+    if target.kind == "mixed" and predict is None:
+        line, cell = target.notation.first_other or (lines[0], "")
+        problem = f"{shown(cell)} is not a number, as most cells of the column to predict are"
+        raise BadCsv(f"{problem}; the option predict decides", line, target.name, option="predict")
     if predict == "number" and numbers is None:
         problem = "text cannot be predicted as a number; the option predict says classes"
         raise BadCsv(problem, lines[0], target.name, option="predict")
@@ -137,6 +141,9 @@ def _goals(
             rule = f"{values} different whole numbers, more than {MAX_NUMBERS}"
             return _number(numbers, target, lines, rule)
     rule = "option" if predict else "text" if numbers is None else f"at most {MAX_NUMBERS} numbers"
+    if numbers is not None:  # 1 and 1.0 are one class, called as it stands first
+        named: dict[float, str] = {}
+        cells = [named.setdefault(*each) for each in zip(numbers.tolist(), cells, strict=True)]
     classes = sorted(set(cells))
     if not 2 <= len(classes) <= MAX_CLASSES:
         problem = f"{len(classes)} classes; 2 to {MAX_CLASSES} are taken"

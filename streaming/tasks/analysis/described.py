@@ -28,6 +28,9 @@ class Described:
         self.column = column
         self.present = 0
         self._options = options
+        #: Words for totals that are kept: no values of a column of figures or dates.
+        is_sorted = column.kind in ("figures", "dates")
+        self._words = frozenset(column.totals.values()) if is_sorted else frozenset()
         self._missing = self._longest = 0
         self._is_whole = True
         self._low, self._high = np.inf, -np.inf
@@ -38,7 +41,7 @@ class Described:
 
     def add(self, batch: Batch, cells: Sequence[str]) -> None:
         """Take in the column's cells of a batch."""
-        there = [cell for cell in cells if not is_missing(cell)]
+        there = [cell for cell in cells if not self._is_missing(cell)]
         self._missing += len(cells) - len(there)
         self.present += len(there)
         if not there:
@@ -54,7 +57,9 @@ class Described:
     def _add_dates(self, lines: Sequence[int], cells: Sequence[str]) -> None:
         """Keep the first and the last; `BadCsv` where the dates leave open which those are."""
         known = {
-            cell: line for line, cell in zip(lines, cells, strict=True) if not is_missing(cell)
+            cell: line
+            for line, cell in zip(lines, cells, strict=True)
+            if not self._is_missing(cell)
         }
         known |= {cell: line for line, cell in self._ends}
         labels = list(known)
@@ -71,6 +76,9 @@ class Described:
         self.told = {"notation": found.notation, **self.told}
         ends = (found.ranks.index(min(found.ranks)), found.ranks.index(max(found.ranks)))
         self._ends = [(numbers[at], labels[at]) for at in ends]
+
+    def _is_missing(self, cell: str) -> bool:
+        return is_missing(cell) or cell in self._words
 
     def span(self, figures: NDArray[np.float64]) -> None:
         """Take in the column's figures of a batch, NaN where one is missing."""

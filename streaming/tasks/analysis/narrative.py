@@ -18,13 +18,23 @@ def narrate(
     table: Table,
     trends: Sequence[Mapping[str, Any]],
     anomalies: Sequence[Mapping[str, Any]],
+    *,
+    in_time: bool = True,
 ) -> str:
-    """A summary of a few paragraphs that quotes the figures of trends and anomalies."""
+    """A summary of a few paragraphs that quotes the figures of trends and anomalies.
+
+    Without `in_time` the periods are in the order of the file, which it says.
+    """
     count = len(table.periods)
     opening = (
         f"{title}: {count} periods from {table.periods[0]} to {table.periods[-1]}, "
         f"{_counted(len(trends), 'column')} of figures."
     )
+    if not in_time:
+        opening += (
+            " The periods do not tell their order: the rows are taken as they stand in the file, "
+            "and rose, fell and growth are from one row to the next."
+        )
     return "\n\n".join([opening, *map(_of_trend, trends), _of_anomalies(anomalies)]) + "\n"
 
 

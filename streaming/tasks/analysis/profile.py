@@ -6,7 +6,7 @@ the second what its figures are, the others how they are distributed. All yield 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class _Taken:
             found.add(rows, rows.column(column.at))
         if not self._numeric:
             return
-        table = np.column_stack([figures_of(rows.column(c.at), c.mark) for c in self._numeric])
+        table = np.column_stack([_figures(rows, column) for column in self._numeric])
         for at, column in enumerate(self._numeric):
             self._found[column.at].span(table[:, at])
         self._pairs.add(table)
@@ -144,6 +144,14 @@ class _Taken:
         return {**describe(self._sheet), "columns": told, "left_out": left_out}
 
 
+def _figures(rows: Batch, column: Column) -> Figures:
+    """A column's figures; rows called totals that are kept have none where others have years."""
+    for line, cell in column.totals.items():
+        if column.at and line in rows.lines:
+            raise BadCsv(f"{shown(cell)} is not a number", line, column.name)
+    return figures_of(rows.column(column.at), column.mark, words=column.at == 0)
+
+
 def distributions(
     path: Path, table: Mapping[str, Any], options: TableOptions
 ) -> Generator[int, None, dict[str, Any]]:
@@ -163,12 +171,11 @@ def distributions(
     number = 0
     while number == 0 or not all(each.is_done for each in quantiles.values()):
         for batch in sheet.batches():
-            keep = [line not in out for line in batch.lines] if out else None
+            rows = _without(out, batch)
             for at, column in wanted.items():
                 if number and quantiles[at].is_done:
                     continue
-                figures = figures_of(batch.column(at), column["mark"])
-                figures = figures if keep is None else figures[keep]
+                figures = figures_of(rows.column(at), column["mark"], words=at == 0)
                 figures = figures[~np.isnan(figures)]
                 if not number:
                     counts[at] += _histogram(figures, column)
@@ -181,6 +188,14 @@ def distributions(
     return {
         each["name"]: _distribution(counts[at], each, quantiles[at]) for at, each in wanted.items()
     }
+
+
+def _without(out: Set[int], batch: Batch) -> Batch:
+    """The rows that are not in these lines."""
+    if out.isdisjoint(batch.lines):
+        return batch
+    kept = [at for at, line in enumerate(batch.lines) if line not in out]
+    return Batch([batch.lines[at] for at in kept], [batch.rows[at] for at in kept])
 
 
 def _histogram(figures: Figures, column: Mapping[str, Any]) -> NDArray[np.int64]:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from streaming.tasks.tables.numbers import Notation, is_missing
+from streaming.tasks.tables.numbers import Notation, figure_of, is_missing
 from streaming.tasks.tables.options import TableOptions
-from streaming.tasks.tables.periods import Timeline
+from streaming.tasks.tables.periods import Timeline, moments_of
 from streaming.tasks.tables.refusal import BadCsv, shown
 from streaming.tasks.tables.sheet import Batch, Sheet
-from streaming.tasks.tables.totals import is_total
+from streaming.tasks.tables.totals import is_total, is_total_among_dates
 
 #: Rows called totals that are remembered.
 MAX_TOTALS = 1000
@@ -54,18 +54,33 @@ class Column:
 
     def _present(self, lines: Sequence[int], cells: Sequence[str]) -> tuple[list[int], list[str]]:
         """What is neither missing nor a word for totals."""
-        numbers: list[int] = []
-        there: list[str] = []
-        for line, cell in zip(lines, cells, strict=True):
-            if is_missing(cell):
-                self.missing += 1
-            elif is_total(cell, means=self.at == 0):
-                if len(self.totals) < MAX_TOTALS:
-                    self.totals[line] = cell
-            else:
-                numbers.append(line)
-                there.append(cell)
-        return numbers, there
+        found = [
+            (line, cell) for line, cell in zip(lines, cells, strict=True) if not is_missing(cell)
+        ]
+        self.missing += len(cells) - len(found)
+        totals = {line: cell for line, cell in found if is_total(cell, means=self.at == 0)}
+        if self.at == 0:
+            totals = self._among_dates(found, totals)
+        for line in list(totals)[: MAX_TOTALS - len(self.totals)]:
+            self.totals[line] = totals[line]
+        there = [each for each in found if each[0] not in totals]
+        return [line for line, _ in there], [cell for _, cell in there]
+
+    def _among_dates(
+        self, found: Sequence[tuple[int, str]], totals: dict[int, str]
+    ) -> dict[int, str]:
+        """The totals with those that are certain where all else is a date or a number."""
+        own = self.name.casefold()  # the header once more, of a second table
+        wide = {
+            line: cell
+            for line, cell in found
+            if is_total_among_dates(cell) and cell.casefold() != own
+        }
+        others = [cell for line, cell in found if line not in wide]
+        is_certain = len(others) > 1 and (
+            all(map(moments_of, others)) or all(map(figure_of, others))
+        )
+        return wide if len(wide) > len(totals) and is_certain else totals
 
     @property
     def kind(self) -> str:

@@ -154,10 +154,19 @@ def _header_at(known: _Records, options: TableOptions) -> int:
             )
         return lines.index(options.header_row)
     width = _width(known)
-    for at, (_, cells) in enumerate(known):
-        if _filled(cells) >= width and all(cells[1:width]):
-            return at
+    wide = [at for at, (_, cells) in enumerate(known) if _filled(cells) >= width]
+    for at in wide:
+        cells = known[at][1]
+        if all(cells[1:width]):
+            # Names with a gap above figures: a column without a name, no row of titles.
+            return wide[0] if at > wide[0] and _is_data(cells) else at
     return 0
+
+
+def _is_data(cells: Sequence[str]) -> bool:
+    """Whether a row cannot be names of columns: it has figures that are no years."""
+    figures = [each for each in map(figure_of, filter(None, cells[1:])) if each is not None]
+    return any(re.fullmatch("[12][0-9]{3}", each.digits) is None for each in figures)
 
 
 def _with_header(

@@ -18,7 +18,7 @@ from streaming.tasks.tables.refusal import BadCsv, shown
 
 #: In the order in which one is named when several give the same text.
 CANDIDATES = (
-    *("cp1252", "cp1250", "cp1254", "cp1251", "cp1253", "koi8_r"),
+    *("cp1252", "cp1250", "cp1254", "cp1251", "cp1253", "koi8_r", "cp1255"),
     *("gb18030", "cp932", "big5", "cp949", "euc_jp"),
 )
 #: Bytes read at once, and different words that are looked at.
@@ -65,6 +65,9 @@ def find_encoding(file: BinaryIO, asked: str | None) -> Encoding:
         _check(file, wide, f"not {wide} text, as its NUL bytes say")
         return Encoding(wide, "NUL bytes")
     if _first_error(file, "utf-8") is None:
+        if re.search(rb"\x1b\$[@B]", _read(file, 1 << 16)):
+            _check(file, "iso2022_jp", "not iso2022_jp text, as its escapes say")
+            return Encoding("iso2022_jp", "its escapes")
         return Encoding("utf-8", "all bytes")
     return _older(file)
 

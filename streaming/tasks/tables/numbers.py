@@ -15,14 +15,22 @@ from streaming.tasks.tables.refusal import BadCsv, shown
 
 #: Cells that stand for a missing value, in lower case.
 MISSING = frozenset(
-    ["", "na", "n/a", "n.a.", "nan", "-nan", "null", "none", "nil", "-", "–", "—", "−", "<na>"]
-    + ["#n/a", "#na", "#n/a n/a", "#value!", "#div/0!", "#ref!", "#num!", "#null!"]
+    ["", "na", "n/a", "n.a.", "nan", "-nan", "null", "none", "nil", "<na>", "nat", "(null)", "\\n"]
+    + ["-", "--", "---", "–", "—", "−", "..", "...", "…", "?", "*", "k.a.", "k. a.", "n.d."]
+    + ["n.v.", "s/d", "s.d.", "tbd", "missing", "not available", "-1.#ind", "1.#ind", "1.#qnan"]
+    + ["#n/a", "#na", "#n/a n/a", "#value!", "#div/0!", "#ref!", "#num!", "#null!", "#name?"]
+    + ["#spill!", "#calc!", "#getting_data"]
 )
+_LONGEST = max(map(len, MISSING))
 #: Cells that are no figures after which none are sought, unless one in twenty was.
 PATIENCE = 1000
 #: Characters of a cell that is a figure, at the most.
 MAX_CELL = 64
 
+#: Digits and signs as wide as the characters of East Asia.
+_WIDE = {wide: wide - 0xFEE0 for wide in map(ord, "０１２３４５６７８９．，－＋％（）")}
+#: Nothing behind the decimal mark, as in 12,– or 1.234,-: the dash is no minus.
+_DASHED = re.compile(r"(?<=[0-9][.,])(?:[-−–—]{1,2})(?![0-9])")
 _SPACES = " \u00a0\u2009\u202f"
 _QUOTES = "'’"
 _MINUS = "-−–"
@@ -34,7 +42,7 @@ _POINT = sum(1 << at for at, (mark, _) in enumerate(_NOTATIONS) if mark == ".")
 
 def is_missing(cell: str) -> bool:
     """Whether a trimmed cell stands for nothing."""
-    return not cell or (len(cell) < 9 and cell.lower() in MISSING)
+    return not cell or (len(cell) <= _LONGEST and cell.lower() in MISSING)
 
 
 def _pattern(mark: str, group: str) -> re.Pattern[str]:
@@ -72,7 +80,7 @@ def figure_of(cell: str) -> Figure | None:
     """The figure in a trimmed cell; None where it is none in any notation."""
     if len(cell) > MAX_CELL:
         return None
-    text, negative = _unbracketed(cell)
+    text, negative = _unbracketed(_DASHED.sub("", cell.translate(_WIDE), count=1))
     currency, percent = "", False
     found = _CORE.search(text)
     if found is None:

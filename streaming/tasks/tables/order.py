@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streaming.tasks.tables.columns import Column
+from streaming.tasks.tables.labels import ranks_of
 from streaming.tasks.tables.numbers import is_missing, value_of
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.refusal import BadCsv, shown
 from streaming.tasks.tables.sheet import Batch
+
+#: The notation of periods that do not tell their order.
+NO_ORDER = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,9 @@ class PeriodOrder:
 
 
 def order_of(period: Column, rows: Batch, options: TableOptions) -> PeriodOrder:
-    """Dates by time, numbers by size; what says nothing of time stays as it comes. `BadCsv`
-    where dates leave their order open, or some cells are dates and others are not.
+    """Dates by time, numbers by size, labels that count by their numbers; what says nothing of
+    time stays as it comes. `BadCsv` where dates leave their order open, or some cells are dates
+    and others are none, or dates of another notation.
     """
     cells = rows.column(period.at)
     for line, cell in zip(rows.lines, cells, strict=True):
@@ -33,13 +38,18 @@ def order_of(period: Column, rows: Batch, options: TableOptions) -> PeriodOrder:
     if period.are_dates or period.kind == "figures":
         return _by_time(period, rows, cells, options)
     known = period.timeline
-    if known.dates >= max(2, known.others):
+    dates = known.dates + known.foreign
+    if dates >= max(2, known.others - known.foreign):
         line, cell = known.first_other or (1, "")
         problem = f"{shown(cell)} is no date, or in another notation than the periods above it"
         raise BadCsv(problem, line, period.name)
+    counted = ranks_of(cells)
+    if counted is not None:
+        notation, ranks = counted
+        return PeriodOrder(ranks, notation, _said(ranks), is_known=True)
     places = {cell: at for at, cell in reversed(list(enumerate(cells)))}
     as_it_comes = "as in the file: its periods do not tell their order"
-    return PeriodOrder([places[cell] for cell in cells], "text", as_it_comes, is_known=False)
+    return PeriodOrder([places[cell] for cell in cells], NO_ORDER, as_it_comes, is_known=False)
 
 
 def _by_time(period: Column, rows: Batch, cells: list[str], options: TableOptions) -> PeriodOrder:

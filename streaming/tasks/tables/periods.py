@@ -100,7 +100,8 @@ class Timeline:
 
     def __init__(self) -> None:
         self.alive: set[tuple[str, str]] | None = None
-        self.dates = self.others = 0
+        #: Of the others, `foreign` are dates in a notation that not all of those above share.
+        self.dates = self.others = self.foreign = 0
         self.first_other: tuple[int, str] | None = None
 
     def add(self, lines: Iterable[int], cells: Iterable[str]) -> None:
@@ -112,6 +113,7 @@ class Timeline:
             left = found.keys() if self.alive is None else self.alive & found.keys()
             if not left:
                 self.others += 1
+                self.foreign += bool(found)
                 self.first_other = self.first_other or (line, cell)
                 continue
             self.dates += 1

@@ -19,6 +19,7 @@ _ALPHABETS: dict[str, tuple[str, ...]] = {
     "cp1251": ("абвгдежзийклмнопрстуфхцчшщъыьэюяё", "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя'")
     + ("абвгдеёжзійклмнопрстуўфхцчшыьэюя", "абвгдђежзијклљмнњопрстћуфхцчџш"),
     "koi8_r": ("абвгдежзийклмнопрстуфхцчшщъыьэюяё",),
+    "cp1255": ("אבגדהוזחטיךכלםמןנסעףפץצקרשת",),
     "cp1253": ("αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",),
 }
 #: East Asian characters by their first byte in the national set: the common ones. Rare ones are
@@ -75,7 +76,7 @@ def _is_alphabetic(text: str, codec: str) -> bool:
     words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
     if codec == "cp1253":
         return all(_is_greek(word) for word in words if len(word) > 3)
-    return is_latin or all(map(_has_vowel, words))
+    return is_latin or codec == "cp1255" or all(map(_has_vowel, words))
 
 
 def _has_vowel(word: str) -> bool:
@@ -101,16 +102,21 @@ def _is_word(word: str, is_latin: bool) -> bool:
         wide = [char for char in word if char > "\x7f" and char not in _SIGNS]
         if len(wide) > 1:
             return False
-    return re.search("[^\0-\x7f]{3}", word) is None if is_latin else not _turns(word)
+    if _turns(word, wide=is_latin):
+        return False
+    return not is_latin or re.search("[^\0-\x7f]{3}", word) is None
 
 
 def _is_letter(char: str) -> bool:
     return char.isalpha() and char not in _SIGNS
 
 
-def _turns(word: str) -> bool:
-    """Whether a small letter is followed by a capital one."""
-    return any(a.islower() and b.isupper() for a, b in zip(word, word[1:], strict=False))
+def _turns(word: str, *, wide: bool) -> bool:
+    """Whether a small letter is followed by a capital one, with `wide` one beyond A to Z."""
+    return any(
+        a.islower() and b.isupper() and not (wide and b.isascii())
+        for a, b in zip(word, word[1:], strict=False)
+    )
 
 
 def _is_greek(word: str) -> bool:

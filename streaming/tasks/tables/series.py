@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from streaming.tasks.tables.columns import Column, columns_of, decide, survey
 from streaming.tasks.tables.numbers import is_missing, value_of
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.order import PeriodOrder, order_of
+from streaming.tasks.tables.periods import Timeline
 from streaming.tasks.tables.refusal import BadCsv, shown
 from streaming.tasks.tables.repeats import Line, settle
 from streaming.tasks.tables.sheet import Batch, Sheet, describe, left_out_of
@@ -153,9 +155,32 @@ def _figures(
             why = f"more than {MAX_COLUMNS} columns of figures"
             left_out.append({"what": "column", "column": column.name, "why": why})
     if not figures:
-        line = sheet.dialect.header_line
-        raise BadCsv("no column of figures beside the periods", line, 2)
+        raise _without_figures(columns, period, sheet)
+    _check_turned(figures, period, sheet)
     return figures[:MAX_COLUMNS]
+
+
+def _without_figures(columns: Sequence[Column], period: Column, sheet: Sheet) -> BadCsv:
+    """The refusal with a cell that may have been meant as a figure."""
+    problem = "no column of figures beside the periods"
+    for column in columns:
+        line, cell = column.notation.first_other or (0, "")
+        if column is not period and re.search("[0-9]", cell):
+            return BadCsv(f"{problem}: {shown(cell)} is not a number", line, column.name)
+    return BadCsv(problem, sheet.dialect.header_line, 2)
+
+
+def _check_turned(figures: Sequence[Column], period: Column, sheet: Sheet) -> None:
+    """`BadCsv` where the periods name the columns: then the rows are no periods."""
+    dates = Timeline()
+    dates.add(range(len(figures)), [column.name for column in figures])
+    if dates.others or dates.dates < 2 or period.are_dates or period.kind == "figures":
+        return
+    problem = (
+        f"the periods ({shown(figures[0].name)}, …) name the columns; a report has a row for each "
+        f"period: turn the table, or rename the columns if they are none"
+    )
+    raise BadCsv(problem, sheet.dialect.header_line, figures[0].name)
 
 
 def _label(cell: str, line: int, period: Column) -> str:

@@ -25,6 +25,13 @@ BATCH_ROWS, BATCH_CHARACTERS, SAMPLE_ROWS, SAMPLE_CHARACTERS = 20_000, 4 << 20, 
 
 Row = list[str]
 
+_NOTE = re.compile(
+    r"(?:(?:data )?sources?|notes?|footnotes?|quellen?|hinweise?|anmerkung(?:en)?|fuentes?|"
+    r"fontes?|nota|remarques?|remarks?|last updated?|stand|注|备注|来源|出典|资料来源)\s?[:：]|"
+    r"[*†‡]\s?[^\W\d_]",
+    re.IGNORECASE,
+)
+
 
 class Batch(NamedTuple):
     """Rows of trimmed cells, as many in each as there are columns, and their lines."""
@@ -123,10 +130,14 @@ def _position(file: TextIO) -> int:
 
 
 def _is_note(cells: Row, width: int) -> bool:
-    """Whether a row is a single cell of text, where a row of the table has more."""
-    if len(cells) != 1 or width < 2 or is_missing(cells[0]):
+    """Whether a row is a single cell of text, where a row of the table has more; or calls itself a
+    note, whatever delimiters it has.
+    """
+    if width < 2 or is_missing(cells[0]):
         return False
-    return figure_of(cells[0]) is None and not moments_of(cells[0])
+    if _NOTE.match(cells[0]) is not None:
+        return not any(figure_of(cell) is not None for cell in cells[1:-1])
+    return len(cells) == 1 and figure_of(cells[0]) is None and not moments_of(cells[0])
 
 
 def records(lines: Iterator[str], delimiter: str, skipped: int) -> Iterator[tuple[int, Row]]:
@@ -186,7 +197,8 @@ def _has_lone(text: str) -> bool:
 def _check_characters(line: int, cells: Row) -> None:
     for number, cell in enumerate(cells, start=1):
         if "\0" in cell:
-            raise BadCsv("a NUL character", line, number)
+            problem = "a NUL character; the option encoding says it where this is no UTF-8 text"
+            raise BadCsv(problem, line, number, option="encoding")
         if _has_lone(cell):
             raise BadCsv("not UTF-8 text", line, number)
 

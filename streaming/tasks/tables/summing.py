@@ -52,12 +52,7 @@ def totals_of(columns: Sequence[Column]) -> dict[int, tuple[str, str]]:
     """By line: the column with the word, and the word."""
     return {
         line: (column.name, label)
-        for column in columns
-        if column.kind != "figures"
-        for line, label in column.totals.items()
-    } | {
-        line: (column.name, label)
-        for column in columns[:1]
+        for column in reversed(columns)
         for line, label in column.totals.items()
     }
 

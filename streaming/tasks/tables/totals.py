@@ -27,8 +27,31 @@ _PHRASES = frozenset(
     ["grand total", "sub total", "total général", "total general", "total geral", "tổng cộng"]
     + ["résultat global", "total generale", "общий итог", "sum total", "total sum", "overall total"]
 )
+#: What sums up beside dates, and elsewhere may be anything.
+_AMONG_DATES = (
+    _PHRASES
+    | _words(
+        "ytd ttm ltm fy all year jahr año année anno gesamtjahr overall cumulative cumulated",
+        "min max minimum maximum median std stdev count difference change delta σ gt",
+    )
+    | frozenset(["full year", "whole year", "year to date", "all year", "all periods", "std dev"])
+)
 #: A year, a quarter or a half of one.
 _OF = re.compile(r"\b(?:fy\s?)?(?:19|20)[0-9]{2}\b|\bq[1-4]\b|\bh[12]\b")
+
+
+@lru_cache(maxsize=65536)
+def is_total_among_dates(cell: str) -> bool:
+    """Whether a cell is no period where the others are: words for totals with others around them
+    (`Total sales`, `Total (EUR)`, `Total_2024`), spans and other measures (`YTD`, `Median`).
+    """
+    if len(cell) > 60:
+        return False
+    text = " ".join(re.findall(r"[^\W_]+", cell.casefold()))
+    words = _OF.sub("", text).split()
+    known = _SUMS | _MEANS
+    ends = bool(words) and (words[0] in known or words[-1] in known)
+    return ends or " ".join(words) in _AMONG_DATES or is_total(cell, means=True)
 
 
 @lru_cache(maxsize=65536)

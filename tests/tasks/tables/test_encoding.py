@@ -19,6 +19,7 @@ WRITTEN = [
     ("месяц;Выручка\n1;2\n", "koi8-r"),
     ("月,売上\n2024年1月,100\n", "shift_jis"),
     ("月份,收入\n2024年1月,100\n", "gbk"),
+    ("年,売上\n1,2\n", "iso-2022-jp"),
     ("month,revenue\n1,2\n", "utf-16"),
     ("month,revenue\n1,2\n", "utf-16-le"),
     ("month,revenue\n1,2\n", "utf-16-be"),
@@ -39,7 +40,14 @@ def test_bytes_are_read_as_they_were_written(text: str, encoding: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "encoding"),
-    [("Año;Ventas\n1;2\n", "cp1252"), ("Satış,ay\n1,2\n", "cp1254"), ("日付,東京\n", "euc_jp")],
+    [
+        *[
+            ("Año;Ventas\n1;2\n", "cp1252"),
+            ("Satış,ay\n1,2\n", "cp1254"),
+            ("日付,東京\n", "euc_jp"),
+        ],
+        *[("année;dépenses\n1;2\n", "mac_roman"), ("שנה;מכירות\n1;2\n", "cp1255")],
+    ],
 )
 def test_what_stays_open_is_refused_and_the_option_decides(text: str, encoding: str) -> None:
     data = text.encode(encoding)
