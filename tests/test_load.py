@@ -146,7 +146,7 @@ def test_it_counts_events(meter: LoadMeter) -> None:
     job = new_job(house.storage)
     house.storage.log.append(job, [said()] * 100)
 
-    meter._look()
+    meter.look()
 
     assert meter.event_rate > 0
     assert 0 <= meter.measure(0.0).cpu <= 1.5

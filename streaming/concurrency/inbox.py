@@ -23,7 +23,7 @@ class Inbox(Generic[T]):
         self._taken: deque[T] = deque()
         self._waker: Waker | None = None
         #: Whether the thread waits for something to be given, and is to be rung for.
-        self._resting = False
+        self.resting = False
         self.closed = False
         #: Whether the thread lets things gather, until somebody is in a hurry.
         self._gathering = False
@@ -41,7 +41,7 @@ class Inbox(Generic[T]):
         `Closed` once the inbox is closed, `Unavailable` once its thread has ended by itself.
         """
         self.put(item)
-        if self._resting:
+        if self.resting:
             self.ring()
 
     def put(self, item: T) -> None:
@@ -55,8 +55,8 @@ class Inbox(Generic[T]):
 
     def ring(self) -> None:
         """Wake the thread, if it rests: once, however many give before it runs."""
-        if self._resting and self._waker is not None:
-            self._resting = False
+        if self.resting and self._waker is not None:
+            self.resting = False
             self._waker.wake()
 
     def hurry(self) -> None:
@@ -130,11 +130,11 @@ class Inbox(Generic[T]):
     def rest(self, seconds: float) -> bool:
         """Wait until something is given; False when nothing was."""
         assert self._waker is not None
-        self._resting = True  # first, then the look: who gives later rings
+        self.resting = True  # first, then the look: who gives later rings
         try:
             return bool(self._given) or self.closed or self._waker.wait(seconds)
         finally:
-            self._resting = False
+            self.resting = False
 
     def pause(self, seconds: float) -> None:
         """Wait, whatever is given meanwhile; not once it is closed."""

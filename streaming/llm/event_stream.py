@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-#: Bytes of one event at the most.
+#: Maximum bytes of one event.
 MAX_EVENT = 4 << 20
 
 _BOM = b"\xef\xbb\xbf"

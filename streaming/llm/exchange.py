@@ -21,7 +21,7 @@ import httptools
 from streaming.concurrency.platform import native_lock, original, patched
 from streaming.llm.dialing import Dialer, connect
 
-#: Bytes that are read at once, and of a head at the most.
+#: Bytes that are read at once, and of a head at most.
 READ, MAX_HEAD = 1 << 14, 1 << 18
 
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.

@@ -17,6 +17,7 @@ from urllib3.exceptions import ConnectTimeoutError
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.events.event import dumps
+from streaming.events.halves import whole
 from streaming.events.vocabulary import Json
 from streaming.llm.base import Broken, Ending, Outage, Piece, Reasoning, ToolCallPart
 from streaming.llm.body import Body
@@ -25,14 +26,14 @@ from streaming.llm.dialing import Dialer, explain_tls
 from streaming.llm.exchange import Exchange
 from streaming.llm.failures import failure, retry_after_s
 from streaming.llm.question import Manners
-from streaming.llm.shapes import parsed, whole
+from streaming.llm.shapes import parsed
 
 #: Bytes of an error's body that are read, and seconds that it may be silent.
 MAX_ERROR_BODY, ERROR_S = 1 << 16, 5.0
 #: Seconds in which what stands behind the end of an answer comes: its usage, `[DONE]`.
 TAIL_S = 5.0
 
-#: Characters of a token at the most, in the mean, and of a piece that is too large all the same.
+#: Maximum characters of a token, in the mean, and of a piece that is too large all the same.
 _SIZE, _SLACK = 16, 4096
 
 _SIGNS = "signs of life"
@@ -112,7 +113,7 @@ class ModelServer:
     ) -> Generator[Piece, None, None]:
         """One request, from connecting to the last piece, which is an `Ending`.
 
-        `limits`: tokens of the text at the most, and of all else (thinking, calls of tools).
+        `limits`: tokens of the text at most, and of all else (thinking, calls of tools).
         """
         answer = Answer(think_tags=self._think_tags)
         line = Exchange(self._dialer, clock=self._clock)

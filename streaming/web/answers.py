@@ -19,7 +19,8 @@ from streaming.errors import (
 from streaming.events.event import Event
 from streaming.events.vocabulary import Json
 from streaming.events.wire import SSE
-from streaming.jobs.registry import Request, digest_of, unknown_job
+from streaming.jobs.registry import unknown_job
+from streaming.jobs.request import Request, digest_of
 from streaming.protocols.answer import Whole, last_restarts
 from streaming.protocols.frames import About, Encoder
 from streaming.protocols.question import Question, last_text, task_input

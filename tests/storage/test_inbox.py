@@ -64,7 +64,7 @@ def test_a_thread_that_rests_is_woken(act: str) -> None:
         return inbox.rest(60)
 
     resting = Background(work)
-    eventually(lambda: inbox._resting)
+    eventually(lambda: inbox.resting)
     inbox.give(1) if act == "give" else inbox.close()
 
     assert resting.result()

@@ -25,7 +25,7 @@ def storage(tmp_path: Path) -> Iterator[SqliteStorage]:
 
 
 def tail_of(storage: SqliteStorage, job: str) -> Tail:
-    return storage._database.tails.get(job)
+    return storage.database.tails.get(job)
 
 
 def test_a_bounded_number_of_events_is_kept(storage: SqliteStorage) -> None:
@@ -69,7 +69,7 @@ def test_readers_share_one_copy_of_an_event(storage: SqliteStorage) -> None:
 
 
 def test_a_bounded_number_of_ended_logs_is_kept(storage: SqliteStorage) -> None:
-    tails = storage._database.tails
+    tails = storage.database.tails
     for job in [ended_job(storage) for _ in range(CLOSED_TAILS + 5)]:
         storage.log.page(job, 0, 9)
 
@@ -105,9 +105,9 @@ def test_a_job_that_is_removed_while_it_is_loaded_does_not_come_back() -> None:
 def test_a_file_that_cannot_be_read_is_told_as_storage_away(storage: SqliteStorage) -> None:
     job = new_job(storage)
     storage.log.append(job, [delta("x" * 1000) for _ in range(500)])
-    size = storage._path.stat().st_size
-    storage._path.with_name("streaming.db-wal").write_bytes(b"")
-    storage._path.write_bytes(b"\0" * size)
+    size = storage.path.stat().st_size
+    storage.path.with_name("streaming.db-wal").write_bytes(b"")
+    storage.path.write_bytes(b"\0" * size)
 
     with pytest.raises(Unavailable) as refused:
         storage.index.list()

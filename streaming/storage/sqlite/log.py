@@ -70,6 +70,9 @@ class SqliteLog(EventLog):
         except ValueError as error:  # no JSON, or no event
             raise Damaged(f"the log of job {job} cannot be read behind {start}") from error
         if not events or events[0].seq != start + 1:
+            if tail.row.base == row.base and not tail.row.expired:
+                # Trimmed by a commit that is not published yet: it is, when the next one is over.
+                self._database.writer.call(lambda _: None)
             if tail.row.base != row.base or tail.row.expired:  # trimmed or removed meanwhile
                 return self.page(job, after, limit)
             raise Damaged(f"the log of job {job} has a hole behind {start}")

@@ -29,9 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: Commands in one transaction at the most: bounds how long the first of them waits.
 BATCH = 1000
-#: Seconds from one commit's begin to the next one's at the least, and where nobody waits for one.
-#: The first after a pause is not delayed; under load, more events share the cost of a commit
-#: (oddity 14).
+#: Minimum seconds from one commit's begin to the next one's, and where nobody waits for one. The
+#: first after a pause is not delayed; under load, more events share a commit (oddity 14).
 COMMIT_S, GATHER_S = 0.002, 0.005
 #: Seconds without a command after which the journal is emptied.
 REST_S = 1.0

@@ -40,7 +40,7 @@ from streaming.web.schemas import (
 from streaming.web.services import Services, services
 from streaming.web.waiting import waiting
 
-#: Seconds that `Prefer: wait` holds an answer at the most.
+#: Seconds that `Prefer: wait` holds an answer at most.
 MAX_PREFER_S = 300.0
 
 jobs = owned_blueprint("jobs")
