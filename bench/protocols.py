@@ -1,4 +1,4 @@
-"""Official clients of other protocols that are cut, killed, hang up, rotate and drain.
+"""Clients of other protocols that are cut, killed, drained, rotated, and that hang up.
 
 Clients that can come back are cut at random moments, and the server is killed; those that cannot
 hang up, or retry by themselves. Prints what was lost, doubled, taken for a success that was none,
@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import requests
 
 from examples.openai_server import ModelServer
 from tests.e2e.server import Server
+from tests.protocols.ways import WAYS, Frames, Way, frames_of
 
 #: What is counted as wrong.
 FAULTS = ("lost", "doubled", "false successes", "still running", "retried", "cancelled by us")
@@ -34,18 +36,14 @@ FAULTS = ("lost", "doubled", "false successes", "still running", "retried", "can
 GRACE_S, LATEST_S = 2.0, 1.0
 #: Seconds that one answer may take over all of its cuts.
 PATIENCE_S = 120.0
-#: Numbers that an answer of the task `counting` has, 50 a second.
-NUMBERS = 60
+#: What is asked, and how many numbers the answer has, 50 a second.
+TASK, NUMBERS = "reporting", 60
+QUESTION = f"{NUMBERS} numbers"
 TEXT = "".join(f"{number} " for number in range(NUMBERS))
-ASKED = [{"role": "user", "content": f"{NUMBERS} numbers"}]
 
 
 class Cut(Exception):
     """The client leaves here."""
-
-
-class Restarted(Exception):
-    """The answer begins anew, and the client was told so."""
 
 
 class Bench:
@@ -88,94 +86,41 @@ class Bench:
 # -- clients that can come back: each reads from where it is until the answer ends
 
 
-class ChatClient:
-    """Chat Completions: raw stream, then our GET with `starting_after`."""
+class ByWay:
+    """A protocol's client as the tests have it, bare requests alone."""
 
-    name = "chat"
+    def __init__(self, bench: Bench, way: type[Way]) -> None:
+        self.name = way.__name__.lower()
+        self._server = bench.server
+        self._way = way()
+        self._way.headers = {"X-On-Disconnect": "continue"}
+        self._seen: Frames = []
 
-    def __init__(self, bench: Bench) -> None:
-        self.url = f"{bench.server.url}/v1"
-        self.client = openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
-        self.id, self.text, self.position, self.ended = "", "", 0, False
+    @property
+    def ended(self) -> bool:
+        return self._way.end(self._seen) == "completed"
 
-    def read(self, leave: Callable[[], None]) -> None:
-        if not self.id:
-            stream: Any = self.client.chat.completions.create(
-                model="counting",
-                messages=ASKED,  # type: ignore[arg-type]
-                stream=True,
-                extra_headers={"X-On-Disconnect": "continue"},
-            )
-            with contextlib.closing(stream):
-                for chunk in stream:
-                    self.take(chunk.to_dict())
-                    leave()
-            return
-        query = f"stream=true&starting_after={self.position}"
-        path = f"{self.url}/chat/completions/{self.id}?{query}"
-        with requests.get(path, stream=True, timeout=30) as response:
-            if response.status_code == 204:
-                self.ended = True
-            for chunk in frames(response):
-                self.take(chunk)
-                leave()
-
-    def take(self, chunk: dict[str, Any]) -> None:
-        if "error" in chunk:
-            raise_told(chunk["error"].get("code"))
-            return
-        self.id, self.position = chunk["id"], chunk["x_position"]
-        for choice in chunk["choices"]:
-            self.text += choice["delta"].get("content") or ""
-            self.ended = self.ended or choice["finish_reason"] is not None
-
-    def start_over(self) -> None:
-        self.text, self.position = "", 0
-
-
-class MessagesClient:
-    """Messages: raw stream, then our GET with `Last-Event-ID`."""
-
-    name = "messages"
-
-    def __init__(self, bench: Bench) -> None:
-        self.url = f"{bench.server.url}/v1/messages"
-        self.id, self.text, self.position, self.ended = "", "", 0, False
+    @property
+    def text(self) -> str:
+        return self._way.text(self._seen)
 
     def read(self, leave: Callable[[], None]) -> None:
-        if self.id:
-            headers = {"Last-Event-ID": str(self.position), "Accept": "text/event-stream"}
-            asked = requests.get(f"{self.url}/{self.id}", headers=headers, stream=True, timeout=30)
+        if self._way.job:
+            response = self._way.again(self._server, self._seen)
         else:
-            body = {"model": "counting", "max_tokens": 999, "messages": ASKED, "stream": True}
-            on = {"X-On-Disconnect": "continue"}
-            asked = requests.post(self.url, json=body, headers=on, stream=True, timeout=30)
-        with asked as response:
-            if response.status_code == 204:
-                self.ended = True
-            for position, body in numbered(response):
-                self.take(body)
-                self.position = position or self.position
+            response = self._way.begin(self._server, QUESTION, TASK)
+        with response:
+            for frame in frames_of(response):
+                self._seen.append(frame)
                 leave()
-
-    def take(self, body: dict[str, Any]) -> None:
-        if body["type"] == "error":
-            raise_told(body["error"].get("code"))
-        elif body["type"] == "message_start":
-            self.id = body["message"]["id"]
-        elif body["type"] == "content_block_delta":
-            self.text += body["delta"].get("text", "")
-        elif body["type"] == "message_stop":
-            self.ended = True
-
-    def start_over(self) -> None:
-        self.text, self.position = "", 0
+        if self._way.end(self._seen) == "restarted":
+            self._seen.clear()
 
 
-class ResponsesClient:
+class OpenAI:
     """Responses in the background: `retrieve` with `starting_after`, by OpenAI's client."""
 
-    name = "responses"
+    name = "openai"
 
     def __init__(self, bench: Bench) -> None:
         self.client = openai.OpenAI(
@@ -194,7 +139,7 @@ class ResponsesClient:
             stream: Any = self.client.responses.retrieve(self.id, stream=True, **again)
         else:
             stream = self.client.responses.create(
-                model="counting", input=ASKED[0]["content"], background=True, stream=True
+                model=TASK, input=QUESTION, background=True, stream=True
             )
         with contextlib.closing(stream):
             for event in stream:
@@ -213,9 +158,6 @@ class ResponsesClient:
         elif event.type == "response.completed":
             self.ended = True
 
-    def start_over(self) -> None:
-        raise AssertionError("a response never starts over")
-
 
 class Leaving:
     """Raises `Cut` at the so-manyth frame; never for 0."""
@@ -229,25 +171,23 @@ class Leaving:
             raise Cut
 
 
-COMING_BACK = (ChatClient, MessagesClient, ResponsesClient)
+#: By name, what makes such a client.
+COMING_BACK: dict[str, Callable[[Bench], Any]] = {
+    **{name: partial(ByWay, way=way) for name, way in WAYS.items()},
+    OpenAI.name: OpenAI,
+}
 
 
-def watch(bench: Bench, kind: Any, *, cut: bool) -> None:
+def watch(bench: Bench, name: str, *, cut: bool) -> None:
     """Read an answer to its end over any number of cuts, and judge it."""
-    client = kind(bench)
+    client = COMING_BACK[name](bench)
     until = time.monotonic() + PATIENCE_S
     while not client.ended and time.monotonic() < until:
-        left = bench.chance.randint(1, NUMBERS) if cut else 0
-
-        leave = Leaving(left)
-
         try:
-            client.read(leave)
+            client.read(Leaving(bench.chance.randint(1, NUMBERS) if cut else 0))
         except Cut:
             bench.note(f"{client.name}: cuts")
             cut = bench.chance.random() < 0.7
-        except Restarted:
-            client.start_over()
         except AssertionError as error:
             bench.count("doubled", of=client.name, detail=str(error))
             return
@@ -260,57 +200,54 @@ def watch(bench: Bench, kind: Any, *, cut: bool) -> None:
         bench.judge(client.name, client.text)
 
 
-def frames(response: requests.Response) -> Iterator[dict[str, Any]]:
-    for _, body in numbered(response):
-        yield body
-
-
-def numbered(response: requests.Response) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The `id:` and the data of each frame that came whole."""
-    position = 0
-    for line in response.iter_lines(chunk_size=None):
-        if line.startswith(b"id: "):
-            position = int(line[4:])
-        elif line.startswith(b"data: {"):
-            body = requests.compat.json.loads(line[6:])
-            yield position, body
-            position = 0
-
-
-def raise_told(code: str | None) -> None:
-    """What an error frame means: the answer begins anew, or the client is to come back."""
-    if code == "restarted":
-        raise Restarted
-    raise ConnectionError(code)
-
-
 # -- clients that cannot come back
 
 
+def _chat(url: str, question: str, stays_s: float) -> None:
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="n", max_retries=0, timeout=stays_s)
+    said: Any = [{"role": "user", "content": question}]
+    for _ in client.chat.completions.create(model="stalling", messages=said, stream=True):
+        pass
+
+
+def _messages(url: str, question: str, stays_s: float) -> None:
+    client = anthropic.Anthropic(base_url=url, api_key="n", max_retries=0, timeout=stays_s)
+    said: Any = [{"role": "user", "content": question}]
+    with client.messages.stream(model="stalling", max_tokens=9, messages=said) as stream:
+        stream.until_done()
+
+
+def _responses(url: str, question: str, stays_s: float) -> None:
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="n", max_retries=0, timeout=stays_s)
+    client.responses.create(model="stalling", input=question)
+
+
+def _agui(url: str, question: str, stays_s: float) -> None:
+    said = [{"id": "u", "role": "user", "content": question}]
+    body = {"threadId": question, "runId": question, "messages": said, "tools": [], "context": []}
+    with requests.post(f"{url}/v1/agui/stalling", json=body, stream=True, timeout=stays_s) as run:
+        list(run.iter_lines())
+
+
+def _mcp(url: str, question: str, stays_s: float) -> None:
+    """The revision without sessions; its tools are tasks."""
+    said = [{"role": "user", "content": f"100000 numbers: {question}"}]
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+    params = {"name": TASK, "arguments": {"messages": said}, "_meta": meta}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    with requests.post(f"{url}/mcp", json=body, stream=True, timeout=stays_s) as call:
+        list(call.iter_lines())
+
+
+HANGING_UP = {each.__name__[1:]: each for each in (_chat, _messages, _responses, _agui, _mcp)}
+
+
 def hang_up(bench: Bench, number: int) -> None:
-    """Ask a model that never ends, by one of the clients, and leave."""
-    url, stays_s = bench.server.url, bench.chance.uniform(0.05, 1.0)
-    question = f"hang up {number}"
-    name = ("chat", "messages", "responses")[number % 3]
+    """Ask for an answer that never ends, by one of the clients, and leave."""
+    name = list(HANGING_UP)[number % len(HANGING_UP)]
+    stays_s = bench.chance.uniform(0.05, 1.0)
     with contextlib.suppress(Exception):  # we leave; whatever the client makes of it
-        if name == "chat":
-            client = openai.OpenAI(
-                base_url=f"{url}/v1", api_key="n", max_retries=0, timeout=stays_s
-            )
-            said: Any = [{"role": "user", "content": question}]
-            for _ in client.chat.completions.create(model="stalling", messages=said, stream=True):
-                pass
-        elif name == "messages":
-            other = anthropic.Anthropic(base_url=url, api_key="n", max_retries=0, timeout=stays_s)
-            said = [{"role": "user", "content": question}]
-            with other.messages.stream(model="stalling", max_tokens=9, messages=said) as stream:
-                for _ in stream:
-                    pass
-        else:
-            client = openai.OpenAI(
-                base_url=f"{url}/v1", api_key="n", max_retries=0, timeout=stays_s
-            )
-            client.responses.create(model="stalling", input=question)
+        HANGING_UP[name](bench.server.url, f"hang up {number}", stays_s)
     bench.note(f"{name}: hang-ups")
 
 
@@ -318,9 +255,16 @@ def hang_ups(bench: Bench, count: int) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda number: hang_up(bench, number), range(count)))
     time.sleep(GRACE_S + LATEST_S + 0.5)  # the last ones left just now
-    running = [answer for answer in bench.model.answers if answer.state == "running"]
-    for answer in running:
-        bench.count("still running", of="hang-ups", detail=str(answer.number))
+    for answer in bench.model.answers:
+        if answer.state == "running":
+            bench.count("still running", of="hang-ups", detail=str(answer.number))
+    for job in jobs_of(bench, f"task={TASK}&status=running&limit=100"):
+        bench.count("still running", of="hang-ups", detail=job["id"])
+
+
+def jobs_of(bench: Bench, query: str) -> list[Any]:
+    listed = requests.get(f"{bench.server.url}/v1/jobs?{query}", timeout=10).json()
+    return list(listed["jobs"])
 
 
 def retries(bench: Bench, count: int) -> None:
@@ -334,8 +278,7 @@ def retries(bench: Bench, count: int) -> None:
             client.chat.completions.create(
                 model="counting", messages=[{"role": "user", "content": question}]
             )
-        path = f"{bench.server.url}/v1/jobs?task=counting&limit=50"
-        jobs = requests.get(path, timeout=10).json()["jobs"]
+        jobs = jobs_of(bench, "task=counting&limit=50")
         mine = [job for job in jobs if question in str(job["input"])]
         bench.note("chat: SDK retries")
         for job in mine[1:]:
@@ -346,29 +289,44 @@ def retries(bench: Bench, count: int) -> None:
 
 
 def kills(bench: Bench, count: int) -> None:
-    for kind in COMING_BACK:
-        for _ in range(count):
-            with ThreadPoolExecutor(4) as pool:
-                watching = [pool.submit(watch, bench, kind, cut=False) for _ in range(4)]
-                time.sleep(bench.chance.uniform(0.2, 1.0))
-                bench.server.kill()
-                bench.server.start()
-                for each in watching:
-                    each.result()
-            bench.note(f"{kind.name}: kill -9")
+    for _ in range(count):
+        with all_watching(bench, "kill -9"):
+            time.sleep(bench.chance.uniform(0.2, 1.0))
+            bench.server.kill()
+            bench.server.start()
 
 
 def drains(bench: Bench) -> None:
     """A drain in the middle of each: clients are told, and nobody's job is cancelled by it."""
-    for kind in COMING_BACK:
-        with ThreadPoolExecutor(4) as pool:
-            watching = [pool.submit(watch, bench, kind, cut=False) for _ in range(4)]
-            time.sleep(0.5)
-            bench.server.stop()
-            bench.server.start()
-            for each in watching:
-                each.result()
-        bench.note(f"{kind.name}: drains")
+    with all_watching(bench, "drain"):
+        time.sleep(0.5)
+        bench.server.stop()
+        bench.server.start()
+
+
+def rotations(bench: Bench) -> None:
+    """Streams that live for a fraction of an answer."""
+    bench.server.stop()
+    bench.server.set(STREAMING_ROTATE_S=0.4)
+    bench.server.start()
+    with all_watching(bench, "rotation"):
+        pass
+    bench.server.stop()
+    bench.server.set(STREAMING_ROTATE_S=20)
+    bench.server.start()
+
+
+@contextlib.contextmanager
+def all_watching(bench: Bench, trouble: str) -> Iterator[None]:
+    """Two of each client that can come back watch an answer each while something happens."""
+    names = [*COMING_BACK] * 2
+    with ThreadPoolExecutor(len(names)) as pool:
+        watching = [pool.submit(watch, bench, name, cut=False) for name in names]
+        yield
+        for each in watching:
+            each.result()
+    for name in COMING_BACK:
+        bench.note(f"{name}: {trouble}")
 
 
 def false_successes(bench: Bench) -> None:
@@ -399,22 +357,22 @@ def false_successes(bench: Bench) -> None:
             bench.note(f"{name}: cut by a drain")
     bench.server.start()
     time.sleep(GRACE_S + 2)
-    listed = requests.get(f"{bench.server.url}/v1/jobs?task=counting&limit=3", timeout=10).json()
-    for job in listed["jobs"]:
+    for job in jobs_of(bench, "task=counting&limit=3"):
         if job["status"] == "cancelled":
             bench.count("cancelled by us", of="drain", detail=job["id"])
 
 
 def run(bench: Bench, *, cuts: int, kill: int, hang: int, retry: int) -> None:
     with bench.server.start(), bench.model:
-        for kind in COMING_BACK:
-            while bench.done[f"{kind.name}: cuts"] < cuts:
+        for name in COMING_BACK:
+            while bench.done[f"{name}: cuts"] < cuts:
                 with ThreadPoolExecutor(8) as pool:
-                    list(pool.map(lambda _: watch(bench, kind, cut=True), range(8)))  # noqa: B023
+                    list(pool.map(lambda _: watch(bench, name, cut=True), range(8)))  # noqa: B023
         retries(bench, retry)
         hang_ups(bench, hang)
         kills(bench, kill)
         drains(bench)
+        rotations(bench)
         false_successes(bench)
         bench.model.shutdown()
 
@@ -422,7 +380,7 @@ def run(bench: Bench, *, cuts: int, kill: int, hang: int, retry: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cuts", type=int, default=1000, help="through each client")
-    parser.add_argument("--kills", type=int, default=20, help="kill -9 under each client")
+    parser.add_argument("--kills", type=int, default=20, help="kill -9 under all of them")
     parser.add_argument("--hang-ups", type=int, default=3000, help="over all clients")
     parser.add_argument("--retries", type=int, default=50, help="requests that an SDK repeats")
     parser.add_argument("--seed", type=int, default=1)

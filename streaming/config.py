@@ -448,7 +448,7 @@ class Settings(BaseSettings):
 
     @property
     def web_processes(self) -> int:
-        """Web processes of this server: one where the log has one writing process."""
+        """Web processes of this server: one where the log has one writing process (oddity 2)."""
         return self.web_concurrency if self.shared else 1
 
     @property

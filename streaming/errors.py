@@ -275,7 +275,7 @@ class TaskError(StreamingError):
 
 
 class Stop(BaseException):
-    """Unwinds a running task. Not an `Exception`, so that a broad `except` lets it pass."""
+    """Unwinds a running task. A broad `except Exception` lets it pass (oddity 7)."""
 
 
 class Cancelled(Stop):

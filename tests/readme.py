@@ -11,6 +11,18 @@ README = ROOT / "README.md"
 REFERENCE = ROOT / "docs/reference.md"
 #: All pages with examples to run.
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+#: All that is written for people.
+DOCUMENTS = [
+    page
+    for at in ("*.md", "docs/**/*.md", "examples/*.md", "examples/*/*.md")
+    for page in ROOT.glob(at)
+]
+#: What has the change to an app that exists, and what else such an app writes.
+FLASK = ROOT / "docs/flask.md"
+BROWSER = ROOT / "docs/browser.md"
+#: An app's own server, in place of the service's.
+FLASK_RUN = ".venv/bin/flask "
+
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -35,7 +47,7 @@ class Example:
     @property
     def serves(self) -> bool:
         """Whether it starts a server, which stays."""
-        return "scripts/serve" in self.shell.text
+        return "scripts/serve" in self.shell.text or self.shell.text.startswith(FLASK_RUN)
 
 
 def blocks(page: Path = README) -> list[Block]:

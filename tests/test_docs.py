@@ -17,7 +17,7 @@ from streaming.watching import websocket as sockets
 from streaming.web import socket_session
 from streaming.web.routes import websocket
 from streaming.web.schemas import Snapshot
-from tests.readme import PAGES, README, REFERENCE, ROOT, blocks, rows, section
+from tests.readme import DOCUMENTS, FLASK, PAGES, README, REFERENCE, ROOT, blocks, rows, section
 
 #: Settings whose default is worked out from others, or is a switch that is off.
 SAID_IN_WORDS = {
@@ -101,10 +101,26 @@ def test_the_readme_leads_to_each_page() -> None:
     assert {str(page.relative_to(ROOT)) for page in others} <= set(shown)
 
 
+def test_the_documentation_leads_to_each_page() -> None:
+    index = ROOT / "docs/index.md"
+    shown = re.findall(r"^- \[.+?\]\(([^)]+)\)", index.read_text(), re.MULTILINE)
+
+    assert {(index.parent / each).resolve() for each in shown} == set(DOCUMENTS) - {index}
+    assert len(shown) == len(set(shown))
+
+
+def test_the_readme_is_short_and_leads_with_ten_lines() -> None:
+    first, *_ = blocks()
+    code = [line for line in first.text.splitlines() if line and not line.startswith("#")]
+
+    assert len(README.read_text().splitlines()) <= 130
+    assert (first.language, len(code)) == ("python", 10)
+
+
 def test_every_link_leads_somewhere() -> None:
     links = [
         (page, link)
-        for page in {*ROOT.glob("*.md"), *PAGES, *ROOT.glob("examples/*/*.md")}
+        for page in DOCUMENTS
         for link in re.findall(r"\]\(([^)]+)\)", page.read_text())
         if not link.startswith("http")
     ]
@@ -121,7 +137,7 @@ def test_the_change_to_an_app_is_that_of_the_example() -> None:
         (ROOT / "examples/existing_app" / name).read_text().splitlines()
         for name in ("before.py", "after.py")
     ]
-    (shown,) = [block.text.splitlines() for block in blocks() if block.language == "diff"]
+    (shown,) = [block.text.splitlines() for block in blocks(FLASK) if block.language == "diff"]
 
     made = [line for line in difflib.unified_diff(before, after, n=0) if line[0] in "+-"]
     assert [line for line in shown if line[:1] in ("+", "-")] == made[2:]

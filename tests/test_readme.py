@@ -21,7 +21,7 @@ from streaming import server_of
 from tests.e2e.server import PATIENCE_S, procfile_command
 from tests.e2e.waiting import eventually
 from tests.ports import free_port
-from tests.readme import PAGES, ROOT, Example, blocks, examples, files
+from tests.readme import FLASK, FLASK_RUN, PAGES, ROOT, Example, blocks, examples, files
 
 #: Seconds that an example may take.
 EXAMPLE_S = 25.0
@@ -72,6 +72,10 @@ class Server:
         self.stop()
         if Path(sys.prefix) != ROOT / ".venv":  # which the script would make and fill
             command = command.replace("scripts/serve", shlex.join(procfile_command()))
+        flask = shlex.quote(f"{Path(sys.executable).parent}/flask")
+        command = command.replace(FLASK_RUN, f"{flask} ").replace(
+            "--port 8000", f"--port {self.url.rpartition(':')[2]}"
+        )
         settings = {
             "HOST": "127.0.0.1",
             "PORT": self.url.rpartition(":")[2],
@@ -230,7 +234,7 @@ def test_every_block_is_an_example_or_no_console_at_all() -> None:
 
 @pytest.mark.slow
 def test_the_configuration_for_gunicorn_serves_an_app_of_ones_own(tmp_path: Path) -> None:
-    (tmp_path / "gunicorn.conf.py").write_text(files()["gunicorn.conf.py"])
+    (tmp_path / "gunicorn.conf.py").write_text(files(FLASK)["gunicorn.conf.py"])
     shutil.copy(ROOT / "examples/existing_app/after.py", tmp_path)
     server = Server(tmp_path)
     address = server.url.removeprefix("http://")
@@ -249,7 +253,7 @@ def test_the_configuration_for_gunicorn_serves_an_app_of_ones_own(tmp_path: Path
 def test_the_app_with_a_login_knows_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMING_LOG_URL", "memory://")
     app: dict[str, Any] = {"__name__": "login_app"}
-    exec(files()["login_app.py"], app)
+    exec(files(FLASK)["login_app.py"], app)
     server_of(app["app"]).start(timeout=5)
 
     with app["app"].test_client() as client:

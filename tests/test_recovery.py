@@ -307,12 +307,12 @@ def test_who_has_run_alone_for_a_time_is_acquitted(gate: Gate) -> None:
     house, clock, [job] = suspects(gate, 1)
     house.registry.keeper.try_suspects()
     eventually(lambda: gate.inside)
-    assert house.state(job).lost_trials == 1
+    assert house.state(job).recovery.lost_trials == 1
 
     clock.advance(TRIAL_S + 0.1)
     house.registry.keeper.try_suspects()
 
-    assert house.state(job).lost_trials == 0
+    assert house.state(job).recovery.lost_trials == 0
     gate.open()
     assert house.end(job).data["output"] == "let go"
 

@@ -19,6 +19,8 @@ from streaming import (
 )
 from streaming.errors import Expired, TooLarge
 from streaming.jobs.registry import Request, digest_of
+from streaming.storage.base import Storage
+from streaming.storage.memory import MemoryStorage
 from tests.clocks import Clock
 from tests.gate import Gate, listening
 from tests.house import MAX_EVENT_BYTES, House
@@ -239,10 +241,10 @@ def test_a_cancel_of_a_deleted_job_is_harmless(quick: Task) -> None:
 # Jobs that nobody watches.
 
 
-def watched_job(grace_s: float = 30) -> tuple[House, Clock, str]:
+def watched_job(grace_s: float = 30, storage: Storage | None = None) -> tuple[House, Clock, str]:
     """A job that ends when nobody has watched it for a time."""
     made, clock = listening(), Clock()
-    house = House(made, clock=clock)
+    house = House(made, clock=clock, storage=storage)
     job = house.submit(made, on_disconnect="cancel", disconnect_grace_s=grace_s)
     house.until_type(job, "job.started")
     return house, clock, job
@@ -325,6 +327,22 @@ def test_ended_jobs_are_not_looked_after_any_more() -> None:
     house.registry.keeper.cancel_unwatched()
 
     assert house.registry.keeper._watched == {}
+
+
+def test_who_accepted_a_job_looks_for_its_viewers_while_others_keep_the_jobs_of_all() -> None:
+    class Elsewhere(MemoryStorage):
+        """Another process has the turn for whatever one does for all."""
+
+        def turn(self, what: str) -> bool:
+            return False
+
+    house, clock, job = watched_job(storage=Elsewhere())
+    house.registry.keeper.look()
+
+    clock.advance(31)
+    house.registry.keeper.look()
+
+    assert house.end(job).type == "job.cancelled"
 
 
 # Answers.

@@ -45,8 +45,8 @@ def test_jobs_start_in_the_order_of_their_coming(gate: Gate, held: Task) -> None
 
     gate.open()
 
-    ends = {job: house.end(job).envelope["at"] for job in jobs}
-    starts = [house.until_type(job, "job.started").envelope["at"] for job in jobs]
+    ends = {job: house.end(job).at for job in jobs}
+    starts = [house.until_type(job, "job.started").at for job in jobs]
     assert starts == sorted(starts)
     assert all(start >= end for start, end in zip(starts[1:], ends.values(), strict=False))
 

@@ -35,7 +35,7 @@ def test_the_time_of_a_job_is_that_of_all_its_attempts(monkeypatch: pytest.Monke
     job = house.store(made, timeout_s=100)
     house.attempt(job)._claim(house.row(job), house.state(job), made, timeout_s=100)
     state = house.state(job)
-    state.running_s = 99.95
+    state.recovery.running_s = 99.95
     monkeypatch.setattr(house.snapshots, "state", lambda job: state)
 
     attempt = house.attempt(job)
@@ -170,7 +170,7 @@ def test_a_drain_hands_over_what_does_not_finish() -> None:
 
     assert types(house.events(job))[-1] == "log"
     assert not house.row(job).closed
-    assert house.state(job).lost_attempts == 0
+    assert house.state(job).recovery.lost_attempts == 0
     assert house.runner.load().running == 0
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from streaming.errors import NotFound
-from streaming.events.event import Draft, Event
+from streaming.errors import Damaged, NotFound
+from streaming.events.event import Draft, Event, dumps
 from streaming.events.snapshot import Snapshot
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.snapshots import CACHED_FOLDS, CACHED_TEXT, Snapshots
@@ -26,7 +28,11 @@ from tests.jobs import (
     step,
 )
 from tests.logs import cancel_requested, drafts, empty, events, fold, handed_over
+from tests.storage.formats.write_base import JOB, folded
 from tests.threads import together
+
+#: What versions of this program have kept (formats/write_base.py).
+BASES = sorted((Path(__file__).parent / "storage/formats").glob("*.base"))
 
 
 def timed(*following: tuple[float, Draft]) -> list[Event]:
@@ -36,11 +42,6 @@ def timed(*following: tuple[float, Draft]) -> list[Event]:
         at = f"2026-01-01T00:{int(second) // 60:02}:{second % 60:06.3f}Z"
         log.append(Event.of("job_a", seq, Draft(draft.type, draft.data, at=at)))
     return log
-
-
-def members(state: Snapshot) -> dict[str, Any]:
-    """All that a fold knows."""
-    return {**vars(state), "_texts": state.texts}
 
 
 def test_a_snapshot_has_the_members_of_the_contract() -> None:
@@ -98,7 +99,56 @@ def test_a_base_and_the_rest_are_the_whole(following: list[Draft], data: st.Data
 
     base = Snapshot.load(fold(log[:split]).dump())
 
-    assert members(fold(log[split:], onto=base)) == members(fold(log))
+    assert fold(log[split:], onto=base).dump() == fold(log).dump()
+
+
+@pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
+def test_a_fold_that_an_older_version_has_kept_is_read_whole(path: Path) -> None:
+    state = Snapshot.load(path.read_bytes())
+
+    shown = state.public()
+    assert (shown["id"], shown["seq"], shown["status"]) == (JOB, 17, "cancelling")
+    assert state.texts == {"one": "grüß Gott 🚀", "two": "half a"}
+    assert state.text_size == len(state.text)
+    assert [each["status"] for each in shown["steps"]] == ["completed", "running"]
+    assert [each["name"] for each in shown["artifacts"]] == ["a.txt"]
+    assert state.unfinished_items() == ["two"]
+    recovery = state.recovery
+    assert recovery.asked["input"] == {"path": "/tmp/diary"}
+    assert (recovery.answers, recovery.unanswered) == ({"job.1": {"a": [1]}}, ["job.2"])
+    assert (recovery.cancel_reason, recovery.basic) == ("enough", True)
+    assert (recovery.lost_attempts, recovery.lost_trials) == (2, 2)
+    assert (recovery.running_s, recovery.running_steps) == (6.0, ["two"])
+    assert recovery.ran_s(datetime(2026, 1, 1, 0, 0, 14, tzinfo=UTC).timestamp()) == 8.0
+
+
+@pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
+def test_an_older_version_can_read_what_is_kept_today(path: Path) -> None:
+    older, kept = json.loads(path.read_bytes()), json.loads(folded().dump())
+
+    assert kept == {**older, **{name: kept[name] for name in kept.keys() - older.keys()}}
+
+
+def test_what_a_newer_version_has_kept_besides_stays(memory: MemoryStorage) -> None:
+    kept = {**json.loads(empty().dump()), "future": {"of": ["a"]}}
+
+    copied = Snapshot.load(json.dumps(kept).encode()).copy()
+
+    assert json.loads(copied.dump()) == kept
+
+
+@pytest.mark.parametrize(
+    "kept", [b"", b"[]", b"{}", b'{"form": 2}', b'{"form": "x"}'], ids=lambda kept: kept.decode()
+)
+def test_a_fold_that_cannot_be_read_counts_as_damaged(kept: bytes) -> None:
+    with pytest.raises(Damaged):
+        Snapshot.load(kept)
+
+
+def test_what_clients_are_shown_says_nothing_of_recovery() -> None:
+    log = events(started(1), step("a", "running"), started(2))
+
+    assert not fold(log).public().keys() & json.loads(dumps(fold(log).recovery.to_json())).keys()
 
 
 @given(drafts())
@@ -135,9 +185,9 @@ def test_text_behind_an_inner_step_belongs_to_the_outer_one() -> None:
 
 
 def test_attempts_that_end_without_a_word_are_counted_as_lost() -> None:
-    assert fold(events(started(1), started(2))).lost_attempts == 2
-    assert fold(events(started(1), step("a", "completed"), started(2))).lost_attempts == 1
-    assert fold(events(started(1), handed_over(), started(2))).lost_attempts == 1
+    assert fold(events(started(1), started(2))).recovery.lost_attempts == 2
+    assert fold(events(started(1), step("a", "completed"), started(2))).recovery.lost_attempts == 1
+    assert fold(events(started(1), handed_over(), started(2))).recovery.lost_attempts == 1
 
 
 def test_answers_and_the_reason_of_a_cancel_are_kept() -> None:
@@ -147,8 +197,8 @@ def test_answers_and_the_reason_of_a_cancel_are_kept() -> None:
     )  # fmt: skip
     state = fold(log)
 
-    assert state.answers == {"job.1": {"a": 1}}
-    assert state.cancel_reason == "enough"
+    assert state.recovery.answers == {"job.1": {"a": 1}}
+    assert state.recovery.cancel_reason == "enough"
 
 
 def test_running_time_is_that_of_all_attempts_before() -> None:
@@ -156,7 +206,7 @@ def test_running_time_is_that_of_all_attempts_before() -> None:
         (10, started(1)), (14, delta()), (100, started(2)), (103, delta()), (200, started(3))
     )
 
-    assert fold(log).running_s == 7  # 10 to 14, 100 to 103: what came then is not known
+    assert fold(log).recovery.running_s == 7  # 10 to 14, 100 to 103: what came then is not known
 
 
 def test_waiting_for_people_is_no_running_time() -> None:
@@ -164,7 +214,7 @@ def test_waiting_for_people_is_no_running_time() -> None:
         (0, started(1)), (5, asked_for()), (500, answered("x")), (502, delta()), (600, started(2))
     )
 
-    assert fold(log).running_s == 7
+    assert fold(log).recovery.running_s == 7
 
 
 def test_the_present_state_is_that_of_the_log(memory: MemoryStorage, snapshots: Snapshots) -> None:

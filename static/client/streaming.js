@@ -217,6 +217,7 @@ export class Streaming {
   /** End all watches. The jobs go on. */
   close() {
     for (const watch of [...this.#watches]) watch.close();
+    this.#channels.close();
     this.#relay?.close();
   }
 

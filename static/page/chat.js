@@ -9,7 +9,8 @@ import { JobList } from "./jobs.js";
 import { problemBox, showProblem } from "./problem.js";
 import { Prose } from "./prose.js";
 import { Question } from "./question.js";
-import { client, tasks } from "./session.js";
+import { client, tasks, writtenBySimulated } from "./session.js";
+import { simulatedBadge } from "./simulated.js";
 import { forget, keep, restore } from "./typed.js";
 import { Viewers } from "./viewers.js";
 import { WatchedJob } from "./watched.js";
@@ -37,7 +38,7 @@ function nameField() {
 class ChatStart {
   constructor() {
     this.problem = problemBox();
-    this.list = new JobList({ title: t("conversations"), limit: 20, task: TASK, view: "#/chat" });
+    this.list = new JobList({ title: t("conversations"), limit: 20, task: TASK, view: "#/chat", none: t("no_conversations_yet") });
     this.name = nameField();
     this.message = el("textarea", { id: freshId("message"), rows: 3, maxLength: 20_000 });
     const known = tasks.some(({ name }) => name === TASK);
@@ -123,6 +124,7 @@ class ChatView {
     this.talk.append(this.empty);
     this.latest = el("button", { type: "button", className: "jump inside", hidden: true, onclick: () => this.follow(true) }, `↓ ${t("jump_to_the_latest")}`);
     this.talk.onscroll = () => this.offerLatest();
+    this.simulated = el("div", { hidden: true }, simulatedBadge());
     this.made = card(t("artifacts"), "", this.artifacts.node);
     const log = el("a", { className: "link", href: `#/jobs/${this.id}` }, t("its_log"));
     const main = el(
@@ -151,6 +153,7 @@ class ChatView {
       "div",
       { className: "stack" },
       this.job.header(el("h1", {}, t("conversation")), log, this.buildEnd()),
+      this.simulated,
       this.job.away,
       this.job.problem,
       this.content,
@@ -268,8 +271,10 @@ class ChatView {
     this.offerLatest();
   }
 
-  draw({ texts, steps, input_request, artifacts }) {
+  draw(state) {
+    const { texts, steps, input_request, artifacts } = state;
     const { ended } = this.job;
+    this.simulated.hidden = !writtenBySimulated(state);
     const opens = this.content.hidden;
     this.content.hidden = false;
     this.compose.hidden = this.end.hidden = ended;

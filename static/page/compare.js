@@ -1,11 +1,12 @@
 // The view that compares: one job over every transport, side by side, with the means to disturb
 // them; and which transport to pick for what.
 
-import { card, el, freshId, say } from "./dom.js";
+import { el, freshId, say } from "./dom.js";
 import { duration, number, size, t, tText } from "./i18n.js";
 import { PlainLane, StreamLane } from "./lane.js";
 import { problemBox, showProblem } from "./problem.js";
 import { client } from "./session.js";
+import { tabbed } from "./tabbed.js";
 import { keep, restore } from "./typed.js";
 
 const PROMPT = "Compare the ways to watch a long job.";
@@ -98,6 +99,12 @@ export class CompareView {
 
   async start() {
     this.button.disabled = true;
+    this.release ??= await turn();
+    if (!this.release) {
+      showProblem(this.problem, { message: t("another_tab_compares") });
+      this.button.disabled = false;
+      return;
+    }
     this.closeLanes();
     showProblem(this.problem, null);
     say(this.result, "");
@@ -134,6 +141,7 @@ export class CompareView {
   compare() {
     if (!this.streams.every((each) => each.watch?.ended)) return;
     for (const each of [this.cut, this.offline]) each.disabled = true;
+    this.letGo();
     const texts = this.streams.map((each) => each.state.text);
     const same = texts.every((each) => each === texts[0]);
     const characters = number(texts[0].length);
@@ -173,7 +181,7 @@ export class CompareView {
         tText(title),
         ...transports.map((each) => tText(each[name])),
       ]);
-      this.tables.replaceChildren(
+      this.tables.replaceChildren(tabbed(t("about_the_transports"), [
         table(t("which_one_for_what"), [t("need"), t("pick"), t("why")], advice),
         table(
           t("measured_service_per_1000_events"),
@@ -186,13 +194,19 @@ export class CompareView {
             t("server_cpu"),
           ],
           measured,
-          true,
+          { short: t("measured"), numeric: true },
         ),
         table(t("in_words"), ["", ...titles.values()], traits),
-      );
+      ]));
     } catch (error) {
       this.tables.replaceChildren(problemBox(error));
     }
+  }
+
+  /** Other tabs may compare. */
+  letGo() {
+    this.release?.();
+    this.release = null;
   }
 
   closeLanes() {
@@ -203,10 +217,12 @@ export class CompareView {
   close() {
     keep("comparison", this.node);
     this.closeLanes();
+    this.letGo();
   }
 }
 
-function table(title, head, rows, numeric = false) {
+/** A panel: its title, short for its tab, and a table under the whole title. */
+function table(title, head, rows, { short = title, numeric = false } = {}) {
   const kind = (column) => (numeric && column > 0 ? "number" : "");
   const top = el(
     "tr",
@@ -223,5 +239,17 @@ function table(title, head, rows, numeric = false) {
   );
   const made = el("table", {}, el("thead", {}, top), el("tbody", {}, lines));
   const box = el("div", { className: "scroll tall", tabIndex: 0, role: "group", ariaLabel: title }, made);
-  return card(title, "", box);
+  return [short, box];
+}
+
+/**
+ * Lanes have connections of their own, three of the six that a browser allows to a server: one tab at a time compares.
+ * What lets the others go on; null while one of them does.
+ */
+function turn() {
+  if (!navigator.locks) return () => {};
+  return new Promise((resolve) => {
+    navigator.locks.request("comparison", { ifAvailable: true }, (lock) =>
+      lock ? new Promise((release) => resolve(release)) : resolve(null));
+  });
 }

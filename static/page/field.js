@@ -217,17 +217,26 @@ function list(name, schema, context) {
 const folded = (title, ...children) =>
   el("details", { className: "fold" }, el("summary", {}, title), ...children.filter(Boolean));
 
-/** The members of an object: the required and short ones first, the rest behind "More". */
+/** Members that may be left out are folded away from so many on. */
+const MANY = 4;
+
+/** The members of an object. Where there are many that may be left out and have no value, these are folded away. */
 export function group(name, schema, context) {
   const fields = {};
   const node = el("div", { className: "group" });
+  const rest = [];
   for (const [key, each] of Object.entries(schema.properties)) {
     const required = (schema.required ?? []).includes(key);
     const path = context.path ? `${context.path}.${key}` : key;
     const given = context.given?.[key];
     fields[key] = makeField(key, each, { ...context, path, required, given });
-    node.append(fields[key].node);
+    const bare = plain(each, context.root);
+    const optional = !required && given === undefined && bare.default == null && bare.format !== "file-id";
+    if (optional) rest.push(fields[key].node);
+    else node.append(fields[key].node);
   }
+  if (rest.length >= MANY) node.append(folded(t("more_settings"), el("div", { className: "group" }, rest)));
+  else node.append(...rest);
   return {
     node,
     fields,

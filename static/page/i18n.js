@@ -46,16 +46,14 @@ function lacking(text) {
   return text;
 }
 
-/** Translate what stands in the document itself, marked by data-t and data-t-label. */
+/** Translate what stands in the document itself, marked by data-t and data-t-label: the ids of texts. */
 export function translate(root) {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const each of root.querySelectorAll("[data-t]")) {
-    each.dataset.t ||= each.textContent;
-    each.textContent = tText(each.dataset.t);
+    each.textContent = t(each.dataset.t);
   }
   for (const each of root.querySelectorAll("[data-t-label]")) {
-    each.dataset.tLabel ||= each.ariaLabel;
-    each.ariaLabel = tText(each.dataset.tLabel);
+    each.ariaLabel = t(each.dataset.tLabel);
   }
 }
 

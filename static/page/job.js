@@ -12,7 +12,7 @@ import { Logs } from "./logs.js";
 import { Metrics } from "./metrics.js";
 import { showProblem } from "./problem.js";
 import { Question } from "./question.js";
-import { client, rawTitle, titleOf } from "./session.js";
+import { client, rawTitle, titleOf, writtenBySimulated } from "./session.js";
 import { simulatedBadge } from "./simulated.js";
 import { keepDraft } from "./start.js";
 import { TERMINAL } from "./status.js";
@@ -136,7 +136,7 @@ export class JobView {
     this.content.hidden = false;
     say(this.title, titleOf(state));
     this.drawAsked(state);
-    this.simulated.hidden = !state.simulated;
+    this.simulated.hidden = !writtenBySimulated(state);
     this.cancel.hidden = ended;
     this.cancel.disabled = state.status === "cancelling";
     this.again.hidden = this.change.hidden = !ended || this.wanted === undefined;

@@ -16,13 +16,25 @@ const ROWS = 500;
 /** What moves a row; text would only cost. */
 const TYPES = ["job.started", "job.progress", "job.cancel_requested", "input.requested", "input.received"];
 
+/** The orders beside the list's own, which is the newest first. */
+const ORDERS = {
+  oldest: (a, b) => (a.id < b.id ? -1 : 1),
+  title: (a, b) => titleOf(a).localeCompare(titleOf(b)) || ORDERS.oldest(a, b),
+  longest: (a, b) => ranS(b) - ranS(a),
+};
+
+/** Seconds that a job has run, until now where it goes on. */
+const ranS = ({ started_at, finished_at }) =>
+  started_at ? (Date.parse(finished_at ?? new Date()) - Date.parse(started_at)) / 1000 : 0;
+
 export class JobList {
-  /** Of one `task`, or with `filters` that stand in the `address`; `view` is where a row leads. */
-  constructor({ title, limit, filters = false, task, view = "#/jobs", address = "" }) {
+  /** Of one `task`, or with `filters` that stand in the `address`; `view` is where a row leads; `none`: there are no jobs. */
+  constructor({ title, limit, filters = false, task, view = "#/jobs", address = "", none = t("no_jobs_yet_start_one") }) {
     this.limit = limit;
     this.only = task;
     this.view = view;
     this.address = address;
+    this.none = none;
     this.rows = new Map();
     this.problem = problemBox();
     this.list = el("ul", { className: "jobs" });
@@ -30,11 +42,14 @@ export class JobList {
     this.more = el("button", { type: "button", hidden: true, onclick: () => this.older() }, t("older_jobs"));
     const given = new URLSearchParams(address ? location.hash.split("?")[1] : "");
     this.search = el("input", { type: "search", id: freshId("search"), value: given.get("q") ?? "", placeholder: t("title_question_or_id"), oninput: () => this.restart() });
-    this.status = choice(t("status"), ["", ...ACTIVE, ...TERMINAL], statusText, given.get("status"), () => this.restart());
-    this.task = choice(t("task"), ["", ...tasks.map(({ name }) => name)], taskTitle, given.get("task"), () => this.restart());
+    const filter = (title, values, titleOf, name) =>
+      choice(title, ["", ...values], titleOf, given.get(name), () => this.restart());
+    this.status = filter(t("status"), [...ACTIVE, ...TERMINAL], (each) => (each ? statusText(each) : t("all")), "status");
+    this.task = filter(t("task"), tasks.map(({ name }) => name), (each) => (each ? taskTitle(each) : t("all")), "task");
+    this.sort = filter(t("sort_by"), Object.keys(ORDERS), (each) => t(each ? `sort_by_${each}` : "sort_by_newest"), "sort");
     this.bulk = new Bulk({ rows: this.rows, list: this.list, drop: (id) => this.drop(id), problem: this.problem });
     const searching = el("div", { className: "field" }, el("label", { htmlFor: this.search.id }, t("search")), this.search);
-    const chosen = el("div", { className: "pair", hidden: !filters }, searching, this.status.node, this.task.node);
+    const chosen = el("div", { className: "pair", hidden: !filters }, searching, this.status.node, this.task.node, this.sort.node);
     this.node = card(title, "stack", chosen, this.bulk.node, this.problem, this.empty, this.list, this.more);
     this.timer = setInterval(() => document.hidden || this.look(), LOOK_MS);
     this.look();
@@ -50,7 +65,7 @@ export class JobList {
   tellAddress() {
     if (!this.address) return;
     const { status, task } = this.query();
-    const given = Object.entries({ q: this.wanted, status, task }).filter(([, value]) => value);
+    const given = Object.entries({ q: this.wanted, status, task, sort: this.sort.read() }).filter(([, value]) => value);
     const query = new URLSearchParams(given).toString();
     history.replaceState(null, "", query ? `${this.address}?${query}` : this.address);
   }
@@ -60,7 +75,7 @@ export class JobList {
   }
 
   query() {
-    const limit = this.wanted ? ROWS : this.limit;
+    const limit = this.wanted || this.sort.read() ? ROWS : this.limit;
     return { status: this.status.read(), task: this.only ?? this.task.read(), limit };
   }
 
@@ -91,8 +106,20 @@ export class JobList {
       if (known) known.take(job);
       else this.add(job, (row) => this.list.prepend(row.node));
     }
-    while (this.list.childElementCount > ROWS) this.drop(this.list.lastElementChild.dataset.job);
+    while (this.rows.size > ROWS) this.drop([...this.rows.keys()].toSorted()[0]); // ids begin with their time
+    this.arrange();
     this.tellEmpty();
+  }
+
+  /** In the order that was chosen, of what is there; nothing moves that need not. */
+  arrange() {
+    const order = ORDERS[this.sort.read()];
+    if (!order) return;
+    const rows = [...this.rows.values()].toSorted((a, b) => order(a.job, b.job));
+    for (const [place, { node }] of rows.entries()) {
+      const there = this.list.children[place];
+      if (there !== node) this.list.insertBefore(node, there);
+    }
   }
 
   tellEmpty() {
@@ -100,7 +127,7 @@ export class JobList {
     this.bulk.tell();
     const { status, task } = this.query();
     const sifted = this.wanted || status || (task && task !== this.only);
-    say(this.empty, sifted ? t("no_job_fits") : t("no_jobs_yet_start_one"));
+    say(this.empty, sifted ? t("no_job_fits") : this.none);
   }
 
   drop(id) {
@@ -126,6 +153,7 @@ export class JobList {
       for (const job of fitting) this.add(job, (row) => this.list.append(row.node));
       this.token = next_page_token;
       this.more.hidden = !next_page_token;
+      this.arrange();
       this.tellEmpty();
     } catch (error) {
       showProblem(this.problem, error);
@@ -149,7 +177,7 @@ export class JobList {
 
 function choice(title, values, titleOf, chosen, onchange) {
   const control = el("select", { id: freshId("filter"), onchange });
-  control.append(...values.map((each) => el("option", { value: each, selected: each === chosen }, each ? titleOf(each) : t("all"))));
+  control.append(...values.map((each) => el("option", { value: each, selected: each === chosen }, titleOf(each))));
   const node = el("div", { className: "field" }, el("label", { htmlFor: control.id }, title), control);
   return { node, read: () => control.value || undefined };
 }
@@ -197,7 +225,7 @@ class JobRow {
 
 /** When it began, its place in the queue, how far it is or how long it ran, why it failed, and the end of its id. */
 function aboutOf({ id, status, created_at, started_at, finished_at, queue_position, progress, error, simulated }) {
-  const ran = started_at && finished_at && (Date.parse(finished_at) - Date.parse(started_at)) / 1000;
+  const ran = finished_at && ranS({ started_at, finished_at });
   const facts = [
     moment(created_at),
     queue_position > 0 && t("place_n_queue", { n: queue_position }),

@@ -11,7 +11,7 @@ import { StartView } from "./start.js";
 import * as theme from "./theme.js";
 import { JobView } from "./job.js";
 
-const { t, tText } = i18n;
+const { t } = i18n;
 const $ = (id) => document.getElementById(id);
 
 /** Milliseconds between two tries while the server is away. */
@@ -19,11 +19,11 @@ const AGAIN_MS = 2000;
 
 /** The first word of the address (`#/jobs/ID`): the view, and the tab that it belongs to. */
 const VIEWS = {
-  "": { tab: "start", title: "Start", open: () => new StartView() },
-  jobs: { tab: "start", title: "Job", open: (id) => (id ? new JobView(id) : new StartView()) },
-  compare: { tab: "compare", title: "Compare", open: () => new CompareView() },
-  monitor: { tab: "monitor", title: "Monitor", open: () => new MonitorView() },
-  chat: { tab: "chat", title: "Chat", open: chatView },
+  "": { tab: "start", title: "start", open: () => new StartView() },
+  jobs: { tab: "start", title: "job", open: (id) => (id ? new JobView(id) : new StartView()) },
+  compare: { tab: "compare", title: "compare", open: () => new CompareView() },
+  monitor: { tab: "monitor", title: "monitor", open: () => new MonitorView() },
+  chat: { tab: "chat", title: "chat", open: chatView },
 };
 
 let loaded = false;
@@ -50,7 +50,7 @@ async function show() {
     return away.isConnected ? undefined : put(failure(error));
   }
   if (address !== (location.hash || "#/") || view) return; // somebody was faster
-  document.title = `${tText(title)} · ${t("streaming_jobs")}`;
+  document.title = `${t(title)} · ${t("streaming_jobs")}`;
   view = open(id);
   put(view.node);
   document.body.dataset.shown = address;

@@ -1,6 +1,8 @@
 // Jobs to begin with, one click each: a task and an input for it. `files` of an input are sent
 // first.
 
+import { tText } from "./i18n.js";
+
 const SALES = `month,revenue,costs,orders,refunds
 2023-01,122507,91850,1779,2524
 2023-02,122421,93089,1786,2636
@@ -102,12 +104,12 @@ export const PRESETS = [
   },
 ];
 
-/** The input with its files sent, for their ids. */
+/** The input with its prompt in the page's language, and its files sent, for their ids. */
 export async function prepared(input, upload) {
   const send = async (value) => {
     if (Array.isArray(value)) return Promise.all(value.map(send));
     return typeof value === "function" ? upload(value(), () => {}) : value;
   };
-  const pairs = Object.entries(input).map(async ([name, value]) => [name, await send(value)]);
+  const pairs = Object.entries(input).map(async ([name, value]) => [name, name === "prompt" ? tText(value) : await send(value)]);
   return Object.fromEntries(await Promise.all(pairs));
 }

@@ -6,6 +6,15 @@ import { Streaming } from "../client/streaming.js";
 /** What stands before every path, behind a proxy. */
 export const root = document.body.dataset.root;
 
+/** Whether the simulated model answers here. */
+const isSimulated = "simulated" in document.body.dataset;
+/** The service's own tasks that a model answers. */
+const ANSWERED = ["generate", "chat", "agent", "report"];
+
+/** Whether the simulated model has written in a job, or will. */
+export const writtenBySimulated = ({ task, simulated, finished_at }) =>
+  simulated || (isSimulated && !finished_at && ANSWERED.includes(task));
+
 let key = sessionStorage.getItem("api_key") ?? "";
 
 /** The client, with the present key. Another key makes another one. */

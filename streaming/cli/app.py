@@ -4,44 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
 from streaming import __version__
-from streaming.cli import codes
-from streaming.client import Client, ClientError, ProblemError, ServerAway, WaitTimeout
+from streaming.cli import codes, completion, doctor, jobs, keys, launch, looking, running
+from streaming.cli.context import Context, Interrupted
+from streaming.client import ClientError, ProblemError, ServerAway, WaitTimeout
 
 URL = "http://127.0.0.1:8000"
-#: Seconds of a pause between two tries from which on it is told.
-TOLD_S = 3.0
-
-
-@dataclass(slots=True)
-class Context:
-    """What was said before the command."""
-
-    url: str
-    api_key: str | None
-    json: bool
-
-    def client(self, **options: Any) -> Client:
-        """A client of the server that is meant."""
-        return Client(self.url, api_key=self.api_key or None, sleep=_sleep, **options)
-
-
-def _sleep(seconds: float) -> None:
-    """Pause as the client does; a long one is told, so that nobody wonders."""
-    if seconds >= TOLD_S:
-        click.echo(f"no connection; the next try is in {seconds:.0f} s", err=True)
-    time.sleep(seconds)
-
-
-class Interrupted(Exception):
-    """Raised for Ctrl-C where there is something to say about how to go on."""
 
 
 class InOrder(click.Group):
@@ -77,18 +49,28 @@ def cli(context: click.Context, url: str, api_key: str | None, as_json: bool) ->
     context.obj = Context(url, api_key, as_json)
 
 
-def with_json(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option `--json`, which may also stand before the command."""
-
-    def remember(context: click.Context, _: click.Parameter, given: bool) -> bool:
-        if given:
-            context.find_root().obj.json = True
-        return given
-
-    option = click.option(
-        "--json", is_flag=True, expose_value=False, callback=remember, help="print JSON"
-    )
-    return option(command)
+for command in (
+    launch.serve,
+    launch.worker,
+    running.tasks,
+    running.run,
+    running.watch,
+    looking.list_jobs,
+    looking.show,
+    looking.text,
+    looking.logs,
+    jobs.answer,
+    jobs.cancel,
+    running.retry,
+    jobs.wait,
+    jobs.artifact,
+    jobs.export,
+    jobs.delete,
+    keys.keys,
+    doctor.doctor,
+    completion.completion,
+):
+    cli.add_command(command)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -165,33 +147,3 @@ def _refusal(error: ProblemError) -> str:
 def _tell(message: str, code: int, word: str = "error: ") -> int:
     click.echo(f"{word}{' '.join(message.split())}", err=True)
     return code
-
-
-def _add_commands() -> None:
-    from streaming.cli import completion, doctor, jobs, keys, launch, looking, running
-
-    for command in (
-        launch.serve,
-        launch.worker,
-        running.tasks,
-        running.run,
-        running.watch,
-        looking.list_jobs,
-        looking.show,
-        looking.text,
-        looking.logs,
-        jobs.answer,
-        jobs.cancel,
-        running.retry,
-        jobs.wait,
-        jobs.artifact,
-        jobs.export,
-        jobs.delete,
-        keys.keys,
-        doctor.doctor,
-        completion.completion,
-    ):
-        cli.add_command(command)
-
-
-_add_commands()

@@ -7,8 +7,8 @@ import sys
 import click
 
 from streaming.cli import codes
-from streaming.cli.app import Context, with_json
 from streaming.cli.checks import Finding, examine
+from streaming.cli.context import Context, with_json
 from streaming.cli.output import emit
 
 #: What stands before a finding, and its colour.

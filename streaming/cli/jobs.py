@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from streaming.cli import codes
-from streaming.cli.app import Context, Interrupted, with_json
 from streaming.cli.completion import complete_job
+from streaming.cli.context import Context, Interrupted, with_json
 from streaming.cli.inputs import InputReader, as_json, read_text
 from streaming.cli.output import emit, note
 from streaming.client import Client, Job

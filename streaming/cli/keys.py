@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streaming.cli.app import with_json
+from streaming.cli.context import with_json
 from streaming.cli.output import emit
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from streaming.cli import codes
-from streaming.cli.app import Context, with_json
 from streaming.cli.completion import complete_job, complete_task
+from streaming.cli.context import Context, with_json
 from streaming.cli.output import emit, emit_line, say, short
 from streaming.client import ENDED, Event, Job
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol, Self
 import click
 
 from streaming.cli import codes
-from streaming.cli.app import Context, Interrupted, with_json
 from streaming.cli.completion import complete_job, complete_task
+from streaming.cli.context import Context, Interrupted, with_json
 from streaming.cli.inputs import InputReader
 from streaming.cli.output import emit, emit_line, note, short
 from streaming.cli.plain import PlainView

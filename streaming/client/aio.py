@@ -191,4 +191,4 @@ class AsyncClient:
             transports=transports or self._transports,
             away_s=self._away_s,
         )
-        return AsyncWatch(self, follower, self._http.follow(follower))
+        return AsyncWatch(follower, self._http.follow(follower), self.wait)

@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, Self
 
-from streaming.client.fold import Fold
 from streaming.client.follower import Follower
-from streaming.client.outcome import position_after, result_of
-from streaming.client.steps import Stats, Transport
+from streaming.client.outcome import result_of
 from streaming.client.types import Event, Job
-
-if TYPE_CHECKING:
-    from streaming.client.aio import AsyncClient
+from streaming.client.watched import Watched
 
 
-class AsyncWatch(AsyncIterator[Event]):
+class AsyncWatch(Watched, AsyncIterator[Event]):
     """Events of one job or several, each once, in order; ends with the jobs.
 
     For `async for event in watch`. Closed at its end, by `close`, or at the end of an `async with`.
     """
 
     def __init__(
-        self, client: AsyncClient, follower: Follower, events: AsyncIterator[dict[str, Any]]
+        self,
+        follower: Follower,
+        events: AsyncGenerator[dict[str, Any], None],
+        wait: Callable[[str], Awaitable[Job]],
     ) -> None:
-        self._client = client
-        self._follower = follower
+        """`wait` gives the snapshot of a job that has ended."""
+        super().__init__(follower)
         self._events = events
-        self._folds: dict[str, Fold] = {}
-        #: Of what was given: the follower may have more in hand.
-        self._positions = dict(follower.positions)
+        self._wait = wait
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
         try:
-            event = cast("Event", await anext(self._events))
+            return self._given(await anext(self._events))
         except StopAsyncIteration:
-            self._positions = dict(self._follower.positions)
+            self._ended()
             raise
-        job = event.get("job")
-        if job is not None:
-            self._folds.setdefault(job, Fold()).apply(event)
-            self._positions[job] = position_after(event, self._positions.get(job, 0))
-        return event
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,38 +46,7 @@ class AsyncWatch(AsyncIterator[Event]):
 
     async def close(self) -> None:
         """Stop watching. The job goes on."""
-        await cast("Any", self._events).aclose()
-
-    @property
-    def id(self) -> str:
-        """The job; of several, the first."""
-        return next(iter(self._positions))
-
-    @property
-    def state(self) -> Job | None:
-        """The job's state after the events so far; None before the first."""
-        return self.states.get(self.id)
-
-    @property
-    def states(self) -> Mapping[str, Job]:
-        """The state of each job of which something has come; whole where it was watched from 0."""
-        found = {job: fold.job for job, fold in self._folds.items()}
-        return {job: state for job, state in found.items() if state is not None}
-
-    @property
-    def positions(self) -> Mapping[str, int]:
-        """Each job's seq up to which everything was given: `after` for the next time."""
-        return dict(self._positions)
-
-    @property
-    def transport(self) -> Transport:
-        """The one in use."""
-        return self._follower.transport
-
-    @property
-    def stats(self) -> Stats:
-        """What it took so far."""
-        return self._follower.stats
+        await self._events.aclose()
 
     async def text(self) -> str:
         """Watch to the end; the job's whole text."""
@@ -98,4 +59,4 @@ class AsyncWatch(AsyncIterator[Event]):
     async def _end(self) -> Job:
         async for _ in self:
             continue
-        return await self._client.wait(self.id)
+        return await self._wait(self.id)

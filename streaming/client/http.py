@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import requests
@@ -74,7 +74,7 @@ class Http:
                     raise
                 self.sleep(pause_s)
 
-    def follow(self, follower: Follower) -> Iterator[dict[str, Any]]:
+    def follow(self, follower: Follower) -> Generator[dict[str, Any]]:
         """Do what a follower says; the events that come of it."""
         while (step := follower.next()) is not None:
             if isinstance(step, Pause):

@@ -191,4 +191,4 @@ class Client:
             transports=transports or self._transports,
             away_s=self._away_s,
         )
-        return Watch(self, follower, self._http.follow(follower))
+        return Watch(follower, self._http.follow(follower), self.wait)

@@ -38,7 +38,8 @@ class Inbox(Generic[T]):
         `Closed` once the inbox is closed, `Unavailable` once its thread has ended by itself.
         """
         self.put(item)
-        self.ring()
+        if self._resting:
+            self.ring()
 
     def put(self, item: T) -> None:
         """`give` without waking the thread: whoever puts takes it himself, or calls `ring`."""
@@ -50,8 +51,9 @@ class Inbox(Generic[T]):
             self._given.append(item)
 
     def ring(self) -> None:
-        """Wake the thread, if it rests."""
+        """Wake the thread, if it rests: once, however many give before it runs."""
         if self._resting and self._waker is not None:
+            self._resting = False
             self._waker.wake()
 
     def close(self) -> None:

@@ -50,12 +50,14 @@ class Mutex:
     __slots__ = ("_held", "_lock", "_queue")
 
     def __init__(self) -> None:
+        #: Taken by whoever holds the mutex, and never waited for.
+        self._held = native_lock()
+        #: Guards the queue.
         self._lock = native_lock()
-        self._held = False
         self._queue: list[Waker] = []
 
     def __enter__(self) -> None:
-        if self._take_at_once():
+        if not self._queue and self._held.acquire(False):
             return
         waker = make_waker()
         with self._lock:
@@ -70,25 +72,15 @@ class Mutex:
             raise
 
     def __exit__(self, *exc: object) -> None:
-        with self._lock:
-            self._held = False
-            waited_for = bool(self._queue)
-        if waited_for:
+        self._held.release()
+        if self._queue:  # who comes behind this look finds it free by himself
             self._wake_head()
-
-    def _take_at_once(self) -> bool:
-        with self._lock:
-            if self._held or self._queue:
-                return False
-            self._held = True
-            return True
 
     def _wait_for_turn(self, waker: Waker) -> None:
         while True:
             waker.wait()
             with self._lock:
-                if not self._held and self._queue[0] is waker:
-                    self._held = True
+                if self._queue[0] is waker and self._held.acquire(False):
                     self._queue.pop(0)
                     return
 

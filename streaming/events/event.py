@@ -6,11 +6,13 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
+from streaming.events.envelope import Head, build, head_of
 from streaming.events.vocabulary import DELTAS, TERMINAL, TYPES, Json
 
 #: Made once: `json.dumps` would make one at each call with options.
@@ -106,16 +108,18 @@ def _rfc3339_second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).isoformat().removesuffix("+00:00")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """An event before it has a seq. Encoded when built: bad data fails at its author."""
 
     type: str
     data: Mapping[str, Json]
-    at: str = field(default_factory=now_rfc3339)
+    at: str = msgspec.field(default_factory=now_rfc3339)
+    #: Given only by those who have encoded the data of a known type themselves.
     encoded: bytes = b""
 
     def __post_init__(self) -> None:
+        if self.encoded:
+            return
         if self.type not in TYPES:
             raise ValueError(f"unknown event type {self.type!r}")
         if self.type in DELTAS:
@@ -123,16 +127,12 @@ class Draft:
         else:
             encoded = dumps(self.data)
             check_depth(encoded)
-        object.__setattr__(self, "encoded", encoded)
+        msgspec.structs.force_setattr(self, "encoded", encoded)
 
     @classmethod
     def received(cls, type: str, at: str, encoded: bytes) -> Draft:
         """One that another process has built; its data are parsed when somebody looks at them."""
-        draft = object.__new__(cls)
-        data = _Parsed(encoded) if type in DELTAS else json.loads(encoded)
-        for name, value in (("type", type), ("data", data), ("at", at), ("encoded", encoded)):
-            object.__setattr__(draft, name, value)
-        return draft
+        return cls(type, _Parsed(encoded) if type in DELTAS else json.loads(encoded), at, encoded)
 
 
 class _Parsed(Mapping[str, Json]):
@@ -169,14 +169,20 @@ class Event(NamedTuple):
 
     @classmethod
     def of(cls, job: str, seq: int, draft: Draft) -> Event:
-        head = f'{{"seq":{seq},"type":"{draft.type}","job":"{job}","at":"{draft.at}","data":'
-        return cls(job, seq, draft.type, b"%b%b}" % (head.encode(), draft.encoded))
+        """The event that a draft becomes with its number."""
+        envelope = build(Head(seq, draft.type, job, draft.at), draft.encoded)
+        return cls(job, seq, draft.type, envelope)
 
     @classmethod
     def parse(cls, body: bytes) -> Event:
-        """The event of an envelope that `of` has made: its members stand in that order."""
-        _, _, seq, _, _, kind, _, _, _, job, _ = body.split(b'"', 10)
-        return cls(job.decode(), int(seq[1:-1]), kind.decode(), body)
+        """The event of an envelope; `ValueError` when it is none of ours."""
+        head = head_of(body)
+        return cls(head.job, head.seq, head.type, body)
+
+    def with_data(self, data: Mapping[str, Json]) -> Event:
+        """The same event with other data."""
+        envelope = build(head_of(self.json), dumps(data))
+        return Event(self.job, self.seq, self.type, envelope)
 
     @property
     def envelope(self) -> dict[str, Json]:
@@ -186,6 +192,11 @@ class Event(NamedTuple):
     @property
     def data(self) -> dict[str, Json]:
         return self.envelope["data"]  # type: ignore[no-any-return]
+
+    @property
+    def at(self) -> str:
+        """When it was made: RFC 3339, UTC."""
+        return head_of(self.json).at
 
     @property
     def terminal(self) -> bool:

@@ -25,7 +25,7 @@ def job_queued(asked: Mapping[str, Json]) -> Draft:
 
 def job_started(attempt: int, worker: str, *, on_trial: bool = False, basic: bool = False) -> Draft:
     """An attempt begins. `on_trial`: alone, suspected of killing its worker; `basic`: as the
-    task's basic variant. Both are said only where they hold."""
+    task's basic variant. Both are said only where they hold (oddity 9)."""
     data: dict[str, Json] = {"attempt": attempt, "worker": worker}
     if on_trial:
         data["on_trial"] = True
@@ -117,7 +117,7 @@ def artifact(name: str, media_type: str, size: int, href: str) -> Draft:
 
 def log(message: str, *, level: str = "info", **more: Json) -> Draft:
     """A line for whoever debugs the job. `more` is what recovery and lists read: `degraded`,
-    `leases`, `handed_over`, `acquitted`, `lost_alone`, `joined`."""
+    `leases`, `handed_over`, `acquitted`, `lost_alone`, `joined` (oddities 9 and 15)."""
     _text("message", message)
     _text("level", level)
     return Draft("log", {"level": level, "message": message, **more})
@@ -130,7 +130,7 @@ def input_requested(request: str, prompt: str, schema: Mapping[str, Any] | None)
 
 
 def input_received(request: str | None, data: Json, *, timed_out: bool = False) -> Draft:
-    """An answer; with `timed_out` the end of a question that nobody answered."""
+    """An answer; with `timed_out` the end of a question that nobody answered (oddity 16)."""
     said: dict[str, Json] = {"request": request, "data": data}
     if timed_out:
         said["timed_out"] = True

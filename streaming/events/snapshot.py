@@ -1,53 +1,43 @@
-"""The fold: events to a job's present state."""
+"""The fold: events to a job's present state, and the form in which it is kept."""
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+from streaming.errors import Damaged
 from streaming.events.event import Event, dumps
-from streaming.events.summary import Summary, advance, blank
+from streaming.events.recovery import Recovery
+from streaming.events.summary import Summary, advance
 from streaming.events.vocabulary import Json
 
-#: Attempts lost in a row that make a job suspicious of having killed its worker.
-SUSPICIOUS = 2
+#: The version of the form in which a fold is kept. Within it, members may only be added: programs
+#: of several versions read the same Redis. Folds without one are of before there were versions,
+#: and have the same members.
+FORM = 1
+#: What a snapshot says of a step.
+STEP_MEMBERS = ("id", "index", "total", "title", "status", "duration_s")
 
 
+@dataclass(slots=True)
 class Snapshot:
     """The state of a job after the events that it was given, in order."""
 
-    def __init__(self, job: str, summary: Summary) -> None:
-        self.job = job
-        self.seq = 0
-        self.summary = summary
-        self.steps: dict[str, dict[str, Json]] = {}
-        #: Each item's text in pieces, in order of the items' first appearance.
-        self._texts: dict[str, list[str]] = {}
-        #: The step in which an item was written; an item of no step is never finished.
-        self._step_of: dict[str, str | None] = {}
-        #: Steps that run, the inner ones last.
-        self._running_steps: list[str] = []
-        #: What was asked: the data of job.queued.
-        self.asked: dict[str, Json] = {}
-        self.output: Json = None
-        self.cancel_reason: str | None = None
-        self.answers: dict[str, Json] = {}
-        #: Whether it runs as the task's basic variant.
-        self.basic = False
-        #: Requests whose time ran out.
-        self.unanswered: list[str] = []
-        self.text_size = 0
-        #: Attempts in a row that ended without a word and completed no step.
-        self.lost_attempts = 0
-        #: Of these, the ones on trial, or alone in their process.
-        self.lost_trials = 0
-        #: Seconds that the attempts before the present one have run, waiting for people left out.
-        self.running_s = 0.0
-        self._clock_from: str | None = None
-        self._last_at = ""
+    job: str
+    summary: Summary
+    seq: int = 0
+    steps: dict[str, dict[str, Json]] = field(default_factory=dict)
+    output: Json = None
+    #: What clients are not shown.
+    recovery: Recovery = field(default_factory=Recovery)
+    #: Characters of all texts.
+    text_size: int = 0
+    #: Each item's text in pieces, in order of the items' first appearance.
+    _texts: dict[str, list[str]] = field(default_factory=dict)
+    #: What a newer program has kept besides: it gets it back.
+    _newer: dict[str, Json] = field(default_factory=dict)
 
     def apply(self, event: Event) -> None:
         """Fold the next event."""
@@ -55,10 +45,10 @@ class Snapshot:
         data, at = envelope["data"], envelope["at"]
         self.seq = event.seq
         self.summary = advance(self.summary, event.type, data, at)
+        self.recovery.apply(event.type, data, at)
         fold = self._FOLDS.get(event.type)
         if fold is not None:
-            fold(self, data, at)
-        self._last_at = at
+            fold(self, data)
 
     def text_of(self, item: str) -> str:
         """An item's text so far."""
@@ -81,16 +71,9 @@ class Snapshot:
         """Items with text whose step has not completed: a later attempt starts them over."""
         return [
             item
-            for item, step in self._step_of.items()
+            for item, step in self.recovery.step_of.items()
             if self.text_of(item) and self.steps.get(step or "", {}).get("status") != "completed"
         ]
-
-    def ran_s(self, now: float) -> float:
-        """Seconds that the job has run by `now` (epoch seconds), waiting for people left out."""
-        if self._clock_from is None:
-            return self.running_s
-        began = datetime.fromisoformat(self._clock_from).timestamp()
-        return self.running_s + max(0.0, now - began)
 
     def public(self) -> dict[str, Json]:
         """The snapshot as clients get it, without `links` and `queue_position`."""
@@ -106,122 +89,90 @@ class Snapshot:
         }
 
     def dump(self) -> bytes:
-        """As the base of a log whose head is trimmed."""
-        members = {name: value for name, value in vars(self).items() if name != "_texts"}
-        return dumps({**members, "_texts": {item: [text] for item, text in self.texts.items()}})
+        """As it is kept: the base of a log whose head is trimmed. See `FORM`."""
+        return dumps(
+            {
+                **self._newer,
+                "form": FORM,
+                "job": self.job,
+                "seq": self.seq,
+                "summary": self.summary.to_json(),
+                "steps": self.steps,
+                "output": self.output,
+                "text_size": self.text_size,
+                "_texts": {item: [text] for item, text in self.texts.items()},
+                **self.recovery.to_json(),
+            }
+        )
 
     @classmethod
     def load(cls, state: bytes) -> Snapshot:
-        """What `dump` wrote."""
-        members = json.loads(state)
-        snapshot = cls(members["job"], members["summary"])
-        vars(snapshot).update(members)
-        return snapshot
+        """What `dump` gave, this version's or an older one's; `Damaged` when it cannot be read."""
+        try:
+            members = json.loads(state)
+            form = members.pop("form", 0)
+            if form > FORM:
+                raise Damaged(f"a base is kept in form {form}; this program reads up to {FORM}")
+            return cls(
+                job=members.pop("job"),
+                summary=Summary.from_json(members.pop("summary")),
+                seq=members.pop("seq"),
+                steps=members.pop("steps"),
+                output=members.pop("output"),
+                text_size=members.pop("text_size"),
+                _texts=members.pop("_texts"),
+                recovery=Recovery.from_json(members),
+                _newer=members,
+            )
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise Damaged("the base of a log cannot be read") from error
 
     def copy(self) -> Snapshot:
         """One that goes its own way. Texts, which may be long, are not copied."""
-        made = copy.copy(self)
-        vars(made).update(
+        return Snapshot(
+            job=self.job,
+            summary=self.summary,
+            seq=self.seq,
+            steps={id: dict(step) for id, step in self.steps.items()},
+            output=json.loads(dumps(self.output)),  # people's code gets it, and may change it
+            recovery=self.recovery.copy(),
+            text_size=self.text_size,
             _texts={item: [self.text_of(item)] for item in self._texts},
-            _step_of=dict(self._step_of),
-            _running_steps=list(self._running_steps),
+            _newer=self._newer,
         )
-        made.steps = {id: dict(step) for id, step in self.steps.items()}
-        made.unanswered = list(self.unanswered)
-        # People's code gets these, and may change them.
-        made.asked, made.answers, made.output = json.loads(
-            dumps([self.asked, self.answers, self.output])
-        )
-        return made
 
-    # -- one for each type that changes more than the summary
+    # -- one for each type that changes more than summary and recovery
 
-    def _queued(self, data: Mapping[str, Json], _at: str) -> None:
-        self.asked = dict(data)
-
-    def _started(self, data: Mapping[str, Json], at: str) -> None:
-        self._running_steps = []
-        self.lost_attempts += 1
-        self.basic = bool(data.get("basic"))
-        self.lost_trials += bool(data.get("on_trial"))
-        self._stop_clock(self._last_at)
-        self._clock_from = at
-
-    def _cancel_requested(self, data: Mapping[str, Json], _at: str) -> None:
-        self.cancel_reason = data.get("reason")
-
-    def _log(self, data: Mapping[str, Json], at: str) -> None:
-        if data.get("handed_over"):
-            self.lost_attempts = max(0, self.lost_attempts - 1)
-        if data.get("acquitted"):
-            self.lost_trials = 0
-        if data.get("lost_alone"):
-            self.lost_trials += 1
-        if "leases" in data:  # to wait for a lease is no running time
-            waits = any(lease["state"] == "waiting" for lease in data["leases"])
-            if waits:
-                self._stop_clock(at)
-            else:
-                self._clock_from = self._clock_from or at
-
-    def _append_text(self, data: Mapping[str, Json], _at: str) -> None:
+    def _append_text(self, data: Mapping[str, Json]) -> None:
         self._texts.setdefault(data["item"], []).append(data["text"])
-        self._step_of[data["item"]] = self._running_steps[-1] if self._running_steps else None
         self.text_size += len(data["text"])
 
-    def _reset_text(self, data: Mapping[str, Json], _at: str) -> None:
+    def _reset_text(self, data: Mapping[str, Json]) -> None:
         self.text_size -= len(self.text_of(data["item"]))
         self._texts[data["item"]] = []
 
-    def _update_step(self, data: Mapping[str, Json], _at: str) -> None:
-        known = ("id", "index", "total", "title", "status", "duration_s")
-        self.steps[data["id"]] = {name: data.get(name) for name in known}
-        if data["id"] in self._running_steps:
-            self._running_steps.remove(data["id"])
-        if data["status"] == "running":
-            self._running_steps.append(data["id"])
-        if data["status"] == "completed":
-            self.lost_attempts = self.lost_trials = 0
+    def _update_step(self, data: Mapping[str, Json]) -> None:
+        self.steps[data["id"]] = {name: data.get(name) for name in STEP_MEMBERS}
 
-    def _ask(self, _data: Mapping[str, Json], at: str) -> None:
-        self._stop_clock(at)
-
-    def _answered(self, data: Mapping[str, Json], at: str) -> None:
-        if data.get("timed_out"):
-            self.unanswered.append(data["request"])
-            self._clock_from = at
-        elif data.get("request"):
-            self.answers[data["request"]] = data.get("data")
-            self._clock_from = at
-
-    def _completed(self, data: Mapping[str, Json], _at: str) -> None:
+    def _complete(self, data: Mapping[str, Json]) -> None:
         self.output = data.get("output")
 
-    def _stop_clock(self, at: str) -> None:
-        if self._clock_from is not None:
-            began, ended = map(datetime.fromisoformat, (self._clock_from, at))
-            self.running_s += max(0.0, (ended - began).total_seconds())
-            self._clock_from = None
-
-    _FOLDS: ClassVar[Mapping[str, Callable[[Snapshot, Mapping[str, Json], str], None]]] = {
-        "job.queued": _queued,
-        "job.started": _started,
-        "job.cancel_requested": _cancel_requested,
-        "log": _log,
+    _FOLDS: ClassVar[Mapping[str, Callable[[Snapshot, Mapping[str, Json]], None]]] = {
         "text.delta": _append_text,
         "text.reset": _reset_text,
         "step.updated": _update_step,
-        "input.requested": _ask,
-        "input.received": _answered,
-        "job.completed": _completed,
+        "job.completed": _complete,
     }
 
 
-def public_summary(summary: Summary) -> dict[str, Any]:
-    """The members of a snapshot that lists show, too; an older program's had fewer."""
-    shown = {**blank("", ""), **summary}
+def public_summary(summary: Summary) -> dict[str, Json]:
+    """The members of a snapshot that lists show, too.
+
+    Metrics are a list here, not an object: oddity 10.
+    """
+    shown = summary.to_json()
     del shown["options"]
     shown["title"] = shown["title"] or shown["task"]
     for name in ("metrics", "alerts", "artifacts"):
-        shown[name] = list(summary[name].values())
+        shown[name] = list(shown[name].values())
     return shown

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from streaming.events.event import Event, dumps
+from streaming.events.event import Event
 from streaming.events.vocabulary import DELTAS, Json
 
 #: The pressure level from which superseded events are skipped.
@@ -100,7 +100,5 @@ def _item(event: Event) -> Json:
 
 def _merged(run: Sequence[Event]) -> Event:
     """One delta for several: the last one's envelope with the text of all."""
-    last = run[-1]
-    envelope = last.envelope
-    envelope["data"] = {**envelope["data"], "text": "".join(each.data["text"] for each in run)}
-    return Event(last.job, last.seq, last.type, dumps(envelope))
+    data = [event.data for event in run]
+    return run[-1].with_data({**data[-1], "text": "".join(each["text"] for each in data)})

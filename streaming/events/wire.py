@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from streaming.errors import BadRequest
+from streaming.events.envelope import with_from
 from streaming.events.event import Event, dumps
 from streaming.events.vocabulary import Json
 
@@ -26,7 +27,7 @@ def event_json(event: Event, *, since: int | None = None) -> bytes:
     """The envelope; `since` is its `from`, when events before it were left out for this reader."""
     if since is None:
         return event.json
-    return b'{"from":%d,%b' % (since, event.json[1:])
+    return with_from(event.json, since)
 
 
 def control_json(kind: str, job: str | None, data: Mapping[str, Json]) -> bytes:

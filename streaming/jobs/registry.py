@@ -213,7 +213,7 @@ class JobRegistry:
         The same answer again is taken; `Conflict` for another one and when nothing is asked,
         `InvalidInput` when the data do not fit what was asked.
         """
-        asked = row.summary["input_request"]
+        asked = row.summary.input_request
         if asked is not None and request in (None, asked["request"]):
             _check_answer(asked["schema"], data)
             return self._answer(row, asked["request"], data)
@@ -327,7 +327,7 @@ class JobRegistry:
 
     def _answered_before(self, row: JobRow, request: str | None, data: Json) -> JobRow:
         """The same answer again, to `request` or to the last one that was answered."""
-        answers = self._snapshots.look(row.id, lambda state: dict(state.answers))
+        answers = self._snapshots.look(row.id, lambda state: dict(state.recovery.answers))
         request = request or next(reversed(answers), None)
         if request is None or request not in answers:
             raise _nothing_asked(row)

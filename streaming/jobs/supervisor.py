@@ -12,7 +12,8 @@ from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import LogRefusal, NotFound
 from streaming.events import make
-from streaming.events.snapshot import SUSPICIOUS, Snapshot
+from streaming.events.recovery import SUSPICIOUS
+from streaming.events.snapshot import Snapshot
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.storage.base import SENT_AWAY_S, Storage
@@ -73,11 +74,12 @@ class JobKeeper:
         self.loop = Periodic(self.look, every_s=TICK_S, name="job-keeper")
 
     def look(self) -> None:
-        """One look at all that it keeps, where it is this process's turn."""
-        if not self._storage.turn("keeper"):
+        """One look: at the jobs accepted here, and at those of all where it is the turn for it."""
+        has_turn = self._storage.turn("keeper")
+        self.cancel_unwatched()
+        if not has_turn:
             self._stand_down()
             return
-        self.cancel_unwatched()
         self.try_suspects()
         if self._clock() >= self._next_look:
             self._next_look = self._clock() + ORPHANS_S
@@ -164,12 +166,14 @@ class JobKeeper:
             return len(self._suspects) < before
 
     def _stand_down(self) -> None:
-        """Another process keeps the jobs: what is known here will be out of date."""
+        """Another process keeps the jobs of all: what is known here will be out of date.
+
+        Not what is watched: who accepted a job knows of it at once, and goes on looking.
+        """
         self._orphans, self._cancelling, self._on_trial = set(), {}, None
         self._has_looked = False
         with self._lock:
             self._suspects = []
-            self._watched = {}
 
     def _adopt(self, rows: Collection[JobRow]) -> None:
         """Run jobs from their last checkpoints; those that may have killed a worker, by turns."""
@@ -235,4 +239,4 @@ class JobKeeper:
 
 def _lost(state: Snapshot) -> tuple[int, int]:
     """Attempts that were lost in a row, and how many of them on trial."""
-    return state.lost_attempts, state.lost_trials
+    return state.recovery.lost_attempts, state.recovery.lost_trials

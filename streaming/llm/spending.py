@@ -23,20 +23,26 @@ class Spending:
         #: The server has counted, up to here.
         self._counted = model.simulated
         self._estimated_before = bool(usage.get("estimated"))
+        #: The usage is as the piece before this one has set it: one token more is all.
+        self._follows = False
 
     def count(self, piece: Piece) -> None:
         if isinstance(piece, Usage):
-            self._counted = True
+            self._counted, self._follows = True, False
             self._set(piece)
         elif isinstance(piece, (str, Reasoning)):
             self._written += 1
-            self._set(Usage(self._asked, self._written))
+            if self._follows:
+                self._usage["completion_tokens"] += 1
+            else:
+                self._set(Usage(self._asked, self._written))
+                self._follows = True
 
     def settle(self) -> None:
         """What comes now is of another question: it costs again."""
         self._before = _so_far(self._usage)
         self._estimated_before = bool(self._usage.get("estimated"))
-        self._written, self._counted = 0, False
+        self._written, self._counted, self._follows = 0, False, False
 
     def _set(self, spent: Usage) -> None:
         self._usage["prompt_tokens"] = self._before.prompt_tokens + spent.prompt_tokens

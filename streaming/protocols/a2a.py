@@ -119,7 +119,7 @@ class A2aEncoder(Encoder):
         self.has_content = True  # a failure is a state of the task
 
     def take(self, event: Event) -> bytes:
-        self._at = event.envelope["at"]
+        self._at = event.at
         out = super().take(event)
         if self._opened or event.seq < self._opens_at:
             return out

@@ -38,7 +38,7 @@ class AguiEncoder(Encoder):
 
     takes_restarts: ClassVar[bool] = True
     PIECES: ClassVar[tuple[type[Any], ...]] = (
-        Asked, Text, Thought, Call, Step, Used, Result, Progress, Question, Ended,
+        Text, Thought, Call, Step, Used, Result, Progress, Question, Ended,
     )  # fmt: skip
 
     def __init__(

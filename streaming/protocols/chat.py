@@ -19,20 +19,19 @@ from streaming.protocols.answer import (
     Whole,
 )
 from streaming.protocols.frames import About, Encoder, Frame, sse
-from streaming.protocols.question import Question, as_object, check_messages, member, refuse
+from streaming.protocols.question import (
+    Question,
+    as_object,
+    check_messages,
+    member,
+    parameters_of,
+)
 from streaming.protocols.refusals import failure_of, openai_error
 
 #: What stands before a job's id in the id of its answer.
 PREFIX = "chatcmpl-"
 #: Members of a request that are not the model's.
-_OURS = ("model", "messages", "stream", "stream_options", "store", "metadata", "n")
-#: Members that ask for what a log of text does not carry, with what may stand there.
-_UNSUPPORTED: Mapping[str, tuple[Json, ...]] = {
-    "n": (None, 1),
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
-    "audio": (None,),
-}
+_OURS = ("model", "messages", "stream", "stream_options", "store", "metadata")
 _FINISH = {
     "stop": "stop",
     "length": "length",
@@ -45,22 +44,12 @@ _FINISH = {
 def parse(body: Json) -> Question:
     """The question of a request body; `BadRequest` names the member that is wrong."""
     body = as_object(body, "body")
-    for name, allowed in _UNSUPPORTED.items():
-        if body.get(name) not in allowed:
-            raise refuse(name, f"{name} is not supported here", code="unsupported_parameter")
-    modalities = member(body, "modalities", list, ["text"])
-    if modalities != ["text"]:
-        raise refuse("modalities", "only text is supported", code="unsupported_parameter")
     options = member(body, "stream_options", dict, {})
     usage = options.get("include_usage") is True
     return Question(
         model=member(body, "model", str, ""),
         messages=check_messages(body.get("messages")),
-        parameters={
-            name: value
-            for name, value in body.items()
-            if name not in _OURS and name not in _UNSUPPORTED and name != "modalities"
-        },
+        parameters=parameters_of(body, _OURS),
         stream=member(body, "stream", bool, False),
         origin={"include_usage": True} if usage else {},
         metadata=member(body, "metadata", dict, {}),

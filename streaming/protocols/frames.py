@@ -55,7 +55,6 @@ class Encoder(ABC):
 
     #: Whether a second attempt's text may follow the first's, as something of its own.
     takes_restarts: ClassVar[bool] = False
-    media_type: ClassVar[str] = "text/event-stream; charset=utf-8"
 
     def __init__(
         self, about: About, *, after: int = 0, restarts: Mapping[str, int] | None = None

@@ -8,7 +8,15 @@ from typing import Any
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
 from streaming.protocols.messages import BYTES_A_TOKEN, TOKENS_A_PICTURE
-from streaming.protocols.question import Question, as_object, check_messages, member, refuse
+from streaming.protocols.question import (
+    Question,
+    as_object,
+    check_messages,
+    member,
+    parameters_of,
+    refuse,
+    refuse_parameter,
+)
 
 #: Members that are put in another form, or are not the model's.
 _OURS = (
@@ -161,8 +169,8 @@ def _parts(messages: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
 def _parameters(body: Mapping[str, Any]) -> dict[str, Json]:
     for name in _UNSUPPORTED:
         if body.get(name):
-            raise refuse(name, f"{name} is not supported here", code="unsupported_parameter")
-    found = {name: value for name, value in body.items() if name not in _OURS}
+            raise refuse_parameter(name)
+    found = parameters_of(body, _OURS)
     if body.get("stop_sequences"):
         found["stop"] = member(body, "stop_sequences", list)
     if user := member(body, "metadata", dict, {}).get("user_id"):

@@ -19,6 +19,14 @@ HINTS = frozenset(
         "prompt_cache_key", "service_tier", "parallel_tool_calls", "reasoning_effort", "verbosity",
     }
 )  # fmt: skip
+#: Members that ask for what a log of text does not carry, with what may stand there.
+UNSUPPORTED: Mapping[str, tuple[Json, ...]] = {
+    "n": (None, 1),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "audio": (None,),
+    "modalities": (None, ["text"]),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,20 @@ def check_content(content: Json, name: str) -> None:
             raise refuse(f"{name}.{index}", "an object with a type")
         if part["type"] == "input_audio":
             raise refuse(f"{name}.{index}.type", "audio is not supported", code="unsupported")
+
+
+def parameters_of(body: Mapping[str, Json], others: Collection[str]) -> dict[str, Json]:
+    """What goes upstream as it is: all but `others`. `BadRequest` names what is `UNSUPPORTED`."""
+    for name, allowed in UNSUPPORTED.items():
+        if body.get(name) not in allowed:
+            raise refuse_parameter(name)
+    left_out = {*others, *UNSUPPORTED}
+    return {name: value for name, value in body.items() if name not in left_out}
+
+
+def refuse_parameter(name: str) -> BadRequest:
+    """The error for a parameter that is known, and not supported."""
+    return refuse(name, f"{name} is not supported here", code="unsupported_parameter")
 
 
 def task_input(question: Question, takes: Collection[str] | None) -> dict[str, Json]:

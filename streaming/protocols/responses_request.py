@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from streaming.events.vocabulary import Json
-from streaming.protocols.question import Question, as_object, check_messages, member, refuse
+from streaming.protocols.question import (
+    Question,
+    as_object,
+    check_messages,
+    member,
+    parameters_of,
+    refuse,
+    refuse_parameter,
+)
 
 #: Finds an output item of an earlier response by its id; None when there is none.
 FindItem = Callable[[str], Mapping[str, Json] | None]
@@ -22,7 +30,9 @@ _OURS = (
 #: What the webhook of a response tells of.
 ENDS = ("job.completed", "job.failed", "job.cancelled")
 #: Members that ask for what a log of text does not carry, or only OpenAI's own service does.
-_UNSUPPORTED = ("conversation", "prompt", "top_logprobs", "max_tool_calls", "context_management")
+_UNSUPPORTED = ("conversation", "prompt", "max_tool_calls", "context_management")
+#: What `include` may not name.
+_LOGPROBS = "message.output_text.logprobs"
 
 
 def parse(body: Json, find_item: FindItem, find_conversation: FindConversation) -> Question:
@@ -30,7 +40,9 @@ def parse(body: Json, find_item: FindItem, find_conversation: FindConversation) 
     body = as_object(body, "body")
     for name in _UNSUPPORTED:
         if body.get(name):
-            raise refuse(name, f"{name} is not supported here", code="unsupported_parameter")
+            raise refuse_parameter(name)
+    if _LOGPROBS in member(body, "include", list, []):
+        raise refuse("include", f"{_LOGPROBS} is not supported here", code="unsupported_parameter")
     background, store = (member(body, n, bool, n == "store") for n in ("background", "store"))
     if background and not store:
         raise refuse("background", "a background response is stored: leave out store: false")
@@ -152,6 +164,8 @@ def _part(part: Mapping[str, Any], at: str) -> dict[str, Any]:
     if kind == "input_image" and part.get("image_url"):
         detail = {"detail": part["detail"]} if part.get("detail") else {}
         return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
+    if kind == "input_audio":
+        raise refuse(f"{at}.type", "audio is not supported", code="unsupported")
     if kind == "input_file" and part.get("file_data"):
         file = {"filename": part.get("filename"), "file_data": part["file_data"]}
         return {"type": "file", "file": file}
@@ -159,8 +173,8 @@ def _part(part: Mapping[str, Any], at: str) -> dict[str, Any]:
 
 
 def _parameters(body: Mapping[str, Any]) -> dict[str, Json]:
-    known = (*_OURS, *_UNSUPPORTED)
-    found = {name: value for name, value in body.items() if name not in known and value is not None}
+    passed = parameters_of(body, (*_OURS, *_UNSUPPORTED))
+    found = {name: value for name, value in passed.items() if value is not None}
     if (limit := member(body, "max_output_tokens", int)) is not None:
         found["max_tokens"] = limit
     if effort := member(body, "reasoning", dict, {}).get("effort"):

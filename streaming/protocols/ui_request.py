@@ -7,7 +7,14 @@ from typing import Any
 
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
-from streaming.protocols.question import Question, as_object, check_messages, member, refuse
+from streaming.protocols.question import (
+    Question,
+    as_object,
+    check_messages,
+    member,
+    parameters_of,
+    refuse,
+)
 
 #: Members of a request that are the transport's or ours; all others are the model's.
 _OURS = ("id", "messages", "trigger", "messageId", "model", "metadata")
@@ -30,7 +37,7 @@ def parse(body: Json) -> Question:
     return Question(
         model=member(body, "model", str, ""),
         messages=check_messages(messages),
-        parameters={name: value for name, value in body.items() if name not in _OURS},
+        parameters=parameters_of(body, _OURS),
         stream=True,
         goes_on=True,
         origin={"chat": chat},

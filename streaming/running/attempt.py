@@ -151,9 +151,9 @@ class Attempt:
         """What is to run, its task and input, once the job is claimed; None where it has ended."""
         state = self._shop.snapshots.state(self.job)
         if row.status == "cancelling":
-            self._append([self._cancelled(state.cancel_reason)])
+            self._append([self._cancelled(state.recovery.cancel_reason)])
             return None
-        self._on_break = state.asked.get("on_break")
+        self._on_break = state.recovery.asked.get("on_break")
         task = self._shop.tasks.find(row.task)
         failure = _refuse(task, row, state)
         if failure is not None or task is None:
@@ -164,7 +164,7 @@ class Attempt:
         except InvalidInput as error:
             self._append([self._failed(error)])
             return None
-        basic = self._claim(row, state, task, timeout_s=state.asked["timeout_s"])
+        basic = self._claim(row, state, task, timeout_s=state.recovery.asked["timeout_s"])
         function = task.basic if basic and task.basic is not None else task.function
         return function, task, value
 
@@ -176,7 +176,7 @@ class Attempt:
         number = row.attempt + 1
         # What one attempt has begun as the basic variant, the next one goes on with.
         loaded = number == 1 and task.basic is not None and self._shop.level() >= BASIC_LEVEL
-        basic = state.basic or loaded
+        basic = state.recovery.basic or loaded
         drafts = [make.job_started(number, worker_name(), on_trial=self._on_trial, basic=basic)]
         if number == 1:
             drafts += _checklist(task, state)
@@ -186,7 +186,7 @@ class Attempt:
             state = self._start_over(task, number)
             kept = _kept(state)
         self._number = number
-        self._deadline = self._clock() + max(0.0, timeout_s - state.running_s)
+        self._deadline = self._clock() + max(0.0, timeout_s - state.recovery.running_s)
         self._equip(row, number, kept)
         return basic
 
@@ -299,7 +299,7 @@ def worker_name() -> str:
 
 def _running_s(row: JobRow) -> float:
     """Seconds from a job's first start to its end; 0 when it was never started."""
-    began, ended = row.summary["started_at"], row.summary["finished_at"]
+    began, ended = row.summary.started_at, row.summary.finished_at
     if began is None or ended is None:
         return 0.0
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
@@ -310,11 +310,12 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
     if task is None:
         message = f"this server has no task {row.task!r} any more"
         return TaskError(message, code="unknown_task", retryable=True)
-    lost = state.lost_trials >= LOST_TRIALS or state.lost_attempts >= LOST_ATTEMPTS
-    stays = not task.retry or state.asked.get("on_break") == "fail"
+    known = state.recovery
+    lost = known.lost_trials >= LOST_TRIALS or known.lost_attempts >= LOST_ATTEMPTS
+    stays = not task.retry or known.asked.get("on_break") == "fail"
     if row.attempt and (stays or lost):
         message = f"the worker of attempt {row.attempt} was lost"
-        if state.lost_trials >= LOST_TRIALS:
+        if known.lost_trials >= LOST_TRIALS:
             message += "; it died each time that this job ran there alone"
         return TaskError(message, code="worker_lost", retryable=True)
     return None
@@ -322,7 +323,7 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
 
 def _kept(state: Snapshot) -> dict[str, str]:
     """The texts that start over, where the job says that answers are gone on with."""
-    if state.asked.get("on_break") != "continue":
+    if state.recovery.asked.get("on_break") != "continue":
         return {}
     return {item: state.text_of(item) for item in state.unfinished_items()}
 

@@ -126,7 +126,7 @@ class JobContext:
 
         `estimated`: the total is a guess, and what is worked out from it will say so.
         """
-        self.raise_if_cancelled()
+        self._given.stop.check()
         self._steps.count(done, total, message, estimated=estimated)
 
     def metric(

@@ -50,7 +50,7 @@ class Driver:
             kept=given.kept,
             clock=clock,
         )
-        on_break = str(given.state.asked.get("on_break") or "restart")
+        on_break = str(given.state.recovery.asked.get("on_break") or "restart")
         desk = Desk(
             told,
             steps.think,

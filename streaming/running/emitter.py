@@ -53,23 +53,26 @@ class Emitter:
         try:
             return make(*args, **kwargs)
         except (TypeError, ValueError) as error:
-            kind = getattr(make, "__name__", "event").replace("_", ".", 1)
-            message = f"{kind} cannot be told: {plain_text(error, 400)}"
-            raise TaskError(message, code="invalid_output") from error
+            raise _untellable(make, error) from error
 
     def emit(self, make: Callable[P, Draft], *args: P.args, **kwargs: P.kwargs) -> None:
         """Have an event appended: the task goes on before its commit, never far ahead of it."""
-        draft = self.draft(make, *args, **kwargs)
-        self._stop.check()
-        size = self._check(draft)
+        try:
+            draft = make(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            raise _untellable(make, error) from error
+        if self._stop.reason is not None:
+            self._stop.check()
+        size, under_way = self._check(draft), self._under_way
         with self._turn:
             try:
-                self._settle(POSTS - 1, POSTED_BYTES)
-                last = self._under_way[-1][0] if self._under_way else None
-                post = self._log.post(self._job, [draft], attempt=self._attempt, after=last)
+                if under_way:
+                    self._settle(POSTS - 1, POSTED_BYTES)
+                last = under_way[-1][0] if under_way else None
+                post = self._log.post(self._job, (draft,), attempt=self._attempt, after=last)
             except (LogRefusal, NotFound) as refusal:
                 raise self._superseded(refusal) from refusal
-            self._under_way.append((post, size))
+            under_way.append((post, size))
             self._bytes += size
 
     def append(
@@ -107,11 +110,15 @@ class Emitter:
 
     def _settle(self, posts: int, size: int) -> None:
         """Wait until no more posts and bytes than these are under way."""
-        while self._under_way and (
-            self._under_way[0][0].done or len(self._under_way) > posts or self._bytes > size
-        ):
-            self._under_way[0][0].result()
-            self._bytes -= self._under_way.popleft()[1]
+        under_way = self._under_way
+        while under_way:
+            post, bytes_of_it = under_way[0]
+            if not post.done and len(under_way) <= posts and self._bytes <= size:
+                return
+            if not post.done or post.error is not None:
+                post.result()
+            under_way.popleft()
+            self._bytes -= bytes_of_it
 
     def _superseded(self, refusal: StreamingError) -> Superseded:
         reason = Superseded(refusal.detail)
@@ -129,6 +136,11 @@ class Emitter:
             )
         self._spend(1, size)
         return size
+
+
+def _untellable(make: Callable[..., Draft], error: Exception) -> TaskError:
+    kind = getattr(make, "__name__", "event").replace("_", ".", 1)
+    return TaskError(f"{kind} cannot be told: {plain_text(error, 400)}", code="invalid_output")
 
 
 class Budget:

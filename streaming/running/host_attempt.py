@@ -86,7 +86,7 @@ class HostedAttempt:
         if self._look_at is None or self._clock() < self._look_at:
             return False
         state = self._snapshots.state(self.job)
-        left = self._timeout_s + MARGIN_S - state.ran_s(time.time())
+        left = self._timeout_s + MARGIN_S - state.recovery.ran_s(time.time())
         self._look_at = self._clock() + max(left, LOOK_S)
         return left <= 0
 
@@ -125,7 +125,7 @@ class HostedAttempt:
     def lost_in_a_row(self) -> int:
         """Attempts in a row that ended without a word, as the log tells."""
         try:
-            return self._snapshots.state(self.job).lost_attempts
+            return self._snapshots.state(self.job).recovery.lost_attempts
         except NotFound:
             return 0
 

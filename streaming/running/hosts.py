@@ -13,7 +13,7 @@ from streaming.concurrency.platform import native_lock
 from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import Cancelled, Interrupted, LogRefusal, NotFound, Stop, Unavailable
-from streaming.events.snapshot import SUSPICIOUS
+from streaming.events.recovery import SUSPICIOUS
 from streaming.running.host_attempt import HostedAttempt
 from streaming.running.host_process import (
     LEAVE_S,

@@ -79,6 +79,8 @@ class BoundModel:
         self._desk = desk
         #: What the job's answers have cost so far.
         self.usage: dict[str, int] = {}
+        #: Options of the answer that `pace` was asked about last, its limit, and how long it gets.
+        self._paced: tuple[dict[str, Any], int | None, int | None] | None = None
 
     @property
     def told(self) -> dict[str, Json]:
@@ -105,14 +107,16 @@ class BoundModel:
         `written` pieces have come of an answer to `options`, which are those of `stream`. How
         long a real model's answer gets nobody knows: about as long as those before it.
         """
-        prompt = Prompt(**options)
-        expected = self._model.expected(prompt)
+        if self._paced is None or self._paced[0] != options:  # once an answer, not once a token
+            prompt = Prompt(**options)
+            self._paced = options, prompt.max_tokens, self._model.expected(prompt)
+        _, limit, expected = self._paced
         if expected is None:
-            total = prompt.max_tokens or written + 1
-            return written, max(written, total), prompt.max_tokens is None
+            total = limit or written + 1
+            return written, max(written, total), limit is None
         rest = max(expected - written, expected // 4, 1)
-        if prompt.max_tokens is not None:
-            rest = min(rest, max(1, prompt.max_tokens - written))
+        if limit is not None:
+            rest = min(rest, max(1, limit - written))
         return written, written + rest, True
 
     @property

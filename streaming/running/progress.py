@@ -53,6 +53,8 @@ class Progress:
         self._durations: list[float] = []
         self._shown = Reading(0.0, None, "estimated", None)
         self._shown_at: float | None = None
+        #: The percent that is told at once.
+        self._worth = 0.0
 
     def plan(self, steps: int) -> None:
         """There are so many steps, those done among them."""
@@ -63,6 +65,8 @@ class Progress:
     ) -> Reading | None:
         """Units of the present step are done; a reading when one is due."""
         self._fraction = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
+        if message is None and not self._may_be_due():
+            return None
         known = self._steps == 1 and not estimated
         return self._read("measured" if known else "estimated", message)
 
@@ -75,6 +79,13 @@ class Progress:
         self._fraction = 0.0
         return self._read("estimated" if self._done < self._steps else "measured", None)
 
+    def _may_be_due(self) -> bool:
+        """Without working the rest out: tasks count each token, and few are told."""
+        if self._shown_at is None or self._clock() - self._shown_at >= INTERVAL_S:
+            return True
+        percent = (self._done + self._fraction) / self._steps * 100
+        return percent >= self._worth - 0.05  # what is shown is rounded
+
     def _read(self, basis: str, message: str | None) -> Reading | None:
         now = self._clock()
         part = min(1.0, (self._done + self._fraction) / self._steps)
@@ -83,6 +94,7 @@ class Progress:
         if not self._due(reading, now):
             return None
         self._shown, self._shown_at = reading, now
+        self._worth = min(100.0, percent + WORTH_PERCENT)
         return reading
 
     def _eta_s(self, now: float, basis: str) -> float | None:
@@ -109,4 +121,4 @@ class Progress:
         if reading.percent == self._shown.percent:
             return False
         quiet = now - self._shown_at >= INTERVAL_S
-        return quiet or reading.percent >= min(100.0, self._shown.percent + WORTH_PERCENT)
+        return quiet or reading.percent >= self._worth

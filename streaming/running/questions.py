@@ -48,8 +48,8 @@ class Questions:
         self._log = log
         self._job = state.job
         self._stop = stop
-        self._answers = state.answers
-        self._unanswered = frozenset(state.unanswered)
+        self._answers = state.recovery.answers
+        self._unanswered = frozenset(state.recovery.unanswered)
         self._clock = clock
         self._asked: dict[str | None, int] = {}
         #: Up to here the log was looked through for what clients sent unasked.

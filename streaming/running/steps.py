@@ -59,7 +59,7 @@ class Steps:
         self._tools = 0
         self._told = told
         self._kept = kept
-        self._continues = state.asked.get("on_break") == "continue"
+        self._continues = state.recovery.asked.get("on_break") == "continue"
         self._halves: dict[tuple[str, str], Joiner] = {}
         #: Items of text that the present step has written.
         self._written: set[str] = set()

@@ -315,7 +315,6 @@ class ThreadRunner(Runner):
             if attempt.job not in self._attempts:
                 return
             self._stuck.add(attempt.job)
-        logger.error("the code of job %s does not stop; the job is ended without it", attempt.job)
         try:
             attempt.end()
         except (LogRefusal, NotFound) as error:
@@ -324,4 +323,5 @@ class ThreadRunner(Runner):
             with self._lock:
                 self._stuck.discard(attempt.job)  # tried again at the next look
         else:
+            logger.error("the code of job %s does not stop; it has ended without it", attempt.job)
             self._tell_stuck(attempt.job)

@@ -13,7 +13,7 @@ from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import LogRefusal, NotFound, StreamingError, Unavailable
 from streaming.events import make
-from streaming.events.snapshot import SUSPICIOUS
+from streaming.events.recovery import SUSPICIOUS
 from streaming.running.attempt import Attempt, worker_name
 from streaming.running.cells import UNKNOWN, Cells
 from streaming.running.fleet import GATHER_S, TELL_S, Worker
@@ -141,7 +141,7 @@ class JobWorker:
             row = self._find(job)
             if row is None:
                 return
-            lost = self._snapshots.look(job, lambda state: state.lost_attempts)
+            lost = self._snapshots.look(job, lambda state: state.recovery.lost_attempts)
             if row.attempt and lost >= SUSPICIOUS:
                 left = self._run_apart(row)
             else:

@@ -23,7 +23,7 @@ from streaming.errors import InvalidSettings
 logger = logging.getLogger(__name__)
 
 #: Seconds that a computing thread keeps the interpreter from the others. With Python's 5 ms one
-#: task that computes makes each answer take ten times as long as with this.
+#: task that computes makes each answer take ten times as long as with this (oddity 5).
 SWITCH_S = 0.0005
 #: What is in the environ of servers, besides gunicorn, that know how many processes they have.
 _COUNTING = {"uwsgi.version", "mod_wsgi.version"}

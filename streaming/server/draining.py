@@ -34,10 +34,11 @@ def drain(parts: Parts, process: ServingProcess, *, total_s: float, successors: 
     if not parts.streams.wait_until_closed(min(total_s * UNWIND_SHARE, CLOSE_S)):
         parts.streams.cut()
         parts.streams.wait_until_closed(CUT_S)
-    parts.deadlines.end_all()
     # 4. Requests that the worker still accepts: jobs that they store are the successor's.
     if successors or process.succeeded():
         _outlast_listener(process, until=began + LISTENER_S)
+    # Only now: the body of a request that it has just been given is on its way.
+    parts.deadlines.end_all()
     # 5. The threads, the log's own last: a successor may open it then.
     parts.stop()
 

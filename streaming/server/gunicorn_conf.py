@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 
-# Before anything else is imported: locks made before the patching would hang the worker.
+# Before anything else is imported: locks made before the patching would hang the worker (oddity 1).
 if os.environ.get("GUNICORN_WORKER_CLASS", "gevent") == "gevent":
     from gevent import monkey
 

@@ -35,9 +35,9 @@ from streaming.web.responses import sent_as_it_is
 #: Seconds between looks whether the worker was told to leave.
 LOOK_S = 0.1
 #: Events are made and dropped by the thousand, hardly ever in cycles: with Python's thresholds
-#: (700, 10, 10) looking for cycles takes a quarter of the time of a busy process.
+#: (700, 10, 10) looking for cycles takes a quarter of the time of a busy process (oddity 13).
 GC_THRESHOLDS = 50_000, 20, 10
-#: The exit code of a worker that cannot boot: the master gives up and says so.
+#: The exit code of a worker that cannot boot: the master gives up and says so (oddity 6).
 BOOT_ERROR = 113
 #: Set where the listening sockets come from a predecessor or from systemd.
 INHERITED = {"GUNICORN_FD", "LISTEN_FDS"}
@@ -189,7 +189,8 @@ def _say_if_taken(log: Any, address: object) -> None:
 def _close_in_threads(worker: Any) -> None:
     """Have a connection closed in the thread that has served it.
 
-    gunicorn waits up to 2 s for the client's end of it, in the thread that lets clients in.
+    gunicorn waits up to 2 s for the client's end of it, in the thread that lets clients in
+    (oddity 17).
     """
     handle = worker.handle
 

@@ -26,7 +26,7 @@ from streaming.server.process import ServingProcess
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
 from streaming.storage.snapshots import Snapshots
-from streaming.web.bodies import BodyPlaces
+from streaming.web.body_places import BodyPlaces
 from streaming.web.keys import KeyRing
 from streaming.web.rates import Rates
 from streaming.web.retries import Retries
@@ -236,7 +236,7 @@ class Server:
             keys=KeyRing(settings),
             tickets=Tickets(lambda: settings.secret.get_secret_value() or storage.secret()),
             rates=Rates(settings),
-            retries=Retries(),
+            retries=Retries(parts.registry, storage),
             conversations=Conversations(storage),
             deadlines=parts.deadlines,
             body_places=BodyPlaces(body_places(settings)),

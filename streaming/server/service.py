@@ -58,9 +58,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         static_folder=str(assets("static")),
         template_folder=str(assets("templates")),
     )
+    settings = settings or Settings.load(app.config)
     Streaming(
         app,
-        settings=settings or Settings.load(app.config),
+        settings=settings,
         tasks=TASKS,
         open_submit=True,
         protocols=PROTOCOLS,
@@ -72,7 +73,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     @app.get("/")
     def page() -> Response:
         """The page: start a job and watch it."""
-        response = make_response(render_template("index.html"))
+        response = make_response(render_template("index.html", simulated=not settings.llm_base_url))
         response.headers["Content-Security-Policy"] = PAGE_POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"

@@ -73,7 +73,7 @@ def calls_of(row: JobRow, events: Sequence[Event]) -> list[Call]:
             continue
         body = payload_for(row, event)
         if body is not None:
-            at = datetime.fromisoformat(event.envelope["at"]).timestamp()
+            at = datetime.fromisoformat(event.at).timestamp()
             calls.append(Call(call_id(event), row.id, str(asked["url"]), dumps(body), at))
     return calls
 
@@ -94,8 +94,8 @@ def payload_for(row: JobRow, event: Event) -> dict[str, Json] | None:
 
 def _of_job(row: JobRow, event: Event) -> dict[str, Json]:
     """A job's facts and the event's data in one object; what is large is left out, and named."""
-    facts = {"id": row.id, "seq": event.seq, "task": row.task, "title": row.summary["title"]}
-    facts |= {"status": STATUS_AFTER[event.type], "metadata": row.summary["metadata"]}
+    facts = {"id": row.id, "seq": event.seq, "task": row.task, "title": row.summary.title}
+    facts |= {"status": STATUS_AFTER[event.type], "metadata": row.summary.metadata}
     told = {**event.data, **facts}
     large = sorted(name for name, value in told.items() if len(dumps(value)) > MEMBER_BYTES)
     data = {name: value for name, value in told.items() if name not in large}
@@ -104,7 +104,7 @@ def _of_job(row: JobRow, event: Event) -> dict[str, Json]:
     return {
         "id": call_id(event),
         "type": event.type,
-        "timestamp": event.envelope["at"],
+        "timestamp": event.at,
         "data": data,
     }
 
@@ -122,7 +122,7 @@ def _of_response(row: JobRow, event: Event) -> dict[str, Json] | None:
         "id": call_id(event),
         "object": "event",
         "type": f"response.{names[event.type]}",
-        "created_at": int(datetime.fromisoformat(event.envelope["at"]).timestamp()),
+        "created_at": int(datetime.fromisoformat(event.at).timestamp()),
         "data": {"id": f"resp_{row.id}"},
     }
 

@@ -33,7 +33,7 @@ def split(value: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, bytes]]
 
 def whole_input(blobs: Blobs, state: Snapshot) -> Any:
     """What was asked of a job, with its blobs put back; `NotFound` when one is gone."""
-    asked = state.asked
+    asked = state.recovery.asked
     names = frozenset(asked.get("blobs") or ())
     return _filled(asked["input"], names, blobs, state.job) if names else asked["input"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
 from streaming.events.event import Draft, Event
@@ -42,24 +42,23 @@ class JobRow(NamedTuple):
 
     @property
     def status(self) -> str:
-        return str(self.summary["status"])
+        return self.summary.status
 
     @property
     def attempt(self) -> int:
-        return int(self.summary["attempt"])
+        return self.summary.attempt
 
     @property
     def task(self) -> str:
-        return str(self.summary["task"])
+        return self.summary.task
 
     @property
     def options(self) -> Mapping[str, Json]:
-        options: Mapping[str, Json] = self.summary["options"]
-        return options
+        return self.summary.options
 
     @property
     def closed(self) -> bool:
-        return self.summary["status"] in ENDED
+        return self.summary.status in ENDED
 
 
 class Page(NamedTuple):
@@ -109,16 +108,15 @@ def extend(
     expect: Expect | None = None,
 ) -> tuple[JobRow, list[Event]]:
     """The row and the events after an append; raises a `LogRefusal` where it is not allowed."""
-    if row.closed:
+    summary = row.summary
+    if summary.status in ENDED:
         raise LogClosed(f"job {row.id} has ended as {row.status}")
-    if attempt is not None and attempt < row.attempt:
+    if attempt is not None and attempt < summary.attempt:
         raise Fenced(f"attempt {attempt} of job {row.id} was followed by attempt {row.attempt}")
-    for path, allowed in (expect or {}).items():
-        value = _member(row.summary, path)
-        if value not in allowed:
-            raise Unexpected(f"{path} of job {row.id} is {value!r}")
+    if expect:
+        _check(row, expect)
 
-    summary, size, seq = row.summary, row.size, row.seq
+    size, seq = row.size, row.seq
     events: list[Event] = []
     for draft in drafts:
         if events and events[-1].terminal:
@@ -126,13 +124,23 @@ def extend(
         seq += 1
         event = Event.of(row.id, seq, draft)
         events.append(event)
+        if draft.type in _PLAIN:  # most events are these
+            size += len(event.json)
+            continue
         size += _weight(event, draft.data)
         summary = advance(summary, draft.type, draft.data, draft.at)
 
     expires_at = row.expires_at
     if events and events[-1].terminal:
-        expires_at = time.time() + float(summary["options"].get("ttl_s", 0))
+        expires_at = time.time() + float(summary.options.get("ttl_s", 0))
     return JobRow(row.id, row.owner, summary, seq, row.base, size, expires_at), events
+
+
+def _check(row: JobRow, expect: Expect) -> None:
+    for path, allowed in expect.items():
+        value = _member(row.summary, path)
+        if value not in allowed:
+            raise Unexpected(f"{path} of job {row.id} is {value!r}")
 
 
 def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
@@ -156,9 +164,10 @@ def _weight(event: Event, data: Mapping[str, Json]) -> int:
     return len(event.json) + (int(data["size"]) if event.type == "artifact" else 0)
 
 
-def _member(summary: Mapping[str, Any], path: str) -> Json:
-    value: Any = summary
-    for key in path.split("."):
+def _member(summary: Summary, path: str) -> Json:
+    first, *rest = path.split(".")
+    value = getattr(summary, first, None)
+    for key in rest:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 

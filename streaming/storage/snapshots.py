@@ -100,7 +100,7 @@ class Snapshots:
         row = self._index.get(job)
         if row is None:
             raise NotFound(f"there is no job {job}", code="job_not_found")
-        return Snapshot(job, blank(row.task, row.summary["created_at"]))
+        return Snapshot(job, blank(row.task, row.summary.created_at))
 
     def _take(self, job: str) -> Snapshot | None:
         with self._lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Wakeable, wake_all
@@ -43,11 +43,14 @@ class Tail:
         A tail that was loaded between a commit and its publishing is ahead of it: it never goes
         back, or a reader would seem to be ahead of the log.
         """
+        wake_all(self.show(row, events))
+
+    def show(self, row: JobRow, events: Sequence[Event]) -> Collection[Wakeable]:
+        """`publish`, but for the waking: those who wait, for the caller to wake."""
         with self._lock:
             if row.seq >= self.row.seq:
                 self.row = row
-            wakers = self._take(events, moved=bool(events) or row.closed or row.expired)
-        wake_all(wakers)
+            return self._take(events, moved=bool(events) or row.closed or row.expired)
 
     def follow(
         self, events: Sequence[Event], after: Callable[[JobRow, Sequence[Event]], JobRow]
@@ -113,13 +116,15 @@ class Tail:
         with self._lock:
             self._wakers.discard(waker)
 
-    def _take(self, events: Sequence[Event], *, moved: bool) -> set[Wakeable]:
-        self._events.extend(events)
-        self._size += sum(len(event.json) for event in events)
+    def _take(self, events: Sequence[Event], *, moved: bool) -> Collection[Wakeable]:
+        for event in events:
+            self._events.append(event)
+            self._size += len(event.json)
         if not self._keep and (len(self._events) > 2 * TAIL_EVENTS or self._size > TAIL_BYTES):
             self._shrink()
-        wakers = self._wakers if moved else set()
-        self._wakers = set() if moved else self._wakers
+        if not moved or not self._wakers:
+            return ()
+        wakers, self._wakers = self._wakers, set()
         return wakers
 
     def _shrink(self) -> None:
@@ -177,11 +182,17 @@ class Tails:
 
     def publish(self, row: JobRow, events: Sequence[Event]) -> None:
         """Show a commit to readers."""
+        wake_all(self.show(row, events))
+
+    def show(self, row: JobRow, events: Sequence[Event]) -> Collection[Wakeable]:
+        """`publish`, but for waking those who wait: the caller wakes those of all jobs at once."""
         self.published += len(events)
-        tail = self.add(row)
-        tail.publish(row, events)
+        with self._lock:
+            tail = self._live.get(row.id) or self._add(row)
+        wakers = tail.show(row, events)
         if row.closed:
             self.settle(tail)
+        return wakers
 
     def settle(self, tail: Tail) -> None:
         """Keep the tail of a log that is closed only while it is among the last used."""

@@ -207,7 +207,7 @@ class Channel:
             self._give_back(list(self._lines))
             return
         self._write(chunk)
-        self._writer.traffic.delayed(self.form.transport, page.events[0], 0.0)
+        self._writer.wrote = self.form.transport, page.events[0]
         if chunk.last:
             self._give_back(list(self._lines))
         elif self._lines:
@@ -258,7 +258,7 @@ class Channel:
         if not page.events:
             return Chunk(b"", after, 0, last=False)
         events = page.events
-        if sum(len(event.json) for event in events) > WRITE_BYTES:
+        if len(events) > 1 and sum([len(event.json) for event in events]) > WRITE_BYTES:
             events = _cut(events)
         end = events[-1].seq
         last = page.closed and end == page.last
@@ -295,7 +295,8 @@ class Channel:
             )
             self.wrote_at = time.monotonic()
         self.position = chunk.end
-        self._wake_ahead()
+        if self._ahead:
+            self._wake_ahead()
         if behind:
             self._give_back(behind)
 
@@ -343,6 +344,8 @@ class StreamWriter:
         self._kept: OrderedDict[tuple[Channel, int, int], Chunk] = OrderedDict()
         self._kept_bytes = 0
         self._news: deque[Channel] = deque()
+        #: Transport and first event of this turn's last write.
+        self.wrote: tuple[str, Event] | None = None
         self._called = False
 
     def join(self, job: str, form: Form) -> Channel:
@@ -399,10 +402,13 @@ class StreamWriter:
         while self._news:
             self._news.popleft().advance()
             if time.monotonic() > until:
-                if self._news and not self._called:
-                    self._called = True
-                    self._call_soon(self._run)
-                return
+                break
+        if self._news and not self._called:
+            self._called = True
+            self._call_soon(self._run)
+        if self.wrote is not None:  # of the turn's last: what came before it waited less
+            self.traffic.delayed(*self.wrote, 0.0)
+            self.wrote = None
 
 
 def _ranged(thinned: Thinned) -> Event:

@@ -20,7 +20,9 @@ class Traffic:
     def add(self, transport: str, way: str, size: int, events: int) -> None:
         """So many bytes and events more."""
         with self._lock:
-            counts = self._sent.setdefault((transport, way), [0, 0])
+            counts = self._sent.get((transport, way))
+            if counts is None:
+                counts = self._sent[transport, way] = [0, 0]
             counts[0] += size
             counts[1] += events
 

@@ -2,7 +2,7 @@
 
 flask-sock and simple-websocket do the handshake. Their reader (a thread for each connection) is
 sent home: `send` from two threads, and its result ignored, would tear frames as soon as a peer
-reads slowly (simple-websocket's issues 34 and 45). wsproto knows the protocol.
+reads slowly (oddity 3). wsproto knows the protocol.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ READ_BYTES = 1 << 16
 PARTS = 10_000
 #: Reads at a time.
 READS = 4
-#: Seconds for which a closed connection waits for its peer's Close: TCP ends within 2 s of ours.
+#: Seconds for which a closed connection waits for its peer's Close: TCP ends within 2 s of ours
+#: (oddity 8).
 LINGER_S = 1.5
 #: Close code: the message was larger than is taken (RFC 6455, 7.4.1).
 TOO_LARGE = 1009
@@ -225,7 +226,7 @@ class _Handshake:
 def prepare_handshake(environ: dict[str, Any]) -> None:
     """Have flask-sock do the handshake, and no more.
 
-    Compression is not agreed on: each reader would have frames of its own, and 300 KB of state.
+    Compression is not agreed on (oddity 12).
     """
     environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     for name in ("werkzeug.socket", "gunicorn.socket"):

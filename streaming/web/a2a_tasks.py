@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, g, request
 
-from streaming.errors import Conflict, InvalidInput, StreamingError
+from streaming.errors import BadRequest, Conflict, InvalidInput, NotFound, StreamingError
 from streaming.events.vocabulary import Json
 from streaming.events.wire import parse_position
 from streaming.protocols.a2a import A2aEncoder, A2aError
@@ -27,7 +27,7 @@ def is_rpc() -> bool:
 
 def encoder(row: JobRow, *, after: int = 0) -> A2aEncoder:
     """One that begins with the task as it is now."""
-    asks = (row.summary["input_request"] or {}).get("request")
+    asks = (row.summary.input_request or {}).get("request")
     return A2aEncoder(
         answers.about(row),
         rpc=is_rpc(),
@@ -70,7 +70,10 @@ def send(params: Mapping[str, Any], *, stream: bool) -> Response | dict[str, Jso
     question = parse(params, stream=stream)
     found = answers.reserve("a2a")
     with found.set_up():
-        row = answers.ask(question, "a2a", dict(params), stream=found)
+        try:
+            row = answers.ask(question, "a2a", dict(params), stream=found)
+        except (BadRequest, NotFound) as error:  # clients read no other status than this one's
+            raise A2aError("INVALID_PARAMS", error.detail) from error
         return _told(Held(found, row), params, stream=stream)
 
 
@@ -96,7 +99,7 @@ def cancel(id: Json) -> dict[str, Json]:
 def _answer(row: JobRow, message: Mapping[str, Any]) -> JobRow:
     if row.closed:
         raise A2aError("UNSUPPORTED_OPERATION", f"task {row.id} is {row.status}")
-    question: Any = row.summary["input_request"] or {}
+    question: Any = row.summary.input_request or {}
     data = answer_in(message, question.get("schema"))
     try:
         return services().registry.answer(row, question.get("request"), data)

@@ -18,6 +18,7 @@ from streaming.errors import (
 )
 from streaming.events.event import Event
 from streaming.events.vocabulary import Json
+from streaming.events.wire import SSE
 from streaming.jobs.registry import Request, digest_of, unknown_job
 from streaming.protocols.answer import Whole, last_restarts
 from streaming.protocols.frames import About, Encoder
@@ -60,9 +61,9 @@ def about(row: JobRow) -> About:
     return About(
         job=row.id,
         model=str(origin.get("model") or row.task),
-        created_at=row.summary["created_at"],
+        created_at=row.summary.created_at,
         origin=origin,
-        metadata=row.summary["metadata"],
+        metadata=row.summary.metadata,
     )
 
 
@@ -90,9 +91,9 @@ def ask(question: Question, protocol: str, body: Json, *, stream: Stream | None)
     """
     model = find_model(question.model)
     check_open(model.task)
-    grace = {"on_disconnect": _on_disconnect(question), "disconnect_grace_s": GRACE_S}
+    grace = {"on_disconnect": on_disconnect(question.goes_on), "disconnect_grace_s": GRACE_S}
     digest = digest_of([protocol, body, request.headers.get(USER, "")])
-    row = services().retries.find(digest)
+    row = services().retries.find(owner(), digest)
     if row is None:
         given = _input(question, model.name, is_upstream=model.is_upstream, takes=model.takes)
         kept, blobs = parts.split(given)
@@ -157,7 +158,7 @@ def respond_stream(
             return with_job(no_content(), row)
         if _failed_early(encoder):
             raise failure_of(encoder.ended, row.id)  # type: ignore[arg-type]
-        response = stream_response(stream, _rest(stream, encoder, body), encoder.media_type)
+        response = stream_response(stream, _rest(stream, encoder, body), SSE)
     response.headers.update(headers or {})
     return with_job(response, row)
 
@@ -211,11 +212,12 @@ def with_job(response: Response, row: JobRow) -> Response:
     return response
 
 
-def _on_disconnect(question: Question) -> str:
+def on_disconnect(goes_on: bool) -> str:
+    """What happens when nobody is left: what `X-On-Disconnect` says, else by the protocol."""
     said = request.headers.get("X-On-Disconnect", "").strip().lower()
     if said not in ("", "continue", "cancel"):
         raise BadRequest("X-On-Disconnect is continue or cancel", code="bad_header")
-    return said or ("continue" if question.goes_on else "cancel")
+    return said or ("continue" if goes_on else "cancel")
 
 
 def _input(

@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,6 @@ from streaming.errors import (
     InvalidInput,
     TooLarge,
     TooSlow,
-    Unavailable,
     UnsupportedMedia,
 )
 from streaming.watching.hangups import client_socket
@@ -26,8 +24,6 @@ from streaming.web.services import services
 
 #: Bytes per second that a body must have once its first time is over, and bytes read at a time.
 SLOWEST, PIECE = 4 << 10, 16 << 10
-#: Seconds that a request waits for a place to read its body.
-PLACE_S = 1.0
 #: Levels of nesting that a body may have.
 MAX_DEPTH = 100
 
@@ -73,7 +69,7 @@ def in_time() -> Iterator[None]:
         found.body_places.taken(),
         found.deadlines.limit(client_socket(request.environ), seconds) as deadline,
     ):
-        _watch_what_comes(deadline)
+        counted, ended = _watch_what_comes(deadline), True
         try:
             yield
         except Exception as error:
@@ -81,37 +77,13 @@ def in_time() -> Iterator[None]:
                 if not _is_malformed(error):
                     raise
                 raise BadRequest(f"the body is not as its framing says: {error}") from error
-    if deadline is not None and deadline.over:
+            ended = False
+    # What had come by then can still be read, and may be all of it.
+    if deadline is not None and deadline.over and not (ended and counted and counted.whole):
         raise TooSlow(
             f"the body did not come in time: {seconds:g} s (STREAMING_BODY_S), and a second more "
             f"for every {SLOWEST} bytes"
         )
-
-
-class BodyPlaces:
-    """How many bodies may be read at once, where each holds a thread while it comes."""
-
-    def __init__(self, limit: int | None) -> None:
-        """`limit` is None where they hold none."""
-        self._limit = limit
-        self._free = threading.BoundedSemaphore(limit) if limit else None
-
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """A place for the block; `Unavailable` when none is free within `PLACE_S`."""
-        if self._free is None:
-            yield
-            return
-        if not self._free.acquire(timeout=PLACE_S):
-            raise Unavailable(
-                f"{self._limit} requests are still sending their bodies; try again",
-                code="too_many_bodies",
-                retry_after_s=1.0,
-            )
-        try:
-            yield
-        finally:
-            self._free.release()
 
 
 class _Counted:
@@ -120,26 +92,43 @@ class _Counted:
     def __init__(self, source: Any, deadline: Deadline) -> None:
         self._source = source
         self._deadline = deadline
+        self._length = request.content_length
+        self._count = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all has come that was announced; chunks announce their end themselves."""
+        return self._length is None or self._count >= self._length
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._source.read(PIECE if size < 0 or size > PIECE else size)
-        self._deadline.extend(len(data) / SLOWEST)
-        return data
+        return self._note(data)
+
+    def readinto(self, buffer: memoryview) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def readline(self, size: int = -1) -> bytes:
         line: bytes = self._source.readline(size)
-        self._deadline.extend(len(line) / SLOWEST)
-        return line
+        return self._note(line)
+
+    def _note(self, data: bytes) -> bytes:
+        self._count += len(data)
+        self._deadline.extend(len(data) / SLOWEST)
+        return data
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
 
-def _watch_what_comes(deadline: Deadline | None) -> None:
+def _watch_what_comes(deadline: Deadline | None) -> _Counted | None:
     """Before anybody reads: werkzeug takes what stands in the environment then."""
-    if deadline is not None:
-        environ = request.environ
-        environ["wsgi.input"] = _Counted(environ["wsgi.input"], deadline)
+    if deadline is None:
+        return None
+    environ = request.environ
+    environ["wsgi.input"] = counted = _Counted(environ["wsgi.input"], deadline)
+    return counted
 
 
 def _is_malformed(error: Exception) -> bool:

@@ -72,13 +72,11 @@ def start(params: Mapping[str, Any], origin: Mapping[str, Json], *, goes_on: boo
         raise RpcError(INVALID_PARAMS, f"there is no tool {str(name)[:80]!r}")
     if given is not None and not isinstance(given, dict):
         raise RpcError(INVALID_PARAMS, "arguments are a JSON object")
-    said = request.headers.get("X-On-Disconnect", "").strip().lower()
-    goes_on = said == "continue" or (goes_on and said != "cancel")
     asked = Request(
         task=task.name,
         input=given or {},
         origin={"protocol": "mcp", **origin},
-        on_disconnect="continue" if goes_on else "cancel",
+        on_disconnect=answers.on_disconnect(goes_on),
         disconnect_grace_s=GRACE_S,
     )
     key = request.headers.get("Idempotency-Key") or None
@@ -183,7 +181,7 @@ def take_answers(row: JobRow, responses: Json) -> None:
 def answer(row: JobRow, name: str, response: Json) -> None:
     """One of them. An answer that is late, or not asked for, changes nothing."""
     require("submit")
-    question: Any = row.summary["input_request"]
+    question: Any = row.summary.input_request
     if question is None or question["request"] != name:
         return
     accepted, data = answer_of(response, question.get("schema"))

@@ -82,8 +82,8 @@ def _call_again(params: Mapping[str, Any], caller: Caller) -> Response:
     held = answers.reopen(row, "mcp")  # first, so that somebody watches when it goes on
     with held.stream.set_up():  # what was said before the question was told before it
         mcp_calls.take_answers(row, params.get("inputResponses") or {})
-        asks = services().registry.find(row.id, row.owner).summary["input_request"]
-        after = 0 if asks is not None and asks == row.summary["input_request"] else row.seq
+        asks = services().registry.find(row.id, row.owner).summary.input_request
+        after = 0 if asks is not None and asks == row.summary.input_request else row.seq
         return mcp_calls.respond(held, caller, after=after, closing_cancels=True)
 
 

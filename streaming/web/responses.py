@@ -38,7 +38,8 @@ def reader() -> Reader:
 
 
 def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = False) -> Response:
-    """An SSE response, or the refusal that an EventSource survives. A snapshot may come first."""
+    """An SSE response, or the refusal that an EventSource survives (oddity 4). A snapshot may come
+    first."""
     encoder = SseEncoder(
         cursor, composite=composite, named=request.args.get("named") in ("1", "true")
     )

@@ -12,9 +12,9 @@ from flask import request
 from streaming.concurrency.platform import native_lock
 from streaming.errors import LogRefusal, NotFound
 from streaming.events import make
+from streaming.jobs.registry import JobRegistry
+from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
-from streaming.web.auth import owner
-from streaming.web.services import services
 
 #: What OpenAI's and Anthropic's SDKs count in, from 0.
 HEADER = "X-Stainless-Retry-Count"
@@ -31,17 +31,19 @@ REMEMBERED = 10_000
 class Retries:
     """Which jobs repeated requests have joined, where their closed logs cannot tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry: JobRegistry, storage: Storage) -> None:
+        self._registry = registry
+        self._storage = storage
         self._lock = native_lock()
         self._joined: OrderedDict[str, int] = OrderedDict()
         self._since = time.time()
 
-    def find(self, digest: str) -> JobRow | None:
-        """The job that the present request is to join, and nobody else from now on; or None."""
+    def find(self, owner: str, digest: str) -> JobRow | None:
+        """The owner's job that the present request is to join, and nobody else then; or None."""
         count = retry_count()
         if not count:
             return None
-        rows = services().registry.list(owner(), limit=JOBS)
+        rows = self._registry.list(owner, limit=JOBS)
         for row in reversed(rows):
             origin = row.options.get("origin") or {}
             if origin.get("digest") == digest and self._is_free(row) and self._claim(row, count):
@@ -51,12 +53,12 @@ class Retries:
     def _is_free(self, row: JobRow) -> bool:
         if row.status in ("cancelled", "cancelling", "failed"):
             return False
-        viewers = services().storage.viewers
+        viewers = self._storage.viewers
         if viewers.of(row.id):
             return False
         absent_s = viewers.absent_s(row.id)
         if absent_s == math.inf:  # none came, or none that this process knows of
-            accepted = datetime.fromisoformat(row.summary["created_at"]).timestamp()
+            accepted = datetime.fromisoformat(row.summary.created_at).timestamp()
             absent_s = time.time() - max(accepted, self._since)
         return absent_s < JOIN_S
 
@@ -70,16 +72,16 @@ class Retries:
         note = make.log("a repeated request has joined", level="debug", joined=count)
         expect = {"options.joined": (known,), "status": ("queued", "running", "waiting_for_input")}
         try:
-            services().storage.log.append(row.id, [note], expect=expect, patient=False)
+            self._storage.log.append(row.id, [note], expect=expect, patient=False)
         except (LogRefusal, NotFound):
-            now = services().storage.index.get(row.id)
+            now = self._storage.index.get(row.id)
             if now is None or now.status != "completed":
                 return False
             return self._claim_closed(row.id, count)
         return True
 
     def _claim_closed(self, job: str, count: int) -> bool:
-        row = services().storage.index.get(job)
+        row = self._storage.index.get(job)
         logged = (row.options.get("joined") if row is not None else None) or 0
         with self._lock:
             if max(logged, self._joined.get(job, 0)) >= count:

@@ -20,17 +20,17 @@ from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
 from streaming.watching.cursor import Cursor
 from streaming.watching.pressure import Pressure
+from streaming.web.body_places import BodyPlaces
 from streaming.web.deadlines import Deadlines
 from streaming.web.keys import KeyRing
 from streaming.web.metrics import Metrics
 from streaming.web.principal import Principal
 from streaming.web.rates import Rates
+from streaming.web.retries import Retries
 from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:
     from streaming.watching.stream import Streams
-    from streaming.web.bodies import BodyPlaces
-    from streaming.web.retries import Retries
 
 EXTENSION = "streaming"
 
@@ -126,7 +126,7 @@ class Services:
         }
 
     def _queue_position(self, job: str, status: str) -> int | None:
-        """From 1 while it waits, 0 when it is about to start; None once it has."""
+        """From 1 while it waits, 0 when it is about to start; None once it has (oddity 11)."""
         return (self.runner.position(job) or 0) if status == "queued" else None
 
 

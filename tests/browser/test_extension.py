@@ -15,7 +15,7 @@ from werkzeug.serving import make_server
 
 from streaming import Streaming, server_of
 from tests.browser.watching import Client
-from tests.readme import ROOT, blocks
+from tests.readme import BROWSER, ROOT, blocks
 
 EXAMPLE = ROOT / "examples/existing_app/after.py"
 
@@ -24,7 +24,7 @@ def test_the_readmes_page_shows_the_answer_of_the_example(
     tab: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STREAMING_LOG_URL", "memory://")
-    (page,) = [block.text for block in blocks() if block.language == "html"]
+    (page,) = [block.text for block in blocks(BROWSER) if block.language == "html"]
     example: dict[str, Any] = {"__name__": "example"}
     exec(EXAMPLE.read_text(), example)
     app: Flask = example["app"]

@@ -58,6 +58,25 @@ def test_two_people_talk_and_see_the_same(page: Page, other: Page, api: Api) -> 
     assert api.snapshot(job)["output"] == {"turns": 2, "stopped": 1}
 
 
+def test_a_reader_who_scrolled_up_stays_there_when_somebody_else_speaks(
+    page: Page, other: Page, api: Api
+) -> None:
+    job = begin(page, "A long story, please. " * 150)
+    expect(page.locator(".said-by.person")).to_have_count(1, timeout=PATIENCE_MS)
+    page.locator(".talk").evaluate("(talk) => { talk.scrollTop = 0; }")
+    expect(page.locator(".jump.inside")).to_be_visible()
+    other.goto(page.url)
+
+    say(other, "And then?")
+    expect(page.locator(".said-by.person")).to_have_count(2, timeout=PATIENCE_MS)
+
+    assert page.locator(".talk").evaluate("(talk) => talk.scrollTop") == 0
+    page.click(".jump.inside")
+    expect(page.locator(".jump.inside")).to_be_hidden()
+    expect(page.locator(".badge")).to_be_visible()
+    api.cancel(job)
+
+
 @pytest.mark.parametrize(
     ("verdict", "outcome"), [("Approve", "Published"), ("Refuse", "Not published")]
 )

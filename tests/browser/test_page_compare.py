@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.pages import PATIENCE_MS, go
 from tests.e2e.clients import Api
+from tests.e2e.server import Server
 from tests.e2e.waiting import eventually
 
 STREAMS = ["Server-Sent Events", "WebSocket", "Long polling"]
@@ -108,6 +109,35 @@ def test_who_was_offline_goes_on_where_it_was(page: Page) -> None:
 def test_the_advice_of_the_server_is_shown(page: Page, api: Api) -> None:
     go(page, "compare")
 
-    needs = page.locator("section[aria-label='Which one for what'] tbody tr")
+    needs = page.locator("[role=group][aria-label='Which one for what'] tbody tr")
     expect(needs).to_have_count(len(api.get("/v1/transports").json()["needs"]))
-    expect(page.locator("section[aria-label^='Measured'] tbody tr")).to_have_count(5)
+    expect(page.locator("[role=group][aria-label^='Measured'] tbody tr")).to_have_count(5)
+
+
+def test_the_advice_has_tabs_that_arrow_keys_go_through(page: Page) -> None:
+    go(page, "compare")
+    tabs = page.get_by_role("tab")
+    expect(tabs).to_have_count(3, timeout=PATIENCE_MS)
+    expect(page.get_by_role("tabpanel")).to_have_count(1)
+
+    tabs.first.focus()
+    page.keyboard.press("ArrowLeft")
+
+    expect(tabs.last).to_be_focused()
+    expect(page.get_by_role("tabpanel", name="In words")).to_be_visible()
+
+
+def test_one_tab_at_a_time_compares_so_that_connections_are_left(
+    page: Page, context: BrowserContext, server: Server
+) -> None:
+    begin(page, tokens=5000, speed=30)
+    until_events(page, 5)
+    other = context.new_page()
+    other.goto(server.url)
+
+    begin(other, tokens=10, speed=100)
+    expect(other.locator(".problem:visible")).to_contain_text("Another tab compares")
+    page.close()
+    begin(other, tokens=10, speed=100)
+
+    expect_same_text(other)

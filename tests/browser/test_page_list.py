@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
@@ -35,6 +36,52 @@ def test_a_search_stands_in_the_address_and_finds_titles_and_questions(
     page.goto(f"{server.url}/#/monitor?q=fog+sea&task=generate")
     expect(row(page, fog)).to_be_visible(timeout=PATIENCE_MS)
     expect(row(page, tides)).to_have_count(0)
+
+
+def test_an_order_is_chosen_and_stands_in_the_address(page: Page, api: Api) -> None:
+    for title in ("order b", "order c", "order a"):
+        api.finish(api.submit("plain", {"words": ["a"]}, title=title))
+    titles = page.locator(".jobs li > a")
+    go(page, "monitor?q=order")
+    expect(titles).to_have_text(["order a", "order c", "order b"], timeout=PATIENCE_MS)
+
+    page.get_by_label("Order", exact=True).select_option("title")
+    expect(titles).to_have_text(["order a", "order b", "order c"], timeout=PATIENCE_MS)
+    page.get_by_label("Order", exact=True).select_option("oldest")
+
+    expect(titles).to_have_text(["order b", "order c", "order a"], timeout=PATIENCE_MS)
+    assert page.url.endswith("#/monitor?q=order&sort=oldest")
+    api.finish(api.submit("plain", {"words": ["a"]}, title="order d"))
+    expect(titles.last).to_have_text("order d", timeout=PATIENCE_MS)
+
+
+def test_the_way_back_from_a_job_leads_to_the_same_list(page: Page, api: Api) -> None:
+    for title in ("returning a", "returning b"):
+        api.finish(api.submit("plain", {"words": ["a"]}, title=title))
+    go(page, "?q=returning&status=completed")
+    page.click("text=returning a")
+    expect(page.locator("h1")).to_have_text("returning a", timeout=PATIENCE_MS)
+
+    page.go_back()
+
+    expect(page.locator(".jobs li")).to_have_count(2, timeout=PATIENCE_MS)
+    expect(page.locator("input[type=search]")).to_have_value("returning")
+
+
+def test_a_job_that_waits_tells_its_place_in_the_queue(tab: Page, tmp_path: Path) -> None:
+    with Server(tmp_path, "gevent", STREAMING_JOBS=1) as server:
+        server.start()
+        jobs = [server.api.submit("sleeping") for _ in range(3)]
+        tab.goto(f"{server.url}/#/jobs/{jobs[2]}")
+
+        expect(tab.locator(".facts-line")).to_contain_text("place 2 in the queue")
+        server.api.cancel(jobs[1])
+        tab.goto(f"{server.url}/#/monitor")
+        expect(tab.locator(f"li[data-job={jobs[2]}]")).to_contain_text(
+            "place 1 in the queue", timeout=PATIENCE_MS
+        )
+        for job in jobs:
+            server.api.cancel(job)
 
 
 def test_jobs_are_cancelled_and_deleted_together(page: Page, api: Api) -> None:
@@ -72,7 +119,7 @@ def test_a_view_that_opens_while_the_server_is_away_recovers_by_itself(
     expect(tab.locator("h2:text-is('All jobs')")).to_be_visible(timeout=PATIENCE_MS)
 
 
-def test_a_job_says_that_it_is_safe_while_the_server_is_away(tab: Page, tmp_path: object) -> None:
+def test_a_job_says_that_it_is_safe_while_the_server_is_away(tab: Page, tmp_path: Path) -> None:
     with Server(tmp_path, "gevent") as server:
         server.start()
         job = server.api.submit("counting")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from bench.page import measure, squeezed
-from tests.browser.pages import expect_status, go
+from tests.browser.pages import PATIENCE_MS, expect_status, go
 from tests.e2e.clients import Api
 
 
@@ -38,6 +38,21 @@ def test_a_block_that_does_not_end_is_shown_as_it_comes(page: Page, api: Api) ->
     shown = page.locator(".item .prose").evaluate("(box) => box.textContent")
     assert squeezed(shown) == squeezed("".join(words))
     assert time.monotonic() - began < 30
+
+
+def test_two_hundred_kilobytes_of_text_are_shown_whole(page: Page, api: Api) -> None:
+    paragraph = "Fog came in over the harbour, and nobody saw the tide turn. " * 8 + "\n\n"
+    paragraphs = [f"## Part {n}\n\n{paragraph}" for n in range(420)]
+    job = api.submit("generator", {"words": paragraphs})
+    assert len(api.finish(job)["text"]) > 200_000
+    began = time.monotonic()
+
+    go(page, f"jobs/{job}")
+
+    expect(page.locator(".item .prose h4")).to_have_count(420, timeout=PATIENCE_MS)
+    assert time.monotonic() - began < 30
+    shown = page.locator(".item .prose").evaluate("(box) => box.textContent")
+    assert squeezed(shown) == squeezed("".join(paragraphs).replace("## ", ""))
 
 
 def test_blocks_are_rendered_as_soon_as_they_end(page: Page, api: Api) -> None:

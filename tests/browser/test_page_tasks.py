@@ -52,6 +52,7 @@ def test_what_a_form_is_given_is_the_input_of_the_job(page: Page, api: Api) -> N
 
 def test_a_choice_that_a_form_leaves_open_is_left_to_the_task(page: Page, api: Api) -> None:
     page.select_option("label:text('Task') + select", "report")
+    page.click("summary:text-is('More settings')")
     for name in ("decimal", "date_order", "aggregate", "total_rows"):
         expect(page.locator(f"[data-path={name}]")).to_have_value("")
     page.fill("[data-path=tokens_per_s]", "0")
@@ -63,6 +64,24 @@ def test_a_choice_that_a_form_leaves_open_is_left_to_the_task(page: Page, api: A
     asked = api.log_of(job_of(page))[0]["data"]["input"]
     assert set(asked) == {"csv", "title", "tokens_per_s", "total_rows"}
     assert asked["total_rows"] == "keep"
+
+
+def test_settings_that_may_be_left_out_are_folded_unless_they_have_a_value(page: Page) -> None:
+    page.select_option("label:text('Task') + select", "report")
+    header = page.locator("[data-path=header_row]")
+    expect(page.locator("[data-path=csv]")).to_be_visible()
+    expect(header).to_be_hidden()
+    page.click("summary:text-is('More settings')")
+    header.fill("1")
+    page.fill("[data-path=tokens_per_s]", "0")
+
+    page.click("form.schema button.main")
+    expect_status(page, "completed")
+    page.click("button:text-is('Change and run')")
+
+    expect(header).to_have_value("1")
+    expect(header).to_be_visible()
+    expect(page.locator("[data-path=group_by]")).to_be_hidden()
 
 
 def test_a_file_is_uploaded_with_the_form(page: Page, api: Api) -> None:

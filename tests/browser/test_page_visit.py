@@ -53,6 +53,33 @@ def test_title_and_question_stand_above_the_answer(page: Page, api: Api) -> None
     api.cancel(job)
 
 
+def test_that_the_model_is_simulated_is_said_while_it_writes(page: Page, api: Api) -> None:
+    job = api.submit("generate", SLOW)
+    open_job(page, job)
+
+    expect(page.locator(".badge summary")).to_have_text("Simulated model: connect yours")
+    page.click(".badge summary")
+    expect(page.locator(".badge pre")).to_contain_text("STREAMING_LLM_BASE_URL")
+    other = api.submit("counting")
+    open_job(page, other)
+    expect(page.locator(".badge")).to_be_hidden()
+    for each in (job, other):
+        api.cancel(each)
+
+
+def test_an_example_asks_in_the_language_of_the_page(page: Page, api: Api) -> None:
+    page.click("#language")
+    page.click("[data-preset=generate]")
+
+    job = job_of(page)
+
+    expect(page.locator(".question")).to_have_text(
+        "写一写一座小天文台的第一年。", timeout=PATIENCE_MS
+    )
+    page.wait_for_function("() => /[一-鿿]{4}/.test(document.querySelector('.prose')?.innerText)")
+    api.cancel(job)
+
+
 def test_cutting_the_connection_loses_nothing(page: Page, api: Api) -> None:
     job = api.submit("generate", {**SLOW, "max_tokens": 300})
     open_job(page, job)

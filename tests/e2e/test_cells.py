@@ -6,7 +6,7 @@ import signal
 
 import psutil
 
-from streaming.events.snapshot import SUSPICIOUS
+from streaming.events.recovery import SUSPICIOUS
 from streaming.storage.redis import RedisStorage
 from tests.e2e.clients import Api
 from tests.e2e.cluster import Cluster

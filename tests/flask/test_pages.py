@@ -13,9 +13,9 @@ from flask import Flask
 
 from streaming.testing import running
 from tests.flask.serving import HOOKS
-from tests.readme import ROOT, files, section
+from tests.readme import FLASK, README, ROOT, files, section
 
-FLASK, TESTING = ROOT / "docs/flask.md", ROOT / "docs/testing.md"
+TESTING = ROOT / "docs/testing.md"
 
 
 @pytest.mark.slow
@@ -33,21 +33,22 @@ def test_the_example_of_testing_is_run(tmp_path: Path) -> None:
     assert TESTING.read_text().startswith("# Testing\n")
 
 
-def app_of(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Flask:
+def app_of(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: Path = FLASK) -> Flask:
     monkeypatch.chdir(tmp_path)
     space: dict[str, Any] = {"__name__": name.removesuffix(".py"), "__file__": str(tmp_path / name)}
-    exec(files(FLASK)[name], space)
+    exec(files(page)[name], space)
     app: Flask = space["app"]
     return app
 
 
 def test_the_ten_lines_are_an_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    app = app_of("shop_app.py", monkeypatch, tmp_path)
+    app = app_of("answers.py", monkeypatch, tmp_path, README)
     with running(app) as jobs:
         made = app.test_client().post("/ask", json={"question": "why is it"})
         job = jobs.find(made.get_json()["id"]).wait()
 
-    assert (made.status_code, job.text) == (202, "why is it ")
+    assert (made.status_code, job.status) == (202, "completed")
+    assert len(job.text) > 20
 
 
 def test_the_app_with_members_knows_whose_job_it_is(
@@ -62,7 +63,6 @@ def test_the_app_with_members_knows_whose_job_it_is(
 
 def test_the_lines_for_gunicorn_are_those_that_are_tried() -> None:
     assert HOOKS in files(FLASK)["gunicorn.conf.py"]
-    assert files(FLASK)["gunicorn.conf.py"] == files()["gunicorn.conf.py"]
 
 
 def test_each_server_has_its_row() -> None:

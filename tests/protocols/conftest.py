@@ -79,20 +79,28 @@ def node_modules() -> Path:
     return installed.parent
 
 
+@pytest.fixture(scope="session")
+def run_script(node_modules: Path) -> Callable[..., str]:
+    """Runs a script in tests/protocols by Node 22, which a package carries; what it has printed."""
+    carried = sorted(node_modules.glob("node-*/bin/node"))
+    program = str(carried[0]) if carried else "node"
+
+    def run(script: str, *arguments: str, timeout_s: float = 60) -> str:
+        command = [program, script, *arguments]
+        done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=timeout_s)
+        assert done.returncode == 0, (done.stderr or done.stdout)[-3000:]
+        return done.stdout
+
+    return run
+
+
 @pytest.fixture
-def node(node_modules: Path) -> RunNode:
+def node(run_script: Callable[..., str]) -> RunNode:
     """Runs a script of tests/protocols with arguments; what it has printed, as JSON lines."""
 
     def run(script: str, *arguments: str, timeout_s: float = 60) -> list[Any]:
-        done = subprocess.run(
-            ["node", script, *arguments],
-            cwd=HERE,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        printed = run_script(script, *arguments, timeout_s=timeout_s)
+        return [json.loads(line) for line in printed.splitlines()]
 
     return run
 

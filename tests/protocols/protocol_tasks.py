@@ -47,6 +47,16 @@ def counting(ctx: JobContext, input: dict[str, Any]) -> Iterator[str]:
         ctx.sleep(0.02)
 
 
+@task("reporting", answers=True, cooperative=True)
+def reporting(ctx: JobContext, input: dict[str, Any]) -> Iterator[str]:
+    """Count as `counting` does, and say how far it is."""
+    count = int(input["messages"][-1]["content"].split()[0])
+    for number in range(count):
+        yield f"{number} "
+        ctx.progress(number, count)
+        ctx.sleep(0.02)
+
+
 @task("stalling_then_failing", answers=True, cooperative=True)
 def stalling_then_failing(ctx: JobContext, input: dict[str, Any]) -> None:
     """Fail before the first word, when the status line has gone."""

@@ -11,7 +11,13 @@ import httpx
 import pytest
 import requests
 from a2a.client import ClientConfig, create_client
+from a2a.types import a2a_pb2
 from a2a.types.a2a_pb2 import Message, Part, Role, SendMessageRequest, TaskState
+from a2a.utils.errors import (
+    A2AError,
+    PushNotificationNotSupportedError,
+    UnsupportedOperationError,
+)
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
@@ -211,3 +217,46 @@ def test_a_drain_is_an_error_frame_that_names_the_task(new_server: NewServer) ->
         *_, (_, last) = frames
     assert first["result"]["task"]["id"] in last["error"]["message"]
     server.wait_until_ended()
+
+
+def test_a_skill_that_is_none_is_named_as_clients_read_it(server: Server) -> None:
+    """They read an error of JSON-RPC only with status 200, and take a 404 for a missing route."""
+    body = rpc(server, "SendMessage", said("x", "nobody"))
+    rest = requests.post(f"{server.url}/a2a/v1/message:send", json=said("x", "nobody"), timeout=5)
+
+    assert body.status_code == 200
+    assert body.json()["error"]["code"] == -32602
+    assert "'nobody'" in body.json()["error"]["message"]
+    assert rest.status_code == 400
+    assert "'nobody'" in rest.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
+def test_what_is_not_offered_is_an_error_of_its_own(server: Server, binding: str) -> None:
+    assert asyncio.run(ask_for_more(server.url, binding)) == [
+        UnsupportedOperationError,
+        *[PushNotificationNotSupportedError] * 4,
+    ]
+
+
+async def ask_for_more(url: str, binding: str) -> list[type[Exception]]:
+    task = {"task_id": "job_1"}
+    found: list[type[Exception]] = []
+    async with httpx.AsyncClient(timeout=20) as http:
+        config = ClientConfig(httpx_client=http, supported_protocol_bindings=[binding])
+        client = await create_client(url, config)
+        push = a2a_pb2.TaskPushNotificationConfig(url="http://127.0.0.1/", **task)
+        get = a2a_pb2.GetTaskPushNotificationConfigRequest(id="1", **task)
+        listed = a2a_pb2.ListTaskPushNotificationConfigsRequest(**task)
+        delete = a2a_pb2.DeleteTaskPushNotificationConfigRequest(id="1", **task)
+        for asked in (
+            client.list_tasks(a2a_pb2.ListTasksRequest()),
+            client.create_task_push_notification_config(push),
+            client.get_task_push_notification_config(get),
+            client.list_task_push_notification_configs(listed),
+            client.delete_task_push_notification_config(delete),
+        ):
+            with pytest.raises(A2AError) as refused:
+                await asked
+            found.append(refused.type)
+    return found

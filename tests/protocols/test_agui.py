@@ -142,3 +142,11 @@ def test_what_is_wrong_is_named(server: Server, body: Any, field: str) -> None:
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == field
+
+
+def test_an_early_failure_of_the_model_has_its_own_status(server: Server) -> None:
+    refused = run(server, unique("x"), "overrun")
+
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "rate_limited"
+    assert refused.headers["X-Job-Id"]

@@ -53,6 +53,18 @@ def test_pages_tile_the_log_and_the_end_is_told(server: Server) -> None:
     assert head.headers["Stream-Closed"] == "true"
 
 
+def test_a_page_that_is_known_is_not_sent_again(server: Server) -> None:
+    job = begin(server, 1)
+    ends_as(server, job, "completed")
+    known = get(server, job).headers
+
+    headers = {"If-None-Match": known["ETag"]}
+    again = requests.get(f"{server.url}/v1/jobs/{job}/stream", headers=headers, timeout=5)
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["Stream-Next-Offset"] == known["Stream-Next-Offset"]
+
+
 def test_a_poll_is_held_until_something_comes(server: Server) -> None:
     job = begin(server, 50)
     page = get(server, job, offset="now", live="long-poll")

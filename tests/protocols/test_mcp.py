@@ -148,6 +148,8 @@ def test_what_is_wrong_is_told_as_the_protocol_has_it(server: Server) -> None:
     assert foreign.status_code == 403
     refused = post(server, "tools/call", call("pacing", times="many"), session).json()
     assert refused["result"]["isError"]
+    wrong = {**session, "X-On-Disconnect": "maybe"}
+    assert post(server, "tools/call", call("pacing"), wrong).status_code == 400
     assert "times" in refused["result"]["content"][0]["text"]
     no_tool = post(server, "tools/call", call("nothing"), session).json()
     assert no_tool["error"]["code"] == -32602

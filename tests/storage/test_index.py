@@ -27,7 +27,7 @@ def test_a_new_job_is_there_with_its_first_event(storage: Storage) -> None:
     assert (row.id, row.owner, row.task, row.status, row.seq) == (
         asked.id, "ann", "write", "queued", 1,
     )  # fmt: skip
-    assert row.summary["metadata"] == {"a": [1]}
+    assert row.summary.metadata == {"a": [1]}
     assert storage.index.get(row.id) == row
     assert types(events_of(storage, row.id)) == ["job.queued"]
 
@@ -135,7 +135,7 @@ def test_a_list_is_as_new_as_the_logs(storage: Storage) -> None:
     row = storage.log.append(job, [started(), delta(), completed()])
 
     assert storage.index.list() == [row]
-    assert (row.status, row.seq, row.summary["progress"]["percent"]) == ("completed", 4, 100)
+    assert (row.status, row.seq, row.summary.progress["percent"]) == ("completed", 4, 100)
 
 
 def test_a_list_is_of_one_owner(storage: Storage) -> None:

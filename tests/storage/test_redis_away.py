@@ -269,7 +269,7 @@ def test_a_closed_log_that_goes_on_after_all_is_loaded_anew(
     assert storage.log.page(job, 2, 9).closed
     with server.client() as client:  # as another process has mended it, before we looked
         key = storage._server.keys.row(job)
-        values = {"summary": json.dumps(running), "base": 9, "seq": 9, "rev": "new"}
+        values = {"summary": json.dumps(running.to_json()), "base": 9, "seq": 9, "rev": "new"}
         client.hset(key, mapping=values)
 
     storage.log._follower.connected()

@@ -181,7 +181,7 @@ def test_a_newer_versions_row_and_events_are_passed_on_and_kept(
     assert types(events)[2] == "future.event"
     assert events[2].data["future"] == {"deep": []}
     assert Snapshots(storage.log, storage.index).public(job)["status"] == "completed"
-    assert row.summary["future"] == 1
+    assert row.summary.newer == {"future": 1}
     assert client.hget(row_key, "future") == b"2"
     newer.close()
 

@@ -44,7 +44,7 @@ def made_up_job(number: int) -> tuple[Any, ...]:
     goes_on = number % 100 == 0
     status = "running" if goes_on else STATUSES[number % 5]
     task, owner = ("write", "report")[number % 2], f"owner{number % 3}"
-    summary = {**blank(task, "2026-01-01T00:00:00.000Z"), "status": status}
+    summary = {**blank(task, "2026-01-01T00:00:00.000Z").to_json(), "status": status}
     expires_at = None if goes_on else 4e9 + number
     return new_id("job_"), owner, task, status, expires_at, dumps(summary).decode()
 

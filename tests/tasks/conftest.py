@@ -119,7 +119,7 @@ class Bench:
         """Another attempt, begun as a runner does it."""
         self._attempts += 1
         kept = {item: self.state.text_of(item) for item in self.state.unfinished_items()}
-        keeps = self.state.asked.get("on_break") == "continue"
+        keeps = self.state.recovery.asked.get("on_break") == "continue"
         drafts = [Draft("job.started", {"attempt": self._attempts, "worker": "test"})]
         drafts += [Draft("text.reset", {"item": item}) for item in self.state.unfinished_items()]
         drafts += [

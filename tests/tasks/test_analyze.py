@@ -79,7 +79,7 @@ def test_a_bad_file_fails_with_line_and_column_and_leaves_nothing(bench: Make) -
 
     shown = problem(failure.value)
     assert (shown["code"], shown["line"], shown["column"]) == ("bad_csv", 3, "b")
-    assert job.state.summary["artifacts"] == {}
+    assert job.state.summary.artifacts == {}
 
 
 def test_a_file_that_is_not_there_fails_the_first_step(bench: Make) -> None:
@@ -96,4 +96,4 @@ def test_its_basic_variant_reads_once_and_draws_nothing(analysis: Bench) -> None
     output = analysis.run(basic=True)
 
     assert output["rows"] == 5000
-    assert sorted(analysis.state.summary["artifacts"]) == ["report.html", "report.json"]
+    assert sorted(analysis.state.summary.artifacts) == ["report.html", "report.json"]

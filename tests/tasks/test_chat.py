@@ -180,15 +180,15 @@ def test_a_refusal_is_told_to_the_model(talk: Any) -> None:
     chatting.job.answer(chatting.job.data("input.requested")[0]["request"], {"approve": False})
 
     assert chatting.wait_for(1) == "Not published: a person refused it."
-    assert chatting.job.state.summary["artifacts"] == {}
+    assert chatting.job.state.summary.artifacts == {}
 
 
 def test_nobody_there_to_approve_is_a_refusal(talk: Any) -> None:
     chatting = talk(message="publish: gossip", approval_s=0.1)
 
     assert "nobody approved it in time" in chatting.wait_for(1)
-    assert chatting.job.state.summary["status"] == "running"
-    assert chatting.job.state.summary["input_request"] is None
+    assert chatting.job.state.summary.status == "running"
+    assert chatting.job.state.summary.input_request is None
 
 
 def test_a_conversation_goes_on_after_a_restart(talk: Any) -> None:

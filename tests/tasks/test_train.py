@@ -64,7 +64,7 @@ def test_one_epoch_has_no_curve(bench: Make) -> None:
 
     job.run()
 
-    assert sorted(job.state.summary["artifacts"]) == ["epochs.csv", "model.npz"]
+    assert sorted(job.state.summary.artifacts) == ["epochs.csv", "model.npz"]
 
 
 def test_it_stops_when_it_gets_no_better(bench: Make) -> None:

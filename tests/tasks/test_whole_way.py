@@ -94,7 +94,7 @@ def run_until_stopped(run: Callable[[], Any]) -> bool:
 
 
 def artifacts(job: Bench) -> dict[str, bytes]:
-    return {name: job.artifact(name) for name in job.state.summary["artifacts"]}
+    return {name: job.artifact(name) for name in job.state.summary.artifacts}
 
 
 def assert_steps_completed_once(job: Bench) -> None:

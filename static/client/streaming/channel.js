@@ -20,7 +20,8 @@ const UNDER_WAY_S = 2;
 const SOON_S = 0.1, LONGEST_S = 10;
 /** Connections in a row that gave nothing, where the server has something, until the next transport. */
 const FRUITLESS = 2;
-/** Milliseconds in which jobs that come and go are gathered into one new connection. */
+/** Milliseconds in which jobs that come and go are gathered into one new connection; and for which a
+ * connection on which jobs come and go is kept without any. */
 const GATHER_MS = 30;
 
 export class Channel {
@@ -36,6 +37,8 @@ export class Channel {
   #turn = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #linger;
   /** @type {Omit<WatchState, "transport">} */
   #state = { name: "connecting" };
   #failures = 0;
@@ -73,6 +76,7 @@ export class Channel {
 
   /** @param {Watch} watch */
   add(watch) {
+    clearTimeout(this.#linger);
     this.#watches.set(watch.job, watch);
     watch.tell(this.#told());
     if (this.#line?.add) this.#admit(watch);
@@ -84,11 +88,18 @@ export class Channel {
   remove(watch) {
     if (this.#watches.get(watch.job) !== watch) return;
     this.#watches.delete(watch.job);
-    if (this.#watches.size === 0) {
-      this.#drop();
-      this.#idle();
-    } else if (this.#line?.remove) this.#line.remove(watch.job);
+    const comeAndGo = this.shared && this.#line?.add;
+    if (this.#watches.size === 0 && !comeAndGo) return this.close();
+    if (this.#watches.size === 0) this.#linger = setTimeout(() => this.close(), GATHER_MS);
+    if (this.#line?.remove) this.#line.remove(watch.job);
     else if (!watch.ended) this.#gather();
+  }
+
+  /** Keep no connection for jobs that may come. Its watches have left. */
+  close() {
+    clearTimeout(this.#linger);
+    this.#drop();
+    this.#idle();
   }
 
   /** Lose the connection, as by a network that fails. */

@@ -31,6 +31,11 @@ export class Channels {
     for (const channel of [...this.#all.keys()]) tell(channel);
   }
 
+  /** Keep no connection; all watches have left. */
+  close() {
+    this.each((channel) => channel.close());
+  }
+
   /** @param {Transport[]} transports @param {boolean} shared */
   #make(transports, shared) {
     const made = new Channel(this.#http, { shared, transports, idle: () => this.#all.delete(made) });

@@ -50,6 +50,7 @@ export class Hub {
   close() {
     for (const each of this.#upstreams.values()) each.close();
     this.#upstreams.clear();
+    this.#channels.close();
   }
 
   /** @param {{id: string, tab: string, job: string, types: string[], after: number}} message */

@@ -12,6 +12,7 @@ from typing import Any
 from streaming import errors
 from streaming.errors import StreamingError
 from streaming.events.event import Draft, Event, dumps
+from streaming.events.summary import Summary
 from streaming.storage.base import Pool, Viewer
 from streaming.storage.blobs import Folder
 from streaming.storage.rows import JobRow, Page, Submission
@@ -20,11 +21,11 @@ Packed = Sequence[Any]
 
 
 def pack_row(row: JobRow | None) -> Packed | None:
-    return None if row is None else (row.id, row.owner, dumps(row.summary), *row[3:])
+    return None if row is None else (row.id, row.owner, dumps(row.summary.to_json()), *row[3:])
 
 
 def unpack_row(packed: Packed) -> JobRow:
-    return JobRow(packed[0], packed[1], json.loads(packed[2]), *packed[3:])
+    return JobRow(packed[0], packed[1], Summary.from_json(json.loads(packed[2])), *packed[3:])
 
 
 def pack_draft(draft: Draft) -> Packed:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from streaming.concurrency.platform import native_lock
 from streaming.errors import Damaged, Unavailable
+from streaming.events.envelope import head_of
 from streaming.events.event import Event
 from streaming.storage.redis.connection import Server
 from streaming.storage.redis.link import Link
@@ -307,4 +308,4 @@ def _is_torn(known: JobRow, now: JobRow) -> bool:
 def _is_old(data: bytes, seq: int) -> bool:
     """Whether a message's last event is known already: most are this process's own."""
     last = data[data.rfind(b"\n") + 1 :]
-    return int(last[7 : last.index(b",")]) <= seq
+    return head_of(last).seq <= seq

@@ -11,6 +11,7 @@ from typing import Any
 
 from streaming.errors import Damaged
 from streaming.events.event import Event, dumps
+from streaming.events.summary import Summary
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.scripts import PAGE
@@ -98,7 +99,7 @@ def encode(row: JobRow, *, summary: bool = True) -> list[Any]:
     fields: list[Any] = ["seq", row.seq, "size", row.size]
     if summary:
         expires_at = "" if row.expires_at is None else repr(row.expires_at)
-        fields += ["summary", dumps(row.summary), "expires_at", expires_at]
+        fields += ["summary", dumps(row.summary.to_json()), "expires_at", expires_at]
     return fields
 
 
@@ -115,8 +116,7 @@ def decode(job: str, fields: Mapping[bytes, bytes] | Sequence[bytes]) -> StoredR
 
 
 def _decode(job: str, fields: Mapping[bytes, bytes]) -> StoredRow:
-    summary = json.loads(fields[b"summary"])
-    summary["status"], summary["attempt"], summary["options"]
+    summary = Summary.from_json(json.loads(fields[b"summary"]))
     expires_at = fields[b"expires_at"]
     row = JobRow(
         job,
@@ -132,10 +132,8 @@ def _decode(job: str, fields: Mapping[bytes, bytes]) -> StoredRow:
 
 
 def event_of(job: str, body: bytes) -> Event:
-    """An event from its envelope, whose members' order `Event.of` has set; or `Damaged`."""
+    """The event of an envelope; `Damaged` when it cannot be read."""
     try:
-        seq = int(body[7 : body.index(b",")])
-        start = body.index(b'"type":"') + 8
-        return Event(job, seq, body[start : body.index(b'"', start)].decode(), body)
+        return Event.parse(body)
     except ValueError as error:
         raise Damaged(f"an event of job {job} cannot be read") from error

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.threads import offload
+from streaming.concurrency.waking import Wakeable, wake_all
 from streaming.errors import Closed, Damaged, NotFound
 from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.health import as_told, is_damage
@@ -76,11 +77,13 @@ class Database:
 
     def locked_row(self, transaction: Transaction, job: str) -> tuple[int, JobRow]:
         """The row and its number within a transaction; `NotFound` when there is none."""
-        if job in transaction.rows:
-            return transaction.numbers[job], transaction.rows[job]
-        tail = self.tails.find(job)
-        if tail is not None and job in self._numbers:
-            return self._numbers[job], tail.row
+        row = transaction.rows.get(job)
+        if row is not None:
+            return transaction.numbers[job], row
+        number = self._numbers.get(job)
+        tail = None if number is None else self.tails.find(job)
+        if number is not None and tail is not None:
+            return number, tail.row
         found = transaction.connection.execute(
             f"SELECT number, {ROW} FROM jobs WHERE id = ? AND NOT expired", (job,)
         ).fetchone()
@@ -112,11 +115,13 @@ class Database:
         return row if tail is None else tail.row
 
     def _publish(self, transaction: Transaction) -> None:
+        wakers: list[Wakeable] = []
         for job, events in transaction.events.items():
             row = transaction.rows[job]
             if row.closed:
                 self._numbers.pop(job, None)
-            self.tails.publish(row, events)
+            wakers.extend(self.tails.show(row, events))
+        wake_all(wakers)
         self.grow(transaction.grown)
         for call in transaction.after_commit:
             call()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming.errors import Damaged, InvalidSettings
+from streaming.events.summary import Summary
 from streaming.storage.private import make_file, make_folder
 from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.health import REMEDY, is_damage
@@ -140,8 +141,7 @@ def row_of(found: Sequence[Any]) -> JobRow:
     """A row of the table, selected as `ROW`; `Damaged` when it says nothing sensible."""
     job, owner, text, seq, base, size, expires_at, expired = found
     try:
-        summary = json.loads(text)
-        summary["status"], summary["attempt"], summary["options"]
+        summary = Summary.from_json(json.loads(text))
     except (ValueError, TypeError, LookupError) as error:
         raise Damaged(f"the row of job {job} cannot be read") from error
     return JobRow(job, owner, summary, seq, base, size, expires_at, expired=bool(expired))

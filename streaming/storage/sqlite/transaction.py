@@ -37,9 +37,13 @@ class Transaction:
             self._stale.add(row.id)
         self.rows[row.id] = row
         self.numbers[row.id] = number
-        self.events.setdefault(row.id, []).extend(events)
+        known = self.events.get(row.id)
+        if known is None:
+            self.events[row.id] = list(events)
+        else:
+            known.extend(events)
         self.grown += row.size - (0 if before is None else before.size)
-        if row.options.get("webhook") and events:
+        if row.summary.options.get("webhook") and events:
             keep_calls(self.connection, row, events)
 
     def forget(self, job: str) -> None:
@@ -69,7 +73,7 @@ class Transaction:
                     row.size,
                     row.status,
                     row.expires_at,
-                    dumps(row.summary).decode(),
+                    dumps(row.summary.to_json()).decode(),
                     self.numbers[row.id],
                 )
                 for row in map(self.rows.__getitem__, self._stale)

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 #: Commands in one transaction at the most: bounds how long the first of them waits.
 BATCH = 1000
 #: Seconds from one commit's begin to the next one's at the least. The first after a pause is not
-#: delayed; under load, more events share the cost of a commit.
+#: delayed; under load, more events share the cost of a commit (oddity 14).
 COMMIT_S = 0.002
 #: Seconds without a command after which the journal is emptied.
 REST_S = 1.0
@@ -41,14 +41,19 @@ RETRY_S = 0.25
 TRY_S = 0.5
 
 
-class _Command(Pending[Any]):
+class Command(Pending[Any]):
+    """What is run in a transaction, and what comes of it."""
+
     __slots__ = ("gives_up_at", "job", "run")
 
     def __init__(
-        self, run: Callable[[Transaction], Any], gives_up_at: float, job: str | None
+        self, run: Callable[[Transaction], Any] | None, gives_up_at: float, job: str | None
     ) -> None:
-        super().__init__()
-        self.run: Callable[[Transaction], Any] | None = run
+        # As `Pending` has it: each token is one.
+        self.done = False
+        self.error = self.value = self.waker = None
+        #: None once it has been answered.
+        self.run = run
         self.job = job
         self.gives_up_at = gives_up_at
 
@@ -61,11 +66,11 @@ class Writer:
         self._committed = committed
         self.journal = Journal()
         self.health = Health(path)
-        self._inbox: Inbox[_Command] = Inbox()
+        self._inbox: Inbox[Command] = Inbox()
         #: Commands that are under way.
-        self._in_hand: Sequence[_Command] = ()
+        self._in_hand: Sequence[Command] = ()
         #: Commands that wait until the file can be written, in order; when they are tried next.
-        self._aside: list[_Command] = []
+        self._aside: list[Command] = []
         self._retry_at = 0.0
         self._thread = Thread(self._work, name="sqlite-writer")
 
@@ -79,6 +84,8 @@ class Writer:
         return [self._thread.name] if self._thread.dead else []
 
     def start(self) -> None:
+        """Write the file that is there now, and no other that takes its place."""
+        self.health.opened()
         self._thread.start()
 
     def stop(self) -> None:
@@ -98,12 +105,12 @@ class Writer:
 
     def post(
         self, run: Callable[[Transaction], Any], *, patience_s: float, job: str | None = None
-    ) -> _Command:
+    ) -> Command:
         """Have a command run after those that were given before it; returns at once.
 
         While the file cannot be written, only those of the same job keep their order.
         """
-        command = _Command(run, time.monotonic() + patience_s, job)
+        command = Command(run, time.monotonic() + patience_s, job)
         self._inbox.give(command)
         return command
 
@@ -113,7 +120,6 @@ class Writer:
         self._inbox.open()
         try:
             with contextlib.closing(connect(self._path)) as connection:
-                self.health.opened()
                 self._serve(connection)
         finally:
             self._leave()
@@ -181,7 +187,7 @@ class Writer:
         else:
             self.health.note_health()
 
-    def _execute(self, connection: sqlite3.Connection, batch: list[_Command]) -> None:
+    def _execute(self, connection: sqlite3.Connection, batch: list[Command]) -> None:
         """Run a batch; behind those that were put aside of the same job nothing goes first."""
         self._in_hand = batch
         if self._aside:
@@ -206,14 +212,14 @@ class Writer:
         self._in_hand = ()
 
     def _one_by_one(
-        self, connection: sqlite3.Connection, batch: Sequence[_Command]
-    ) -> list[_Command]:
+        self, connection: sqlite3.Connection, batch: Sequence[Command]
+    ) -> list[Command]:
         """One bad command must not take the others with it: each by itself; those that failed.
 
         What comes behind one of its job that has to wait must wait as well, or it would overtake.
         """
         until, last = time.monotonic() + TRY_S, None
-        failed: list[_Command] = []
+        failed: list[Command] = []
         held_up: dict[str, BaseException] = {}
         for command in batch:
             error = held_up.get(command.job or "")
@@ -230,10 +236,10 @@ class Writer:
                     held_up[command.job] = error
         return failed
 
-    def _put_off(self, failed: Sequence[_Command]) -> None:
+    def _put_off(self, failed: Sequence[Command]) -> None:
         """Put those aside that can wait; answer the others."""
         now = time.monotonic()
-        given_up: list[_Command] = []
+        given_up: list[Command] = []
         for command in failed:
             passing = command.error is None or may_pass(command.error)  # the others fail again
             if passing and command.gives_up_at > now and not self._inbox.closed:
@@ -255,7 +261,7 @@ class Writer:
         _answer(left)
 
     def _commit(
-        self, connection: sqlite3.Connection, batch: Sequence[_Command]
+        self, connection: sqlite3.Connection, batch: Sequence[Command]
     ) -> BaseException | None:
         """One transaction; the error that undid it, if any."""
         gone = self.health.gone()
@@ -284,7 +290,7 @@ class Writer:
         return None
 
 
-def _run(command: _Command, transaction: Transaction) -> None:
+def _run(command: Command, transaction: Transaction) -> None:
     command.error = None
     assert command.run is not None
     try:
@@ -300,7 +306,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def _impatient_first(batch: Sequence[_Command]) -> list[_Command]:
+def _impatient_first(batch: Sequence[Command]) -> list[Command]:
     """Those who wait for an answer at once before those who have time; a job's own in order."""
     now, first, rest = time.monotonic(), [], []
     waiting: set[str | None] = set()
@@ -314,7 +320,7 @@ def _impatient_first(batch: Sequence[_Command]) -> list[_Command]:
     return [*first, *rest]
 
 
-def _answer(commands: Sequence[_Command]) -> None:
+def _answer(commands: Sequence[Command]) -> None:
     for command in commands:
         command.run = None  # it may hold the command before it, and that one its own
     settle(commands)

@@ -29,6 +29,9 @@ _MORE = {
 _operation = partial(operation, tag="protocols", more=_MORE, problem_type="application/json")
 
 
+_NO_PUSH = "PUSH_NOTIFICATION_NOT_SUPPORTED"
+
+
 class _TaskConverter(BaseConverter):
     """A task's id in a path: an action may follow it, behind a colon."""
 
@@ -92,6 +95,19 @@ def read_card() -> Response:
     )
 
 
+_PUSH = "/a2a/v1/tasks/<task>/pushNotificationConfigs"
+
+
+@card.get("/a2a/v1/tasks", defaults={"reason": "UNSUPPORTED_OPERATION"})
+@card.get("/a2a/v1/extendedAgentCard", defaults={"reason": "EXTENDED_AGENT_CARD_NOT_CONFIGURED"})
+@card.route(_PUSH, methods=["GET", "POST"], defaults={"reason": _NO_PUSH})
+@card.route(f"{_PUSH}/<config>", methods=["GET", "DELETE"], defaults={"reason": _NO_PUSH})
+def not_offered(reason: str, **_: str) -> Response:
+    """Clients take a 404 for a mistake of their own: this says what it is."""
+    error = A2aError(reason, "that is not offered here")
+    return as_json(error.rest(), error.status)
+
+
 def _interface(binding: str, url: str) -> dict[str, Json]:
     return {"url": url, "protocolBinding": binding, "protocolVersion": VERSION}
 
@@ -136,7 +152,7 @@ _UNSUPPORTED = {
             "ListTaskPushNotificationConfigs",
             "DeleteTaskPushNotificationConfig",
         ),
-        "PUSH_NOTIFICATION_NOT_SUPPORTED",
+        _NO_PUSH,
     ),
 }
 

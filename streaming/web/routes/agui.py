@@ -105,7 +105,7 @@ def _answer(row: JobRow, given: Resume) -> None:
 
 
 def _stream(held: Held, asked: Run, *, after: int = 0, answered: bool = False) -> Response:
-    about, question = held.about, held.row.summary["input_request"] or {}
+    about, question = held.about, held.row.summary.input_request or {}
     return answers.respond_stream(
         held,
         lambda restarts: AguiEncoder(

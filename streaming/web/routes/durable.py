@@ -38,7 +38,12 @@ durable = owned_blueprint("durable")
     "Read a job's log (Durable Streams)",
     tag="protocols",
     takes_ticket=True,
-    more={204: "Nothing new", 410: "Retention has removed what is there", 422: "Not valid"},
+    more={
+        204: "Nothing new",
+        304: "It is as If-None-Match has it",
+        410: "Retention has removed what is there",
+        422: "Not valid",
+    },
 )
 def read(job: str) -> Response:
     """Behind `offset`: what is there; with `live=long-poll` or `live=sse` what comes, too."""
@@ -74,6 +79,8 @@ def _page(
         response.set_etag(f"{row.id}:{offset_of(after)}:{offset_of(position)}")
     if held:
         response.headers["Stream-Cursor"] = next_cursor(time.time(), request.args.get("cursor"))
+    else:
+        response.make_conditional(request.environ)
     return _headed(response, position, caught_up=cursor.caught_up, closed=cursor.ended)
 
 

@@ -238,7 +238,7 @@ def delete_job(job: str) -> Response:
 def get_artifact(job: str, name: str) -> Response:
     """The bytes; a browser may show them, but runs nothing in them."""
     row = find_job(job)
-    shown = row.summary["artifacts"].get(name)
+    shown = row.summary.artifacts.get(name)
     if shown is None:
         raise NotFound(f"job {job} has no artifact {name[:100]!r}", code="artifact_not_found")
     file = services().storage.blobs.open(f"{row.id}/{name}")

@@ -25,6 +25,8 @@ export declare class Channel {
     add(watch: Watch): void;
     /** @param {Watch} watch */
     remove(watch: Watch): void;
+    /** Keep no connection for jobs that may come. Its watches have left. */
+    close(): void;
     /** Lose the connection, as by a network that fails. */
     cut(): void;
     /** Try now, where it waits for a later try. */

@@ -13,4 +13,6 @@ export declare class Channels {
     shared(transports: Transport[], job: string): Channel;
     /** @param {(channel: Channel) => void} tell */
     each(tell: (channel: Channel) => void): void;
+    /** Keep no connection; all watches have left. */
+    close(): void;
 }
