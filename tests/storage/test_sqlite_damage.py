@@ -221,7 +221,7 @@ def test_a_trim_that_readers_have_not_been_told_of_is_no_damage(storage: SqliteS
     job = new_job(storage)
     for _ in range(6):  # pages of a hundred
         storage.log.append(job, [delta("more")] * 100)
-    writer = storage._database.writer
+    writer = storage.database.writer
     committed, told = threading.Event(), threading.Event()
     publish = writer._committed
 
