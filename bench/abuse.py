@@ -31,6 +31,9 @@ from tests.e2e.server import Server
 GROWTH = 48 << 20
 #: Seconds that the server has to put things away after an attack.
 REST_S = 60.0
+#: Seconds within which TCP ends after a Close, whatever the peer goes on to send: our two, and the
+#: two for which gunicorn's threads wait for the client's end.
+CLOSE_S = 5.0
 #: Seconds within which a request's head and body must have come, by the server's settings.
 BODY_S = 2.0
 
@@ -127,7 +130,7 @@ class Attacks:
 
     def flooding_sockets(self) -> str:
         """Messages as fast as they go: errors, then 1008."""
-        frame = bytes([0x81, 0x80 | 15, 0, 0, 0, 0]) + b'{"type":"ping"}'
+        flood = frame(1, b'{"type":"ping"}') * 100
         ended = 0
         for _ in range(20):
             with contextlib.closing(socket.create_connection(self._address, timeout=20)) as raw:
@@ -135,13 +138,68 @@ class Attacks:
                 raw.recv(4096)
                 with contextlib.suppress(OSError):
                     for _ in range(100):
-                        raw.sendall(frame * 100)
+                        raw.sendall(flood)
                 raw.settimeout(20)
                 with contextlib.suppress(OSError):
                     while raw.recv(1 << 16):
                         pass
                 ended += 1
         return f"{ended} sockets ended"
+
+    def sockets_that_go_on(self) -> str:
+        """A message and a Close in one segment, then pings for as long as it goes: TCP ends."""
+        said = frame(1, b'{"type":"ping"}') + frame(8, b"\x03\xe8")
+
+        def go_on(_: int) -> float:
+            with contextlib.closing(self._connect(upgrade("/v1/ws"))) as raw:
+                raw.recv(4096)
+                raw.sendall(said)
+                began = time.monotonic()
+                with contextlib.suppress(OSError):
+                    while time.monotonic() - began < 20:
+                        time.sleep(0.1)
+                        raw.sendall(frame(9, b""))
+                return time.monotonic() - began
+
+        with ThreadPoolExecutor(16) as pool:
+            slowest_s = max(pool.map(go_on, range(32)))
+        return self._expect(slowest_s < CLOSE_S, f"TCP ended within {slowest_s:.1f} s of a Close")
+
+    def bad_handshakes(self) -> str:
+        """Handshakes and bodies that are none: each is told so, never with a 500."""
+        good = upgrade("/v1/ws").decode("latin-1")
+        key = next(line for line in good.split("\r\n") if line.startswith("Sec-WebSocket-Key"))
+        post = "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        asked = {
+            good.replace("Version: 13", "Version: 8"): 426,
+            good.replace(f"{key}\r\n", ""): 400,
+            good.replace(key, "Sec-WebSocket-Key: abc"): 400,
+            good.replace(key, f"{key}\r\nSec-WebSocket-Protocol: \xff"): 400,
+            good.replace(key, f"{key}\r\nOrigin: http://["): 403,
+            f"{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n": 400,
+            f"{post}Transfer-Encoding: chunked\r\n\r\n-2\r\n{{}}\r\n0\r\n\r\n": 400,
+            f"{post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}": 400,
+        }
+        wrong = []
+        for request, status in list(asked.items()) * 20:
+            with contextlib.closing(self._connect(request.encode("latin-1"))) as raw:
+                found = raw.recv(4096).split(b" ", 2)[1:2]
+                wrong += [f"{found} for {status}"] if found != [b"%d" % status] else []
+        return self._expect(not wrong, f"{len(asked)} of a kind: {wrong[:3] or 'each told'}")
+
+    def half_closed(self) -> str:
+        """Readers who close their sending half at once get what there is, and its end."""
+        job = self.server.api.submit("plain", {"words": ["a", "b", "c"]})
+        self.server.api.finish(job)
+        lacking = 0
+        for _ in range(50):
+            with contextlib.closing(self._connect(get(f"/v1/jobs/{job}/events"))) as raw:
+                raw.shutdown(socket.SHUT_WR)
+                answer = b""
+                while data := raw.recv(1 << 16):
+                    answer += data
+                lacking += b"job.completed" not in answer
+        return self._expect(not lacking, f"{lacking} of 50 lacked the end")
 
     def unread_streams(self) -> str:
         """Streams of much text that nobody reads; then they are dropped."""
@@ -191,6 +249,11 @@ class Attacks:
         return text if good else f"NOT AS IT SHOULD BE: {text}"
 
 
+def frame(opcode: int, said: bytes) -> bytes:
+    """A client's frame, masked with zeros."""
+    return bytes([0x80 | opcode, 0x80 | len(said), 0, 0, 0, 0]) + said
+
+
 def state(server: Server) -> Held:
     [worker] = server.workers()
     return held(worker, server.url)
@@ -222,6 +285,9 @@ def attacks_of(attacks: Attacks) -> Iterator[tuple[str, Callable[[], str]]]:
         "large_and_deep",
         "opens_and_closes",
         "flooding_sockets",
+        "sockets_that_go_on",
+        "bad_handshakes",
+        "half_closed",
         "unread_streams",
     ):
         yield name.replace("_", " "), getattr(attacks, name)

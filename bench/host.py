@@ -1,7 +1,8 @@
 """Task hosts: what running tasks in a process of their own costs, and what killing it breaks.
 
 The figures compare tasks as threads of the serving process with tasks in a host, on this machine,
-one after the other. The kills take a random host with -9 among many jobs.
+one after the other. The kills take a random host with -9 among many jobs. The crowd are readers of
+one job, without and with another job that computes in pure Python.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.crowd import Crowd, percentile
 from tests.e2e.clients import Api, read_sse
 from tests.e2e.server import Server
 
@@ -93,6 +95,40 @@ def _delays(api: Api, job: str) -> Iterator[float]:
     for envelope in read_sse(api, job):
         if envelope["type"] == "text.delta":
             yield time.time() - float(envelope["data"]["text"])
+
+
+#: Events a second of the job that the crowd reads, and seconds before they are measured.
+CROWD_RATE, SETTLE_S = 20.0, 3.0
+#: How often the crowd is measured each way, in turns: what else the machine does falls on both.
+TURNS = 3
+
+
+def listen(hosts: int, readers: int, seconds: float) -> tuple[list[float], list[float]]:
+    """Seconds from append to reader: without, and then with a task that computes."""
+    alone: list[float] = []
+    beside: list[float] = []
+    with serving(hosts, 64) as server:
+        api, crowd = server.api, Crowd(("127.0.0.1", server.port))
+        job = api.submit("pacing", {"seconds": 600 + 20 * seconds, "rate": CROWD_RATE})
+        api.reach(job, "running", timeout_s=60)
+        after = api.snapshot(job)["seq"]
+        for _ in range(readers):
+            crowd.join(job, after)
+        for _ in range(TURNS):
+            alone += _delays_of(crowd, seconds / TURNS)
+            computing = api.submit("computing")
+            beside += _delays_of(crowd, seconds / TURNS)
+            api.cancel(computing)
+        crowd.leave()
+        api.cancel(job)
+    return alone, beside
+
+
+def _delays_of(crowd: Crowd, seconds: float) -> list[float]:
+    crowd.listen(SETTLE_S)
+    crowd.delays = []
+    crowd.listen(seconds)
+    return crowd.delays
 
 
 def kill(jobs: int, seconds: float, *, seed: int) -> Counter[str]:
@@ -168,6 +204,18 @@ def show_costs(seconds: float) -> None:
     Console().print(table)
 
 
+def show_crowd(readers: int, seconds: float) -> None:
+    """What a task that computes does to the readers of others."""
+    table = Table("where", "readers", "beside", "p50", "p99")
+    for where, hosts in (("threads", 0), ("host", 1)):
+        for beside, delays in zip(
+            ("nothing", "computing"), listen(hosts, readers, seconds), strict=True
+        ):
+            shown = [f"{percentile(delays, share) * 1e3:.1f} ms" for share in (0.5, 0.99)]
+            table.add_row(where, str(readers), beside, *shown)
+    Console().print(table)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench host",
@@ -176,12 +224,16 @@ def main() -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=10, help="of each load")
+    parser.add_argument("--readers", type=int, default=300, help="beside a task that computes")
+    parser.add_argument("--crowd-seconds", type=float, default=30, help="for which they are timed")
     parser.add_argument("--kill-seconds", type=float, default=60, help="for which hosts are killed")
     parser.add_argument("--jobs", type=int, default=200, help="jobs among which hosts are killed")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     if asked.seconds:
         show_costs(asked.seconds)
+    if asked.crowd_seconds:
+        show_crowd(asked.readers, asked.crowd_seconds)
     if not asked.kill_seconds:
         return 0
     found = kill(asked.jobs, asked.kill_seconds, seed=asked.seed)

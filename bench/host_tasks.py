@@ -1,4 +1,4 @@
-"""The task with which the cost of task hosts is measured."""
+"""The tasks with which the cost of task hosts is measured."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def pacing(ctx: JobContext, input: Pace) -> None:
     for number in range(int(input.seconds * input.rate)):
         ctx.text(f"{time.time():.6f}")
         ctx.sleep(began + (number + 1) / input.rate - time.monotonic())
+
+
+@task("computing")
+def computing(ctx: JobContext, input: None) -> None:
+    """Hold the interpreter as plain Python code does, until it is cancelled."""
+    number = 1
+    while not ctx.cancelled:
+        for _ in range(1_000_000):
+            number = number * 6364136223846793005 % (1 << 64) + 1

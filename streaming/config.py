@@ -194,7 +194,7 @@ class Settings(BaseSettings):
     task_processes: int | None = _setting(
         None,
         "STREAMING_TASK_PROCESSES",
-        "task hosts of a serving process (1 under gunicorn, else 0); 0: tasks are its threads",
+        "task hosts of a process (1 under gunicorn, else 0); 0: tasks are its threads",
         ge=0,
         le=64,
     )

@@ -12,7 +12,6 @@ import os
 import sys
 
 from streaming.errors import InvalidSettings
-from streaming.running.cells import Cells
 from streaming.running.worker import JobWorker
 from streaming.server.deployment import end_children
 from streaming.server.server import Server
@@ -25,15 +24,15 @@ logger = logging.getLogger("streaming.worker")  # also when it is __main__
 class WorkerProcess:
     """A worker with its storage, started and drained once."""
 
-    def __init__(self, server: Server) -> None:
-        self._parts = parts = WorkerParts(server)
+    def __init__(self, server: Server, app: str) -> None:
+        """`app` is where the server was found, for processes that are to load it, too."""
+        self._parts = parts = WorkerParts(server, app)
         self._worker = JobWorker(
             parts.queue,
             parts.storage,
             parts.snapshots,
-            parts.attempt,
+            parts.make_runner,
             threads=parts.settings.jobs,
-            cells=Cells("streaming.server.cell:run_alone"),
         )
 
     def start(self) -> None:
@@ -56,7 +55,8 @@ def main() -> None:
     """Run until told to leave."""
     leaving = prepare_process()
     try:
-        process = WorkerProcess(load_server(AppSettings.load().app))
+        app = AppSettings.load().app
+        process = WorkerProcess(load_server(app), app)
         process.start()
     except InvalidSettings as error:
         sys.exit(f"cannot start: {error}")

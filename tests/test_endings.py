@@ -268,3 +268,45 @@ def test_media_types_of_the_usual_kinds_are_taken(media_type: str) -> None:
     kind, _ = ends_once(lambda ctx, input: ctx.artifact("a.txt", "x", media_type=media_type))
 
     assert kind == "job.completed"
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({"code": 5}, {"code": "5"}),
+        ({"code": "c" * 100_000}, {"code": "c" * 100 + "…"}),
+        ({"status": "abc"}, {"status": 500}),
+        ({"status": True}, {"status": 500}),
+        ({"status": 404}, {"status": 404}),
+        ({"type": 5, "title": []}, {"type": "about:blank", "title": "The job failed"}),
+    ],
+)
+def test_what_everybody_reads_of_a_failure_is_of_its_kind(
+    extra: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    def odd(ctx: JobContext, input: Any) -> None:
+        raise TaskError("it is odd", **extra)
+
+    error = ends_once(odd)[1]["error"]
+
+    assert {name: error[name] for name in expected} == expected
+
+
+def test_halves_of_characters_are_joined_wherever_a_task_says_them() -> None:
+    def halves(ctx: JobContext, input: Any) -> Iterator[str]:
+        said = ["up \ud83d", "\ude80 and half \ud83d", "!", "\ud83d"]
+        yield from said
+        ctx.text("\ud83d", item="other")
+        ctx.text("\ude80", item="other")
+        return {"text": "".join(said), "step": ctx.step("join", lambda: "\ud83d" + "\ude80")}
+
+    made = task("halves")(halves)
+    house = House(made)
+    job = house.run(made)
+
+    text = "up 🚀 and half \ufffd!\ufffd"
+    assert house.end(job).data["output"] == {"text": text, "step": "🚀"}
+    told: dict[str, str] = {}
+    for each in house.data(job, "text.delta"):
+        told[each["item"]] = told.get(each["item"], "") + each["text"]
+    assert told == {"answer": text, "other": "🚀"}

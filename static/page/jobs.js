@@ -85,15 +85,22 @@ export class JobList {
     return this.wanted.split(/\s+/).every((each) => text.includes(each));
   }
 
+  /** What is asked for, as one text; null once it is closed. */
+  asked() {
+    return this.closed ? null : JSON.stringify([this.query(), this.wanted]);
+  }
+
   async look() {
-    const asked = JSON.stringify([this.query(), this.wanted]);
+    const asked = this.asked();
     try {
       const { jobs, next_page_token } = await client.jobs(this.query());
-      if (this.closed || asked !== JSON.stringify([this.query(), this.wanted])) return;
+      if (asked !== this.asked()) return;
       showProblem(this.problem, null);
       this.take(jobs.filter((each) => this.passes(each)));
-      if (!this.token) this.more.hidden = !next_page_token;
-      this.token ??= next_page_token;
+      if (this.token !== undefined) return;
+      this.token = next_page_token;
+      this.more.hidden = !this.token;
+      await this.searchOn();
     } catch (error) {
       showProblem(this.problem, error);
     }
@@ -144,21 +151,29 @@ export class JobList {
     place(row);
   }
 
+  /** A search that has found nothing yet goes on through the older ones. */
+  async searchOn() {
+    if (this.wanted && this.rows.size === 0 && this.token) await this.older();
+  }
+
   async older() {
+    const asked = this.asked();
     this.more.disabled = true;
     try {
       const { jobs, next_page_token } = await client.jobs({ ...this.query(), page_token: this.token });
-      if (this.closed) return;
+      if (asked !== this.asked()) return;
       const fitting = jobs.filter((each) => !this.rows.has(each.id) && this.passes(each));
       for (const job of fitting) this.add(job, (row) => this.list.append(row.node));
       this.token = next_page_token;
       this.more.hidden = !next_page_token;
       this.arrange();
       this.tellEmpty();
+      await this.searchOn();
     } catch (error) {
       showProblem(this.problem, error);
+    } finally {
+      this.more.disabled = false;
     }
-    this.more.disabled = false;
   }
 
   clear() {

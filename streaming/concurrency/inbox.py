@@ -25,6 +25,9 @@ class Inbox(Generic[T]):
         #: Whether the thread waits for something to be given, and is to be rung for.
         self.resting = False
         self.closed = False
+        #: Whether the thread lets things gather, until somebody is in a hurry.
+        self._gathering = False
+        self._hurried = False
         #: Why it takes nothing, where its thread has ended by itself.
         self._broken = ""
 
@@ -56,11 +59,29 @@ class Inbox(Generic[T]):
             self.resting = False
             self._waker.wake()
 
+    def hurry(self) -> None:
+        """Somebody waits for what has been given: let nothing more gather."""
+        self._hurried = True
+        if self._gathering and self._waker is not None:
+            self._gathering = False
+            self._waker.wake()
+
+    def gather(self, seconds: float) -> None:
+        """Let things gather for so long, unless somebody is or comes to be in a hurry."""
+        assert self._waker is not None
+        self._gathering = True  # first, then the look: who is in a hurry later wakes
+        try:
+            if seconds > 0 and not self._hurried and not self.closed:
+                self._waker.wait(seconds)
+        finally:
+            self._gathering = False
+
     def close(self) -> None:
         """Take nothing more; what was given is still there."""
         with self._lock:
             self.closed = True
         self.ring()
+        self.hurry()
 
     def abandon(self, why: str) -> list[T]:
         """The thread ends: what was given and not begun, and why nothing more is taken."""
@@ -80,6 +101,7 @@ class Inbox(Generic[T]):
         self, most: int, *, size: Callable[[T], int] = lambda _: 0, most_bytes: int = 1
     ) -> list[T] | None:
         """The next batch, perhaps empty; None when there is nothing and there will be nothing."""
+        self._hurried = False  # before the look: who hurries behind it has given before it
         with self._lock:  # held for a moment only: whoever gives waits for it
             self._taken.extend(self._given)
             self._given.clear()

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from streaming.errors import TaskError
+from streaming.events.halves import Joiner
 from streaming.llm.base import Broken, Ending, Finish, Piece, Reasoning, Usage
 from streaming.llm.failures import failure
-from streaming.llm.shapes import Joiner, odd, parsed, parts, shown, thought
+from streaming.llm.shapes import odd, parsed, parts, shown, thought
 from streaming.llm.thinking import ThinkTags
 from streaming.llm.tool_calls import ToolCalls
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -41,6 +42,8 @@ class Exchange:
         self._is_cut = False
         self._sock: socket.socket | None = None
         self._silence: _Silence | None = None
+        #: Waits for the first byte of the next read, where that is cheaper than to try.
+        self._arrival: _Arrival | None = None
         self._clock = clock
         self._reader = _Reader()
 
@@ -50,6 +53,8 @@ class Exchange:
     def __exit__(self, *_: object) -> None:
         if self._silence is not None:
             self._silence.stop()
+        if self._arrival is not None:
+            self._arrival.close()
         if self._sock is not None:
             with contextlib.suppress(OSError):
                 self._sock.close()
@@ -76,6 +81,8 @@ class Exchange:
         way = self._dialer.open(self._dial, connect_s)
         self._sock = way.sock
         self._silence = _Silence(way.sock, self._give_up, self._clock)
+        if patched() and _is_bare(way.sock):
+            self._arrival = _Arrival(way.sock)
         self.wait_for(silence_s)
         sent = {
             "Host": way.host,
@@ -132,6 +139,8 @@ class Exchange:
         assert self._sock is not None
         assert self._silence is not None
         try:
+            if self._arrival is not None:
+                self._arrival.wait()
             data = self._sock.recv(READ)
         except OSError as error:
             if self._silence.is_over:
@@ -189,6 +198,30 @@ class Exchange:
         if self._handle is not None:
             self._handle.close()
             self._handle = None
+
+
+def _is_bare(sock: object) -> bool:
+    """Whether what has come can be waited for at the socket: TLS may hold bytes back."""
+    return isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
+
+
+class _Arrival:
+    """Waits in a greenlet until there is something to read, or the socket is shut down.
+
+    gevent's `recv` tries first, and nearly always in vain: a model writes a token at a time.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        from gevent import get_hub
+
+        self._hub = get_hub()
+        self._watcher = self._hub.loop.io(sock.fileno(), 1)
+
+    def wait(self) -> None:
+        self._hub.wait(self._watcher)
+
+    def close(self) -> None:
+        self._watcher.close()
 
 
 class _Silence:

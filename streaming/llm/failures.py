@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from streaming.errors import TaskError
+from streaming.events.halves import whole
 from streaming.events.vocabulary import Json
 from streaming.llm.base import Outage
-from streaming.llm.shapes import parsed, shown, whole
+from streaming.llm.shapes import parsed, shown
 
 #: Characters that are kept of what a server says about its error.
 SAID = 500

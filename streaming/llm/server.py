@@ -17,6 +17,7 @@ from urllib3.exceptions import ConnectTimeoutError
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.events.event import dumps
+from streaming.events.halves import whole
 from streaming.events.vocabulary import Json
 from streaming.llm.base import Broken, Ending, Outage, Piece, Reasoning, ToolCallPart
 from streaming.llm.body import Body
@@ -25,7 +26,7 @@ from streaming.llm.dialing import Dialer, explain_tls
 from streaming.llm.exchange import Exchange
 from streaming.llm.failures import failure, retry_after_s
 from streaming.llm.question import Manners
-from streaming.llm.shapes import parsed, whole
+from streaming.llm.shapes import parsed
 
 #: Bytes of an error's body that are read, and seconds that it may be silent.
 MAX_ERROR_BODY, ERROR_S = 1 << 16, 5.0

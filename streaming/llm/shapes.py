@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from streaming.errors import TaskError
+from streaming.events.halves import whole
 from streaming.llm.base import Reasoning
 
 #: Characters of what a server sent that are quoted in an error.
@@ -82,30 +83,3 @@ def parsed(data: bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-
-
-def whole(text: str) -> str:
-    """The text with halves of surrogate pairs joined; a lone one is U+FFFD."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-class Joiner:
-    """Joins the halves of a surrogate pair that come in two pieces."""
-
-    def __init__(self) -> None:
-        self.half = ""
-
-    def add(self, text: str) -> str:
-        """The text without a half at its end, which waits for the next piece."""
-        text = self.half + text
-        self.half = ""
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self.half = text[:-1], text[-1]
-        return whole(text)
-
-    def end(self) -> str:
-        """What is left: a half whose other half never came."""
-        left, self.half = self.half, ""
-        return whole(left)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from streaming.errors import TaskError
+from streaming.events.halves import whole
 from streaming.llm.base import ToolCall, ToolCallPart, call_id
-from streaming.llm.shapes import odd, whole
+from streaming.llm.shapes import odd
 
 
 @dataclass(slots=True)

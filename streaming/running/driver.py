@@ -75,7 +75,9 @@ class Driver:
                 http_ends_with(self._given.stop),
             ):
                 result = function(self.context, value)
-                return drive(result, self._steps.say, self._given.stop)
+                output = drive(result, self._steps.say, self._given.stop)
+                self._steps.say_rest()
+                return output
         finally:
             self._emitter.settle()
 

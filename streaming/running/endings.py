@@ -14,14 +14,17 @@ from functools import partial
 from streaming.errors import Cancelled, StreamingError, TaskError, TimedOut
 from streaming.events import make
 from streaming.events.event import Draft, check_depth, dumps
-from streaming.events.plain import plain, plain_text
+from streaming.events.halves import whole_json
+from streaming.events.plain import TEXT, plain, plain_text
 from streaming.events.problem import problem
 from streaming.events.vocabulary import Json
 
 logger = logging.getLogger(__name__)
 
-#: Characters of an error's detail that are kept when the whole would be too much.
-DETAIL = 400
+#: Characters of an error's detail that are kept when the whole would be too much, and of a code.
+DETAIL, CODE = 400, 100
+#: What everybody reads of a problem.
+_MEMBERS = {"title": str, "type": str, "status": int, "detail": str, "code": str, "retryable": bool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,11 @@ class Endings:
     def returned(self, output: Json, spent: Spent, text: Callable[[], str]) -> Draft:
         """The end of a task that has returned; a failure where its output is none."""
         try:
-            size = len(dumps(output))
+            try:
+                size = len(dumps(output))
+            except UnicodeEncodeError:
+                output = whole_json(output)
+                size = len(dumps(output))
             if size <= self._limit:
                 return make.job_completed(output, *spent.said())
         except (TypeError, ValueError) as error:
@@ -81,7 +88,7 @@ class Endings:
     def _problem(self, error: BaseException) -> dict[str, Json]:
         """The error's problem object; at least that it failed, and with what."""
         try:
-            whole = problem(_as_known(error), instance=self._href)
+            whole = _standard(problem(_as_known(error), instance=self._href))
             shown: dict[str, Json] = whole if _is_json(whole) else plain(whole)
             if len(dumps(shown)) <= self._limit // 4:
                 return shown
@@ -104,6 +111,18 @@ class Endings:
         except (TypeError, ValueError):
             logger.exception("job %s ends without its usage and text", self._job)
             return make_draft(None, None, {})
+
+
+def _standard(shown: dict[str, Json]) -> dict[str, Json]:
+    """The problem, whose standard members are of their kinds whatever the error's own are."""
+    usual = problem(TaskError(""))
+    for name, kind in _MEMBERS.items():
+        value = shown.get(name)
+        if kind is str and name in ("code", "detail") and value is not None:
+            shown[name] = plain_text(value, CODE if name == "code" else TEXT)
+        elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            shown[name] = usual[name]
+    return shown
 
 
 def _is_json(value: Json) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streaming.concurrency.stop_signal import StopSignal
-from streaming.errors import LogRefusal, NotFound, Stop, Unavailable
+from streaming.errors import Interrupted, LogRefusal, NotFound, Stop, Unavailable
 from streaming.events import make
+from streaming.events.recovery import SUSPICIOUS
 from streaming.running.attempt import Attempt
 from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
@@ -44,9 +45,14 @@ class HostedAttempt:
         storage: Storage,
         snapshots: Snapshots,
         home: Home,
+        alone: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job = job
+        #: Whether it is to have a host of its own, as it may kill it.
+        self.alone = alone
+        #: How many hosts have died under it.
+        self.deaths = 0
         self.stop = StopSignal(clock=clock)
         #: Over without an end of the job: a later attempt is to go on.
         self.left = False
@@ -122,12 +128,28 @@ class HostedAttempt:
         except (LogRefusal, NotFound, Unavailable) as error:
             logger.warning("job %s: %s", self.job, error.detail)
 
-    def lost_in_a_row(self) -> int:
-        """Attempts in a row that ended without a word, as the log tells."""
+    def conclude(self) -> None:
+        """It was told to stop, and nothing of it runs: end the job, or leave it to a later one."""
+        if isinstance(self.stop.reason, Interrupted):
+            self.left = True
+        else:
+            try:
+                self.end()
+            except (LogRefusal, NotFound) as error:
+                logger.info("job %s: %s", self.job, error.detail)
+            except Unavailable as error:
+                logger.warning("job %s is left to a later attempt: %s", self.job, error.detail)
+                self.left = True
+        self.over()
+
+    def is_suspect(self) -> bool:
+        """Whether hosts have died under it again and again, without a step completed."""
+        if self.alone or self.deaths < SUSPICIOUS:
+            return self.alone
         try:
-            return self._snapshots.state(self.job).recovery.lost_attempts
-        except NotFound:
-            return 0
+            return self._snapshots.state(self.job).recovery.lost_attempts >= SUSPICIOUS
+        except (NotFound, Unavailable):  # removed; or it is not known, and is asked again
+            return False
 
     def row(self) -> JobRow | None:
         return self._storage.index.get(self.job)

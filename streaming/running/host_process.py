@@ -126,10 +126,15 @@ class HostProcess:
             return
         self.loaded.waker = _Telling(self._news)
 
-    def run(self, attempt: HostedAttempt, *, on_trial: bool) -> None:
+    @property
+    def has_loaded(self) -> bool:
+        """Whether it has answered to `load` that it has the app."""
+        return self.loaded is not None and self.loaded.done and self.loaded.error is None
+
+    def run(self, attempt: HostedAttempt) -> None:
         """Have it run an attempt, which is in `attempts` already."""
         with contextlib.suppress(Unavailable):  # it has just died: that is seen in a moment
-            self.peer.note("run", attempt.job, on_trial)
+            self.peer.note("run", attempt.job)
 
     def stop(self, job: str, kind: str, reason: str) -> None:
         """Have an attempt unwound."""

@@ -21,31 +21,39 @@ STOP_GRACE_S = 5.4
 class HostRunner(ThreadRunner):
     """`ThreadRunner`'s lanes and queue; what it would run in a thread runs in a host.
 
-    Where no host can be had, threads of this process run it after all.
+    A job on trial has a host of its own, so that it harms no other. Where no host can be had,
+    threads of this process run all jobs after all.
     """
 
     def __init__(
         self,
         make_attempt: Callable[[str, bool], Attempt],
         make_hosts: Callable[[HostRunner], Hosts],
-        make_hosted: Callable[[str, Hosts], HostedAttempt],
+        make_hosted: Callable[[str, bool, Hosts], HostedAttempt],
         *,
         threads: int,
         greenlets: int,
         queue: int,
         succeeded: Callable[[], bool] = lambda: False,
+        ended: Callable[[Running], object] = lambda _: None,
         needed: bool = True,
+        only_trials: bool = False,
     ) -> None:
-        """`needed`: some task wants a host; else the first job that does starts them."""
+        """`needed`: some task wants a host; else the first job that does starts them.
+
+        `only_trials`: jobs that are not on trial run in threads of this process.
+        """
         super().__init__(
             make_attempt,
             threads=threads,
             greenlets=greenlets,
             queue=queue,
             succeeded=succeeded,
+            ended=ended,
             stop_grace_s=STOP_GRACE_S,
         )
         self._needed = needed
+        self._only_trials = only_trials
         #: Hears of each job that a task in a host has submitted.
         self.accepted: Callable[[JobRow], object] = lambda _: None
         self._hosts = make_hosts(self)
@@ -71,9 +79,10 @@ class HostRunner(ThreadRunner):
         return replace(super().load(), hosts=self._hosts.figures())
 
     def _make(self, lane: Lane, job: str, on_trial: bool) -> Running:
-        if lane is self._threads and self._hosts.given_up is None:
-            return self._make_hosted(job, self._hosts)
-        return super()._make(lane, job, on_trial)
+        here = lane is not self._threads or (self._only_trials and not on_trial)
+        if here or self._hosts.given_up is not None:
+            return super()._make(lane, job, on_trial)
+        return self._make_hosted(job, on_trial, self._hosts)
 
     def _launch(self, lane: Lane, attempt: Running, on_trial: bool) -> None:
         if not isinstance(attempt, HostedAttempt):
@@ -81,7 +90,7 @@ class HostRunner(ThreadRunner):
             return
         attempt.over = lambda: self._ended(lane, attempt)
         attempt.fall_back = lambda: self._run_here(lane, attempt, on_trial)
-        self._hosts.give(attempt, on_trial=on_trial)
+        self._hosts.give(attempt)
 
     def _run_here(self, lane: Lane, hosted: HostedAttempt, on_trial: bool) -> None:
         """No host will run it: a thread of this process does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -151,6 +152,8 @@ class Questions:
 
     def _await(self, request: str | None, after: int, timeout_s: float | None) -> Json:
         """The data of the next `input.received` behind `after` that answers `request`."""
+        if timeout_s is not None and math.isnan(timeout_s):
+            raise ValueError("a timeout that is no number")
         until = None if timeout_s is None else self._clock() + timeout_s
         waker = make_waker()
         with self._stop.closing(waker.wake):

@@ -222,7 +222,7 @@ class DramatiqRunner(Runner):
         *,
         cooperative: bool,
         reserved: bool = False,
-        on_trial: bool = False,  # noqa: ARG002 - workers have cells for suspects
+        on_trial: bool = False,  # noqa: ARG002 - workers look by themselves
     ) -> None:
         sent = self._queue.put(job)
         if reserved:

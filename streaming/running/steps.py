@@ -11,6 +11,7 @@ from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.events import make
 from streaming.events.event import Draft, check_depth, dumps
+from streaming.events.halves import Joiner, whole_json
 from streaming.events.plain import plain_text
 from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import Json
@@ -59,6 +60,7 @@ class Steps:
         self._told = told
         self._kept = kept
         self._continues = state.recovery.asked.get("on_break") == "continue"
+        self._halves: dict[tuple[str, str], Joiner] = {}
         #: Items of text that the present step has written.
         self._written: set[str] = set()
         #: Answers of the model that a step of this attempt has asked for.
@@ -71,13 +73,28 @@ class Steps:
         item = item or self.current or ANSWER
         if self._continues:
             self._written.add(item)
-        for piece in _pieces(text):
+        for piece in _pieces(self._joined("text", item, text)):
             self._emitter.emit(make.text_delta, item, piece)
 
     def think(self, text: str, item: str | None = None) -> None:
         """Append to the thinking beside an item."""
-        for piece in _pieces(text):
-            self._emitter.emit(make.reasoning_delta, item or self.current or ANSWER, piece)
+        item = item or self.current or ANSWER
+        for piece in _pieces(self._joined("thinking", item, text)):
+            self._emitter.emit(make.reasoning_delta, item, piece)
+
+    def say_rest(self) -> None:
+        """Say what waited for the other half of a character, when nothing more will come."""
+        for (kind, item), joiner in self._halves.items():
+            rest = joiner.end()
+            if rest and kind == "text":
+                self._emitter.emit(make.text_delta, item, rest)
+
+    def _joined(self, kind: str, item: str, text: Any) -> Any:
+        """The text without half a character at its end, which waits for the next piece."""
+        key = (kind, item)
+        if not isinstance(text, str) or (text.isascii() and key not in self._halves):
+            return text
+        return self._halves.setdefault(key, Joiner()).add(text)
 
     def plan(self, steps: Iterable[tuple[str, str]]) -> None:
         """Declare more steps (id, title), pending."""
@@ -250,7 +267,10 @@ def _pieces(text: Any) -> Sequence[str]:
 
 def _encode(value: Json) -> bytes:
     try:
-        encoded = dumps(value)
+        try:
+            encoded = dumps(value)
+        except UnicodeEncodeError:
+            encoded = dumps(whole_json(value))
         check_depth(encoded)
     except (TypeError, ValueError) as error:
         raise TaskError(

@@ -1,8 +1,7 @@
-"""The worker's side of the queue: takes jobs and runs them in this process, or in cells."""
+"""The worker's side of the queue: takes jobs, has them run, and says when they are over."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 import uuid
@@ -11,11 +10,9 @@ from collections.abc import Callable
 from streaming.concurrency.locks import Latch
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
-from streaming.errors import LogRefusal, NotFound, StreamingError, Unavailable
-from streaming.events import make
+from streaming.errors import StreamingError, Unavailable
 from streaming.events.recovery import SUSPICIOUS
-from streaming.running.attempt import Attempt, worker_name
-from streaming.running.cells import UNKNOWN, Cells
+from streaming.running.attempt import worker_name
 from streaming.running.fleet import GATHER_S, TELL_S, Worker
 from streaming.running.queue import Consumer, JobQueue
 from streaming.running.stops import StopWatch
@@ -38,20 +35,17 @@ class JobWorker:
         queue: JobQueue,
         storage: Storage,
         snapshots: Snapshots,
-        make_attempt: Callable[[str, bool], Attempt],
+        make_runner: Callable[[Callable[[Running], object]], ThreadRunner],
         *,
         threads: int,
-        cells: Cells,
     ) -> None:
+        """`make_runner` gets what is to be told of each attempt that is over."""
         self._queue = queue
         self._storage = storage
-        self._cells = cells
         self._snapshots = snapshots
         self._threads = threads
         self.name = f"{worker_name()}:{uuid.uuid4().hex[:6]}"
-        self._runner = ThreadRunner(
-            make_attempt, threads=threads, greenlets=1, queue=threads, ended=self._ended
-        )
+        self._runner = make_runner(self._ended)
         self._stops = StopWatch(storage.log, self._runner)
         self._lock = native_lock()
         #: Jobs that run here; each is acknowledged when its latch opens.
@@ -75,10 +69,7 @@ class JobWorker:
         """Take no more; let jobs finish for `finish_s`, then hand over what still runs."""
         self._consumer.pause()
         self._draining.open()
-        self._cells.leave()
-        until = time.monotonic() + finish_s + unwind_s
         self._runner.drain(finish_s=finish_s, unwind_s=unwind_s)
-        self._cells.kill(after_s=until - time.monotonic())
         with self._lock:
             still = list(self._running.values())
         for latch in still:  # stuck ones are left to the time-out
@@ -135,43 +126,20 @@ class JobWorker:
         return ended
 
     def _run_taken(self, job: str, ended: Latch) -> None:
-        """Run it here; or in a cell, if it may be what its last workers died of."""
-        left = False
+        """Run it; on trial, if it may be what its last workers died of."""
         try:
             row = self._find(job)
             if row is None:
                 return
             lost = self._snapshots.look(job, lambda state: state.recovery.lost_attempts)
-            if row.attempt and lost >= SUSPICIOUS:
-                left = self._run_apart(row)
-            else:
-                self._stops.begin(job, row.seq)
-                self._runner.enqueue(job, cooperative=False)
-                ended.wait()
+            on_trial = row.attempt > 0 and lost >= SUSPICIOUS
+            if on_trial:
+                logger.warning("job %s has lost %d workers: it runs apart", job, SUSPICIOUS)
+            self._stops.begin(job, row.seq)
+            self._runner.enqueue(job, cooperative=False, on_trial=on_trial)
+            ended.wait()
         finally:
             self._release(job, ended)
-        if left:
-            self._queue.put(job)
-
-    def _run_apart(self, row: JobRow) -> bool:
-        """An attempt in a process of its own; when that dies, it is this job that it died of.
-
-        Whether it is left to a later attempt.
-        """
-        logger.warning("job %s has lost %d workers: it runs in a cell", row.id, SUSPICIOUS)
-        code = self._cells.run(row.id)
-        left = self._find(row.id)
-        if left is not None and code not in (0, UNKNOWN):
-            self._blame(left, code, since=row.attempt)
-        return left is not None
-
-    def _blame(self, row: JobRow, code: int, *, since: int) -> None:
-        """Say that the process of a job that ran alone has died, unless it goes on elsewhere."""
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        logger.error("the process in which job %s ran alone has died: %s", row.id, how)
-        said = make.log(f"its process died ({how})", level="error", lost_alone=True)
-        with contextlib.suppress(LogRefusal, NotFound):
-            self._storage.log.append(row.id, [said], expect={"attempt": [since, since + 1]})
 
     def _is_elsewhere(self, job: str) -> bool:
         """Whether another worker has it, and goes on telling so: this message is one too many.

@@ -1,4 +1,4 @@
-"""A task host: the process that runs a serving process's tasks, in real threads.
+"""A task host: the process that runs another one's tasks, in real threads.
 
 It loads the same app, works with the log over its link, and serves nothing. It ends with the
 process that has started it, and so does all that its tasks have started.
@@ -35,6 +35,7 @@ from streaming.server.logging import log_to_stderr
 from streaming.server.mount import mounts, servers_of
 from streaming.server.server import Server
 from streaming.server.unpatched import refuse_patching
+from streaming.server.wrapped import load_served
 from streaming.storage.link import LinkSnapshots, LinkStorage, Peer
 
 logger = logging.getLogger("streaming.host")
@@ -52,6 +53,8 @@ class TaskHost:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._leaving = Latch()
         self._runner: ThreadRunner | None = None
+        #: Kept, as servers keep the app that they serve.
+        self._app: Any = None
         self._peer = Peer(
             link,
             name="link",
@@ -96,9 +99,7 @@ class TaskHost:
         return found
 
     def _take_up(self, uri: str, log_url: str, base_url: str, log_format: str) -> str:
-        from gunicorn.util import import_app
-
-        import_app(uri)
+        self._app = load_served(uri)
         server = _server_of(log_url, base_url)
         log_to_stderr(log_format)
         peer = self._peer
@@ -124,9 +125,9 @@ class TaskHost:
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         return server.tasks.digest()
 
-    def _run(self, job: str, on_trial: bool) -> None:
+    def _run(self, job: str) -> None:
         assert self._runner is not None
-        self._runner.enqueue(job, cooperative=False, on_trial=on_trial)
+        self._runner.enqueue(job, cooperative=False)
 
     def _stop(self, job: str, kind: str, reason: str) -> None:
         assert self._runner is not None

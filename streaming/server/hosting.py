@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from streaming.config import Settings
 from streaming.jobs.registry import JobRegistry
@@ -16,11 +17,13 @@ from streaming.running.host_runner import HostRunner
 from streaming.running.host_submits import runner_methods
 from streaming.running.hosts import Hosts
 from streaming.running.runner import Runner
-from streaming.running.threads import ThreadRunner
+from streaming.running.threads import Running, ThreadRunner
 
 logger = logging.getLogger(__name__)
 
 ROLE = "STREAMING_ROLE"
+#: Hosts at once for single jobs that may have killed the ones before, in a serving process.
+LONE = 2
 
 
 def role() -> str:
@@ -39,10 +42,6 @@ def make_local_runner(
 
     `app_uri` is where hosts find the app, as gunicorn takes it; "" where there are none.
     """
-
-    def make_attempt(job: str, on_trial: bool) -> Attempt:
-        return Attempt(job, dependencies, on_trial=on_trial)
-
     count = settings.task_processes
     if count is None:
         count = 1 if app_uri else 0
@@ -62,12 +61,62 @@ def make_local_runner(
         )
     if not count:
         return ThreadRunner(
-            make_attempt,
+            lambda job, on_trial: Attempt(job, dependencies, on_trial=on_trial),
             threads=settings.jobs,
             greenlets=settings.jobs_cooperative,
             queue=settings.queue,
             succeeded=succeeded,
         )
+    return _make_host_runner(
+        settings,
+        dependencies,
+        app_uri=app_uri,
+        count=count,
+        lone=LONE,
+        submits=lambda runner: runner,
+        succeeded=succeeded,
+        needed=any(not each.cooperative for each in dependencies.tasks),
+    )
+
+
+def make_worker_runner(
+    settings: Settings,
+    dependencies: Dependencies,
+    *,
+    app_uri: str,
+    submits: Runner,
+    ended: Callable[[Running], object],
+) -> HostRunner:
+    """The runner of a worker on Redis, which is told of every attempt that is over.
+
+    Its jobs are threads of the worker, but for those that may have killed one before; where
+    STREAMING_TASK_PROCESSES asks for hosts, all jobs run there. `submits` queues what tasks in
+    hosts submit.
+    """
+    count = settings.task_processes or 0
+    return _make_host_runner(
+        settings,
+        dependencies,
+        app_uri=app_uri,
+        count=count,
+        lone=settings.jobs,
+        submits=lambda _: submits,
+        ended=ended,
+        needed=count > 0,
+        only_trials=count == 0,
+    )
+
+
+def _make_host_runner(
+    settings: Settings,
+    dependencies: Dependencies,
+    *,
+    app_uri: str,
+    count: int,
+    lone: int,
+    submits: Callable[[HostRunner], Runner],
+    **more: Any,
+) -> HostRunner:
     app = HostedApp(
         uri=app_uri,
         log_url=settings.log_url,
@@ -75,28 +124,34 @@ def make_local_runner(
         digest=dependencies.tasks.digest(),
     )
 
+    def make_attempt(job: str, on_trial: bool) -> Attempt:
+        return Attempt(job, dependencies, on_trial=on_trial)
+
     def make_hosts(runner: HostRunner) -> Hosts:
+        asked = submits(runner)
         return Hosts(
             app,
             dependencies.storage,
             dependencies.snapshots,
             count=count,
+            lone=lone,
             level=settings.log_format,
             methods={
                 **_answers(dependencies),
-                **runner_methods(runner, dependencies.storage, lambda row: runner.accepted(row)),
+                **runner_methods(asked, dependencies.storage, lambda row: runner.accepted(row)),
             },
             ended=dependencies.ended,
             stuck=runner.note_stuck,
         )
 
-    def make_hosted(job: str, hosts: Hosts) -> HostedAttempt:
+    def make_hosted(job: str, alone: bool, hosts: Hosts) -> HostedAttempt:
         return HostedAttempt(
             job,
             make_attempt=make_attempt,
             storage=dependencies.storage,
             snapshots=dependencies.snapshots,
             home=hosts,
+            alone=alone,
         )
 
     return HostRunner(
@@ -106,8 +161,7 @@ def make_local_runner(
         threads=settings.jobs,
         greenlets=settings.jobs_cooperative,
         queue=settings.queue,
-        succeeded=succeeded,
-        needed=any(not each.cooperative for each in dependencies.tasks),
+        **more,
     )
 
 

@@ -201,13 +201,17 @@ def make_runner(
 ) -> Runner:
     """Who runs the jobs that are submitted here: this process, or workers on Redis."""
     if settings.shared:
-        from streaming.running.queue import DramatiqRunner
-
-        return DramatiqRunner(make_queue(settings), storage, limit=settings.queue)
-
+        return make_shared_runner(settings, storage, make_queue(settings))
     return make_local_runner(
         settings, dependencies, app_uri=process.app_uri, succeeded=process.succeeded
     )
+
+
+def make_shared_runner(settings: Settings, storage: Storage, queue: JobQueue) -> Runner:
+    """Has the workers of all run what is submitted here."""
+    from streaming.running.queue import DramatiqRunner
+
+    return DramatiqRunner(queue, storage, limit=settings.queue)
 
 
 def make_queue(settings: Settings) -> JobQueue:

@@ -1,4 +1,4 @@
-"""What a process that runs jobs of a deployment on Redis works with: its worker's, and cells."""
+"""What a worker of a deployment on Redis works with."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 from streaming.errors import InvalidSettings
 from streaming.jobs.repair import Mending
-from streaming.running.attempt import Attempt
 from streaming.running.fleet import FleetFigures
+from streaming.running.threads import Running, ThreadRunner
 from streaming.server.deployment import SWITCH_S, let_children_be_terminated
-from streaming.server.hosting import ROLE
+from streaming.server.hosting import ROLE, make_worker_runner
 from streaming.server.logging import make_formatter
-from streaming.server.parts import make_queue
+from streaming.server.parts import make_queue, make_shared_runner
 from streaming.server.server import Server
 from streaming.server.wrapped import load_served, mounts_behind
 from streaming.storage import make_storage
@@ -28,8 +29,9 @@ FINISH_SHARE, UNWIND_SHARE = 0.5, 0.3
 class WorkerParts:
     """The storage, not yet open, the queue, not yet started, and what attempts need of them."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, app: str) -> None:
         self.settings = settings = server.settings
+        self._app = app
         if not settings.shared:
             raise InvalidSettings(
                 "a worker needs a log that it shares with the web processes: set "
@@ -45,9 +47,15 @@ class WorkerParts:
             self.storage, self.snapshots, figures=figures.look
         )
 
-    def attempt(self, job: str, on_trial: bool = False) -> Attempt:
-        """A try at a job, not yet begun."""
-        return Attempt(job, self._dependencies, on_trial=on_trial)
+    def make_runner(self, ended: Callable[[Running], object]) -> ThreadRunner:
+        """What runs the worker's jobs, and tells of each attempt that is over."""
+        return make_worker_runner(
+            self.settings,
+            self._dependencies,
+            app_uri=self._app,
+            submits=make_shared_runner(self.settings, self.storage, self.queue),
+            ended=ended,
+        )
 
     @property
     def finish_s(self) -> float:

@@ -61,6 +61,8 @@ def check_handshake() -> None:
 
 def _check_opening(environ: Mapping[str, Any]) -> None:
     """Refuse what is no opening handshake (RFC 6455, 4.2.1 and 4.4)."""
+    if environ["REQUEST_METHOD"] != "GET" or environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        raise BadRequest("a WebSocket begins with a GET of HTTP/1.1", code="malformed_handshake")
     upgrades = [part.strip().lower() for part in environ.get("HTTP_UPGRADE", "").split(",")]
     options = [part.strip().lower() for part in environ.get("HTTP_CONNECTION", "").split(",")]
     if "websocket" not in upgrades or "upgrade" not in options:

@@ -47,12 +47,16 @@ def start_positions(rows: Sequence[JobRow]) -> tuple[dict[str, int], bool]:
 def last_event_id() -> tuple[str, str]:
     """The last event that the client has seen, and what it was told in: the header, or the query.
 
-    Polyfills of EventSource cannot set headers; they leave `after` in the address as it was.
+    Polyfills of EventSource cannot set headers; they leave `after` in the address as it was, and
+    write the name as each of them likes: `lastEventId`, `lastEventID`, `Last-Event-ID`.
     """
     header = request.headers.get("Last-Event-ID", "")
     if header:
         return "Last-Event-ID", header
-    return "lastEventId", request.args.get("lastEventId", "")
+    for name, value in request.args.items():
+        if value and name.lower().replace("-", "") == "lasteventid":
+            return name, value
+    return "lastEventId", ""
 
 
 def _start() -> str:

@@ -17,8 +17,12 @@ from pycrdt import Doc, Text
 
 from tests.browser.conftest import listen
 from tests.browser.pages import PATIENCE_MS
+from tests.browser.test_code import tools
+from tests.browser.test_page_axe import findings
 from tests.e2e.waiting import eventually
 from tests.flask.serving import ROOT, Served, gunicorn
+
+__all__ = ["tools"]
 
 EXAMPLES = ROOT / "examples"
 
@@ -236,3 +240,16 @@ def test_moves_out_of_turn_and_of_others_are_left_out(games: Served, visit: Visi
         lambda: requests.get(job, timeout=30).json()["text"] == "ann 5\nbob 5\nann 5\nbob 4\n",
         "the moves that count are in the text",
     )
+
+
+# -- both
+
+
+@pytest.mark.usefixtures("tools")
+def test_no_page_has_an_accessibility_fault(pads: Served, games: Served, visit: Visit) -> None:
+    for served, button in ((pads, "New pad"), (games, "New game")):
+        page = visit(served.url)
+        assert findings(page) == []
+        begun(page, button)
+        expect(page.locator("#said")).not_to_have_text("connecting", timeout=PATIENCE_MS)
+        assert findings(page) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import listen
 from tests.browser.pages import PATIENCE_MS, go
@@ -136,6 +136,39 @@ def test_a_job_says_that_it_is_safe_while_the_server_is_away(tab: Page, tmp_path
         expect(tab.locator(".connection")).to_have_text(re.compile("live"), timeout=PATIENCE_MS)
         server.api.cancel(job)
         assert [each for each in complaints if "ERR_CONNECTION" not in each] == []
+
+
+def test_the_oldest_job_is_reached_and_found(page: Page, api: Api) -> None:
+    titles = ["the venerable one", *[f"aged {n}" for n in range(19)]]
+    jobs = [api.submit("plain", {"words": ["a"]}, title=title) for title in titles]
+    for job in jobs:
+        api.finish(job)
+    page.route("**/v1/jobs?*", in_small_pages)
+    go(page, "?task=plain&status=completed")
+    older = page.get_by_text("Older jobs")
+    expect(page.locator(".jobs li")).to_have_count(8, timeout=PATIENCE_MS)
+    while older.is_visible():
+        before = page.locator(".jobs li").count()
+        older.click()
+        page.wait_for_function(
+            "(n) => document.querySelectorAll('.jobs li').length > n || document.querySelector("
+            "'.jobs ~ button').hidden",
+            arg=before,
+            timeout=PATIENCE_MS,
+        )
+    expect(row(page, jobs[0])).to_be_visible()
+    with page.expect_response(re.compile("/v1/jobs[?]"), timeout=PATIENCE_MS):
+        pass  # the next look for newer ones
+    expect(older).to_be_hidden()
+
+    page.locator("input[type=search]").fill("venerable")
+
+    expect(row(page, jobs[0])).to_be_visible(timeout=PATIENCE_MS)
+
+
+def in_small_pages(route: Route) -> None:
+    """Lists come by eight, however many are asked for."""
+    route.continue_(url=re.sub("limit=[0-9]+", "limit=8", route.request.url))
 
 
 def test_two_hundred_jobs_are_listed(page: Page, api: Api) -> None:

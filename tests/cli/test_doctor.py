@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from bench.proxy import Proxy as GatheringProxy
 from streaming.cli import codes
 from streaming.cli.checks import examine
 from streaming.client import Client
 from tests.browser.proxy import Proxy
 from tests.cli.conftest import Run
 from tests.e2e.clients import Api
-from tests.e2e.server import Server, free_port
+from tests.e2e.server import ROOT, Server, free_port
 from tests.safety.test_proxies import nginx, running
 
 #: What is changed of deploy/nginx.conf, and what the doctor is to find bad then.
@@ -41,6 +42,11 @@ CASES: dict[str, tuple[dict[str, str], set[str]]] = {
         {"WebSocket"},
     ),
 }
+
+
+#: What the page shows of them.
+SHOWN = {"buffering": "buffering", "five-second-gateway": "idle time-out"}
+PAGE = ROOT / "docs/command-line.md"
 
 
 @contextmanager
@@ -93,6 +99,18 @@ def test_the_doctor_finds_exactly_what_is_wrong(
     assert code == (codes.NOT_YET if expected else codes.DONE)
     assert all(finding["change"] for finding in findings if finding["state"] == "bad")
     assert len(api.get("/v1/jobs?limit=500").json()["jobs"]) == before
+    if case in SHOWN:
+        [told] = [finding["change"] for finding in findings if finding["name"] == SHOWN[case]]
+        assert f"       change: {told}\n" in PAGE.read_text()
+
+
+def test_a_proxy_that_gathers_answers_is_told_to_let_them_through(cli: Run, server: Server) -> None:
+    with GatheringProxy(server.port, buffering=True) as proxy:
+        code, findings = examined(cli, proxy.url, "--quick")
+
+    [finding] = [each for each in findings if each["state"] == "bad"]
+    assert (code, finding["name"]) == (codes.NOT_YET, "buffering")
+    assert "unbuffered" in finding["change"]
 
 
 def test_the_doctor_says_in_words_what_to_change(cli: Run, server: Server, tmp_path: Path) -> None:

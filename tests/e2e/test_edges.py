@@ -90,6 +90,16 @@ def test_a_handshake_is_one_or_is_refused(api: Api, changed: dict[str, str], sta
         assert b"application/problem+json" in answer
 
 
+@pytest.mark.parametrize("line", ["HEAD /v1/ws HTTP/1.1", "GET /v1/ws HTTP/1.0"])
+def test_a_websocket_begins_with_a_get_of_http_1_1(api: Api, line: str) -> None:
+    with connection(api) as sock:
+        request = head("GET", "/v1/ws", **HANDSHAKE)
+        sock.sendall(line.encode() + request[request.index(b"\r\n") :])
+        answer = sock.recv(65536)
+
+    assert answer.split(b" ", 2)[1] == b"400"
+
+
 @pytest.mark.parametrize("body", [b"zz\r\n", b"-1\r\nabc\r\n", b"5\r\nabc", b"5;\x01\r\nhello\r\n"])
 def test_chunks_that_are_none_are_a_bad_request(api: Api, body: bytes) -> None:
     headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
@@ -156,18 +166,19 @@ def test_a_client_that_has_closed_its_sending_half_gets_what_is_there(api: Api) 
         assert received.count(b'"seq":') == last
 
 
-def test_the_position_in_the_query_beats_after(api: Api) -> None:
+@pytest.mark.parametrize("name", ["lastEventId", "lastEventID", "Last-Event-ID"])
+def test_the_position_in_the_query_beats_after(api: Api, name: str) -> None:
     job = api.run("generate", {"prompt": "x", "max_tokens": 10, "tokens_per_s": 0})["id"]
     last = api.snapshot(job)["seq"]
 
-    page = api.get(f"/v1/jobs/{job}/poll?after=1&lastEventId={last - 1}&wait=0").json()
+    page = api.get(f"/v1/jobs/{job}/poll?after=1&{name}={last - 1}&wait=0").json()
     beaten = api.get(
-        f"/v1/jobs/{job}/poll?lastEventId=1&wait=0", headers={"Last-Event-ID": str(last - 1)}
+        f"/v1/jobs/{job}/poll?{name}=1&wait=0", headers={"Last-Event-ID": str(last - 1)}
     ).json()
 
     assert [event["seq"] for event in page["events"]] == [last]
     assert [event["seq"] for event in beaten["events"]] == [last]
-    assert api.get(f"/v1/jobs/{job}/poll?lastEventId=x").status_code == 400
+    assert api.get(f"/v1/jobs/{job}/poll?{name}=x").status_code == 400
 
 
 def test_a_streaming_post_goes_on_behind_the_last_event(api: Api) -> None:

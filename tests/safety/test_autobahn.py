@@ -1,11 +1,11 @@
-"""The cases of the Autobahn test suite, against a server that echoes over our connections."""
+"""The cases of the Autobahn test suite: an echo over our connections, and our own sessions."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import kosoku
 import pytest
 import requests
 
-from tests.e2e.server import PATIENCE_S, ROOT, free_port
+from tests.e2e.server import PATIENCE_S, ROOT, Server, free_port
 from tests.e2e.waiting import eventually
 
 #: A message of 4 MiB in pieces of 64 and 256 bytes has more pieces than a message may have: each
@@ -21,6 +21,8 @@ from tests.e2e.waiting import eventually
 TOO_MANY_PIECES = {"9.3.1", "9.3.2", "9.4.1", "9.4.2"}
 #: Compression, which is not offered: each reader would have frames of its own.
 COMPRESSION = ["12.*", "13.*"]
+#: Messages of megabytes: a session of ours closes them with 1009, at once.
+LARGE = ["9.*"]
 
 CONFIGURATION = """
 from gevent import monkey
@@ -52,10 +54,12 @@ def answers(url: str) -> bool:
         return False
 
 
-async def run(address: str, cases: list[str] | None = None) -> list[Any]:
+async def run(
+    address: str, cases: list[str] | None = None, exclude: Sequence[str] = ()
+) -> list[Any]:
     try:
         return await kosoku.run_fuzzingclient(
-            address, cases=cases, exclude_cases=COMPRESSION, concurrency=4
+            address, cases=cases, exclude_cases=[*COMPRESSION, *exclude], concurrency=4
         )
     except kosoku.FailureError as error:
         return error.results
@@ -71,3 +75,36 @@ def test_every_case_passes_or_is_explained(echo: str) -> None:
     assert len(results) > 300
     still = {each.case_id: each.result for each in again if not each.passed}
     assert set(still) == TOO_MANY_PIECES, still
+
+
+def is_answered_in_place(case: Any) -> bool:
+    """Whether all that the case wants came in order, and for each echo an error of ours: what the
+    cases send are no commands.
+    """
+    return any(
+        len(wanted) == len(case.received) and all(map(_stands_for, wanted, case.received))
+        for wanted in case.expected.values()
+    )
+
+
+def _stands_for(wanted: Any, found: Any) -> bool:
+    if wanted[0] == "message" == found[0]:
+        return str(found[1]).startswith('{"type":"error"')
+    return bool(tuple(wanted) == tuple(found))
+
+
+@pytest.mark.parametrize(
+    "worker_class", ["gevent", pytest.param("gthread", marks=pytest.mark.slow)]
+)
+def test_our_own_sessions_pass_every_case(tmp_path: Path, worker_class: str) -> None:
+    with Server(tmp_path, worker_class) as server:
+        server.start()
+        address = f"ws://127.0.0.1:{server.port}/v1/ws"
+        results = asyncio.run(run(address, exclude=LARGE))
+        failed = [e.case_id for e in results if not (e.passed or is_answered_in_place(e))]
+        again = asyncio.run(run(address, failed)) if failed else []
+
+        assert len(results) > 200
+        assert sum(each.passed for each in results) > 100
+        assert [e.case_id for e in again if not (e.passed or is_answered_in_place(e))] == []
+        assert "Traceback" not in server.log_text()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streaming import JobContext, Task, task
-from streaming.events.event import Draft
+from streaming.events.event import Draft, dumps
 from streaming.events.snapshot import Snapshot, public_summary
 from streaming.events.summary import blank
 from streaming.running.fleet import Fleet, Worker
@@ -166,8 +166,8 @@ def test_a_newer_versions_row_and_events_are_passed_on_and_kept(
     newer = make_redis()
     newer.open(timeout=1)
     job = new_job(newer)
-    future = Draft("log", {"message": "?", "future": {"deep": []}})
-    object.__setattr__(future, "type", "future.event")
+    data: dict[str, Any] = {"message": "?", "future": {"deep": []}}
+    future = Draft("future.event", data, encoded=dumps(data))
     newer.log.append(job, [started(1), future])
     row_key = KEYS.row(job)
     summary = json.loads(client.hget(row_key, "summary") or "")

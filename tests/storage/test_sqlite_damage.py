@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from streaming.errors import Damaged, InvalidSettings, Unavailable
 from streaming.storage.base import Storage
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.sqlite.lock import FileLock
+from streaming.storage.sqlite.transaction import Transaction
 from tests.jobs import completed, delta, events_of, new_job, seqs
 from tests.storage.conftest import make_sqlite
-from tests.threads import eventually
+from tests.threads import TIMEOUT_S, Background, eventually
 
 PAGE = 4096
 
@@ -213,3 +215,28 @@ def test_a_file_of_an_older_version_is_closed_to_others(tmp_path: Path) -> None:
     storage.close()
 
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_trim_that_readers_have_not_been_told_of_is_no_damage(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+    for _ in range(6):  # pages of a hundred
+        storage.log.append(job, [delta("more")] * 100)
+    writer = storage._database.writer
+    committed, told = threading.Event(), threading.Event()
+    publish = writer._committed
+
+    def publish_later(transaction: Transaction) -> None:
+        committed.set()
+        assert told.wait(TIMEOUT_S)
+        publish(transaction)
+
+    writer._committed = publish_later
+    trim = Background(storage.log.trim, job, 400, b"{}")
+    assert committed.wait(TIMEOUT_S)
+    reading = Background(storage.log.page, job, 0, 500)
+    eventually(lambda: len(writer._inbox) or reading.ends_within(0))
+    told.set()
+
+    page = reading.result()
+    trim.result()
+    assert (page.base, seqs(page.events)[:2]) == (400, [401, 402])

@@ -100,7 +100,7 @@ def write_queue(queue: JobQueue) -> None:
 
 
 def _put_options() -> dict[str, Any]:
-    # Until cells came, a message said whether its job was on trial.
+    # In older versions a message said whether its job was on trial.
     return {"on_trial": False} if "on_trial" in JobQueue.put.__annotations__ else {}
 
 

@@ -1,8 +1,10 @@
-"""Jobs that may have killed their workers: each runs in a process of its own."""
+"""Workers on Redis with task hosts: for jobs that may have killed one, and for all jobs."""
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 import psutil
 
@@ -16,7 +18,7 @@ from tests.e2e.waiting import eventually
 from tests.jobs import started
 from tests.redis_server import RedisServer
 
-#: Seconds within which workers and cells must have begun, on a machine that does much besides.
+#: Seconds within which workers and hosts must have begun, on a machine that does much besides.
 START_S = 60.0
 
 
@@ -71,18 +73,19 @@ def test_a_suspect_runs_in_a_process_of_its_own_and_completes(
 
     for job in jobs:
         reach_attempt(api, job, SUSPICIOUS + 1)
-    cells = {process_of(api, job) for job in jobs}
-    assert len(cells) == 3
-    assert worker.pid not in cells
+    hosts = {process_of(api, job) for job in jobs}
+    assert len(hosts) == 3
+    assert worker.pid not in hosts
+    assert hosts == {child.pid for child in psutil.Process(worker.pid).children()}
     for job in jobs[:2]:
         api.answer(job, {"ok": True})
         assert api.finish(job)["status"] == "completed"
     api.cancel(jobs[2])
     assert api.finish(jobs[2])["status"] == "cancelled"
-    eventually(lambda: not any(map(psutil.pid_exists, cells)), "the cells are gone")
+    eventually(lambda: not any(map(psutil.pid_exists, hosts)), "the hosts are gone")
 
 
-def test_a_cell_that_dies_takes_nobody_along_and_its_job_is_found_out(
+def test_a_host_that_dies_takes_nobody_along_and_its_job_is_found_out(
     make_cluster: MakeCluster, redis_server: RedisServer
 ) -> None:
     cluster = started_without_workers(make_cluster)
@@ -106,7 +109,7 @@ def test_a_cell_that_dies_takes_nobody_along_and_its_job_is_found_out(
     assert api.snapshot(neighbour)["attempt"] == SUSPICIOUS + 1
 
 
-def test_a_cell_leaves_with_its_worker_whether_told_or_not(
+def test_a_host_leaves_with_its_worker_whether_told_or_not(
     make_cluster: MakeCluster, redis_server: RedisServer
 ) -> None:
     cluster = started_without_workers(make_cluster)
@@ -114,14 +117,36 @@ def test_a_cell_leaves_with_its_worker_whether_told_or_not(
     job = suspect(redis_server, api, "asking")
     worker = cluster.start_worker()
     reach_attempt(api, job, SUSPICIOUS + 1)
-    cells = [process_of(api, job)]
+    hosts = [process_of(api, job)]
 
     cluster.start_worker()
     cluster.end_worker(worker.pid, signal.SIGTERM)
     reach_attempt(api, job, SUSPICIOUS + 2)
     assert of_type(api.log_of(job), "log")[-1]["data"]["handed_over"]
-    cells.append(process_of(api, job))
+    hosts.append(process_of(api, job))
 
     (worker,) = cluster.job_workers
     cluster.end_worker(worker.pid, signal.SIGKILL)
-    eventually(lambda: not any(map(psutil.pid_exists, cells)), "the cells are gone")
+    eventually(lambda: not any(map(psutil.pid_exists, hosts)), "the hosts are gone")
+
+
+def test_a_worker_with_hosts_outlives_what_its_tasks_do_to_their_process(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster(WEB_CONCURRENCY=1, STREAMING_TASK_PROCESSES=1)
+    api = cluster.start().api
+    (worker,) = cluster.job_workers
+    neighbour = api.submit("asking")
+    reach_attempt(api, neighbour, 1)
+    host = process_of(api, neighbour)
+
+    links = [os.readlink(each) for each in Path(f"/proc/{host}/fd").iterdir()]
+    error = api.finish(api.submit("killing"), timeout_s=2 * START_S)["error"]
+
+    assert host != worker.pid
+    assert sum(link.startswith("socket:") for link in links) == 1
+    assert error["code"] == "worker_lost"
+    assert worker.poll() is None
+    reach_attempt(api, neighbour, SUSPICIOUS + 1)
+    api.answer(neighbour, {"ok": True})
+    assert api.finish(neighbour, timeout_s=START_S)["status"] == "completed"
