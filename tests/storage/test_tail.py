@@ -9,6 +9,7 @@ import pytest
 
 from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound, Unavailable
+from streaming.events.event import Event
 from streaming.storage.rows import JobRow, first_row
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.tail import CLOSED_TAILS, TAIL_BYTES, TAIL_EVENTS, Tail, Tails
@@ -58,6 +59,15 @@ def test_a_page_that_was_given_out_is_not_changed_by_what_follows(storage: Sqlit
     storage.log.append(job, [delta("later") for _ in range(500)])
 
     assert list(page.events) == before
+
+
+def test_a_tail_that_was_loaded_before_its_events_are_published_does_not_go_back() -> None:
+    ahead = first_row(submission())._replace(seq=3)
+    tail = Tail(ahead, keep=True)
+
+    tail.publish(ahead._replace(seq=2), [Event.of(ahead.id, 2, delta("a"))])
+
+    assert tail.row == ahead
 
 
 def test_readers_share_one_copy_of_an_event(storage: SqliteStorage) -> None:
