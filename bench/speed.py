@@ -8,6 +8,7 @@ load on the machine hardly touches it. `--write` puts the table into docs/perfor
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -209,6 +210,7 @@ def main() -> None:
     )
     parser.add_argument("--alone", action="store_true", help="without the usual way beside it")
     parser.add_argument("--write", action="store_true", help="put it into docs/performance.md")
+    parser.add_argument("--json", type=Path, help="where every run goes, by workload and figure")
     asked = parser.parse_args()
     raise_descriptor_limit()
     console = Console()
@@ -216,6 +218,7 @@ def main() -> None:
         w for w in workloads(asked.stall_s) if not asked.only or re.search(asked.only, w.name)
     ]
     rows: list[Row] = []
+    runs: dict[str, dict[str, list[Figures]]] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         under_way = progress.add_task("", total=len(chosen) * asked.repeat)
         for workload in chosen:
@@ -230,14 +233,17 @@ def main() -> None:
                             theirs.append(_attempted(workload, subject))
                 progress.advance(under_way)
             rows += rows_of(workload.name, ours_, theirs)
+            runs[workload.name] = {"this service": ours_, "a queue per reader": theirs}
         if not asked.only or re.search(asked.only, "append"):
-            rows += rows_of(
-                "append to the SQLite log", [appends() for _ in range(asked.repeat)], []
-            )
+            appended = [appends() for _ in range(asked.repeat)]
+            rows += rows_of("append to the SQLite log", appended, [])
+            runs["append to the SQLite log"] = {"this service": appended}
     console.print(machine())
     console.print(drawn(rows))
     if asked.write:
         write(rows)
+    if asked.json:
+        asked.json.write_text(json.dumps({"machine": machine(), "workloads": runs}, indent=1))
 
 
 #: Workload, figure, this service, the usual way, ratio: as text.

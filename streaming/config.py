@@ -23,7 +23,7 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 PROTOCOLS = ("chat", "responses", "messages", "ui", "agui", "mcp", "a2a", "durable")
 #: Threads that gthread keeps for requests that are not streams.
 THREAD_RESERVE = 16
-#: Characters of a secret at the least.
+#: Minimum characters of a secret.
 SECRET_LENGTH = 32
 
 
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         "one writer for all sockets (gevent); 0 where middleware changes bodies",
     )
     events_per_write: int = _setting(
-        500, "STREAMING_EVENTS_PER_WRITE", "events in one write to a reader, at the most", ge=1
+        500, "STREAMING_EVENTS_PER_WRITE", "events in one write to a reader, at most", ge=1
     )
     heartbeat_s: float = _setting(
         15.0, "STREAMING_HEARTBEAT_S", "seconds of quiet before a heartbeat", gt=0, le=3600

@@ -25,7 +25,7 @@ from flask import Flask
 from pydantic import BaseModel
 
 from streaming.events.event import Event
-from streaming.jobs.registry import digest_of
+from streaming.jobs.request import digest_of
 from streaming.running.origin import UserId
 from streaming.running.task import Task
 from streaming.server.mount import Mount, mount_of

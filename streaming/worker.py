@@ -16,7 +16,7 @@ from streaming.running.worker import JobWorker
 from streaming.server.deployment import end_children
 from streaming.server.server import Server
 from streaming.server.settings import AppSettings
-from streaming.server.workshop import Workshop, load_server, prepare_process
+from streaming.server.worker_parts import WorkerParts, load_server, prepare_process
 
 logger = logging.getLogger("streaming.worker")  # also when it is __main__
 
@@ -26,29 +26,29 @@ class WorkerProcess:
 
     def __init__(self, server: Server, app: str) -> None:
         """`app` is where the server was found, for processes that are to load it, too."""
-        self._workshop = workshop = Workshop(server, app)
+        self._parts = parts = WorkerParts(server, app)
         self._worker = JobWorker(
-            workshop.queue,
-            workshop.storage,
-            workshop.snapshots,
-            workshop.make_runner,
-            threads=workshop.settings.jobs,
+            parts.queue,
+            parts.storage,
+            parts.snapshots,
+            parts.make_runner,
+            threads=parts.settings.jobs,
         )
 
     def start(self) -> None:
         """Open the storage and take jobs; `InvalidSettings` when Redis cannot be used."""
-        self._workshop.storage.open(timeout=0)
+        self._parts.storage.open(timeout=0)
         self._worker.start()
-        self._workshop.mending.start()
-        jobs = self._workshop.settings.jobs
+        self._parts.mending.start()
+        jobs = self._parts.settings.jobs
         logger.info("worker %s takes jobs, %d at once", self._worker.name, jobs)
 
     def drain(self) -> None:
         """Finish or hand over, within STREAMING_DRAIN_S."""
         logger.info("worker %s leaves", self._worker.name)
-        self._worker.drain(finish_s=self._workshop.finish_s, unwind_s=self._workshop.unwind_s)
-        self._workshop.mending.stop()
-        self._workshop.storage.close()
+        self._worker.drain(finish_s=self._parts.finish_s, unwind_s=self._parts.unwind_s)
+        self._parts.mending.stop()
+        self._parts.storage.close()
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from typing import Self
 
 
@@ -16,6 +17,7 @@ class CuttingProxy:
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._cut_answer_to: bytes | None = None
+        self._meanwhile: Callable[[], object] = lambda: None
         self._open: set[socket.socket] = set()
         #: Answers that were swallowed.
         self.swallowed = 0
@@ -30,10 +32,15 @@ class CuttingProxy:
             for each in self._open:
                 each.close()
 
-    def swallow_answer_to(self, needle: bytes) -> None:
-        """Pass the next request that has `needle`, and cut its connection before the answer."""
+    def swallow_answer_to(
+        self, needle: bytes, *, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        """Pass the next request that has `needle`, and cut its connection before the answer.
+
+        Between the answer and the cut, `meanwhile` is called.
+        """
         with self._lock:
-            self._cut_answer_to = needle
+            self._cut_answer_to, self._meanwhile = needle, meanwhile
 
     def _accept(self) -> None:
         while True:
@@ -64,6 +71,7 @@ class CuttingProxy:
             while data := server.recv(1 << 20):
                 if cut.is_set():
                     self.swallowed += 1
+                    self._meanwhile()
                     break
                 client.sendall(data)
         except OSError:

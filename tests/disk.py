@@ -23,7 +23,7 @@ class Disk:
 
     def fill(self) -> None:
         """The file is as large as it may become."""
-        self.storage._database.writer.call(
+        self.storage.database.writer.call(
             # Fetched, so that no statement stays open and pins what the file was.
             lambda transaction: transaction.connection.execute(
                 "PRAGMA max_page_count = 1"

@@ -9,9 +9,11 @@ from typing import Any
 
 from streaming.events.event import Event
 from streaming.events.snapshot import Snapshot
-from streaming.jobs.registry import JobRegistry, Request
+from streaming.jobs.registry import JobRegistry
+from streaming.jobs.request import Request
 from streaming.llm.simulated import SimulatedModel
-from streaming.running.attempt import Attempt, Shop
+from streaming.running.attempt import Attempt
+from streaming.running.dependencies import Dependencies
 from streaming.running.task import Task, TaskRegistry
 from streaming.running.threads import ThreadRunner
 from streaming.storage.base import Storage
@@ -45,7 +47,7 @@ class House:
         self.snapshots = Snapshots(self.storage.log, self.storage.index)
         self.tasks = TaskRegistry(tasks)
         self._clock = clock
-        self._shop = Shop(
+        self.dependencies = Dependencies(
             storage=self.storage,
             snapshots=self.snapshots,
             tasks=self.tasks,
@@ -72,8 +74,8 @@ class House:
         self, job: str, on_trial: bool = False, *, snapshots: Snapshots | None = None
     ) -> Attempt:
         """A try at the job, not yet begun; on other folds, where some are given."""
-        shop = replace(self._shop, snapshots=snapshots or self.snapshots)
-        return Attempt(job, shop, on_trial=on_trial, clock=self._clock)
+        dependencies = replace(self.dependencies, snapshots=snapshots or self.snapshots)
+        return Attempt(job, dependencies, on_trial=on_trial, clock=self._clock)
 
     def submit(self, task: Task | str, input: Any = None, **options: Any) -> str:
         """The id of a job that has been given to the runner."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 
-from streaming.concurrency.threads import Thread
 from tests.threads import eventually
 
 
@@ -12,12 +12,13 @@ class Killed(BaseException):
     """Nobody catches it."""
 
 
-def kill(thread: Thread) -> None:
-    """Have the thread raise at its next line, and wait for its end."""
+def kill(name: str) -> None:
+    """Have the newest thread of that name raise at its next line, and wait for its end."""
+    *_, thread = [each for each in threading.enumerate() if each.name == name]
     ident = thread.ident
     assert ident is not None
     raised = ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(ident), ctypes.py_object(Killed)
     )
     assert raised == 1
-    eventually(lambda: thread.dead)
+    eventually(lambda: not thread.is_alive())

@@ -11,10 +11,15 @@ from typing import Self
 
 import redis
 
+from streaming.storage.redis.keys import Keys
 from tests.ports import free_port
 
 #: Seconds within which it must be there, or gone.
 PATIENCE_S = 20.0
+
+
+#: The names under which storages keep what they keep.
+KEYS = Keys("streaming")
 
 
 class RedisServer:

@@ -27,8 +27,8 @@ def test_a_task_runs_within_what_is_entered_round_it_in_its_own_thread() -> None
 
     made: Task = quick
     house = House(made)
-    job, shop = house.store(made), replace(house._shop, around=around)
+    job, dependencies = house.store(made), replace(house.dependencies, around=around)
 
-    Attempt(job, shop).run()
+    Attempt(job, dependencies).run()
 
     assert said == [(what, job, threading.get_ident()) for what in ("enter", "run", "leave")]

@@ -17,7 +17,7 @@ from flask import Flask
 from app import create_app
 from streaming import JobContext, Settings, Streaming, server_of
 from streaming.errors import Closed
-from streaming.jobs.registry import Request
+from streaming.jobs.request import Request
 from streaming.running.host_runner import HostRunner
 from streaming.running.runner import HostFigures, Runner
 from streaming.server.mount import mount_of
@@ -262,7 +262,7 @@ def test_the_end_of_the_thread_that_watches_hosts_is_seen(hosted: Flask) -> None
     runner = server.services().runner
     assert isinstance(runner, HostRunner)
 
-    kill(runner._hosts._thread)
+    kill("task-hosts")
 
     assert server.dead() == ["task-hosts"]
     server.close(within_s=1)

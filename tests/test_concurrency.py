@@ -84,7 +84,7 @@ def test_wakes_of_many_threads_at_once_are_one() -> None:
 def test_a_latch_lets_all_go_on_when_it_opens() -> None:
     latch = Latch()
     waiting = [Background(latch.wait, LONG_S) for _ in range(50)]
-    eventually(lambda: len(latch._wakers) == 50)
+    eventually(lambda: latch.waiting == 50)
 
     latch.open()
     latch.open()
@@ -109,7 +109,7 @@ def test_who_waits_in_vain_is_told_and_forgotten() -> None:
     assert not latch.wait(0.001)
     assert not latch.wait(0)
 
-    assert latch._wakers == []
+    assert latch.waiting == 0
 
 
 def test_no_opening_is_missed() -> None:
@@ -144,7 +144,7 @@ def test_a_mutex_is_handed_over_first_come_first_served() -> None:
         threads = []
         for number in range(10):
             threads.append(Background(take, number))
-            eventually(lambda: len(mutex._queue) == len(threads))
+            eventually(lambda: mutex.waiting == len(threads))
     for thread in threads:
         thread.result()
 
@@ -160,7 +160,7 @@ def test_who_comes_again_does_not_overtake_those_who_wait() -> None:
 
     with mutex:
         waiting = Background(take)
-        eventually(lambda: mutex._queue)
+        eventually(lambda: mutex.waiting)
     with mutex:
         order.append("who came again")
     waiting.result()

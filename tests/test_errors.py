@@ -10,7 +10,6 @@ import pytest
 from app import create_app
 from streaming import Settings, errors
 from streaming.errors import (
-    JOB_FAILURES,
     InUse,
     InvalidInput,
     NotFound,
@@ -19,8 +18,8 @@ from streaming.errors import (
     TaskError,
     TooMany,
     Unavailable,
-    problem,
 )
+from streaming.events.problem import JOB_FAILURES, problem
 from streaming.web.problems import problem_response
 
 ALL = [

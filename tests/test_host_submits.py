@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from streaming import Task, TooMany, task
-from streaming.jobs.registry import JobRegistry, Request
+from streaming.jobs.registry import JobRegistry
+from streaming.jobs.request import Request
 from streaming.running.host_submits import LinkRunner, runner_methods
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streaming import JobContext, task
-from streaming.storage.base import Pool
+from streaming.storage.leases import Pool
 from streaming.storage.memory import MemoryStorage
 from tests.clocks import Clock
 from tests.e2e.waiting import eventually

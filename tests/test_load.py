@@ -10,7 +10,8 @@ from streaming import JobContext, task
 from streaming.errors import Unavailable
 from streaming.server.load import LoadMeter, Readings
 from streaming.watching.pressure import Pressure
-from streaming.watching.stream import Reader, Refusal, Streams
+from streaming.watching.stream import Reader
+from streaming.watching.streams import Refusal, Streams
 from streaming.watching.traffic import Traffic
 from tests.gate import Gate, held_at
 from tests.house import House
@@ -146,7 +147,7 @@ def test_it_counts_events(meter: LoadMeter) -> None:
     job = new_job(house.storage)
     house.storage.log.append(job, [said()] * 100)
 
-    meter._look()
+    meter.look()
 
     assert meter.event_rate > 0
     assert 0 <= meter.measure(0.0).cpu <= 1.5

@@ -12,14 +12,13 @@ import pytest
 from flask import Flask
 
 from streaming import JobContext, Settings, Streaming, server_of
-from streaming.concurrency.threads import Thread
 from streaming.errors import Unavailable
 from streaming.server.parts import Parts
 from streaming.storage.redis import RedisStorage
 from streaming.storage.sqlite import SqliteStorage
 from tests.jobs import delta, new_job
 from tests.killing import kill
-from tests.redis_server import RedisServer
+from tests.redis_server import KEYS, RedisServer
 from tests.threads import Background, eventually
 
 #: Seconds within which a refusal is one at once, on a machine under load.
@@ -50,15 +49,9 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 
 def parts_of(app: Flask) -> Parts:
     server_of(app).services()
-    parts = server_of(app)._parts
+    parts = server_of(app).parts
     assert parts is not None
     return parts
-
-
-def loops(parts: Parts) -> dict[str, Thread]:
-    """The threads of the loops, by name."""
-    found = [*parts.loops, parts.registry.keeper.loop, parts.runner.loop]  # type: ignore[attr-defined]
-    return {loop.name: loop._thread for loop in found} | {"hangups": parts.streams.hangups._thread}
 
 
 LOOPS = ["load-meter", "retention", "deadlines", "storage-watcher", "job-keeper", "job-watcher"]
@@ -67,11 +60,10 @@ LOOPS = ["load-meter", "retention", "deadlines", "storage-watcher", "job-keeper"
 @pytest.mark.parametrize("name", [*LOOPS, "hangups"])
 def test_readiness_names_a_thread_that_has_ended(app: Flask, name: str) -> None:
     parts = parts_of(app)
-    thread = loops(parts)[name]
     if name in ("deadlines", "hangups"):  # they wait for long
-        kill_and_wake(parts, name, thread)
+        kill_and_wake(parts, name)
     else:
-        kill(thread)
+        kill(name)
 
     assert server_of(app).dead() == [name]
     answer = app.test_client().get("/v1/readyz")
@@ -79,8 +71,8 @@ def test_readiness_names_a_thread_that_has_ended(app: Flask, name: str) -> None:
     assert any(name in each for each in answer.json["missing"])
 
 
-def kill_and_wake(parts: Parts, name: str, thread: Thread) -> None:
-    killing = Background(kill, thread)
+def kill_and_wake(parts: Parts, name: str) -> None:
+    killing = Background(kill, name)
     if name == "deadlines":
         parts.deadlines.loop.wake()
     killing.result()
@@ -98,7 +90,7 @@ def test_without_the_writer_of_the_file_everything_that_needs_it_is_refused(app:
     storage = parts.storage
     assert isinstance(storage, SqliteStorage)
     job = new_job(storage)
-    kill(storage._database.writer._thread)
+    kill("sqlite-writer")
 
     refused_at_once(lambda: storage.log.append(job, [delta()]))
     refused_at_once(lambda: storage.log.post(job, [delta()], attempt=0).result())
@@ -127,20 +119,20 @@ def redis(make_redis: Callable[..., RedisStorage]) -> Iterator[RedisStorage]:
     made.close()
 
 
-@pytest.mark.parametrize("part", ["_link", "_writer", "_follower", "_viewers", "_leases"])
+@pytest.mark.parametrize("part", ["link", "_writer", "follower", "_viewers", "_leases"])
 def test_each_thread_of_redis_that_ends_is_named(redis: RedisStorage, part: str) -> None:
     owner: Any = getattr(redis, part)
     owner = getattr(owner, "_subscription", getattr(owner, "loop", owner))
-    killing = Background(kill, owner._thread)
+    killing = Background(kill, owner.name)
     if hasattr(owner, "wake"):
         owner.wake()
     killing.result()
 
-    assert redis.dead() == [owner._thread.name]
-    assert owner._thread.name in (redis.fault() or "")
+    assert redis.dead() == [owner.name]
+    assert owner.name in (redis.fault() or "")
     if part == "_writer":
         refused_at_once(lambda: redis.log.append("job_x", [delta()]))
-    if part == "_link":
+    if part == "link":
         refused_at_once(redis.index.list)
 
 
@@ -151,7 +143,7 @@ def test_one_bad_row_in_redis_hurts_one_job(
 ) -> None:  # fmt: skip
     bad, good = new_job(redis), new_job(redis)
     with redis_server.client() as client:
-        client.hset(redis._server.keys.row(bad), mapping={"summary": value, "rev": "x"})
+        client.hset(KEYS.row(bad), mapping={"summary": value, "rev": "x"})
     other = RedisStorage(redis_server.url)
     other.open(timeout=1)
 
@@ -165,7 +157,7 @@ def test_one_bad_row_in_redis_hurts_one_job(
             storage.index.get(bad)
         assert storage.fault() is None
         assert storage.dead() == []
-    other._follower.connected()
+    other.follower.connected()
     other.close()
 
 
@@ -176,7 +168,7 @@ def test_a_key_of_another_kind_in_redis_hurts_one_job(
     other = RedisStorage(redis_server.url)
     other.open(timeout=1)
     with redis_server.client() as client:
-        for key in (redis._server.keys.row(bad), redis._server.keys.events(bad)):
+        for key in (KEYS.row(bad), KEYS.events(bad)):
             client.delete(key)
             client.set(key, "a text")
 
@@ -195,7 +187,7 @@ def test_a_message_that_is_no_event_stops_no_reader(
     other = RedisStorage(redis_server.url)
     other.open(timeout=1)
     reader = Background(lambda: other.log.read(job, 1, timeout=20))
-    channel = redis._server.keys.channel(job)
+    channel = KEYS.channel(job)
     with redis_server.client() as client:
         eventually(lambda: client.pubsub_numsub(channel)[0][1] >= 1)
         for message in (b"", b"no json", b"{}", b"\xff"):

@@ -265,8 +265,7 @@ def test_jobs_that_are_taken_up_wait_a_minute_for_their_viewers() -> None:
     house = House(made)
     job = left_behind(house, made, on_disconnect="cancel", disconnect_grace_s=30.0)
 
-    second = House(made, storage=house.storage, clock=clock, threads=1)
-    second.runner._threads.limit = 0  # it waits
+    second = House(made, storage=house.storage, clock=clock, threads=0)  # it waits
     second.take_up()
     clock.advance(59)
     second.registry.keeper.cancel_unwatched()

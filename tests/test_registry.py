@@ -18,7 +18,7 @@ from streaming import (
     task,
 )
 from streaming.errors import Expired, TooLarge
-from streaming.jobs.registry import Request, digest_of
+from streaming.jobs.request import Request, digest_of
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from tests.clocks import Clock
@@ -326,7 +326,7 @@ def test_ended_jobs_are_not_looked_after_any_more() -> None:
     clock.advance(100)
     house.registry.keeper.cancel_unwatched()
 
-    assert house.registry.keeper._watched == {}
+    assert house.registry.keeper.watched == 0
 
 
 def test_who_accepted_a_job_looks_for_its_viewers_while_others_keep_the_jobs_of_all() -> None:

@@ -173,6 +173,17 @@ def test_then_the_heads_of_the_largest_logs(memory: MemoryStorage) -> None:
     assert keeper.snapshots.public(large) == before
 
 
+def test_a_size_that_is_reached_is_not_reached_again_at_once(memory: MemoryStorage) -> None:
+    for _ in range(40):
+        large_job(memory, ended=True, size=1000)
+    reached = memory.size() - 1
+    keeper = Keeper(memory, size=reached)
+
+    keeper.sweep()
+
+    assert 0.8 * reached < memory.size() <= 0.9 * reached
+
+
 def test_within_the_size_nothing_is_removed(memory: MemoryStorage) -> None:
     keeper = Keeper(memory, size=200_000)
     jobs = [large_job(memory, ended=True) for _ in range(6)]

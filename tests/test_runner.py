@@ -11,7 +11,7 @@ import pytest
 from streaming import JobContext, Task, TooMany, task
 from tests.gate import Gate, listening
 from tests.house import House
-from tests.jobs import types
+from tests.jobs import cancelled, types
 from tests.threads import eventually, together
 
 
@@ -220,7 +220,7 @@ def test_a_job_that_is_gone_when_its_turn_comes_is_passed_over(
     house = House(held, threads=1)
     first, gone, last = (house.submit(held) for _ in range(3))
     actions: dict[str, Callable[[], object]] = {
-        "ended": lambda: house.registry._end_queued(gone, None),
+        "ended": lambda: house.storage.log.append(gone, [cancelled()]),
         "deleted": lambda: house.storage.index.remove(gone, tombstone=False),
     }
     actions[change]()

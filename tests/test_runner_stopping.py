@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from streaming import Cancelled, JobContext, Task, Unavailable, task
 from streaming.errors import Interrupted
+from streaming.events.event import Draft, rfc3339
 from tests.disk import Disk
 from tests.gate import Gate, listening
 from tests.house import House
-from tests.jobs import completed, types
+from tests.jobs import completed, delta, types
 from tests.threads import TIMEOUT_S, Background, eventually
 
 
@@ -28,25 +30,21 @@ def test_a_job_whose_time_is_over_fails() -> None:
     assert (error["code"], error["status"]) == ("timed_out", 504)
 
 
-def test_the_time_of_a_job_is_that_of_all_its_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_job_is_that_of_all_its_attempts() -> None:
     made = listening()
     house = House(made)
-    house.runner.start()
     job = house.store(made, timeout_s=100)
-    house.attempt(job)._claim(house.row(job), house.state(job), made, timeout_s=100)
-    state = house.state(job)
-    state.recovery.running_s = 99.95
-    monkeypatch.setattr(house.snapshots, "state", lambda job: state)
+    began = Draft("job.started", {"attempt": 1, "worker": "w"}, at=rfc3339(time.time() - 99.9))
+    house.storage.log.append(job, [began, delta()])
+    house.runner.start()
 
-    attempt = house.attempt(job)
-    attempt._claim(house.row(job), state, made, timeout_s=100)
+    house.take_up()
 
-    assert not attempt.overdue()
-    eventually(attempt.overdue)
+    assert house.end(job).data["error"]["code"] == "timed_out"
 
 
 @pytest.mark.parametrize("kind", ["cancel", "time-out"])
-def test_code_that_does_not_listen_is_ended_over_its_head_and_counted(
+def test_code_that_does_not_react_to_its_stop_is_ended_without_it_and_counted(
     gate: Gate, held: Task, kind: str
 ) -> None:
     house = House(held, stop_grace_s=0.05)
@@ -64,7 +62,7 @@ def test_code_that_does_not_listen_is_ended_over_its_head_and_counted(
     assert house.runner.load().stuck == 0
 
 
-def test_code_that_swallows_every_exception_is_ended_over_its_head(gate: Gate) -> None:
+def test_code_that_swallows_every_exception_is_ended_without_it(gate: Gate) -> None:
     swallowed: list[BaseException] = []
 
     @task("swallows")

@@ -286,7 +286,7 @@ def test_a_bounded_number_of_folds_is_kept(memory: MemoryStorage, snapshots: Sna
 
     shown = [snapshots.public(job) for job in jobs]
 
-    assert len(snapshots._folds) == CACHED_FOLDS
+    assert snapshots.cached[0] == CACHED_FOLDS
     assert [snapshots.public(job) for job in jobs] == shown
 
 
@@ -296,8 +296,9 @@ def test_folds_of_a_bounded_size_are_kept(memory: MemoryStorage, snapshots: Snap
         memory.log.append(job, [delta("x" * (CACHED_TEXT // 4))])
         snapshots.public(job)
 
-    assert sum(fold.text_size for fold in snapshots._folds.values()) <= CACHED_TEXT
-    assert len(snapshots._folds) >= 3
+    folds, size = snapshots.cached
+    assert folds >= 3
+    assert CACHED_TEXT // 2 < size <= CACHED_TEXT
 
 
 def test_a_dropped_fold_is_kept_no_more(memory: MemoryStorage, snapshots: Snapshots) -> None:
@@ -307,7 +308,7 @@ def test_a_dropped_fold_is_kept_no_more(memory: MemoryStorage, snapshots: Snapsh
     snapshots.drop(job)
     snapshots.drop("job_unknown")
 
-    assert not snapshots._folds
+    assert snapshots.cached == (0, 0)
 
 
 def test_many_readers_of_one_fold_see_whole_states(

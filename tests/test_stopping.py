@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
+import time
+
 import pytest
 
 from streaming.concurrency.stop_signal import StopSignal
@@ -78,6 +83,29 @@ def test_a_stop_between_two_sleeps_is_not_slept_over() -> None:
     for _ in range(2):  # the first was swallowed
         with pytest.raises(Cancelled):
             stop.sleep(10 * TIMEOUT_S)
+
+
+def test_code_that_swallows_its_stop_again_and_again_lets_others_run() -> None:
+    stop, done = StopSignal(), threading.Event()
+    stop.set(Cancelled())
+    until = time.monotonic() + TIMEOUT_S
+
+    def swallow() -> None:
+        while not done.is_set() and time.monotonic() < until:
+            with contextlib.suppress(Cancelled):
+                stop.check()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(10 * TIMEOUT_S)  # nobody is made to let others run
+    try:
+        swallowing = Background(swallow)
+        done.set()
+        in_time = time.monotonic() < until
+        swallowing.result()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert in_time
 
 
 def test_a_sleep_of_a_stopped_task_does_not_begin() -> None:

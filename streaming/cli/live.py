@@ -58,7 +58,7 @@ class LiveView:
         self._any_text = False
         self._live = Live(
             console=self._console,
-            get_renderable=self._picture,
+            get_renderable=self.picture,
             refresh_per_second=FRAMES_PER_S,
             vertical_overflow="crop",
         )
@@ -112,7 +112,7 @@ class LiveView:
         if rest:
             self._console.print(Text(rest))
 
-    def _picture(self) -> RenderableType:
+    def picture(self) -> RenderableType:
         parts: list[RenderableType] = [Text(self._rest)] if self._rest else []
         if self._any_text:
             parts.append(Text(""))

@@ -23,8 +23,11 @@ class Inbox(Generic[T]):
         self._taken: deque[T] = deque()
         self._waker: Waker | None = None
         #: Whether the thread waits for something to be given, and is to be rung for.
-        self._resting = False
+        self.resting = False
         self.closed = False
+        #: Whether the thread lets things gather, until somebody is in a hurry.
+        self._gathering = False
+        self._hurried = False
         #: Why it takes nothing, where its thread has ended by itself.
         self._broken = ""
 
@@ -38,7 +41,7 @@ class Inbox(Generic[T]):
         `Closed` once the inbox is closed, `Unavailable` once its thread has ended by itself.
         """
         self.put(item)
-        if self._resting:
+        if self.resting:
             self.ring()
 
     def put(self, item: T) -> None:
@@ -52,15 +55,33 @@ class Inbox(Generic[T]):
 
     def ring(self) -> None:
         """Wake the thread, if it rests: once, however many give before it runs."""
-        if self._resting and self._waker is not None:
-            self._resting = False
+        if self.resting and self._waker is not None:
+            self.resting = False
             self._waker.wake()
+
+    def hurry(self) -> None:
+        """Somebody waits for what has been given: let nothing more gather."""
+        self._hurried = True
+        if self._gathering and self._waker is not None:
+            self._gathering = False
+            self._waker.wake()
+
+    def gather(self, seconds: float) -> None:
+        """Let things gather for so long, unless somebody is or comes to be in a hurry."""
+        assert self._waker is not None
+        self._gathering = True  # first, then the look: who is in a hurry later wakes
+        try:
+            if seconds > 0 and not self._hurried and not self.closed:
+                self._waker.wait(seconds)
+        finally:
+            self._gathering = False
 
     def close(self) -> None:
         """Take nothing more; what was given is still there."""
         with self._lock:
             self.closed = True
         self.ring()
+        self.hurry()
 
     def abandon(self, why: str) -> list[T]:
         """The thread ends: what was given and not begun, and why nothing more is taken."""
@@ -80,6 +101,7 @@ class Inbox(Generic[T]):
         self, most: int, *, size: Callable[[T], int] = lambda _: 0, most_bytes: int = 1
     ) -> list[T] | None:
         """The next batch, perhaps empty; None when there is nothing and there will be nothing."""
+        self._hurried = False  # before the look: who hurries behind it has given before it
         with self._lock:  # held for a moment only: whoever gives waits for it
             self._taken.extend(self._given)
             self._given.clear()
@@ -108,11 +130,11 @@ class Inbox(Generic[T]):
     def rest(self, seconds: float) -> bool:
         """Wait until something is given; False when nothing was."""
         assert self._waker is not None
-        self._resting = True  # first, then the look: who gives later rings
+        self.resting = True  # first, then the look: who gives later rings
         try:
             return bool(self._given) or self.closed or self._waker.wait(seconds)
         finally:
-            self._resting = False
+            self.resting = False
 
     def pause(self, seconds: float) -> None:
         """Wait, whatever is given meanwhile; not once it is closed."""

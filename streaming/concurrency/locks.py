@@ -18,6 +18,11 @@ class Latch:
         self._wakers: list[Waker] = []
         self.is_open = False
 
+    @property
+    def waiting(self) -> int:
+        """How many wait at present."""
+        return len(self._wakers)
+
     def open(self) -> None:
         """Open it; all who wait go on. Opening it again does nothing."""
         with self._lock:
@@ -55,6 +60,11 @@ class Mutex:
         #: Guards the queue.
         self._lock = native_lock()
         self._queue: list[Waker] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many wait at present."""
+        return len(self._queue)
 
     def __enter__(self) -> None:
         if not self._queue and self._held.acquire(False):

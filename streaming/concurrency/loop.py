@@ -45,7 +45,7 @@ def has_event_loop() -> bool:
 
 
 def loop_delay(timeout: float) -> float:
-    """Seconds until the event loop runs a call, `timeout` at the most; 0 where there is none.
+    """Seconds until the event loop runs a call, `timeout` at most; 0 where there is none.
 
     For real threads.
     """

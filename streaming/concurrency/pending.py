@@ -28,10 +28,14 @@ class Pending(Generic[T]):
         """Wait for the value, or raise the error."""
         if not self.done:
             self.waker = waker = make_waker()
+            self.hurry()
             while not self.done:
                 waker.wait()
         self.check()
         return cast(T, self.value)
+
+    def hurry(self) -> None:
+        """Somebody is about to wait for it: whoever settles it may have taken his time."""
 
     def check(self) -> None:
         """Raise the error, if there is one; each time one of its own."""

@@ -83,7 +83,7 @@ class Thread:
             threading.current_thread().name = self.name
         try:
             self._target()
-        except BaseException:  # the top of a thread: nobody else would hear of it
+        except BaseException:  # the top of a thread: nobody else would report it
             logger.exception("thread %s ended with an error", self.name)
         finally:
             if native:

@@ -18,7 +18,7 @@ SKIP_LEVEL = 2
 
 #: Types of which a later event may replace an earlier one.
 REPLACEABLE = frozenset({"job.progress", "metric", "step.updated"})
-#: Bytes of events that are merged into one at the most.
+#: Maximum bytes of events that are merged into one.
 MERGED_BYTES = 1 << 16
 
 

@@ -21,7 +21,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 #: Addresses of a name, for connections to a port; `OSError` when there are none.
 Resolve = Callable[[str, int], Sequence[str]]
 
-#: Characters of a URL at the most.
+#: Maximum characters of a URL.
 URL_LENGTH = 2048
 #: What carries an IPv4 address in its last 32 bits: NAT64, and compatible addresses of old.
 _CARRIERS = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))

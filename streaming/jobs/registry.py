@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import random
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-import jsonschema
 
 from streaming.concurrency.threads import offload
 from streaming.errors import (
     Cancelled,
     Conflict,
     Expired,
-    InvalidInput,
     LogRefusal,
     NotFound,
     StreamingError,
-    TooLarge,
     TooMany,
     Unavailable,
 )
 from streaming.events import make
-from streaming.events.event import Draft
 from streaming.events.vocabulary import Json
+from streaming.jobs.inputs import Inputs, fitting
 from streaming.jobs.receivers import Receivers
+from streaming.jobs.request import Request
 from streaming.jobs.supervisor import UNFINISHED, JobKeeper
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
@@ -40,29 +33,6 @@ from streaming.storage.snapshots import Snapshots
 
 #: Characters of an input above which it is checked off the event loop.
 LARGE = 1 << 14
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked with a new job. Times in seconds."""
-
-    task: str
-    input: Mapping[str, Json]
-    metadata: Mapping[str, Json] = field(default_factory=dict)
-    #: `url`, and if wanted `events` and `form`: who is told, of what, in which protocol's words.
-    webhook: Mapping[str, Json] | None = None
-    #: What people call the job; without one, the task's title.
-    title: str = ""
-    on_disconnect: str = "continue"
-    on_break: str = "restart"
-    disconnect_grace_s: float = 30.0
-    timeout_s: float = 3600.0
-    ttl_s: float | None = None
-    #: The protocol that asks, and what its answers need to know again; small.
-    origin: Mapping[str, Json] | None = None
-    #: The input as it is kept, where large parts of it are blobs; these live with the job.
-    kept: Mapping[str, Json] | None = None
-    blobs: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class JobRegistry:
@@ -88,6 +58,7 @@ class JobRegistry:
         self._runner = runner
         self._retention_s = retention_s
         self._max_event_bytes = max_event_bytes
+        self._inputs = Inputs(storage.log, snapshots, tasks, max_event_bytes=max_event_bytes)
         self._owner_jobs = owner_jobs
         self._receivers = receivers or Receivers()
         #: Whether new jobs are refused until the load is less.
@@ -139,8 +110,8 @@ class JobRegistry:
         job = new_id("job_")
 
         def submission(position: int) -> Submission:
-            asked = self._asked(request, request.title or task.title, position)
-            queued = self._fitting(make.job_queued(asked))
+            asked = request.asked(task.title, position, retention_s=self._retention_s)
+            queued = fitting(make.job_queued(asked), self._max_event_bytes)
             return Submission(job, owner, task.name, queued, key, digest, records or {})
 
         try:
@@ -213,20 +184,7 @@ class JobRegistry:
         The same answer again is taken; `Conflict` for another one and when nothing is asked,
         `InvalidInput` when the data do not fit what was asked.
         """
-        asked = row.summary.input_request
-        if asked is not None and request in (None, asked["request"]):
-            _check_answer(asked["schema"], data)
-            return self._answer(row, asked["request"], data)
-        if request is not None:
-            return self._answered_before(row, request, data)
-        task = self._tasks.find(row.task)
-        if task is None or not task.takes_input:
-            return self._answered_before(row, None, data)
-        if row.closed or row.status == "cancelling":
-            raise _nothing_asked(row)
-        task.check_fed(data)
-        received = self._fitting(make.input_received(None, data))
-        return self._storage.log.append(row.id, [received], patient=False)
+        return self._inputs.give(row, request, data)
 
     def delete(self, row: JobRow) -> None:
         """Remove a job that has ended; `Conflict` before."""
@@ -275,15 +233,6 @@ class JobRegistry:
                 retry_after_s=random.uniform(2, 10),
             )
 
-    def _fitting(self, draft: Draft) -> Draft:
-        """What a client has sent, as an event; `TooLarge` when it does not fit."""
-        if len(draft.encoded) > self._max_event_bytes:
-            raise TooLarge(
-                f"this makes an event of {len(draft.encoded)} bytes; the limit is "
-                f"{self._max_event_bytes} (STREAMING_MAX_EVENT_BYTES). Upload it as a file."
-            )
-        return draft
-
     def _known(self, submission: Submission, refusal: StreamingError) -> tuple[JobRow, bool]:
         """The job that has the submission's key: there is no room for a new one."""
         if submission.key is None:
@@ -293,73 +242,13 @@ class JobRegistry:
         except NotFound:
             raise refusal from None
 
-    def _asked(self, request: Request, title: str, position: int) -> dict[str, Json]:
-        ttl_s = self._retention_s if request.ttl_s is None else request.ttl_s
-        return {
-            "position": position,
-            "task": request.task,
-            "title": title,
-            "input": request.input if request.kept is None else request.kept,
-            "metadata": request.metadata,
-            "webhook": request.webhook,
-            "on_break": request.on_break,
-            "on_disconnect": request.on_disconnect,
-            "disconnect_grace_s": request.disconnect_grace_s,
-            "timeout_s": request.timeout_s,
-            "ttl_s": min(ttl_s, self._retention_s),
-            **({} if request.origin is None else {"origin": request.origin}),
-            **({"blobs": sorted(request.blobs)} if request.blobs else {}),
-        }
-
     def _end_queued(self, job: str, reason: str | None) -> None:
         """The end of a job that was taken out of the queue before it began."""
         ended = make.job_cancelled(reason, None)
         with contextlib.suppress(LogRefusal, NotFound):  # begun and ended by a worker meanwhile
             self._storage.log.append(job, [ended])
 
-    def _answer(self, row: JobRow, request: str, data: Json) -> JobRow:
-        received = self._fitting(make.input_received(request, data))
-        try:
-            expect = {"input_request.request": (request,)}
-            return self._storage.log.append(row.id, [received], expect=expect, patient=False)
-        except LogRefusal:
-            return self._answered_before(row, request, data)
-
-    def _answered_before(self, row: JobRow, request: str | None, data: Json) -> JobRow:
-        """The same answer again, to `request` or to the last one that was answered."""
-        answers = self._snapshots.look(row.id, lambda state: dict(state.recovery.answers))
-        request = request or next(reversed(answers), None)
-        if request is None or request not in answers:
-            raise _nothing_asked(row)
-        if answers[request] != data:
-            raise Conflict(
-                f"request {request!r} has another answer already", code="already_answered"
-            )
-        return row
-
 
 def unknown_job(job: str) -> NotFound:
     """What is said of jobs that are not there, and of those that are not the asker's."""
     return NotFound(f"there is no job {job[:40]!r}", code="job_not_found")
-
-
-def digest_of(body: Any) -> str:
-    """A digest of a parsed request body: equal for equal JSON, whatever the order of members."""
-    canonical = json.dumps(body, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _check_answer(schema: Mapping[str, Json] | None, data: Json) -> None:
-    if schema is None:
-        return
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = [
-        (".".join(["data", *map(str, error.absolute_path)]), error.message)
-        for error in validator.iter_errors(data)
-    ]
-    if errors:
-        raise InvalidInput.of(errors)
-
-
-def _nothing_asked(row: JobRow) -> Conflict:
-    return Conflict(f"job {row.id} ({row.status}) asks for no input", code="input_not_requested")

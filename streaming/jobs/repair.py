@@ -8,7 +8,8 @@ import random
 from streaming.concurrency.periodic import Periodic
 from streaming.errors import NotFound
 from streaming.events.event import Draft
-from streaming.storage.base import Mender, Storage
+from streaming.storage.base import Storage
+from streaming.storage.mender import Mender
 from streaming.storage.snapshots import Snapshots
 
 #: Seconds between two looks.

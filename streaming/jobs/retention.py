@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.5
 #: Seconds between two looks at the uploads' folder.
 FILES_S = 60.0
-#: Seconds that a client's session is kept at the least.
+#: Minimum seconds that a client's session is kept.
 SESSION_S = 7 * 86400.0
 #: What is kept of the size limit when it is reached, so that it is not reached at each look.
 KEEP = 0.9

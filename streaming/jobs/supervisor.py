@@ -16,9 +16,10 @@ from streaming.events.recovery import SUSPICIOUS
 from streaming.events.snapshot import Snapshot
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
-from streaming.storage.base import SENT_AWAY_S, Storage
+from streaming.storage.base import Storage
 from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
+from streaming.storage.viewers import SENT_AWAY_S
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,11 @@ class JobKeeper:
                 grace_s += self._storage.viewers.lag_s
                 accepted_at = now + max(0.0, SENT_AWAY_S - grace_s) if taken_up else now
                 self._watched.setdefault(row.id, (grace_s, accepted_at, now))
+
+    @property
+    def watched(self) -> int:
+        """How many jobs are looked after that end without viewers."""
+        return len(self._watched)
 
     def adopt_all(self) -> None:
         """Have all jobs that go on run: nobody does at the start of a process."""

@@ -164,6 +164,11 @@ class Webhooks:
         log("webhook %s to %s failed, and is tried again: %s", call.id, _shown(call), why)
         return partial(outbox.put_off, tried, again)
 
+    @property
+    def under_way(self) -> int:
+        """How many calls are being made, or wait for their outcome to be stored."""
+        return len(self._under_way)
+
     def _settle(self) -> None:
         """Store the outcomes; what storage does not take now is kept, and not made again."""
         for each in list(self._under_way.values()):

@@ -124,7 +124,7 @@ class Prompt:
     tools: tuple[Mapping[str, Json], ...] = ()
     #: False: the tools are known to the model, but it is to answer in words.
     may_call: bool = True
-    #: Tokens of the answer at the most; None: the setting for answers, or for steps.
+    #: Maximum tokens of the answer; None: the setting for answers, or for steps.
     max_tokens: int | None = None
     #: It is a step of an agent's, not an answer: STREAMING_LLM_STEP_TOKENS is its cap.
     is_step: bool = False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-#: Bytes of one event at the most.
+#: Maximum bytes of one event.
 MAX_EVENT = 4 << 20
 
 _BOM = b"\xef\xbb\xbf"
@@ -40,8 +40,21 @@ class EventStream:
         last = [value.removeprefix(b" ")] if field == b"data" else []
         return b"\n".join([*self._data, *last])
 
-    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def feed(self, data: bytes) -> Iterable[tuple[bytes, bytes]]:
         """Name and data of each event that is complete; events without data are left out."""
+        if data[:6] == b"data: " and data[-2:] == b"\n\n" and self._is_fresh:
+            text = data[6:-2]
+            if text and b"\n" not in text and b"\r" not in text and len(text) <= MAX_EVENT:
+                self._first = False
+                return ((b"", text),)  # one event and no more, as each token is
+        return self._feed(data)
+
+    @property
+    def _is_fresh(self) -> bool:
+        """Whether nothing is left of what came before."""
+        return not (self._rest or self._data or self._name or self._after_cr)
+
+    def _feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         for line in self._lines(data):
             if line:
                 self._take(line)

@@ -19,8 +19,9 @@ import httptools
 
 from streaming.concurrency.platform import native_lock, original, patched
 from streaming.llm.dialing import Dialer, connect
+from streaming.llm.silence import Arrival, Silence, is_bare
 
-#: Bytes that are read at once, and of a head at the most.
+#: Bytes that are read at once, and of a head at most.
 READ, MAX_HEAD = 1 << 14, 1 << 18
 
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
@@ -40,7 +41,9 @@ class Exchange:
         self._handle: Any = None
         self._is_cut = False
         self._sock: socket.socket | None = None
-        self._silence: _Silence | None = None
+        self._silence: Silence | None = None
+        #: Waits for the first byte of the next read, where that is cheaper than to try.
+        self._arrival: Arrival | None = None
         self._clock = clock
         self._reader = _Reader()
 
@@ -50,6 +53,8 @@ class Exchange:
     def __exit__(self, *_: object) -> None:
         if self._silence is not None:
             self._silence.stop()
+        if self._arrival is not None:
+            self._arrival.close()
         if self._sock is not None:
             with contextlib.suppress(OSError):
                 self._sock.close()
@@ -75,7 +80,9 @@ class Exchange:
         """
         way = self._dialer.open(self._dial, connect_s)
         self._sock = way.sock
-        self._silence = _Silence(way.sock, self._give_up, self._clock)
+        self._silence = Silence(way.sock, self._give_up, self._clock)
+        if patched() and is_bare(way.sock):
+            self._arrival = Arrival(way.sock)
         self.wait_for(silence_s)
         sent = {
             "Host": way.host,
@@ -132,6 +139,8 @@ class Exchange:
         assert self._sock is not None
         assert self._silence is not None
         try:
+            if self._arrival is not None:
+                self._arrival.wait()
             data = self._sock.recv(READ)
         except OSError as error:
             if self._silence.is_over:
@@ -189,55 +198,6 @@ class Exchange:
         if self._handle is not None:
             self._handle.close()
             self._handle = None
-
-
-class _Silence:
-    """Ends an exchange in which nothing comes: one timer, which looks when the last byte came.
-
-    Under gevent a time-out of the socket would be an object per read; in a plain thread it is a
-    number that the system is given.
-    """
-
-    def __init__(
-        self, sock: socket.socket, give_up: Callable[[], object], clock: Callable[[], float]
-    ) -> None:
-        self._sock = sock
-        self._give_up = give_up
-        self._clock = clock
-        self._seconds = 0.0
-        self._timer: Any = None
-        self.heard = clock()
-        self.is_over = False
-
-    def limit(self, seconds: float) -> None:
-        """From now on, so many seconds of silence are too many."""
-        self._seconds = seconds
-        self.heard = self._clock()
-        if patched():
-            self._sock.settimeout(None)
-            self._start(seconds)
-        else:
-            self._sock.settimeout(seconds)
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
-
-    def _start(self, seconds: float) -> None:
-        from gevent import get_hub
-
-        self.stop()
-        self._timer = get_hub().loop.timer(max(0.001, seconds))
-        self._timer.start(self._look)
-
-    def _look(self) -> None:
-        left = self.heard + self._seconds - self._clock()
-        if left > 0:
-            self._start(left)
-        else:
-            self.is_over = True
-            self._give_up()
 
 
 class _Reader:

@@ -106,7 +106,7 @@ class OpenAIModel(Model):
 
     def expected(self, prompt: Prompt) -> int:
         """As long as the answers before it were, and no longer than it may be."""
-        return max(1, min(round(self._mean), self._limit(prompt)))
+        return max(1, min(round(self._mean), self.limit(prompt)))
 
     def check(self, stop: StopSignal) -> None:
         """Whether a model's breaker is closed and the server takes connections."""
@@ -123,8 +123,8 @@ class OpenAIModel(Model):
             raise TaskError(message, code="model_unavailable")
         return (prompt.model,)
 
-    def _limit(self, prompt: Prompt) -> int:
-        """Tokens of an answer at the most."""
+    def limit(self, prompt: Prompt) -> int:
+        """The most tokens that an answer may have."""
         asked = [prompt.extra.get(name) for name in ("max_completion_tokens", "max_tokens")]
         named = next((int(n) for n in asked if isinstance(n, int) and n > 0), prompt.max_tokens)
         return named if named is not None else self._caps[prompt.is_step]
@@ -136,8 +136,8 @@ class OpenAIModel(Model):
         manners = self._manners[name]
         without: list[str] = []
         while True:
-            body = manners.body(name, prompt, self._limit(prompt), without=without)
-            limits = (self._limit(prompt), max(self._caps))
+            body = manners.body(name, prompt, self.limit(prompt), without=without)
+            limits = (self.limit(prompt), max(self._caps))
             answer = self._server.answer(body, limits, manners, stop)
             try:
                 return next(answer), answer

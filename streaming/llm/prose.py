@@ -27,7 +27,7 @@ class Language:
 
     openings: Sequence[str]
     sentences: Sequence[str]
-    #: Of a few pieces, two at the least: what fills the rest.
+    #: Of a few pieces, two at least: what fills the rest.
     closings: Sequence[str]
     #: What is written about when the prompt has no words.
     topic: str

@@ -33,7 +33,7 @@ MAX_ERROR_BODY, ERROR_S = 1 << 16, 5.0
 #: Seconds in which what stands behind the end of an answer comes: its usage, `[DONE]`.
 TAIL_S = 5.0
 
-#: Characters of a token at the most, in the mean, and of a piece that is too large all the same.
+#: Maximum characters of a token, in the mean, and of a piece that is too large all the same.
 _SIZE, _SLACK = 16, 4096
 
 _SIGNS = "signs of life"
@@ -113,7 +113,7 @@ class ModelServer:
     ) -> Generator[Piece, None, None]:
         """One request, from connecting to the last piece, which is an `Ending`.
 
-        `limits`: tokens of the text at the most, and of all else (thinking, calls of tools).
+        `limits`: tokens of the text at most, and of all else (thinking, calls of tools).
         """
         answer = Answer(think_tags=self._think_tags)
         line = Exchange(self._dialer, clock=self._clock)

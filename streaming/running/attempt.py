@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,18 +27,16 @@ from streaming.events import make
 from streaming.events.event import Draft
 from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import TERMINAL, Json
-from streaming.llm.base import Model
 from streaming.running.context import AttemptInputs
+from streaming.running.dependencies import Dependencies
 from streaming.running.driver import Driver
 from streaming.running.emitter import Budget
 from streaming.running.endings import Endings, Spent, timed_out
 from streaming.running.origin import Origin
 from streaming.running.steps import skip_open
-from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskRegistry
-from streaming.storage.base import Storage
+from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task
 from streaming.storage.parts import whole_input
 from streaming.storage.rows import JobRow
-from streaming.storage.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -52,53 +47,32 @@ OFTEN = 3
 BASIC_LEVEL = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """What attempts work with."""
-
-    storage: Storage
-    snapshots: Snapshots
-    tasks: TaskRegistry
-    model: Model
-    max_event_bytes: int
-    base_url: str
-    #: What a job may write over all of its attempts.
-    max_job_events: float = math.inf
-    max_job_bytes: float = math.inf
-    #: Value and unit of this service's own figures, by name.
-    figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
-    #: The present pressure level.
-    level: Callable[[], int] = lambda: 0
-    #: Hears of each end: task, status, seconds since the job's first start.
-    ended: Callable[[str, str, float], object] = lambda *_: None
-    #: Entered round a task's code, with the job's id, in the process and thread that run it.
-    around: Callable[[str], AbstractContextManager[object]] = lambda _job: nullcontext()
-
-
 class Attempt:
     """A try at a job. `run` blocks until it is over; all else is for other threads."""
 
     def __init__(
         self,
         job: str,
-        shop: Shop,
+        dependencies: Dependencies,
         *,
         on_trial: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job = job
         self.stop = StopSignal(clock=clock)
-        self._shop = shop
+        self._dependencies = dependencies
         self._on_trial = on_trial
         self._clock = clock
-        self._log = shop.storage.log
+        self._log = dependencies.storage.log
         self._number: int | None = None
         #: Over without an end of the job: a later attempt is to go on, and nobody has begun it.
         self.left = False
         self._driver: Driver | None = None
         self._on_break: Json = None
         self._endings = Endings(
-            job, href=f"{shop.base_url}/jobs/{job}", max_event_bytes=shop.max_event_bytes
+            job,
+            href=f"{dependencies.base_url}/jobs/{job}",
+            max_event_bytes=dependencies.max_event_bytes,
         )
         #: On `clock`: when its running time is over, waiting for people left out.
         self._deadline: float | None = None
@@ -122,18 +96,20 @@ class Attempt:
 
     def overdue(self) -> bool:
         """Whether its running time is over."""
-        if self._deadline is None or self._driver is None:
-            return False
-        return self._clock() > self._deadline + self._driver.waited_s()
+        return self._deadline is not None and self._clock() > self._deadline + self.waited_s()
+
+    def waited_s(self) -> float:
+        """Seconds for which its task has waited for people or leases: no running time."""
+        return 0.0 if self._driver is None else self._driver.waited_s()
 
     def end(self) -> None:
-        """Append the terminal event for a task that does not listen."""
+        """Append the terminal event for a task that does not react to its stop."""
         reason = self.stop.reason
         if reason is not None:
             self._append(self._stopped(reason), patient=False)
 
     def _run(self) -> None:
-        row = self._shop.storage.index.get(self.job)
+        row = self._dependencies.storage.index.get(self.job)
         if row is None or row.closed:
             return
         try:
@@ -149,18 +125,18 @@ class Attempt:
 
     def _begin(self, row: JobRow) -> tuple[Callable[..., Any], Task, Any] | None:
         """What is to run, its task and input, once the job is claimed; None where it has ended."""
-        state = self._shop.snapshots.state(self.job)
+        state = self._dependencies.snapshots.state(self.job)
         if row.status == "cancelling":
             self._append([self._cancelled(state.recovery.cancel_reason)])
             return None
         self._on_break = state.recovery.asked.get("on_break")
-        task = self._shop.tasks.find(row.task)
+        task = self._dependencies.tasks.find(row.task)
         failure = _refuse(task, row, state)
         if failure is not None or task is None:
             self._append([self._failed(failure or TaskError())])
             return None
         try:
-            value = task.validate(whole_input(self._shop.storage.blobs, state))
+            value = task.validate(whole_input(self._dependencies.storage.blobs, state))
         except InvalidInput as error:
             self._append([self._failed(error)])
             return None
@@ -175,7 +151,9 @@ class Attempt:
         """
         number = row.attempt + 1
         # What one attempt has begun as the basic variant, the next one goes on with.
-        loaded = number == 1 and task.basic is not None and self._shop.level() >= BASIC_LEVEL
+        loaded = (
+            number == 1 and task.basic is not None and self._dependencies.level() >= BASIC_LEVEL
+        )
         basic = state.recovery.basic or loaded
         drafts = [make.job_started(number, worker_name(), on_trial=self._on_trial, basic=basic)]
         if number == 1:
@@ -195,7 +173,7 @@ class Attempt:
 
         Only now: until the claim an older attempt that was not dead may have completed one.
         """
-        state = self._shop.snapshots.state(self.job)
+        state = self._dependencies.snapshots.state(self.job)
         drafts = [make.text_reset(item) for item in state.unfinished_items()]
         drafts += _checklist(task, state)
         if drafts:
@@ -204,7 +182,7 @@ class Attempt:
 
     def _equip(self, row: JobRow, number: int, kept: Mapping[str, str]) -> None:
         """The context of the task, and what drives it."""
-        shop = self._shop
+        dependencies = self._dependencies
         records = self._log.records(self.job)
         root = urlsplit(Origin.of(records).root).path.rstrip("/")
         given = AttemptInputs(
@@ -212,18 +190,21 @@ class Attempt:
             owner=row.owner,
             attempt=number,
             log=self._log,
-            blobs=shop.storage.blobs,
-            model=shop.model,
+            blobs=dependencies.storage.blobs,
+            model=dependencies.model,
             stop=self.stop,
-            state=shop.snapshots.state(self.job),
+            state=dependencies.snapshots.state(self.job),
             records=records,
-            max_event_bytes=shop.max_event_bytes,
-            base_url=f"{root}{shop.base_url}",
-            leases=shop.storage.leases,
-            figures=shop.figures,
-            around=shop.around,
+            max_event_bytes=dependencies.max_event_bytes,
+            base_url=f"{root}{dependencies.base_url}",
+            leases=dependencies.storage.leases,
+            figures=dependencies.figures,
+            around=dependencies.around,
             kept=kept,
-            budget=Budget(events=shop.max_job_events - row.seq, size=shop.max_job_bytes - row.size),
+            budget=Budget(
+                events=dependencies.max_job_events - row.seq,
+                size=dependencies.max_job_bytes - row.size,
+            ),
         )
         self._driver = Driver(given, clock=self._clock)
 
@@ -270,7 +251,7 @@ class Attempt:
         if self._driver is not None:
             return [*self._driver.skip_open(), end]
         # It has run in another process: what is open there, the log says.
-        return [*skip_open(list(self._shop.snapshots.state(self.job).steps.values())), end]
+        return [*skip_open(list(self._dependencies.snapshots.state(self.job).steps.values())), end]
 
     def _failed(self, error: BaseException) -> Draft:
         return self._endings.failed(error, self._spent(), self._text)
@@ -284,12 +265,14 @@ class Attempt:
 
     def _text(self) -> str:
         """The text so far, as much of it as an end may carry and a character more."""
-        return self._shop.snapshots.text(self.job, self._shop.max_event_bytes // 8 + 1)
+        return self._dependencies.snapshots.text(
+            self.job, self._dependencies.max_event_bytes // 8 + 1
+        )
 
     def _append(self, drafts: list[Draft], *, patient: bool = True) -> None:
         row = self._log.append(self.job, drafts, attempt=self._number, patient=patient)
         if row.closed:
-            self._shop.ended(row.task, row.status, _running_s(row))
+            self._dependencies.ended(row.task, row.status, _running_s(row))
 
 
 def worker_name() -> str:

@@ -1,4 +1,4 @@
-"""Streams that a task reads itself: a stop ends them at once, and their server hears of it.
+"""Streams that a task reads itself: a stop ends them at once, and their server sees them close.
 
 A `for` over the stream of somebody's SDK waits in a socket's receive. To close the stream from
 another thread wakes nobody; to shut its socket down does, and tells the server at the same time. So

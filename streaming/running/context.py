@@ -25,8 +25,9 @@ from streaming.running.origin import Origin, UserId
 from streaming.running.questions import Questions
 from streaming.running.steps import Steps
 from streaming.running.uploads import Uploads
-from streaming.storage.base import EventLog, Leases
+from streaming.storage.base import EventLog
 from streaming.storage.blobs import Blobs
+from streaming.storage.leases import Leases
 
 T = TypeVar("T")
 
@@ -266,7 +267,7 @@ class JobContext:
         """A stream of your own that ends with the job, for a `for` loop or a `with` block.
 
         At a stop its socket is shut down, so that whoever waits for it goes on and its server
-        hears of it, and the stream is closed: those of requests, httpx, and the openai and
+        sees it close, and then the stream is closed: those of requests, httpx, the openai and
         anthropic SDKs, and whatever keeps its socket as they do.
         """
         return Closing(self._given.stop, stream)

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from streaming.errors import Cancelled, StreamingError, TaskError, TimedOut, problem
+from streaming.errors import Cancelled, StreamingError, TaskError, TimedOut
 from streaming.events import make
 from streaming.events.event import Draft, check_depth, dumps
 from streaming.events.halves import whole_json
 from streaming.events.plain import TEXT, plain, plain_text
+from streaming.events.problem import problem
 from streaming.events.vocabulary import Json
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Endings:
         return self._terminal(partial(make.job_cancelled, said), spent, text)
 
     def _problem(self, error: BaseException) -> dict[str, Json]:
-        """The error's problem object; at the least that it failed, and with what."""
+        """The error's problem object; at least that it failed, and with what."""
         try:
             whole = _standard(problem(_as_known(error), instance=self._href))
             shown: dict[str, Json] = whole if _is_json(whole) else plain(whole)

@@ -8,7 +8,7 @@ from streaming.concurrency.stop_signal import StopSignal
 from streaming.concurrency.waking import make_waker
 from streaming.errors import TaskError
 from streaming.events.vocabulary import Json
-from streaming.storage.base import Leases
+from streaming.storage.leases import Leases
 
 #: Seconds between looks at the place in the queue where nothing tells of a change.
 LOOK_S = 5.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from streaming.events.vocabulary import Json
 
 #: Seconds between two progress events at the least, and the percent that is worth one sooner.
-INTERVAL_S = 0.25
-WORTH_PERCENT = 5.0
+INTERVAL_S = 0.5
+WORTH_PERCENT = 10.0
 #: Seconds after which steps say something about the time that is left; before, they are too quick.
 ESTIMATE_AFTER_S = 1.0
 

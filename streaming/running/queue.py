@@ -37,7 +37,7 @@ WORKERS = f"{NAMESPACE}:workers"
 #: Dramatiq looks for dead workers at this many of a million commands: at each, so that their
 #: jobs wait no longer than the time-out.
 MAINTENANCE = 1_000_000
-#: Milliseconds after which an idle worker looks for jobs again, at the most.
+#: Maximum milliseconds after which an idle worker looks for jobs again.
 IDLE_MS = 200
 #: Milliseconds to end Dramatiq's threads, when the jobs have ended.
 STOP_MS = 2000

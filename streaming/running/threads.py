@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between looks at running times and at jobs that were told to stop.
 TICK_S = 0.1
-#: Seconds that a task has to react to a stop, before the job is ended over its head.
+#: Seconds that a task has to react to a stop, before the job is ended without it.
 STOP_GRACE_S = 5.0
 #: Seconds between two log lines about threads that there are not.
 SAY_S = 10.0
@@ -52,7 +52,7 @@ class Running(Protocol):
         """Whether its running time is over."""
 
     def end(self) -> None:
-        """Append the terminal event over the head of code that does not listen."""
+        """Append the terminal event for code that does not react to its stop."""
 
 
 class Lane:

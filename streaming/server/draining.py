@@ -10,10 +10,10 @@ from streaming.server.process import ServingProcess
 
 #: Of the time to leave: how much of it jobs may use to finish, and to be unwound.
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
-#: Seconds in which clients take the end of their streams, at the most, and in which the streams
+#: Maximum seconds in which clients take the end of their streams, and in which the streams
 #: of the others then end.
 CLOSE_S, CUT_S = 1.5, 0.5
-#: Seconds for which a worker that leaves may still be given requests, at the most, and that the
+#: Maximum seconds for which a worker that leaves may still be given requests, and that the
 #: last of them has to be answered.
 LISTENER_S, LAST_REQUEST_S = 5.0, 0.2
 #: Seconds between looks whether requests still come.

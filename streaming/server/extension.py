@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from streaming.config import Settings
 from streaming.errors import InvalidSettings, StreamingError
-from streaming.jobs.registry import digest_of
+from streaming.jobs.request import digest_of
 from streaming.llm.base import Model
 from streaming.running.origin import UserId
 from streaming.running.task import Task, check_name, task as make_task

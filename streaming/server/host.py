@@ -104,7 +104,7 @@ class TaskHost:
         log_to_stderr(log_format)
         peer = self._peer
         self._storage.open(timeout=0)
-        shop = server.make_shop(
+        dependencies = server.make_dependencies(
             self._storage,
             LinkSnapshots(self._storage, peer),
             figures=lambda: {name: tuple(it) for name, it in peer.call("figures").items()},
@@ -112,7 +112,7 @@ class TaskHost:
             ended=lambda *end: peer.note("ended", *end),
         )
         self._runner = ThreadRunner(
-            lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
+            lambda job, on_trial: Attempt(job, dependencies, on_trial=on_trial),
             threads=NO_LIMIT,
             greenlets=1,
             queue=0,

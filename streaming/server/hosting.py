@@ -9,7 +9,8 @@ from typing import Any
 
 from streaming.config import Settings
 from streaming.jobs.registry import JobRegistry
-from streaming.running.attempt import Attempt, Shop
+from streaming.running.attempt import Attempt
+from streaming.running.dependencies import Dependencies
 from streaming.running.host_attempt import HostedAttempt
 from streaming.running.host_process import HostedApp
 from streaming.running.host_runner import HostRunner
@@ -35,13 +36,12 @@ def role() -> str:
 
 
 def make_local_runner(
-    settings: Settings, shop: Shop, *, app_uri: str, succeeded: Callable[[], bool]
+    settings: Settings, dependencies: Dependencies, *, app_uri: str, succeeded: Callable[[], bool]
 ) -> ThreadRunner:
     """The runner of a server whose jobs no other process takes: in hosts, or in threads.
 
     `app_uri` is where hosts find the app, as gunicorn takes it; "" where there are none.
     """
-
     count = settings.task_processes
     if count is None:
         count = 1 if app_uri else 0
@@ -61,7 +61,7 @@ def make_local_runner(
         )
     if not count:
         return ThreadRunner(
-            lambda job, on_trial: Attempt(job, shop, on_trial=on_trial),
+            lambda job, on_trial: Attempt(job, dependencies, on_trial=on_trial),
             threads=settings.jobs,
             greenlets=settings.jobs_cooperative,
             queue=settings.queue,
@@ -69,19 +69,19 @@ def make_local_runner(
         )
     return _make_host_runner(
         settings,
-        shop,
+        dependencies,
         app_uri=app_uri,
         count=count,
         lone=LONE,
         submits=lambda runner: runner,
         succeeded=succeeded,
-        needed=any(not each.cooperative for each in shop.tasks),
+        needed=any(not each.cooperative for each in dependencies.tasks),
     )
 
 
 def make_worker_runner(
     settings: Settings,
-    shop: Shop,
+    dependencies: Dependencies,
     *,
     app_uri: str,
     submits: Runner,
@@ -96,7 +96,7 @@ def make_worker_runner(
     count = settings.task_processes or 0
     return _make_host_runner(
         settings,
-        shop,
+        dependencies,
         app_uri=app_uri,
         count=count,
         lone=settings.jobs,
@@ -109,7 +109,7 @@ def make_worker_runner(
 
 def _make_host_runner(
     settings: Settings,
-    shop: Shop,
+    dependencies: Dependencies,
     *,
     app_uri: str,
     count: int,
@@ -120,27 +120,27 @@ def _make_host_runner(
     app = HostedApp(
         uri=app_uri,
         log_url=settings.log_url,
-        base_url=shop.base_url,
-        digest=shop.tasks.digest(),
+        base_url=dependencies.base_url,
+        digest=dependencies.tasks.digest(),
     )
 
     def make_attempt(job: str, on_trial: bool) -> Attempt:
-        return Attempt(job, shop, on_trial=on_trial)
+        return Attempt(job, dependencies, on_trial=on_trial)
 
     def make_hosts(runner: HostRunner) -> Hosts:
         asked = submits(runner)
         return Hosts(
             app,
-            shop.storage,
-            shop.snapshots,
+            dependencies.storage,
+            dependencies.snapshots,
             count=count,
             lone=lone,
             level=settings.log_format,
             methods={
-                **_answers(shop),
-                **runner_methods(asked, shop.storage, lambda row: runner.accepted(row)),
+                **_answers(dependencies),
+                **runner_methods(asked, dependencies.storage, lambda row: runner.accepted(row)),
             },
-            ended=shop.ended,
+            ended=dependencies.ended,
             stuck=runner.note_stuck,
         )
 
@@ -148,8 +148,8 @@ def _make_host_runner(
         return HostedAttempt(
             job,
             make_attempt=make_attempt,
-            storage=shop.storage,
-            snapshots=shop.snapshots,
+            storage=dependencies.storage,
+            snapshots=dependencies.snapshots,
             home=hosts,
             alone=alone,
         )
@@ -171,6 +171,6 @@ def look_after_submits(runner: Runner, registry: JobRegistry) -> None:
         runner.accepted = registry.keeper.watch
 
 
-def _answers(shop: Shop) -> Mapping[str, Callable[..., object]]:
+def _answers(dependencies: Dependencies) -> Mapping[str, Callable[..., object]]:
     """What hosts ask the serving process besides the storage."""
-    return {"figures": lambda: dict(shop.figures()), "level": lambda: shop.level()}
+    return {"figures": lambda: dict(dependencies.figures()), "level": lambda: dependencies.level()}

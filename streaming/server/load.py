@@ -12,13 +12,13 @@ from streaming.jobs.supervisor import UNFINISHED
 from streaming.running.runner import Runner
 from streaming.storage.base import Storage
 from streaming.watching.pressure import Pressure, Signals
-from streaming.watching.stream import Streams
+from streaming.watching.streams import Streams
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two measurements.
 TICK_S = 0.5
-#: Seconds for which the event loop is waited for at the most.
+#: Maximum seconds for which the event loop is waited for.
 LOOP_S = 5.0
 #: Jobs, the newest ones, whose viewers are looked at.
 LAG_JOBS = 200
@@ -66,7 +66,7 @@ class LoadMeter:
         self._counted = (time.monotonic(), storage.appended())
         #: When the last look was over.
         self._rested_at = time.monotonic()
-        self.loop = Periodic(self._look, every_s=TICK_S, at_once=True, name="load-meter")
+        self.loop = Periodic(self.look, every_s=TICK_S, at_once=True, name="load-meter")
         #: Events per second that were appended since the measurement before.
         self.event_rate = 0.0
 
@@ -104,7 +104,8 @@ class LoadMeter:
         self._used = now
         return (now[1] - before[1]) / max(0.001, now[0] - before[0])
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Measure once more."""
         now, appended = time.monotonic(), self._storage.appended()
         late_s = max(0.0, now - self._rested_at - TICK_S)
         self.event_rate = (appended - self._counted[1]) / max(0.001, now - self._counted[0])

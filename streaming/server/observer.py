@@ -1,4 +1,4 @@
-"""Who hears of everything that happens in a server: the metrics, and the log of requests."""
+"""Observers of everything that happens in a server: the metrics, and the log of requests."""
 
 from __future__ import annotations
 

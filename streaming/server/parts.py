@@ -17,7 +17,7 @@ from streaming.jobs.repair import Mending
 from streaming.jobs.retention import Retention
 from streaming.jobs.webhooks import Webhooks, signing_key
 from streaming.llm.base import Model
-from streaming.running.attempt import Shop
+from streaming.running.dependencies import Dependencies
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.server.hosting import look_after_submits, make_local_runner
@@ -26,10 +26,10 @@ from streaming.server.observer import ServerObserver
 from streaming.server.process import ServingProcess
 from streaming.storage.base import Storage
 from streaming.storage.snapshots import Snapshots
-from streaming.watching.channel import StreamWriter
 from streaming.watching.pressure import Pressure
-from streaming.watching.stream import Streams
+from streaming.watching.streams import Streams
 from streaming.watching.traffic import Traffic
+from streaming.watching.writer import StreamWriter
 from streaming.web.deadlines import Deadlines
 from streaming.web.metrics import Metrics, telling
 
@@ -107,12 +107,12 @@ def build(
     metrics, pressure = Metrics(), Pressure()
     observer = ServerObserver(metrics, log_streams=settings.log_requests)
     snapshots, readings = Snapshots(storage.log, storage.index), Readings()
-    shop = make_shop(
+    dependencies = make_dependencies(
         settings, storage, snapshots, tasks,
         model=model, base_url=base_url, figures=readings.figures, level=pressure.at,
         observer=observer, around=around,
     )  # fmt: skip
-    runner = served_elsewhere or make_runner(settings, storage, shop, process=process)
+    runner = served_elsewhere or make_runner(settings, storage, dependencies, process=process)
     receivers = Receivers(settings.webhook_hosts)
     registry = JobRegistry(
         storage=storage,
@@ -165,7 +165,7 @@ def build(
     )
 
 
-def make_shop(
+def make_dependencies(
     settings: Settings,
     storage: Storage,
     snapshots: Snapshots,
@@ -178,9 +178,9 @@ def make_shop(
     level: Callable[[], int] = lambda: 0,
     observer: Observer | None = None,
     ended: Callable[[str, str, float], object] | None = None,
-) -> Shop:
-    """What attempts work with, in this process; `ended` hears of each end, or the observer."""
-    return Shop(
+) -> Dependencies:
+    """What attempts of this process work with; `ended`, or the observer, is told of each end."""
+    return Dependencies(
         storage=storage,
         snapshots=snapshots,
         tasks=tasks,
@@ -197,12 +197,14 @@ def make_shop(
 
 
 def make_runner(
-    settings: Settings, storage: Storage, shop: Shop, *, process: ServingProcess
+    settings: Settings, storage: Storage, dependencies: Dependencies, *, process: ServingProcess
 ) -> Runner:
     """Who runs the jobs that are submitted here: this process, or workers on Redis."""
     if settings.shared:
         return make_shared_runner(settings, storage, make_queue(settings))
-    return make_local_runner(settings, shop, app_uri=process.app_uri, succeeded=process.succeeded)
+    return make_local_runner(
+        settings, dependencies, app_uri=process.app_uri, succeeded=process.succeeded
+    )
 
 
 def make_shared_runner(settings: Settings, storage: Storage, queue: JobQueue) -> Runner:

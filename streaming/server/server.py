@@ -16,12 +16,12 @@ from streaming.config import Settings, durable_disk
 from streaming.errors import Closed, Damaged, InUse, InvalidSettings
 from streaming.jobs.conversations import Conversations
 from streaming.llm.base import Model
-from streaming.running.attempt import Shop
+from streaming.running.dependencies import Dependencies
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.server.deployment import body_places
 from streaming.server.draining import drain
-from streaming.server.parts import Parts, build, make_shop
+from streaming.server.parts import Parts, build, make_dependencies
 from streaming.server.process import ServingProcess
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
@@ -62,7 +62,8 @@ class Server:
         #: Nothing is begun any more, and everything is over.
         self._closing = False
         self._ended = Latch()
-        self._parts: Parts | None = None
+        #: What it is made of, from its start on.
+        self.parts: Parts | None = None
         #: Until somebody ends the parts, who takes this.
         self._to_end = [True]
         self._services: Services | None = None
@@ -102,8 +103,8 @@ class Server:
                 return
             self._process = process or self._process
             self._check_needs()
-            self._parts = self._open(timeout)
-            self._services = self._serve(self._parts)
+            self.parts = self._open(timeout)
+            self._services = self._serve(self.parts)
             self._started.open()
         if self._is_closing():  # it was told to leave while it waited for the storage
             self._end(within_s=0.0)
@@ -142,15 +143,17 @@ class Server:
 
     def dead(self) -> list[str]:
         """Threads that have ended by themselves: this process cannot do its work any more."""
-        return [] if self._parts is None or self._ended.is_open else self._parts.dead()
+        return [] if self.parts is None or self._ended.is_open else self.parts.dead()
 
     def wait_until_ended(self) -> None:
         """Wait for `drain`, which another thread runs."""
         self._ended.wait(self.settings.drain_s)
 
-    def make_shop(self, storage: Storage, snapshots: Snapshots, **more: object) -> Shop:
+    def make_dependencies(
+        self, storage: Storage, snapshots: Snapshots, **more: object
+    ) -> Dependencies:
         """What attempts work with, in a process that serves nothing."""
-        return make_shop(
+        return make_dependencies(
             self.settings,
             storage,
             snapshots,
@@ -191,7 +194,7 @@ class Server:
         )
 
     def _end(self, *, within_s: float) -> None:
-        parts = self._parts
+        parts = self.parts
         if parts is not None:
             try:
                 self._to_end.pop()

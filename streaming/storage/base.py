@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.waking import Wakeable, Waker, make_waker
 from streaming.events.event import Draft
 from streaming.storage.blobs import Blobs
+from streaming.storage.leases import Leases
+from streaming.storage.mender import Mender
 from streaming.storage.outbox import Outbox
 from streaming.storage.rows import Expect, JobRow, Page, Submission
+from streaming.storage.viewers import Viewers
 
 #: Bytes of a storage's secret.
 SECRET_BYTES = 32
-#: Seconds that a reader has to come back when it is the server that has ended its stream.
-SENT_AWAY_S = 60.0
 
 
 class Live(Protocol):
@@ -178,116 +178,6 @@ class JobIndex(ABC):
     @abstractmethod
     def long(self, events: int) -> Iterable[JobRow]:
         """Jobs that keep more than so many events."""
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Somebody who watches a job."""
-
-    id: str
-    transport: str
-    since: str
-    position: int
-
-
-class Viewers(ABC):
-    """Who watches which job, over all processes."""
-
-    #: Seconds after which the coming of a viewer is known everywhere.
-    lag_s = 0.0
-
-    @abstractmethod
-    def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
-        """A viewer has come, who is at `position()` whenever that is asked; the id for `leave`."""
-
-    @abstractmethod
-    def leave(self, job: str, viewer: str, *, sent_away: bool = False) -> None:
-        """A viewer has gone; known or not.
-
-        One that the server has sent away counts as there for `SENT_AWAY_S` more.
-        """
-
-    @abstractmethod
-    def of(self, job: str) -> list[Viewer]:
-        """Who watches now."""
-
-    def here(self, job: str) -> list[Viewer]:
-        """Those of them who watch through this process."""
-        return self.of(job)
-
-    @abstractmethod
-    def absent_s(self, job: str) -> float:
-        """Seconds since the last viewer left: 0 while there is one, infinite when none came.
-
-        Of one that was sent away, or whose process died, it counts from `SENT_AWAY_S` later.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Units of a scarce thing: how many there are, are taken, and jobs that wait for some."""
-
-    total: int
-    taken: int
-    waiting: int
-
-
-class Leases(ABC):
-    """Who holds units of the named pools, over all processes.
-
-    Jobs wait in the order of their ids, which is that of their submission. One that needs several
-    pools gets them together; none is passed over by a later one that needs the same pool. A pool
-    that nobody declared has no limit. What a process holds ends with the process.
-    """
-
-    @abstractmethod
-    def request(self, job: str, needs: Mapping[str, int]) -> None:
-        """Wait for so many units of each pool, or get them at once; again it does nothing.
-
-        `ValueError` when a pool is smaller than that.
-        """
-
-    @abstractmethod
-    def position(self, job: str) -> int:
-        """0 when the job holds what it has requested, else its place among those that wait.
-
-        `NotFound` when it has requested nothing, or a later attempt has requested elsewhere.
-        `Unavailable` when storage has stayed away for the time that appends wait.
-        """
-
-    @abstractmethod
-    def wait(self, job: str, position: int, timeout: float, waker: Waker) -> None:
-        """Until the job's position is another one, `timeout` seconds, or a wake."""
-
-    @abstractmethod
-    def release(self, job: str) -> None:
-        """Give back what the job holds, or wait no more; known or not.
-
-        Storage that is away is told later: it raises nothing.
-        """
-
-    @abstractmethod
-    def pools(self) -> Mapping[str, Pool]:
-        """The declared pools, by name. `Unavailable` when storage is away."""
-
-
-class Mender(ABC):
-    """For storages that may lose what they have acknowledged: so that nobody misses it unaware.
-
-    A torn log goes on behind all that was ever seen of it: every reader is told of the gap.
-    """
-
-    @abstractmethod
-    def torn(self) -> Mapping[str, int]:
-        """Jobs whose log has lost events, with the last seq that readers may have seen."""
-
-    @abstractmethod
-    def mend(self, job: str, base: bytes, *, at: int, seq: int, end: Draft | None) -> None:
-        """Have the log begin behind `seq`; `base` is the fold of what is left.
-
-        `end` is the terminal event of a log that is closed: it comes behind the base. `at` is the
-        log's present end; when it has moved, nothing happens and the log stays torn.
-        """
 
 
 class Storage(ABC):

@@ -1,13 +1,62 @@
-"""Leases of a single process."""
+"""Leases of scarce resources: the interface, and those of a single process."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Waker, wake_all
 from streaming.errors import NotFound
-from streaming.storage.base import Leases, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Units of a scarce thing: how many there are, are taken, and jobs that wait for some."""
+
+    total: int
+    taken: int
+    waiting: int
+
+
+class Leases(ABC):
+    """Who holds units of the named pools, over all processes.
+
+    Jobs wait in the order of their ids, which is that of their submission. One that needs several
+    pools gets them together; none is passed over by a later one that needs the same pool. A pool
+    that nobody declared has no limit. What a process holds ends with the process.
+    """
+
+    @abstractmethod
+    def request(self, job: str, needs: Mapping[str, int]) -> None:
+        """Wait for so many units of each pool, or get them at once; again it does nothing.
+
+        `ValueError` when a pool is smaller than that.
+        """
+
+    @abstractmethod
+    def position(self, job: str) -> int:
+        """0 when the job holds what it has requested, else its place among those that wait.
+
+        `NotFound` when it has requested nothing, or a later attempt has requested elsewhere.
+        `Unavailable` when storage has stayed away for the time that appends wait.
+        """
+
+    @abstractmethod
+    def wait(self, job: str, position: int, timeout: float, waker: Waker) -> None:
+        """Until the job's position is another one, `timeout` seconds, or a wake."""
+
+    @abstractmethod
+    def release(self, job: str) -> None:
+        """Give back what the job holds, or wait no more; known or not.
+
+        Storage that is away is told later: it raises nothing.
+        """
+
+    @abstractmethod
+    def pools(self) -> Mapping[str, Pool]:
+        """The declared pools, by name. `Unavailable` when storage is away."""
 
 
 class LocalLeases(Leases):

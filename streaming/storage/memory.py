@@ -40,7 +40,7 @@ class MemoryStorage(Storage):
         self._jobs = jobs = _Jobs()
         self.index = MemoryIndex(jobs, tombstone_s=tombstone_s)
         self.log = MemoryLog(jobs)
-        self.outbox: Outbox = MemoryOutbox(jobs)
+        self.outbox: MemoryOutbox = MemoryOutbox(jobs)
         self.blobs = self._blobs = MemoryBlobs()
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)
@@ -246,6 +246,11 @@ class MemoryOutbox(Outbox):
         with self._jobs:
             found = [(at, call.id) for at, call in self._jobs.calls.values() if at <= now]
             return [self._jobs.calls[id][1] for _, id in sorted(found)[:limit]]
+
+    def waiting(self) -> list[tuple[float, Call]]:
+        """All calls, each with the time (epoch seconds) when it is due."""
+        with self._jobs:
+            return list(self._jobs.calls.values())
 
     def put_off(self, call: Call, until: float) -> None:
         with self._jobs:

@@ -12,7 +12,7 @@ from streaming.events.event import Draft, Event
 from streaming.events.summary import Summary, advance, blank
 from streaming.events.vocabulary import ENDED, Json
 
-#: Bytes of events in one page at the most, besides its first event: bounds what a reader costs.
+#: Maximum bytes of events in one page, besides its first event: bounds what a reader costs.
 PAGE_BYTES = 1 << 20
 
 

@@ -76,6 +76,12 @@ class Snapshots:
         """Forget a removed job."""
         self._take(job)
 
+    @property
+    def cached(self) -> tuple[int, int]:
+        """How many folds are kept, and how many characters of text in them."""
+        with self._lock:
+            return len(self._folds), self._text
+
     def _fold(self, job: str) -> Snapshot:
         state = self._take(job) or self._start(job)
         # Up to what is there now: a log that grows while it is folded must not hold us.

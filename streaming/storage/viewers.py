@@ -1,23 +1,69 @@
-"""Viewers of a single process."""
+"""Who watches which job: the interface, and the viewers of a single process."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from streaming.concurrency.platform import native_lock
 from streaming.events.event import rfc3339
-from streaming.storage.base import SENT_AWAY_S, Viewer, Viewers
 
+#: Seconds that a reader has to come back when it is the server that has ended its stream.
+SENT_AWAY_S = 60.0
 #: Jobs of which it is remembered when their last viewer left.
 REMEMBERED = 20_000
 
 
 #: Transport, epoch seconds of its coming, position.
 _Entry = tuple[str, float, Callable[[], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Somebody who watches a job."""
+
+    id: str
+    transport: str
+    since: str
+    position: int
+
+
+class Viewers(ABC):
+    """Who watches which job, over all processes."""
+
+    #: Seconds after which the coming of a viewer is known everywhere.
+    lag_s = 0.0
+
+    @abstractmethod
+    def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
+        """A viewer has come, who is at `position()` whenever that is asked; the id for `leave`."""
+
+    @abstractmethod
+    def leave(self, job: str, viewer: str, *, sent_away: bool = False) -> None:
+        """A viewer has gone; known or not.
+
+        One that the server has sent away counts as there for `SENT_AWAY_S` more.
+        """
+
+    @abstractmethod
+    def of(self, job: str) -> list[Viewer]:
+        """Who watches now."""
+
+    def here(self, job: str) -> list[Viewer]:
+        """Those of them who watch through this process."""
+        return self.of(job)
+
+    @abstractmethod
+    def absent_s(self, job: str) -> float:
+        """Seconds since the last viewer left: 0 while there is one, infinite when none came.
+
+        Of one that was sent away, or whose process died, it counts from `SENT_AWAY_S` later.
+        """
 
 
 class LocalViewers(Viewers):

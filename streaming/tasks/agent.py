@@ -22,7 +22,7 @@ from streaming.tasks.search import keywords
 
 #: Times that a tool is tried, and rounds of tools that a model may ask for.
 TRIES, ROUNDS = 2, 3
-#: Calls of one round at the most; more are left out.
+#: Maximum calls of one round; more are left out.
 MAX_CALLS = 16
 
 SYSTEM = """\

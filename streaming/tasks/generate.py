@@ -19,7 +19,7 @@ class GenerateInput(BaseModel):
     max_tokens: int = Field(
         120,
         title="Tokens",
-        description="Length of the text, at the most; a real model has no default of its own",
+        description="Length of the text, at most; a real model has no default of its own",
         ge=1,
         le=50_000,
     )

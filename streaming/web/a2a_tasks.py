@@ -61,6 +61,10 @@ def send(params: Mapping[str, Any], *, stream: bool) -> Response | dict[str, Jso
     require("submit")
     count("submit")
     message = message_of(params)
+    if _configuration(params).get(
+        "taskPushNotificationConfig"
+    ):  # else somebody waits for it in vain
+        raise A2aError("PUSH_NOTIFICATION_NOT_SUPPORTED", "there are no push notifications here")
     if message.get("taskId"):
         row = find(message["taskId"])
         held = answers.reopen(row, "a2a")
@@ -111,11 +115,16 @@ def _answer(row: JobRow, message: Mapping[str, Any]) -> JobRow:
         raise A2aError("UNSUPPORTED_OPERATION", error.detail) from error
 
 
+def _configuration(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the answer is wanted."""
+    found = params.get("configuration")
+    return found if isinstance(found, dict) else {}
+
+
 def _told(held: Held, params: Mapping[str, Any], *, stream: bool) -> Response | dict[str, Json]:
     if stream:
         return _stream(held)
-    configuration = params.get("configuration")
-    configuration = configuration if isinstance(configuration, dict) else {}
+    configuration = _configuration(params)
     if configuration.get("returnImmediately") or configuration.get("blocking") is False:
         held.stream.close()
         return {"task": shown(held.row)}

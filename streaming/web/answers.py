@@ -19,14 +19,16 @@ from streaming.errors import (
 from streaming.events.event import Event
 from streaming.events.vocabulary import Json
 from streaming.events.wire import SSE
-from streaming.jobs.registry import Request, digest_of, unknown_job
+from streaming.jobs.registry import unknown_job
+from streaming.jobs.request import Request, digest_of
 from streaming.protocols.answer import Whole, last_restarts
 from streaming.protocols.frames import About, Encoder
 from streaming.protocols.question import Question, last_text, task_input
 from streaming.protocols.refusals import failure_of
 from streaming.storage import parts
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import AWAY_S, Closing, Refusal, Stream, retry_s
+from streaming.watching.stream import AWAY_S, Closing, Stream, retry_s
+from streaming.watching.streams import Refusal
 from streaming.web.auth import find_job, owner
 from streaming.web.commands import KEY_LENGTH, check_open
 from streaming.web.models import find_model

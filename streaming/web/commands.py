@@ -15,7 +15,7 @@ from streaming.errors import BadRequest, Forbidden, InvalidInput
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
 from streaming.jobs.receivers import URL_LENGTH
-from streaming.jobs.registry import Request, digest_of
+from streaming.jobs.request import Request, digest_of
 from streaming.running.task import Task, invalid_input
 from streaming.storage.rows import JobRow
 from streaming.web.auth import principal
@@ -207,7 +207,7 @@ def answer(row: JobRow, body: AnswerBody) -> JobRow:
 
 
 def preferred_wait_s(limit: float) -> float:
-    """`Prefer: wait=N` (RFC 7240), `limit` at the most; 0 without it."""
+    """`Prefer: wait=N` (RFC 7240), `limit` at most; 0 without it."""
     for value in request.headers.getlist("Prefer"):
         for preference in value.split(","):
             name, _, seconds = preference.partition(";")[0].strip().partition("=")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 
-#: Seconds that the thread sleeps at the most.
+#: Maximum seconds that the thread sleeps.
 LOOK_S = 60.0
 
 
@@ -47,7 +47,7 @@ class Deadlines:
 
     @contextlib.contextmanager
     def limit(self, sock: socket.socket | None, seconds: float) -> Iterator[Deadline | None]:
-        """Read from `sock` for so long at the most; None where there is no socket to tell."""
+        """Read from `sock` for so long at most; None where there is no socket to tell."""
         if sock is None:
             yield None
             return

@@ -10,8 +10,9 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import HTTPException
 
-from streaming.errors import StreamingError, problem
+from streaming.errors import StreamingError
 from streaming.events.event import dumps
+from streaming.events.problem import problem
 from streaming.events.vocabulary import Json
 from streaming.protocols.refusals import RETRIED, http_status, kind_of
 from streaming.web.blueprints import owned_blueprint

@@ -10,7 +10,7 @@ from flask import Response, request
 
 from streaming.errors import InvalidInput, StreamingError
 from streaming.events.vocabulary import Json
-from streaming.jobs.registry import Request, digest_of
+from streaming.jobs.request import Request, digest_of
 from streaming.protocols.answer import Whole
 from streaming.protocols.mcp import (
     INVALID_PARAMS,

@@ -9,8 +9,9 @@ import random
 from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from streaming.errors import StreamingError, TooMany, Unavailable, problem
+from streaming.errors import StreamingError, TooMany, Unavailable
 from streaming.events.event import dumps
+from streaming.events.problem import problem
 from streaming.web.services import EXTENSION
 
 logger = logging.getLogger(__name__)

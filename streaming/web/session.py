@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 from flask import request
 
-from streaming.errors import BadRequest, StreamingError, problem
+from streaming.errors import BadRequest, StreamingError
 from streaming.events import wire
 from streaming.events.event import dumps
+from streaming.events.problem import problem
 from streaming.events.vocabulary import Json
 from streaming.events.wire import Form
 from streaming.watching.stream import TICKET_EXPIRED, Closing, Stream
@@ -30,7 +31,7 @@ from streaming.web.socket_session import GOING_AWAY, NORMAL, NOT_ALLOWED, RESTAR
 
 logger = logging.getLogger(__name__)
 
-#: Jobs that one socket follows at the most.
+#: Maximum jobs that one socket follows.
 SUBSCRIPTIONS = 100
 
 

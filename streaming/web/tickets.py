@@ -16,7 +16,7 @@ from streaming.web.principal import Principal
 PARAMETER = "ticket"
 #: What every ticket begins with, so that logs can leave it out.
 PREFIX = "tkt_"
-#: Characters of a ticket at the most: a hundred jobs take about 2,700.
+#: Maximum characters of a ticket: a hundred jobs take about 2,700.
 MAX_LENGTH = 4096
 
 

@@ -14,8 +14,9 @@ from flask import Response, request
 from werkzeug.datastructures import Headers
 from werkzeug.http import HTTP_STATUS_CODES
 
-from streaming.errors import StreamingError, problem
+from streaming.errors import StreamingError
 from streaming.events.event import dumps
+from streaming.events.problem import problem
 from streaming.watching.stream import Stream
 
 #: What is known of the answer only when it is made; all other headers are the response's.

@@ -14,7 +14,7 @@ from streaming.cli import codes
 from streaming.cli.app import cli as group
 from streaming.cli.keys import SCOPES, USUAL
 from streaming.errors import InvalidSettings
-from streaming.server.workshop import load_server
+from streaming.server.worker_parts import load_server
 from streaming.web.principal import OWN, SCOPES as SERVERS
 from tests.cli.conftest import COMMAND, Run, environment
 from tests.e2e.clients import Api

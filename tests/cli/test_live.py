@@ -32,7 +32,7 @@ class Terminal:
     def picture(self) -> str:
         """The part that is drawn again and again."""
         with self._console.capture() as captured:
-            self._console.print(self.view._picture())
+            self._console.print(self.view.picture())
         return captured.get()
 
     @property

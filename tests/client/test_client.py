@@ -110,7 +110,7 @@ def test_a_result_is_the_output_or_an_error_that_says_why(client: Client) -> Non
         client.result(job)
 
 
-def test_waiting_has_its_time(client: Client) -> None:
+def test_waiting_has_its_time(client: Client, server: Server) -> None:
     job = client.submit("sleeping", {"seconds": 30})["id"]
     began = time.monotonic()
 
@@ -119,7 +119,7 @@ def test_waiting_has_its_time(client: Client) -> None:
 
     assert isinstance(late.value, WaitTimeout)
     assert 0.5 < time.monotonic() - began < 3
-    threading.Timer(0.3, lambda: Client(client._http.base_url).cancel(job)).start()
+    threading.Timer(0.3, lambda: Client(server.url).cancel(job)).start()
     assert client.wait(job, timeout_s=10)["status"] == "cancelled"
 
 

@@ -187,13 +187,13 @@ def test_pages_that_come_empty_and_early_are_not_asked_for_again_at_once() -> No
 def test_many_jobs_have_their_turns() -> None:
     plan = follower("a", "b", "c", transports=["poll"])
     asked = []
-    for _ in range(6):
+    while len(asked) < 6:
         step = plan.next()
+        if isinstance(step, Pause):
+            continue
         assert isinstance(step, Ask)
         asked.append(step.path.split("/")[2])
         plan.answered({**page(next=0), "events": [], "closed": len(asked) == 2})
-        while plan._pause is not None:
-            assert isinstance(plan.next(), Pause)
 
     assert asked == ["a", "b", "c", "a", "c", "a"]
 

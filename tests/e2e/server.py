@@ -41,7 +41,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.api = Api(self.url)
         self._log = folder / "server.log"
-        self._settings = {
+        self.settings = {
             "HOST": "127.0.0.1",
             "PORT": self.port,
             "GUNICORN_WORKER_CLASS": worker_class,
@@ -55,7 +55,7 @@ class Server:
 
     def set(self, **settings: str | float) -> None:
         """More settings, for the next start."""
-        self._settings |= settings
+        self.settings |= settings
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the process, without waiting for it."""
@@ -65,7 +65,7 @@ class Server:
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-        settings = {name: str(value) for name, value in self._settings.items()}
+        settings = {name: str(value) for name, value in self.settings.items()}
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 command,

@@ -205,7 +205,7 @@ def test_a_server_leaves_in_time_while_a_receiver_is_slow(new_server: NewServer)
 
 def test_the_secret_that_is_made_can_be_shown_and_signs(new_server: NewServer) -> None:
     server = new_server(STREAMING_WEBHOOK_HOSTS="127.0.0.1").start()
-    environment = os.environ | {name: str(value) for name, value in server._settings.items()}
+    environment = os.environ | {name: str(value) for name, value in server.settings.items()}
     command = [sys.executable, "-m", "streaming.server.webhook_secret"]
     shown = subprocess.run(
         command, env=environment, cwd=server.root, capture_output=True, text=True, check=True

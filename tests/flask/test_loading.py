@@ -13,7 +13,7 @@ from streaming.config import Settings
 from streaming.errors import InvalidSettings
 from streaming.server.deployment import Serving, refuse_sync_workers
 from streaming.server.settings import AppSettings
-from streaming.server.workshop import load_server
+from streaming.server.worker_parts import load_server
 from streaming.server.wrapped import mounts_behind
 
 SOURCE = """

@@ -13,7 +13,8 @@ import pytest
 from examples.openai_server import HABITS, ModelServer
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.concurrency.threads import Thread
-from streaming.errors import Cancelled, TaskError, problem
+from streaming.errors import Cancelled, TaskError
+from streaming.events.problem import problem
 from streaming.llm.base import Answering, Ending, Piece, Prompt, Reasoning, ToolCall, Usage
 from streaming.llm.openai import BREAK_AFTER, OpenAIModel
 from streaming.llm.server import Patience

@@ -231,6 +231,23 @@ def test_a_skill_that_is_none_is_named_as_clients_read_it(server: Server) -> Non
     assert "'nobody'" in rest.json()["error"]["message"]
 
 
+def test_an_answer_names_its_job(server: Server) -> None:
+    body = rpc(server, "SendMessage", said("x", "echo"))
+    task = body.json()["result"]["task"]["id"]
+    rest = requests.post(f"{server.url}/a2a/v1/message:send", json=said("x", "echo"), timeout=10)
+
+    assert body.headers["X-Job-Id"] == task
+    assert rpc(server, "GetTask", {"id": task}).headers["X-Job-Id"] == task
+    assert rest.headers["X-Job-Id"] == rest.json()["task"]["id"]
+
+
+def test_who_wants_to_be_pushed_to_is_told_that_there_is_no_such_thing(server: Server) -> None:
+    push = {"taskPushNotificationConfig": {"url": "http://127.0.0.1/"}}
+    refused = rpc(server, "SendMessage", {**said("x", "echo"), "configuration": push})
+
+    assert refused.json()["error"]["code"] == -32003
+
+
 @pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
 def test_what_is_not_offered_is_an_error_of_its_own(server: Server, binding: str) -> None:
     assert asyncio.run(ask_for_more(server.url, binding)) == [

@@ -13,7 +13,7 @@ from tests.e2e.server import ROOT
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_clients_that_are_cut_killed_and_drained_lose_nothing() -> None:
-    few = ["--cuts", "8", "--kills", "1", "--hang-ups", "10", "--retries", "1"]
+    few = ["--cuts", "4", "--kills", "1", "--hang-ups", "10", "--retries", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "bench.protocols", *few],
         cwd=ROOT,

@@ -69,21 +69,30 @@ def test_progress_and_a_question_are_data_parts(server: Server) -> None:
 def test_a_chat_is_found_again_after_a_crash_and_begins_anew(new_server: NewServer) -> None:
     server = new_server().start()
     chat = unique("chat")
-    with ask(server, "100 numbers", "counting", chat) as response:
+    with ask(server, "x", "asking", chat) as response:
         assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
-        next(response.iter_lines())
+        job = response.headers["X-Job-Id"]
+        ends_as(server, job, "waiting_for_input")
         server.kill()
     server.start()
 
-    again = requests.get(f"{server.url}/v1/ui/chat/{chat}/stream", timeout=20)
+    url = f"{server.url}/v1/ui/chat/{chat}/stream"
+    with requests.get(url, stream=True, timeout=20) as again:
+        eventually(lambda: asks_again(server, job), "another attempt asks", timeout_s=20)
+        answer = {"data": {"colour": "red"}}
+        requests.post(f"{server.url}/v1/jobs/{job}/input", json=answer, timeout=5)
+        chunks = chunks_of(again)
 
-    chunks = chunks_of(again)
     assert [chunk["type"] for chunk in chunks].count("finish") == 1
     begun = [i for i, chunk in enumerate(chunks) if chunk["type"] == "start"]
-    assert text_of(chunks[begun[-1] :]) == NUMBERS
+    assert text_of(chunks[begun[-1] :]) == "the colour is red"
     assert len({chunks[i]["messageId"] for i in begun}) == len(begun)
-    after = requests.get(f"{server.url}/v1/ui/chat/{chat}/stream", timeout=5)
-    assert after.status_code == 204
+    assert requests.get(url, timeout=5).status_code == 204
+
+
+def asks_again(server: Server, job: str) -> bool:
+    shown = requests.get(f"{server.url}/v1/jobs/{job}", timeout=5).json()
+    return bool(shown["status"] == "waiting_for_input" and shown["attempt"] == 2)
 
 
 def test_nothing_runs_in_a_chat_that_nobody_began(server: Server) -> None:

@@ -64,7 +64,7 @@ def test_a_thread_that_rests_is_woken(act: str) -> None:
         return inbox.rest(60)
 
     resting = Background(work)
-    eventually(lambda: inbox._resting)
+    eventually(lambda: inbox.resting)
     inbox.give(1) if act == "give" else inbox.close()
 
     assert resting.result()
@@ -73,3 +73,40 @@ def test_a_thread_that_rests_is_woken(act: str) -> None:
 def test_to_rest_with_something_to_do_is_no_rest() -> None:
     assert opened(1).rest(60)
     assert not opened().rest(0.001)
+
+
+def test_what_is_given_gathers_until_somebody_is_in_a_hurry() -> None:
+    inbox: Inbox[int] = Inbox()
+
+    def collect() -> list[int] | None:
+        inbox.open()
+        inbox.gather(60)
+        return inbox.take(9)
+
+    batch = Background(collect)
+    eventually(lambda: inbox._gathering)
+    inbox.give(1)
+    inbox.give(2)
+    assert not batch.ends_within(0.1)
+
+    inbox.hurry()
+
+    assert batch.result() == [1, 2]
+
+
+def test_who_was_in_a_hurry_before_is_not_waited_for() -> None:
+    inbox = opened(1)
+    inbox.hurry()
+
+    inbox.gather(60)
+
+    assert inbox.take(9) == [1]
+
+
+def test_nothing_gathers_in_a_closed_inbox() -> None:
+    inbox = opened(1)
+    inbox.close()
+
+    inbox.gather(60)
+
+    assert inbox.take(9) == [1]

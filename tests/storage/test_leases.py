@@ -11,8 +11,8 @@ from hypothesis import given, strategies as st
 
 from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound
-from streaming.storage.base import Leases, Pool, Storage
-from streaming.storage.leases import LocalLeases
+from streaming.storage.base import Storage
+from streaming.storage.leases import Leases, LocalLeases, Pool
 from streaming.storage.memory import MemoryStorage
 from tests.links import LinkedStorage
 from tests.threads import Background

@@ -188,6 +188,15 @@ def test_a_refused_append_leaves_no_record(storage: Storage) -> None:
     assert storage.log.records(job) == {}
 
 
+def test_records_of_a_submission_and_of_appends_are_told_together(storage: Storage) -> None:
+    job = new_job(storage, records={"origin": b"{}"})
+    assert dict(storage.log.records(job)) == {"origin": b"{}"}
+
+    storage.log.append(job, [said()], records={"step:a": b"1"})
+
+    assert dict(storage.log.records(job)) == {"origin": b"{}", "step:a": b"1"}
+
+
 def test_a_job_without_records_has_none(storage: Storage) -> None:
     assert storage.log.records(new_job(storage)) == {}
 

@@ -26,7 +26,7 @@ from tests.jobs import (
     submission,
     types,
 )
-from tests.redis_server import RedisServer
+from tests.redis_server import KEYS, RedisServer
 from tests.threads import TIMEOUT_S, Background, eventually, together
 
 MakeRedis = Callable[..., RedisStorage]
@@ -158,7 +158,7 @@ def test_a_job_that_another_process_removes_is_gone_for_waiting_readers(
     here, there = two
     job = new_job(here)
     reader = Background(lambda: there.log.read(job, 1, timeout=3 * TIMEOUT_S))
-    eventually(lambda: there.log._follower.tails.find(job) is not None)
+    eventually(lambda: there.follower.tails.find(job) is not None)
 
     here.index.remove(job, tombstone=tombstone)
 
@@ -192,7 +192,7 @@ def test_a_key_makes_one_job_over_all_processes(two: Two) -> None:
 def test_a_key_whose_job_was_never_stored_is_taken_up(two: Two) -> None:
     here, there = two
     lost = Submission("job_LOST", "ann", "write", queued(), "k", "d")
-    here.index._claim(lost, claim=True)  # and died
+    here.index.claim(lost, claim=True)  # and died
 
     row, new = there.index.submit(submission(owner="ann", key="k", digest="d"))
 
@@ -280,7 +280,7 @@ def test_an_append_whose_answer_was_lost_is_there_once(
 
 
 def test_an_append_whose_answer_was_lost_is_there_once_though_another_followed(
-    make_redis: MakeRedis, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    make_redis: MakeRedis, redis_server: RedisServer
 ) -> None:
     other = make_redis()
     other.open(timeout=1)
@@ -288,14 +288,9 @@ def test_an_append_whose_answer_was_lost_is_there_once_though_another_followed(
         storage = RedisStorage(f"redis://127.0.0.1:{proxy.port}/0")
         storage.open(timeout=1)
         job = new_job(storage)
-        away = storage._writer._line.away
-
-        def between(error: BaseException) -> None:
-            other.log.append(job, [delta("another's")])
-            away(error)
-
-        monkeypatch.setattr(storage._writer._line, "away", between)
-        proxy.swallow_answer_to(b"the needle")
+        proxy.swallow_answer_to(
+            b"the needle", meanwhile=lambda: other.log.append(job, [delta("another's")])
+        )
         storage.log.append(job, [delta("the needle")])
         storage.log.append(job, [delta("the next")])
         found = [event.data.get("text") for event in events_of(storage, job)]
@@ -322,14 +317,14 @@ def test_a_submission_whose_answer_was_lost_is_new_and_there_once(
 def test_indexes_are_repaired_from_the_rows(two: Two, redis_server: RedisServer) -> None:
     here, _ = two
     ended, open_job = ended_job(here), new_job(here)
-    names = here._server.keys.jobs
+    names = KEYS.jobs
     with redis_server.client() as client:
         client.zadd(names("unfinished"), {ended: 0, "job_GONE": 0})
         client.zrem(names("unfinished"), open_job)
         client.zrem(names("expiry"), ended)
-        client.set(here._server.keys.size, 12345)
+        client.set(KEYS.size, 12345)
 
-    here._memberships.repair()
+    here.memberships.repair()
 
     unfinished = ("queued", "running")
     assert [row.id for row in here.index.list(statuses=unfinished)] == [open_job]
@@ -375,7 +370,7 @@ def test_logs_of_a_newer_format_are_left_alone(
 ) -> None:
     storage = make_redis()
     with redis_server.client() as client:
-        client.set(storage._server.keys.format, 99)
+        client.set(KEYS.format, 99)
 
     with pytest.raises(InvalidSettings, match="format 99"):
         storage.open(timeout=1)
@@ -412,14 +407,14 @@ def test_a_log_that_nobody_reads_is_followed_no_longer_and_may_be_read_again(
 ) -> None:
     here, there = two
     job = new_job(here)
-    follower = there.log._follower
+    follower = there.follower
     held = [there.log.live(job)]
     monkeypatch.setattr("streaming.storage.redis.follower.IDLE_S", 0.1)
     here.log.append(job, [delta("first")])
     eventually(lambda: held[0].row.seq == 2)  # held, it is followed on
 
     held.clear()
-    eventually(lambda: follower._keys.channel(job) not in follower._subscription._subscribed)
+    eventually(lambda: not follower.follows(job))
     here.log.append(job, [delta("unheard")])
 
     assert seqs(there.log.page(job, 1, 9).events) == [2, 3]
@@ -434,7 +429,7 @@ def test_a_log_that_moves_while_it_is_compared_is_not_taken_for_torn(
     here, there = two
     job = new_job(here)
     there.log.page(job, 0, 9)
-    follower, rows = there.log._follower, there.log._rows
+    follower, rows = there.follower, there.rows
     get = rows.get
 
     def then_another_comes(asked: str) -> Any:
@@ -447,7 +442,7 @@ def test_a_log_that_moves_while_it_is_compared_is_not_taken_for_torn(
     here.log.append(job, [delta()])
     eventually(lambda: follower.tails.get(job).row.seq == 2)
     monkeypatch.setattr(rows, "get", then_another_comes)
-    follower._bring(follower.tails.get(job), behind)
+    follower.bring(follower.tails.get(job), behind)
 
     assert there.mender.torn() == {}
 
@@ -456,11 +451,11 @@ def test_a_log_that_ends_while_it_is_compared_is_not_taken_for_torn(two: Two) ->
     here, there = two
     job = new_job(here)
     there.log.page(job, 0, 9)
-    follower = there.log._follower
-    tail, behind = follower.tails.get(job), there.log._rows.get(job)
+    follower = there.follower
+    tail, behind = follower.tails.get(job), there.rows.get(job)
 
     here.log.append(job, [completed()])
     eventually(lambda: tail.row.closed)
-    follower._bring(tail, behind)
+    follower.bring(tail, behind)
 
     assert there.mender.torn() == {}

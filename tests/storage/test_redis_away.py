@@ -15,7 +15,7 @@ from streaming.storage.redis import RedisStorage
 from streaming.storage.snapshots import Snapshots
 from streaming.watching.cursor import Cursor
 from tests.jobs import completed, delta, events_of, new_job, seqs, started, submission
-from tests.redis_server import RedisServer
+from tests.redis_server import KEYS, RedisServer
 from tests.threads import TIMEOUT_S, Background, eventually
 
 
@@ -237,7 +237,7 @@ def test_a_log_that_has_ended_again_before_it_is_mended_keeps_its_end(
     assert given[1].data is not None
     assert given[1].data["job"]["text"] == "again"
     assert reader.ended
-    storage._memberships.repair()
+    storage.memberships.repair()
     row = storage.index.get(job)
     assert row is not None
     assert (row.closed, row.size) == (True, storage.size())
@@ -268,11 +268,11 @@ def test_a_closed_log_that_goes_on_after_all_is_loaded_anew(
     storage.log.append(job, [completed()], attempt=1)
     assert storage.log.page(job, 2, 9).closed
     with server.client() as client:  # as another process has mended it, before we looked
-        key = storage._server.keys.row(job)
+        key = KEYS.row(job)
         values = {"summary": json.dumps(running.to_json()), "base": 9, "seq": 9, "rev": "new"}
         client.hset(key, mapping=values)
 
-    storage.log._follower.connected()
+    storage.follower.connected()
 
     reader = Background(lambda: storage.log.read(job, 9, timeout=3 * TIMEOUT_S))
     other = RedisStorage(server.url)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streaming import JobContext, Task, task
-from streaming.events.event import Draft
+from streaming.events.event import Draft, dumps
 from streaming.events.snapshot import Snapshot, public_summary
 from streaming.events.summary import blank
 from streaming.running.fleet import Fleet, Worker
@@ -22,7 +22,7 @@ from streaming.storage.rows import Submission
 from streaming.storage.snapshots import Snapshots
 from tests.house import House
 from tests.jobs import completed, delta, events_of, new_job, queued, seqs, started, types
-from tests.redis_server import RedisServer
+from tests.redis_server import KEYS, RedisServer
 
 #: Made by formats/write.py in the tree of each version.
 OLDER = sorted(Path(__file__).parent.glob("formats/*.json"))
@@ -105,7 +105,7 @@ def test_an_older_versions_jobs_are_listed_and_shown_in_full(older: RedisStorage
 
 
 def test_what_an_older_version_did_not_write_is_filled_in(older: RedisStorage, client: Any) -> None:
-    row_key = older._server.keys.row(WAITING)
+    row_key = KEYS.row(WAITING)
     summary = json.loads(client.hget(row_key, "summary") or "")
     for name in ("leases", "degraded", "usage"):
         del summary[name]
@@ -166,10 +166,10 @@ def test_a_newer_versions_row_and_events_are_passed_on_and_kept(
     newer = make_redis()
     newer.open(timeout=1)
     job = new_job(newer)
-    future = Draft("log", {"message": "?", "future": {"deep": []}})
-    object.__setattr__(future, "type", "future.event")
+    data: dict[str, Any] = {"message": "?", "future": {"deep": []}}
+    future = Draft("future.event", data, encoded=dumps(data))
     newer.log.append(job, [started(1), future])
-    row_key = storage._server.keys.row(job)
+    row_key = KEYS.row(job)
     summary = json.loads(client.hget(row_key, "summary") or "")
     client.hset(row_key, mapping={
         "summary": json.dumps({**summary, "future": 1}), "future": "2", "rev": "3",
@@ -214,7 +214,7 @@ def test_a_row_of_a_shape_that_nobody_knows_holds_no_other_job_up(
     storage: RedisStorage, client: Any
 ) -> None:
     odd, even = new_job(storage), new_job(storage)
-    row_key = storage._server.keys.row(odd)
+    row_key = KEYS.row(odd)
     summary = json.loads(client.hget(row_key, "summary") or "")
     odd_options = {**summary["options"], "ttl_s": ["a", "list"]}
     client.hset(row_key, mapping={
@@ -231,7 +231,7 @@ def test_a_row_of_a_shape_that_nobody_knows_holds_no_other_job_up(
 def test_newer_viewers_are_counted(storage: RedisStorage, client: Any) -> None:
     job = new_job(storage)
     told = {"at": time.time(), "viewers": [["x.1", "webtransport", "2030-01-01T00:00:00Z", 7, 8]]}
-    client.hset(storage._server.keys.viewers(job), "x", json.dumps({**told, "future": 1}))
+    client.hset(KEYS.viewers(job), "x", json.dumps({**told, "future": 1}))
 
     [viewer] = storage.viewers.of(job)
 
@@ -245,7 +245,7 @@ def test_newer_leases_are_kept_whole_beside_ours(make_redis: MakeRedis, client: 
     assert isinstance(leases, RedisLeases)
     lease = {"needs": json.dumps({"gpu": 1}), "held": True, "future": "x"}
     stated = {"number": 9, "ends": time.time() + 60, "sizes": {"gpu": 2}, "jobs": {"job_n": lease}}
-    key = storage._server.keys.leases
+    key = KEYS.leases
     client.hset(key, "newer", json.dumps({**stated, "future": {"a": 1}}))
 
     leases.request("job_a", {"gpu": 1})
@@ -273,4 +273,4 @@ def test_what_newer_workers_tell_besides_is_left_alone(storage: RedisStorage, cl
 
 def fleet_of(storage: RedisStorage) -> Fleet:
     queue = f"{NAMESPACE}:{QUEUE}"
-    return Fleet(storage._link, queue=queue, workers=WORKERS, timeout_s=10)
+    return Fleet(storage.link, queue=queue, workers=WORKERS, timeout_s=10)

@@ -14,7 +14,7 @@ import pytest
 
 from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound, Unavailable
-from streaming.storage.base import Pool
+from streaming.storage.leases import Pool
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.leases import RedisLeases
 from tests.redis_server import RedisServer
@@ -189,8 +189,8 @@ def test_what_is_taken_over_does_not_count_twice_though_both_state_it(process: P
     first.request("job_1", NEEDS)
     second.request("job_1", NEEDS)
 
-    first._state()
-    second._state()
+    first.state()
+    second.state()
     second.request("job_2", NEEDS)
 
     assert second.position("job_2") == 0
@@ -229,7 +229,7 @@ def test_a_process_that_was_thought_to_be_gone_is_counted_again(process: Process
     other.request("job_2", NEEDS)
     acquire(other, "job_2")
 
-    frozen._state()  # it goes on, and its job still uses what it had
+    frozen.state()  # it goes on, and its job still uses what it had
 
     assert frozen.position("job_1") == 0
     assert other.pools()["gpu"] == Pool(total=1, taken=2, waiting=0)

@@ -65,13 +65,13 @@ def held_up(storage: SqliteStorage) -> threading.Event:
         begun.set()
         go_on.wait(TIMEOUT_S)
 
-    Background(lambda: storage._database.writer.call(hold))
+    Background(lambda: storage.database.writer.call(hold))
     assert begun.wait(TIMEOUT_S)
     return go_on
 
 
 def waiting_commands(storage: SqliteStorage) -> int:
-    writer = storage._database.writer
+    writer = storage.database.writer
     return len(writer._inbox)
 
 
@@ -153,7 +153,7 @@ def test_every_acknowledged_event_outlasts_kill_9(tmp_path: Path) -> None:
 
 def test_appends_that_come_while_it_commits_share_the_next_commit(storage: SqliteStorage) -> None:
     job, statements = new_job(storage), []
-    storage._database.writer.call(lambda t: t.connection.set_trace_callback(statements.append))
+    storage.database.writer.call(lambda t: t.connection.set_trace_callback(statements.append))
     statements.clear()
 
     go_on = held_up(storage)
@@ -231,7 +231,7 @@ def test_a_stop_answers_everyone(storage: SqliteStorage) -> None:
     storage.close()
 
     written = sum(writer.result() for writer in writers)
-    pages = sqlite3.connect(storage._path).execute("SELECT data FROM pages").fetchall()
+    pages = sqlite3.connect(storage.path).execute("SELECT data FROM pages").fetchall()
     assert sum(data.count(b"\n") + 1 for (data,) in pages) == written + 1
 
 

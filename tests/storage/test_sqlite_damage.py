@@ -62,7 +62,7 @@ def test_a_start_on_a_damaged_file_names_it_and_the_remedy(tmp_path: Path, table
     job = new_job(storage)
     storage.log.append(job, [delta("text")])
     path = tmp_path / "streaming.db"
-    storage._database.writer.stop()
+    storage.database.writer.stop()
     with sqlite3.connect(path) as connection:  # as a process that was killed leaves it
         connection.execute("INSERT INTO journal (id, data) VALUES (9, x'7b')")
     connection.close()
@@ -86,7 +86,7 @@ def test_damage_while_it_runs_is_told_and_ends_no_thread(
 ) -> None:
     job = new_job(storage)
     storage.log.append(job, [delta("text")])
-    eventually(lambda: not storage._database.writer.journal._loose)
+    eventually(lambda: not storage.database.writer.journal._loose)
     spoil(tmp_path / "streaming.db", table)
 
     def write() -> bool:
@@ -113,7 +113,7 @@ def test_a_row_that_says_nothing_hurts_one_job(
 ) -> None:
     bad, good = new_job(storage), new_job(storage)
     storage.log.append(bad, [completed()])
-    storage._database.tails.forget(bad)
+    storage.database.tails.forget(bad)
     set_summary(tmp_path / "streaming.db", bad, text)
 
     assert [row.id for row in storage.index.list()] == [good]
@@ -136,7 +136,7 @@ def test_whatever_a_command_raises_the_others_go_on(storage: SqliteStorage) -> N
             raise error
 
         with pytest.raises(type(error)):
-            storage._database.writer.call(fail)
+            storage.database.writer.call(fail)
 
     assert storage.log.append(job, [delta("text")]).seq == 2
 
@@ -221,7 +221,7 @@ def test_a_trim_that_readers_have_not_been_told_of_is_no_damage(storage: SqliteS
     job = new_job(storage)
     for _ in range(6):  # pages of a hundred
         storage.log.append(job, [delta("more")] * 100)
-    writer = storage._database.writer
+    writer = storage.database.writer
     committed, told = threading.Event(), threading.Event()
     publish = writer._committed
 

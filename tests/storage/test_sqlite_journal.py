@@ -28,7 +28,7 @@ def storage(tmp_path: Path) -> Iterator[SqliteStorage]:
 def copied(storage: SqliteStorage, folder: Path) -> SqliteStorage:
     """A storage on the file as it is now, as after a kill."""
     folder.mkdir()
-    with sqlite3.connect(storage._path) as file, sqlite3.connect(folder / "streaming.db") as copy:
+    with sqlite3.connect(storage.path) as file, sqlite3.connect(folder / "streaming.db") as copy:
         file.backup(copy)
     again = make_sqlite(folder)
     again.open(timeout=1)
@@ -36,7 +36,7 @@ def copied(storage: SqliteStorage, folder: Path) -> SqliteStorage:
 
 
 def rows_of(storage: SqliteStorage, table: str) -> int:
-    with sqlite3.connect(storage._path) as file:
+    with sqlite3.connect(storage.path) as file:
         count: int = file.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         return count
 
@@ -77,7 +77,7 @@ def test_an_ended_job_is_in_pages_at_once(storage: SqliteStorage) -> None:
     job = new_job(storage)
     storage.log.append(job, [delta(), completed()])
 
-    with sqlite3.connect(storage._path) as file:
+    with sqlite3.connect(storage.path) as file:
         assert file.execute("SELECT last FROM pages").fetchall() == [(3,)]
 
 
@@ -152,7 +152,7 @@ def test_a_trim_in_a_batch_of_appends_leaves_the_others_their_rows(
     first, second = new_job(storage), new_job(storage)
     for job in (first, second):
         storage.log.append(job, [delta(str(number)) for number in range(5)])
-    writer = storage._database.writer
+    writer = storage.database.writer
     begun, hold = threading.Event(), threading.Event()
     writer.post(lambda _: begun.set() or hold.wait(TIMEOUT_S), patience_s=0)  # type: ignore[func-returns-value]
     assert begun.wait(TIMEOUT_S)

@@ -59,11 +59,11 @@ def statements(storage: SqliteStorage, **filters: Any) -> list[str]:
 
 
 def trace(storage: SqliteStorage, callback: Any) -> None:
-    storage._database.query(lambda connection: connection.set_trace_callback(callback))
+    storage.database.query(lambda connection: connection.set_trace_callback(callback))
 
 
 def plan(storage: SqliteStorage, statement: str) -> str:
-    connection = sqlite3.connect(storage._path)
+    connection = sqlite3.connect(storage.path)
     try:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
     finally:

@@ -9,6 +9,7 @@ import pytest
 
 from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound, Unavailable
+from streaming.events.event import Event
 from streaming.storage.rows import JobRow, first_row
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.tail import CLOSED_TAILS, TAIL_BYTES, TAIL_EVENTS, Tail, Tails
@@ -25,7 +26,7 @@ def storage(tmp_path: Path) -> Iterator[SqliteStorage]:
 
 
 def tail_of(storage: SqliteStorage, job: str) -> Tail:
-    return storage._database.tails.get(job)
+    return storage.database.tails.get(job)
 
 
 def test_a_bounded_number_of_events_is_kept(storage: SqliteStorage) -> None:
@@ -60,6 +61,15 @@ def test_a_page_that_was_given_out_is_not_changed_by_what_follows(storage: Sqlit
     assert list(page.events) == before
 
 
+def test_a_tail_that_was_loaded_before_its_events_are_published_does_not_go_back() -> None:
+    ahead = first_row(submission())._replace(seq=3)
+    tail = Tail(ahead, keep=True)
+
+    tail.publish(ahead._replace(seq=2), [Event.of(ahead.id, 2, delta("a"))])
+
+    assert tail.row == ahead
+
+
 def test_readers_share_one_copy_of_an_event(storage: SqliteStorage) -> None:
     job = new_job(storage)
 
@@ -69,7 +79,7 @@ def test_readers_share_one_copy_of_an_event(storage: SqliteStorage) -> None:
 
 
 def test_a_bounded_number_of_ended_logs_is_kept(storage: SqliteStorage) -> None:
-    tails = storage._database.tails
+    tails = storage.database.tails
     for job in [ended_job(storage) for _ in range(CLOSED_TAILS + 5)]:
         storage.log.page(job, 0, 9)
 
@@ -105,9 +115,9 @@ def test_a_job_that_is_removed_while_it_is_loaded_does_not_come_back() -> None:
 def test_a_file_that_cannot_be_read_is_told_as_storage_away(storage: SqliteStorage) -> None:
     job = new_job(storage)
     storage.log.append(job, [delta("x" * 1000) for _ in range(500)])
-    size = storage._path.stat().st_size
-    storage._path.with_name("streaming.db-wal").write_bytes(b"")
-    storage._path.write_bytes(b"\0" * size)
+    size = storage.path.stat().st_size
+    storage.path.with_name("streaming.db-wal").write_bytes(b"")
+    storage.path.write_bytes(b"\0" * size)
 
     with pytest.raises(Unavailable) as refused:
         storage.index.list()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from streaming.storage.base import Storage, Viewer
+from streaming.storage.base import Storage
+from streaming.storage.viewers import Viewer
 from tests.e2e.waiting import eventually
 from tests.threads import together
 

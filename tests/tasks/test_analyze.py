@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streaming.errors import InvalidInput, TaskError, problem
+from streaming.errors import InvalidInput, TaskError
+from streaming.events.problem import problem
 from streaming.tasks.analyze import analyze
 from tests.tasks.conftest import Bench
 

@@ -130,7 +130,7 @@ def test_the_caps_are_sent_where_a_prompt_names_none() -> None:
     model = OpenAIModel("http://h/v1", ["m"], answer_tokens=11, step_tokens=7)
 
     limits = [
-        model._limit(prompt)
+        model.limit(prompt)
         for prompt in (
             Prompt("x"),
             Prompt("x", is_step=True),

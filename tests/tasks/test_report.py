@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from streaming.concurrency.stop_signal import StopSignal
-from streaming.errors import Interrupted, InvalidInput, TaskError, problem
+from streaming.errors import Interrupted, InvalidInput, TaskError
+from streaming.events.problem import problem
 from streaming.llm.base import Prompt
 from streaming.llm.simulated import SimulatedModel
 from streaming.tasks.report import MAX_FILE_BYTES, report

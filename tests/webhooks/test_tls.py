@@ -65,7 +65,7 @@ def called(memory: MemoryStorage, url: str, host: str) -> Webhooks:
     receivers = Receivers([host], resolve=lambda *_: ["127.0.0.1"])
     webhooks = Webhooks(memory, receivers, lambda: signing_keys(SECRET))
     webhooks.look()
-    eventually(lambda: (webhooks.look(), not webhooks._under_way)[1])
+    eventually(lambda: (webhooks.look(), not webhooks.under_way)[1])
     return webhooks
 
 

@@ -156,12 +156,12 @@ def test_pauses_grow_and_end_with_the_day(memory: MemoryStorage) -> None:
     with Receiver(lambda n: 500) as receiver:
         ended(memory, receiver.url)
         webhooks = Webhooks(memory, Receivers(["127.0.0.1"]), keys, now=lambda: clock[0])
-        while left_at := [at for at, _ in memory._jobs.calls.values()]:
+        while left_at := [at for at, _ in memory.outbox.waiting()]:
             clock[0] = max(clock[0], left_at[0])
             count = len(tried)
             webhooks.look()
             eventually(lambda count=count: len(tried) > count)
-            eventually(lambda: (webhooks.look(), not webhooks._under_way)[1])
+            eventually(lambda: (webhooks.look(), not webhooks.under_way)[1])
 
     pauses = [b - a for a, b in zip(tried, tried[1:], strict=False)]
     assert pauses[0] < 1.1
@@ -176,8 +176,8 @@ def test_a_receiver_that_is_not_there_yet_is_told_when_it_is(
     receiver = Receiver()
     ended(memory, receiver.url)
     make(memory)
-    (before,) = memory._jobs.calls.values()
-    eventually(lambda: next(iter(memory._jobs.calls.values()))[1].tries > before[1].tries)
+    (before,) = memory.outbox.waiting()
+    eventually(lambda: memory.outbox.waiting()[0][1].tries > before[1].tries)
 
     with receiver:
         eventually(lambda: not left(memory))
@@ -248,7 +248,7 @@ def test_a_receiver_that_trickles_its_answer_is_cut(memory: MemoryStorage, make:
         ended(memory, f"http://127.0.0.1:{port}/")
         webhooks = make(memory, timeout_s=0.6)
 
-        eventually(lambda: next(iter(memory._jobs.calls.values()))[1].tries)
+        eventually(lambda: memory.outbox.waiting()[0][1].tries)
 
         webhooks.stop()
 
@@ -352,7 +352,7 @@ def test_a_name_that_turns_private_is_not_followed(
 
     make(memory, receivers=receivers)
 
-    eventually(lambda: next(iter(memory._jobs.calls.values()))[1].tries)
+    eventually(lambda: memory.outbox.waiting()[0][1].tries)
     assert receiver.taken == []
 
 

@@ -44,7 +44,11 @@ async function send() {
     try {
       await client.answer(job, { update: toBase64(mergeUpdates(these)) });
     } catch (problem) {
-      if (!problem.retryable) { pad.disabled = true; break; }
+      if (!problem.retryable) {
+        pad.disabled = true;
+        tell({ name: `not taken: ${problem.message}` });
+        break;
+      }
       unsent.unshift(...these);
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }

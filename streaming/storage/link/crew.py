@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which a thread without a call ends.
 IDLE_S = 10.0
-#: Threads at the most; more calls wait for one.
+#: Maximum threads; more calls wait for one.
 THREADS = 512
 
 Call = Callable[[], object]
@@ -74,7 +74,7 @@ class Crew:
         while hand.call is not None:
             try:
                 hand.call()
-            except Exception:  # the top of a call: nobody else would hear of it
+            except Exception:  # the top of a call: nobody else would report it
                 logger.exception("a call over the link failed")
             hand.call = None
             if self._rest(hand):

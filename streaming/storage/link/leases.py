@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from streaming.concurrency.pending import Pending
 from streaming.concurrency.waking import Waker
-from streaming.storage.base import Leases, Pool
+from streaming.storage.leases import Leases, Pool
 from streaming.storage.link.peer import Peer
 
 

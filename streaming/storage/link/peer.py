@@ -26,9 +26,9 @@ from streaming.storage.link.wire import pack_error, unpack_error
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two frames at the least, but for the first after a pause.
+#: Seconds between two frames at least, but for the first after a pause.
 FRAME_S = 0.002
-#: Messages in one frame at the most, and bytes that are read at once.
+#: Maximum messages in one frame, and bytes that are read at once.
 MESSAGES, READ_BYTES = 2000, 1 << 18
 #: Seconds that a thread without anything to send rests at a time.
 REST_S = 3600.0

@@ -113,6 +113,9 @@ class LinkServer:
     def _want(self, number: int) -> None:
         with self._lock:
             self._wanted = max(self._wanted, number)
+        for post in list(self._chains.values()):
+            if not post.done:
+                post.hurry()
         self.flush()
 
     def _ack(self, number: int, post: Pending[JobRow]) -> Packed:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from streaming.storage.base import Viewer, Viewers
 from streaming.storage.link.peer import Peer
 from streaming.storage.link.wire import unpack_viewers
+from streaming.storage.viewers import Viewer, Viewers
 
 
 class LinkViewers(Viewers):

@@ -13,9 +13,10 @@ from streaming import errors
 from streaming.errors import StreamingError
 from streaming.events.event import Draft, Event, dumps
 from streaming.events.summary import Summary
-from streaming.storage.base import Pool, Viewer
 from streaming.storage.blobs import Folder
+from streaming.storage.leases import Pool
 from streaming.storage.rows import JobRow, Page, Submission
+from streaming.storage.viewers import Viewer
 
 Packed = Sequence[Any]
 

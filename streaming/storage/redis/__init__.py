@@ -64,60 +64,60 @@ class RedisStorage(Storage):
         self._server = server = Server(url, verify=verify, prefix=prefix)
         self._start_s = start_s
         process = os.urandom(6).hex()
-        self._link = Link(server, name="redis-link")
-        rows = Rows(self._link, server.keys)
-        self._memberships = Memberships(self._link, rows, server.keys)
-        self._follower = Follower(server, self._link, rows, process=process)
+        self.link = Link(server, name="redis-link")
+        self.rows = rows = Rows(self.link, server.keys)
+        self.memberships = Memberships(self.link, rows, server.keys)
+        self.follower = Follower(server, self.link, rows, process=process)
         self._writer = Writer(
             server,
             process=process,
-            published=self._follower.offer,
-            memberships=self._memberships,
-            lost=self._follower.lost,
+            published=self.follower.offer,
+            memberships=self.memberships,
+            lost=self.follower.lost,
         )
         self.index = RedisIndex(
-            self._link,
+            self.link,
             rows,
             server.keys,
-            memberships=self._memberships,
-            follower=self._follower,
+            memberships=self.memberships,
+            follower=self.follower,
             tombstone_s=tombstone_s,
         )
         self.log = RedisLog(
-            self._link,
+            self.link,
             rows,
             server.keys,
             writer=self._writer,
-            follower=self._follower,
-            memberships=self._memberships,
+            follower=self.follower,
+            memberships=self.memberships,
             patience_s=patience_s,
         )
         self.mender = RedisMender(
-            self._link,
+            self.link,
             rows,
             server.keys,
-            follower=self._follower,
-            memberships=self._memberships,
+            follower=self.follower,
+            memberships=self.memberships,
         )
-        self.outbox: Outbox = RedisOutbox(self._link, server.keys)
+        self.outbox: Outbox = RedisOutbox(self.link, server.keys)
         self.blobs: Blobs = (
             FolderBlobs(blobs)
             if blobs is not None
-            else RedisBlobs(self._link, server.keys, limit=blob_bytes)
+            else RedisBlobs(self.link, server.keys, limit=blob_bytes)
         )
-        self.viewers = self._viewers = RedisViewers(self._link, server.keys, process=process)
+        self.viewers = self._viewers = RedisViewers(self.link, server.keys, process=process)
         self.leases = self._leases = RedisLeases(
-            self._link,
+            self.link,
             server.keys,
             process=process,
             sizes=resources,
             timeout_s=worker_timeout_s,
             patience_s=patience_s,
         )
-        self._follower.hear(server.keys.lease_news, self._leases.look)
-        self._turns = Turns(self._link, server.keys, process=process)
+        self.follower.hear(server.keys.lease_news, self._leases.look)
+        self._turns = Turns(self.link, server.keys, process=process)
         self._repair = Periodic(
-            self._memberships.repair_in_turn, every_s=REPAIR_S, name="redis-repair"
+            self.memberships.repair_in_turn, every_s=REPAIR_S, name="redis-repair"
         )
 
     def open(self, *, timeout: float) -> None:
@@ -139,9 +139,9 @@ class RedisStorage(Storage):
             self.blobs.start(age_s=HALF_WRITTEN_S)
         try:
             for part in (
-                self._link,
+                self.link,
                 self._writer,
-                self._follower,
+                self.follower,
                 self._viewers,
                 self._leases,
                 self._repair,
@@ -157,15 +157,15 @@ class RedisStorage(Storage):
         self._leases.stop()
         self._viewers.stop()  # others must not count our viewers any longer
         self._writer.stop()
-        self._follower.stop()
-        self._link.stop()
+        self.follower.stop()
+        self.link.stop()
         if isinstance(self.blobs, FolderBlobs):
             self.blobs.close()
 
     def secret(self) -> bytes:
         name = self._server.keys.secret
         offer = b64encode(os.urandom(SECRET_BYTES)).decode()
-        _, kept = self._link.call(("SET", name, offer, "NX"), ("GET", name))
+        _, kept = self.link.call(("SET", name, offer, "NX"), ("GET", name))
         return b64decode(kept)
 
     def appended(self) -> int:
@@ -175,13 +175,13 @@ class RedisStorage(Storage):
         return self._turns.mine(what)
 
     def size(self) -> int:
-        return self._memberships.size()
+        return self.memberships.size()
 
     def fault(self) -> str | None:
         dead = [f"the thread {name} has ended" for name in self.dead()]
-        return next(iter(dead), None) or self._writer.fault or self._follower.fault
+        return next(iter(dead), None) or self._writer.fault or self.follower.fault
 
     def dead(self) -> list[str]:
-        threads = (self._writer, self._follower, self._link)
+        threads = (self._writer, self.follower, self.link)
         loops = (self._viewers.loop, self._leases.loop, self._repair)
         return [part.name for part in (*threads, *loops) if part.dead]

@@ -92,6 +92,10 @@ class Follower:
             self.catch_up([job])
         return tail
 
+    def follows(self, job: str) -> bool:
+        """Whether this process is told what is appended to the job's log."""
+        return self._keys.channel(job) in self._subscription.subscribed
+
     def offer(self, job: str, events: Sequence[Event]) -> None:
         """Show events that were appended, wherever."""
         tail = self.tails.find(job)
@@ -116,7 +120,7 @@ class Follower:
             try:
                 if isinstance(stored, Damaged):
                     raise stored.again()
-                self._bring(tail, stored)
+                self.bring(tail, stored)
             except Damaged as error:
                 logger.error("job %s cannot be followed: %s", job, error.detail)
 
@@ -150,7 +154,7 @@ class Follower:
                 self._newest[job] = newest[0]
         return None if stored is None else stored.row
 
-    def _bring(self, tail: Tail, stored: StoredRow | None) -> None:
+    def bring(self, tail: Tail, stored: StoredRow | None) -> None:
         """Make a tail what Redis has."""
         if stored is None or stored.row.expired:
             self.tails.drop(tail.row.id)

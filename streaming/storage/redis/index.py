@@ -54,7 +54,7 @@ class RedisIndex(JobIndex):
             if only_known:
                 raise NotFound("no job has this key")
             return self._create(submission, submission.id)
-        claimed = self._claim(submission, claim=not only_known)
+        claimed = self.claim(submission, claim=not only_known)
         if claimed is None:
             raise NotFound("no job has this key")
         known = self.get(claimed)
@@ -129,7 +129,7 @@ class RedisIndex(JobIndex):
             rows += [s.row for s in stored if s.row.seq - s.row.base > events]
         return [row for row in rows if not row.expired][:LONG]
 
-    def _claim(self, submission: Submission, *, claim: bool) -> str | None:
+    def claim(self, submission: Submission, *, claim: bool) -> str | None:
         """The job that has the key; with `claim`, the submission's own when none had it."""
         assert submission.key is not None
         key = self._keys.claim(submission.owner, submission.key)

@@ -12,7 +12,7 @@ from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Waker, wake_all
 from streaming.errors import NotFound, StreamingError, Unavailable
-from streaming.storage.base import Leases, Pool
+from streaming.storage.leases import Leases, Pool
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.scripts import LEASES
@@ -138,7 +138,7 @@ class RedisLeases(Leases):
             asked = self._asked.get(job)
             if asked is not None:
                 return self._place(job, asked)
-        self._state()
+        self.state()
         place = self._view.places.get(job)
         if place is None:
             raise NotFound(f"job {job} waits for no lease")
@@ -168,7 +168,7 @@ class RedisLeases(Leases):
         """
         if not self._sizes:
             return {}
-        self._state()
+        self.state()
         jobs = self._view.jobs.values()
         return {
             name: Pool(
@@ -194,13 +194,13 @@ class RedisLeases(Leases):
         """State at once; while Redis is away, the thread does it as soon as it is back."""
         if self._away_since is None:
             try:
-                self._state()
+                self.state()
                 return
             except StreamingError as error:
                 logger.debug("leases are stated later: %s", error.detail)
         self.look()
 
-    def _state(self) -> None:
+    def state(self) -> None:
         """Say what this process's jobs have and want, and take in how all stand."""
         with self._lock:
             self._number += 1
@@ -247,7 +247,7 @@ class RedisLeases(Leases):
         """What this process has, if there is anything to tell; the seconds until the next time."""
         if self._asked or self._wakers or self._away_since is not None:
             try:
-                self._state()
+                self.state()
             except StreamingError as error:
                 logger.debug("leases are stated later: %s", error.detail)
                 return RETRY_S

@@ -29,7 +29,7 @@ from streaming.storage.redis.scripts import Script
 
 logger = logging.getLogger(__name__)
 
-#: Requests in one pipeline at the most, and bytes of their arguments.
+#: Maximum requests in one pipeline, and bytes of their arguments.
 BATCH, BATCH_BYTES = 200, 8 << 20
 
 

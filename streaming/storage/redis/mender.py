@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streaming.events.event import Draft, Event
-from streaming.storage.base import Mender
+from streaming.storage.mender import Mender
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call

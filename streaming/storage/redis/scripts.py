@@ -81,7 +81,7 @@ if events > 0 then redis.call('PUBLISH', ARGV[1], table.concat(told, '\\n')) end
 return {'done'}
 """)
 
-#: KEYS events. ARGV first id, events at the most, bytes at the most. Gives the events.
+#: KEYS events. ARGV first id, events at most, bytes at most. Gives the events.
 PAGE = Script("""
 local from, left, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local found = {}

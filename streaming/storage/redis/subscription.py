@@ -49,7 +49,7 @@ class Subscription:
         self._listener = listener
         self._own_channel = own_channel
         self._fixed: set[str] = set()
-        self._subscribed: set[str] = set()
+        self.subscribed: set[str] = set()
         #: Whether other channels may be wanted.
         self._changed = False
         self._stopping = Latch()
@@ -98,7 +98,7 @@ class Subscription:
         """One connection's life."""
         client = self._server.connect(answer_s=SILENCE_S)
         pubsub: Any = client.pubsub()  # type: ignore[no-untyped-call]
-        self._subscribed = set()
+        self.subscribed = set()
         heard = pinged = look_at = time.monotonic()
         try:
             pubsub.subscribe(self._own_channel, *self._fixed)
@@ -141,9 +141,9 @@ class Subscription:
     def _subscribe(self, pubsub: Any) -> None:
         """Listen to what is wanted, and to nothing else."""
         wanted = set(self._listener.wanted())
-        new, old = wanted - self._subscribed, self._subscribed - wanted
+        new, old = wanted - self.subscribed, self.subscribed - wanted
         if new:
             pubsub.subscribe(*new)
         if old:
             pubsub.unsubscribe(*old)
-        self._subscribed = wanted
+        self.subscribed = wanted

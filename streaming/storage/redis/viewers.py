@@ -12,11 +12,10 @@ from typing import Any
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import StreamingError
-from streaming.storage.base import SENT_AWAY_S, Viewer, Viewers
 from streaming.storage.redis.connection import Command
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link
-from streaming.storage.viewers import LocalViewers
+from streaming.storage.viewers import SENT_AWAY_S, LocalViewers, Viewer, Viewers
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from streaming.storage.rows import JobRow
 
 logger = logging.getLogger(__name__)
 
-#: Appends in one pipeline at the most, and bytes of their events.
+#: Maximum appends in one pipeline, and bytes of their events.
 BATCH, BATCH_BYTES = 500, 4 << 20
 #: Seconds between tries while Redis is away.
 RETRY_S = 0.25

@@ -35,33 +35,35 @@ class SqliteStorage(Storage):
         tombstone_s: float = 86400.0,
         resources: Mapping[str, int] | None = None,
     ) -> None:
-        self._path = path
+        #: The file.
+        self.path = path
         self._closed = False
         self._lock = FileLock(path)
-        self._database = Database(path)
-        self.index = SqliteIndex(self._database, tombstone_s=tombstone_s)
-        self.log = SqliteLog(self._database, patience_s=patience_s)
-        self.outbox: Outbox = SqliteOutbox(self._database)
+        #: Its writer, tails and readers.
+        self.database = Database(path)
+        self.index = SqliteIndex(self.database, tombstone_s=tombstone_s)
+        self.log = SqliteLog(self.database, patience_s=patience_s)
+        self.outbox: Outbox = SqliteOutbox(self.database)
         self.blobs = self._folder = FolderBlobs(blobs)
         self.viewers = LocalViewers()
         self.leases = LocalLeases(resources)
 
     def open(self, *, timeout: float) -> None:
         try:
-            make_folder(self._path.parent)
+            make_folder(self.path.parent)
             self._lock.acquire(timeout=timeout)
         except OSError as error:
-            raise refused(self._path, error) from error
+            raise refused(self.path, error) from error
         try:
-            prepare(self._path)
+            prepare(self.path)
             self._folder.start()
-            self._database.open()
+            self.database.open()
         except OSError as error:
             self._let_go()
-            raise refused(self._path, error) from error
+            raise refused(self.path, error) from error
         except Damaged as error:
             self._let_go()
-            raise InvalidSettings(f"cannot start on {self._path}: {error.detail}") from error
+            raise InvalidSettings(f"cannot start on {self.path}: {error.detail}") from error
         except StreamingError:
             self._let_go()
             raise
@@ -71,23 +73,23 @@ class SqliteStorage(Storage):
         self._let_go()
 
     def _let_go(self) -> None:
-        self._database.close()
+        self.database.close()
         self._folder.close()
         self._lock.release()
 
     def size(self) -> int:
-        return int(self._database.size)
+        return int(self.database.size)
 
     def secret(self) -> bytes:
         if self._closed:
             raise Closed()
-        return read_or_make(self._path.with_name(self._path.name + ".secret"))
+        return read_or_make(self.path.with_name(self.path.name + ".secret"))
 
     def appended(self) -> int:
-        return self._database.tails.published
+        return self.database.tails.published
 
     def fault(self) -> str | None:
-        return self._database.writer.fault
+        return self.database.writer.fault
 
     def dead(self) -> list[str]:
-        return self._database.writer.dead()
+        return self.database.writer.dead()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +37,8 @@ class Database:
         self.writer = Writer(path, committed=self._publish)
         #: Numbers of the jobs that go on; the writer's thread alone uses it.
         self._numbers: dict[str, int] = {}
+        #: Records of jobs that go on and have got no others since they were submitted.
+        self.first_records: dict[str, Mapping[str, bytes]] = {}
         #: Bytes of all jobs; changed by the writer's thread alone.
         self.size = 0
 
@@ -120,6 +122,7 @@ class Database:
             row = transaction.rows[job]
             if row.closed:
                 self._numbers.pop(job, None)
+                self.first_records.pop(job, None)
             wakers.extend(self.tails.show(row, events))
         wake_all(wakers)
         self.grow(transaction.grown)

@@ -101,6 +101,12 @@ class SqliteIndex(JobIndex):
             [(number, name, value) for name, value in submission.records.items()],
         )
         transaction.put(number, row, events)
+
+        def keep() -> None:
+            if not transaction.rows[row.id].closed:
+                self._database.first_records[row.id] = submission.records
+
+        transaction.after_commit.append(keep)
         return row, True
 
     def _remove(self, transaction: Transaction, job: str, tombstone: bool) -> None:
@@ -130,5 +136,6 @@ class SqliteIndex(JobIndex):
         def forget() -> None:
             self._database.grow(-size)
             self._database.tails.drop(job)
+            self._database.first_records.pop(job, None)
 
         transaction.after_commit.append(forget)

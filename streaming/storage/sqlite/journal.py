@@ -158,6 +158,8 @@ class Journal:
     def _insert(self, connection: sqlite3.Connection, pages: Iterable[Loose]) -> None:
         """Write pages; with each, the job's row comes to know its seq and size."""
         pages = list(pages)
+        if not pages:
+            return
         connection.executemany(
             "INSERT INTO pages (job, last, data) VALUES (?, ?, ?)",
             [

@@ -123,6 +123,9 @@ class SqliteLog(EventLog):
         return None if found is None else bytes(found[0])
 
     def records(self, job: str) -> Mapping[str, bytes]:
+        first = self._database.first_records.get(job)  # each attempt asks twice
+        if first is not None:
+            return dict(first)
         found = self._database.query(
             lambda c: c.execute(
                 "SELECT name, value FROM records"
@@ -144,6 +147,7 @@ class SqliteLog(EventLog):
         number, before = self._database.locked_row(transaction, job)
         row, events = extend(before, drafts, attempt=attempt, expect=expect)
         if records:
+            self._database.first_records.pop(job, None)
             transaction.connection.executemany(
                 "INSERT OR REPLACE INTO records (job, name, value) VALUES (?, ?, ?)",
                 [(number, name, value) for name, value in records.items()],

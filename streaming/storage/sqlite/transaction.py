@@ -63,6 +63,8 @@ class Transaction:
                 if events
             },
         )
+        if not self._stale:
+            return
         self.connection.executemany(
             "UPDATE jobs SET seq = ?, base = ?, size = ?, status = ?, expires_at = ?, summary = ?"
             " WHERE number = ?",

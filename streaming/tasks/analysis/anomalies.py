@@ -17,9 +17,9 @@ from streaming.tasks.tables.table import Table
 RULE = "modified z-score"
 #: A figure is an anomaly when the magnitude of its score is above this (Iglewicz and Hoaglin).
 THRESHOLD = 3.5
-#: Figures in a column at the least: fewer have no trend to be far from.
+#: Minimum figures in a column: fewer have no trend to be far from.
 MIN_FIGURES = 5
-#: Anomalies of a table at the most; the strongest are kept.
+#: Maximum anomalies of a table; the strongest are kept.
 MAX_ANOMALIES = 100
 
 #: For normally distributed values: the 75th percentile, and mean absolute deviation to sigma.

@@ -18,9 +18,9 @@ from streaming.tasks.tables.refusal import BadCsv, shown
 from streaming.tasks.tables.sheet import Batch, Sheet, describe, left_out_of
 from streaming.tasks.tables.summing import without_totals
 
-#: Rows and columns of a data set at the most, and complete rows at the least.
+#: Maximum rows and columns of a data set, and complete rows at least.
 MAX_ROWS, MAX_FEATURES, MIN_ROWS = 100_000, 100, 10
-#: Whole numbers with so many different values at the most are classes.
+#: Whole numbers with so many different values at most are classes.
 MAX_NUMBERS = 10
 
 Predicts = Literal["classes", "number"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streaming.tasks.tables.refusal import BadCsv
 
-#: Groups at the most.
+#: Maximum groups.
 MAX_GROUPS = 1000
 
 

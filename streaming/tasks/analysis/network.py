@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Classes at the most, and rows of a batch.
+#: Maximum classes, and rows of a batch.
 MAX_CLASSES, BATCH = 50, 256
 
 Figures = NDArray[np.float64]

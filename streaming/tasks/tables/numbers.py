@@ -24,7 +24,7 @@ MISSING = frozenset(
 _LONGEST = max(map(len, MISSING))
 #: Cells that are no figures after which none are sought, unless one in twenty was.
 PATIENCE = 1000
-#: Characters of a cell that is a figure, at the most.
+#: Maximum characters of a cell that is a figure.
 MAX_CELL = 64
 
 #: Digits and signs as wide as the characters of East Asia.
@@ -182,7 +182,7 @@ class Notation:
             self._add(line, cell, figure)
 
     def add_plain(self, lines: Sequence[int], cells: Sequence[str], present: int) -> None:
-        """Take in cells of digits with a point at the most, and blanks: what most files have."""
+        """Take in cells of digits with a point at most, and blanks: what most files have."""
         self.figures += present
         self.bare += present
         for line, cell in zip(lines, cells, strict=True):

@@ -31,7 +31,7 @@ _COMMON: dict[str, tuple[str, tuple[range, ...]]] = {
     "cp949": ("euc_kr", (range(0xA1, 0xA4), range(0xB0, 0xC9))),
     "euc_jp": ("shift_jis", (range(0x81, 0x85), range(0x88, 0x99))),
 }
-#: The share of common characters, at the least.
+#: Minimum share of common characters.
 _SHARE = 0.95
 _SIGNS = frozenset("€£¥¢§°²³µ·½¼¾«»‹›“”„‘’‚–—…•®©™№\u00a0±×‰ªº¿¡¹´")
 #: Signs that may stand within a word.

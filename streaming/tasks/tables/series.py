@@ -232,7 +232,7 @@ def _enough(
     sheet: Sheet,
     figures: Sequence[Column],
 ) -> dict[str, list[float | None]]:
-    """Those with two figures at the least, which a trend needs."""
+    """Those with two figures at least, which a trend needs."""
     kept = {}
     for name, values in named.items():
         if len(values) - values.count(None) < 2:

@@ -16,7 +16,7 @@ from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.periods import moments_of
 from streaming.tasks.tables.refusal import BadCsv, shown
 
-#: Columns at the most, and characters of a line and of a column's name.
+#: Maximum columns, and characters of a line and of a column's name.
 MAX_COLUMNS, MAX_LINE, MAX_NAME = 200, 1 << 20, 200
 #: Lines after which the position is told anew.
 LINES_TOLD = 256

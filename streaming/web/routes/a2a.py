@@ -129,10 +129,7 @@ def rpc() -> Response:
     if answer is None:
         name = message["method"][:60]
         raise A2aError(_UNSUPPORTED.get(name, "METHOD_NOT_FOUND"), f"{name} is not offered here")
-    found = answer(params)
-    if isinstance(found, Response):
-        return found
-    return as_json({"jsonrpc": "2.0", "id": g.a2a_id, "result": found})
+    return _told(answer(params))
 
 
 _METHODS: Mapping[str, Callable[[Mapping[str, Any]], Response | dict[str, Json]]] = {
@@ -161,7 +158,7 @@ _UNSUPPORTED = {
 @_operation("Begin or answer a task, and wait (A2A)", scope="submit", body=ForeignBody)
 def send() -> Response:
     """The task when it has ended or asks; with `configuration.returnImmediately` at once."""
-    return _rest(a2a_tasks.send(_params(), stream=False))
+    return _told(a2a_tasks.send(_params(), stream=False))
 
 
 @a2a.post("/a2a/v1/message:stream")
@@ -170,7 +167,7 @@ def send() -> Response:
 )
 def stream() -> Response:
     """The task, then its updates."""
-    return _rest(a2a_tasks.send(_params(), stream=True))
+    return _told(a2a_tasks.send(_params(), stream=True))
 
 
 @a2a.get("/a2a/v1/tasks/<a2a_task:task>")
@@ -178,7 +175,7 @@ def stream() -> Response:
 def get_task(task: str) -> Response:
     """With all that was made so far."""
     _check_version()
-    return as_json(a2a_tasks.shown(a2a_tasks.find(task)))
+    return _told(a2a_tasks.shown(a2a_tasks.find(task)))
 
 
 @a2a.route("/a2a/v1/tasks/<a2a_task:task>:subscribe", methods=["GET", "POST"])
@@ -194,11 +191,18 @@ def subscribe(task: str) -> Response:
 def cancel(task: str) -> Response:
     """The task afterwards."""
     _check_version()
-    return as_json(a2a_tasks.cancel(task))
+    return _told(a2a_tasks.cancel(task))
 
 
-def _rest(found: Response | dict[str, Json]) -> Response:
-    return found if isinstance(found, Response) else as_json(found)
+def _told(found: Response | dict[str, Any]) -> Response:
+    """A task, which is the job whose id the header has; a stream is told already."""
+    if isinstance(found, Response):
+        return found
+    is_rpc = a2a_tasks.is_rpc()
+    shown = {"jsonrpc": "2.0", "id": g.a2a_id, "result": found} if is_rpc else found
+    response = as_json(shown)
+    response.headers["X-Job-Id"] = found.get("task", found)["id"]
+    return response
 
 
 def _params() -> dict[str, Any]:

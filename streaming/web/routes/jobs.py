@@ -12,7 +12,8 @@ from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
 from streaming.events.wire import parse_position
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import Refusal, Stream
+from streaming.watching.stream import Stream
+from streaming.watching.streams import Refusal
 from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import json_body
@@ -40,7 +41,7 @@ from streaming.web.schemas import (
 from streaming.web.services import Services, services
 from streaming.web.waiting import waiting
 
-#: Seconds that `Prefer: wait` holds an answer at the most.
+#: Seconds that `Prefer: wait` holds an answer at most.
 MAX_PREFER_S = 300.0
 
 jobs = owned_blueprint("jobs")

@@ -13,7 +13,7 @@ from streaming.web.responses import no_content, respond_ndjson, respond_sse, wan
 from streaming.web.schemas import FeedQuery, SseQuery
 from streaming.web.services import services
 
-#: Jobs that one feed follows at the most.
+#: Maximum jobs that one feed follows.
 FEED_JOBS = 100
 
 sse = owned_blueprint("sse")

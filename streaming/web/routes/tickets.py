@@ -14,9 +14,9 @@ from streaming.web.operations import operation
 from streaming.web.routes.jobs import as_json
 from streaming.web.services import services
 
-#: Jobs that one ticket is for at the most: as many as a feed has.
+#: Maximum jobs that one ticket is for: as many as a feed has.
 MAX_JOBS = 100
-#: Seconds that a ticket lasts when the request does not say, and at the most.
+#: Seconds that a ticket lasts when the request does not say, and at most.
 TTL_S, MAX_TTL_S = 300.0, 3600.0
 
 tickets = owned_blueprint("tickets")

@@ -26,7 +26,7 @@ from streaming.storage.snapshots import Snapshots
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.3
 
 
-class Workshop:
+class WorkerParts:
     """The storage, not yet open, the queue, not yet started, and what attempts need of them."""
 
     def __init__(self, server: Server, app: str) -> None:
@@ -43,13 +43,15 @@ class Workshop:
         self.mending = Mending(self.storage, self.snapshots).loop
         self.queue = make_queue(settings)
         figures = FleetFigures(self.queue.fleet, self.storage)
-        self._shop = server.make_shop(self.storage, self.snapshots, figures=figures.look)
+        self._dependencies = server.make_dependencies(
+            self.storage, self.snapshots, figures=figures.look
+        )
 
     def make_runner(self, ended: Callable[[Running], object]) -> ThreadRunner:
         """What runs the worker's jobs, and tells of each attempt that is over."""
         return make_worker_runner(
             self.settings,
-            self._shop,
+            self._dependencies,
             app_uri=self._app,
             submits=make_shared_runner(self.settings, self.storage, self.queue),
             ended=ended,
