@@ -16,8 +16,9 @@ from typing import Any, Self
 
 import pytest
 import requests
+from flask import Flask
 
-from streaming import server_of
+from streaming import JobContext, Streaming, server_of
 from streaming.testing import running
 from tests.e2e.server import PATIENCE_S, procfile_command
 from tests.e2e.waiting import eventually
@@ -295,6 +296,21 @@ def test_what_was_a_celery_task_tells_its_progress() -> None:
 
     assert job.output == {"made": ["small-a", "small-b", "small-c", "small-d"]}
     assert job.data("job.progress")[-1]["percent"] == 100
+
+
+def test_a_model_of_ones_own_answers() -> None:
+    own: dict[str, Any] = {}
+    exec(files(ROOT / "docs/models.md")["own_model.py"], own)
+    app = Flask("asks")
+    streaming = Streaming(app, model=own["Echo"]())
+
+    @streaming.task("ask")
+    def ask(ctx: JobContext, input: Any) -> Iterator[str]:
+        yield from ctx.llm.stream(input["question"])
+        yield from ctx.llm.stream([{"role": "user", "content": "and more"}])
+
+    with running(app) as jobs:
+        assert jobs.run("ask", {"question": "to be"}).text == "to be and more "
 
 
 def test_what_is_shown_may_leave_out_lines_and_parts_of_lines() -> None:
