@@ -25,5 +25,5 @@ await Promise.all(ids.map((id) => new Promise((resolve, reject) => {
   });
 })));
 streaming.close();
-console.log(JSON.stringify({ stats: given }));
-process.exit(0);
+// Leaving at once would cut off what the pipe has not taken yet.
+process.stdout.write(`${JSON.stringify({ stats: given })}\n`, () => process.exit(0));

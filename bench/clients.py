@@ -62,7 +62,9 @@ def run_node(transport: str, url: str, jobs: list[str]) -> Events:
     )
     if ended.returncode:
         raise RuntimeError(f"node ended with {ended.returncode}: {ended.stderr[-2000:]}")
-    *events, _ = map(json.loads, ended.stdout.strip().split("\n"))
+    *events, last = map(json.loads, ended.stdout.strip().split("\n"))
+    if "stats" not in last:
+        raise RuntimeError("node has not said all that it was given")
     return events
 
 

@@ -10,7 +10,8 @@ from streaming import JobContext, task
 from streaming.errors import Unavailable
 from streaming.server.load import LoadMeter, Readings
 from streaming.watching.pressure import Pressure
-from streaming.watching.stream import Reader, Refusal, Streams
+from streaming.watching.stream import Reader
+from streaming.watching.streams import Refusal, Streams
 from streaming.watching.traffic import Traffic
 from tests.gate import Gate, held_at
 from tests.house import House

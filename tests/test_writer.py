@@ -11,8 +11,9 @@ import pytest
 from streaming.events.wire import Form
 from streaming.storage.base import Storage
 from streaming.storage.tail import TAIL_EVENTS
-from streaming.watching.channel import CHUNK_BYTES, WRITE_BYTES, Channel, Line, StreamWriter
+from streaming.watching.channel import WRITE_BYTES, Channel, Line
 from streaming.watching.traffic import Traffic
+from streaming.watching.writer import CHUNK_BYTES, StreamWriter
 from tests.jobs import completed, delta, events_of, new_job, progress
 from tests.sse_parser import parse_sse
 from tests.storage.conftest import SERVED

@@ -390,7 +390,7 @@ export const english = {
   write_text_token_token_model: "Write a text, token by token, as the model gives it.",
   prompt: "Prompt",
   what_text_be_about: "What the text is to be about",
-  length_text_most: "Length of the text, at the most; a real model has no default of its own",
+  length_text_most: "Length of the text, at most; a real model has no default of its own",
   speed_simulated_model_0_fast: "Speed of the simulated model; 0 is as fast as possible",
   seed: "Seed",
   same_prompt_seed_length_give: "The same prompt, seed and length give the same text",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import ssl
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ import httptools
 
 from streaming.concurrency.platform import native_lock, original, patched
 from streaming.llm.dialing import Dialer, connect
+from streaming.llm.silence import Arrival, Silence, is_bare
 
 #: Bytes that are read at once, and of a head at most.
 READ, MAX_HEAD = 1 << 14, 1 << 18
@@ -41,9 +41,9 @@ class Exchange:
         self._handle: Any = None
         self._is_cut = False
         self._sock: socket.socket | None = None
-        self._silence: _Silence | None = None
+        self._silence: Silence | None = None
         #: Waits for the first byte of the next read, where that is cheaper than to try.
-        self._arrival: _Arrival | None = None
+        self._arrival: Arrival | None = None
         self._clock = clock
         self._reader = _Reader()
 
@@ -80,9 +80,9 @@ class Exchange:
         """
         way = self._dialer.open(self._dial, connect_s)
         self._sock = way.sock
-        self._silence = _Silence(way.sock, self._give_up, self._clock)
-        if patched() and _is_bare(way.sock):
-            self._arrival = _Arrival(way.sock)
+        self._silence = Silence(way.sock, self._give_up, self._clock)
+        if patched() and is_bare(way.sock):
+            self._arrival = Arrival(way.sock)
         self.wait_for(silence_s)
         sent = {
             "Host": way.host,
@@ -198,79 +198,6 @@ class Exchange:
         if self._handle is not None:
             self._handle.close()
             self._handle = None
-
-
-def _is_bare(sock: object) -> bool:
-    """Whether what has come can be waited for at the socket: TLS may hold bytes back."""
-    return isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
-
-
-class _Arrival:
-    """Waits in a greenlet until there is something to read, or the socket is shut down.
-
-    gevent's `recv` tries first, and nearly always in vain: a model writes a token at a time.
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        from gevent import get_hub
-
-        self._hub = get_hub()
-        self._watcher = self._hub.loop.io(sock.fileno(), 1)
-
-    def wait(self) -> None:
-        self._hub.wait(self._watcher)
-
-    def close(self) -> None:
-        self._watcher.close()
-
-
-class _Silence:
-    """Ends an exchange in which nothing comes: one timer, which looks when the last byte came.
-
-    Under gevent a time-out of the socket would be an object per read; in a plain thread it is a
-    number that the system is given.
-    """
-
-    def __init__(
-        self, sock: socket.socket, give_up: Callable[[], object], clock: Callable[[], float]
-    ) -> None:
-        self._sock = sock
-        self._give_up = give_up
-        self._clock = clock
-        self._seconds = 0.0
-        self._timer: Any = None
-        self.heard = clock()
-        self.is_over = False
-
-    def limit(self, seconds: float) -> None:
-        """From now on, so many seconds of silence are too many."""
-        self._seconds = seconds
-        self.heard = self._clock()
-        if patched():
-            self._sock.settimeout(None)
-            self._start(seconds)
-        else:
-            self._sock.settimeout(seconds)
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
-
-    def _start(self, seconds: float) -> None:
-        from gevent import get_hub
-
-        self.stop()
-        self._timer = get_hub().loop.timer(max(0.001, seconds))
-        self._timer.start(self._look)
-
-    def _look(self) -> None:
-        left = self.heard + self._seconds - self._clock()
-        if left > 0:
-            self._start(left)
-        else:
-            self.is_over = True
-            self._give_up()
 
 
 class _Reader:

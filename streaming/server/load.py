@@ -12,7 +12,7 @@ from streaming.jobs.supervisor import UNFINISHED
 from streaming.running.runner import Runner
 from streaming.storage.base import Storage
 from streaming.watching.pressure import Pressure, Signals
-from streaming.watching.stream import Streams
+from streaming.watching.streams import Streams
 
 logger = logging.getLogger(__name__)
 

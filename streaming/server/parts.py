@@ -26,10 +26,10 @@ from streaming.server.observer import ServerObserver
 from streaming.server.process import ServingProcess
 from streaming.storage.base import Storage
 from streaming.storage.snapshots import Snapshots
-from streaming.watching.channel import StreamWriter
 from streaming.watching.pressure import Pressure
-from streaming.watching.stream import Streams
+from streaming.watching.streams import Streams
 from streaming.watching.traffic import Traffic
+from streaming.watching.writer import StreamWriter
 from streaming.web.deadlines import Deadlines
 from streaming.web.metrics import Metrics, telling
 

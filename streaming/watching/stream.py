@@ -1,33 +1,27 @@
-"""Open streams: their slots, viewers, heartbeats, rotation and drain, for every transport."""
+"""An open stream: its viewers, heartbeats, rotation and end, for every transport."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import random
-import socket
-import ssl
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from streaming.concurrency.platform import native_lock
-from streaming.concurrency.waking import Waker, make_waker, wake_all
+from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import NotFound, Unavailable
-from streaming.events.observer import Observer
 from streaming.events.vocabulary import Json
 from streaming.events.wire import Form
-from streaming.storage.base import Storage
-from streaming.watching.channel import Channel, Chunk, Line, StreamWriter
+from streaming.watching.channel import Channel, Chunk, Line
+from streaming.watching.client_end import ClientEnd
 from streaming.watching.cursor import Cursor, Delivery
-from streaming.watching.hangups import Hangups, client_socket, has_hung_up
 from streaming.watching.pace import Pace, thinned
-from streaming.watching.pressure import TOP, Pressure
-from streaming.watching.traffic import Traffic
-from streaming.watching.websocket import SEND_S, send_all
+
+if TYPE_CHECKING:
+    from streaming.watching.streams import Streams
 
 #: Seconds between looks for messages where nothing tells of them.
 LISTEN_S = 0.05
@@ -69,13 +63,6 @@ class Reader:
     expires_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """There is no stream: `drain`, `overloaded`, `too_many_streams`, or the like."""
-
-    why: str
-
-
 def retry_s() -> float:
     """When to come back, jittered."""
     return round(random.uniform(*RETRY_S), 3)
@@ -88,27 +75,23 @@ class Stream:
         "_as_it_is",
         "_came_at",
         "_clock",
+        "_client",
         "_closed",
         "_pace",
-        "_plain",
         "_sent_away",
         "_told",
-        "_lost",
         "_quiet_since",
         "_ends_at",
         "_form",
         "_shared",
-        "_socket",
         "_streams",
         "_two_way",
         "_viewers",
-        "_watched",
         "_why",
         "cursor",
         "owner",
         "request_id",
         "stays",
-        "taken_at",
         "transport",
         "waker",
     )
@@ -129,27 +112,21 @@ class Stream:
         self.owner = reader.owner
         self.request_id = reader.request_id
         self.waker: Waker = make_waker()
-        self._socket = client_socket(reader.environ)
-        self._plain = _is_plain(reader.environ)
+        self._client = ClientEnd(reader.environ)
         #: Whether the server sends what the stream gives, and nothing wraps it.
         self._as_it_is = False
-        #: When its client was last seen to take what it had to be waited for; on `monotonic`.
-        self.taken_at = 0.0
         #: How events are to look on the socket, until that is known.
         self._form: Form | None = None
-        _drop_when_stalled(self._socket)
         self._ends_at = clock() + streams.rotate_s * random.uniform(0.9, 1.1)
         self._why = "rotation"
         self._came_at = time.time()
         self._quiet_since = clock()
-        self._watched: int | None = None
         self._viewers: dict[str, str] = {}
         self._pace = Pace(streams.pressure, clock=clock)
         #: Level and reason of the last `stream.degraded`.
         self._told = (0, "")
         #: Where the writer sends what others get as well; None where it does not.
         self._shared: tuple[Channel, Line] | None = None
-        self._lost = False
         #: It is the server that ends it: the reader has not hung up.
         self._sent_away = False
         self._closed = False
@@ -187,14 +164,12 @@ class Stream:
         that has sent what comes before them.
         """
         writer, job = self._streams.writer, self.cursor.only_job
-        if writer is None or job is None or self._socket is None:
-            return
-        if not self._plain:
+        if writer is None or job is None or not self._client.is_plain:
             return
         if not self._as_it_is:
             self._form = form  # until it is known what the server sends
             return
-        line = Line(self._socket.send, self.waker)
+        line = Line(self._client.send_now, self.waker)
         with contextlib.suppress(NotFound, Unavailable):
             self._shared = (writer.join(job, form), line)
 
@@ -253,7 +228,7 @@ class Stream:
     def _what_is_there(self) -> Iterator[list[Delivery]]:
         """All that the logs have now, without waiting for more."""
         with contextlib.suppress(Unavailable):
-            while not self._lost and (found := self.cursor.read(0, self.waker)):
+            while not self._client.lost and (found := self.cursor.read(0, self.waker)):
                 yield found
 
     def _measure_delay(self, first: Delivery) -> None:
@@ -271,9 +246,7 @@ class Stream:
 
     def watch(self) -> None:
         """Wake when the client hangs up, or sends something."""
-        self._watched = self._streams.hangups.watch(
-            self._socket, self.waker, messages=self._two_way
-        )
+        self._client.watch(self._streams.hangups, self.waker, messages=self._two_way)
 
     # Between here and the wait, few frames and locals: each waiting reader holds them.
     def _next(self, until_beat: float) -> list[Delivery]:
@@ -328,17 +301,18 @@ class Stream:
 
     def _catch_up(self, channel: Channel, chunk: Chunk) -> None:
         began = self._clock()
-        self._send(chunk.data)
+        self._client.send(chunk.data)
         self._pace.sent(began=began, caught_up=False)
         self.count(len(chunk.data), chunk.events)
         self._moved(channel.job, chunk.end, self._clock() if chunk.data else 0.0)
 
     def _take_rest(self, line: Line) -> None:
         """Send what the writer's last write has left."""
-        self._lost = self._lost or line.lost
+        if line.lost:
+            self._client.lose()
         began = self._clock()
         if line.rest:
-            self._send(line.rest)
+            self._client.send(line.rest)
         self._pace.sent(began=began, caught_up=not line.rest)
         line.rest = b""
 
@@ -347,17 +321,6 @@ class Stream:
             self.cursor.move(job, position)
             self._quiet_since = max(self._quiet_since, at)
 
-    def _send(self, data: bytes | memoryview) -> None:
-        """Send it whole; a peer that does not take it in time is gone."""
-        assert self._socket is not None
-        try:
-            if send_all(self._socket, data, time.monotonic() + SEND_S):
-                self.taken_at = time.monotonic()
-        except OSError:
-            self._lost = True
-            with contextlib.suppress(OSError):  # whatever comes behind a torn frame must not
-                self._socket.shutdown(socket.SHUT_RDWR)
-
     def patience(self, seconds: float) -> float:
         """How long to wait at the most, so that the stream's end comes in time."""
         if self._two_way and not self._streams.hangups.works:
@@ -365,7 +328,12 @@ class Stream:
         return max(0.001, min(seconds, self._ends_at - self._clock()))
 
     def hung_up(self) -> bool:
-        return self._lost or has_hung_up(self._socket)
+        return self._client.gone
+
+    @property
+    def taken_at(self) -> float:
+        """When its client was last seen to take what it had to be waited for; on `monotonic`."""
+        return self._client.taken_at
 
     def closing(self) -> Closing | None:
         """Why the server closes the stream now, if it does."""
@@ -408,10 +376,7 @@ class Stream:
 
     def cut(self) -> None:
         """End the connection of a client that does not take its end; from any thread."""
-        self._lost = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # it has gone by itself
-                self._socket.shutdown(socket.SHUT_RDWR)
+        self._client.cut()
         self.waker.wake()
 
     def close(self) -> None:
@@ -419,7 +384,7 @@ class Stream:
         if self._closed:
             return
         self._closed = True
-        self._streams.hangups.unwatch(self._watched, self.waker)
+        self._client.unwatch(self._streams.hangups, self.waker)
         for job in list(self._viewers):
             self.leave(job)
         if self._shared is not None and self._streams.writer is not None:
@@ -432,147 +397,3 @@ class Stream:
             owner=self.owner,
             request_id=self.request_id,
         )
-
-
-def _drop_when_stalled(sock: socket.socket | None) -> None:
-    """Have the kernel end the connection of a peer that takes nothing of what was sent.
-
-    Where it can (Linux): it finds also those whom no write of ours would wait for.
-    """
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if sock is not None and option is not None:
-        with contextlib.suppress(OSError):  # no TCP: a Unix socket behind a proxy
-            sock.setsockopt(socket.IPPROTO_TCP, option, int(SEND_S * 1000))
-
-
-def _is_plain(environ: Mapping[str, Any]) -> bool:
-    """Whether what is written to the socket is what the client reads: no TLS, HTTP/1.1."""
-    real = environ.get("gunicorn.socket")
-    return environ["SERVER_PROTOCOL"] == "HTTP/1.1" and not isinstance(real, ssl.SSLSocket)
-
-
-class Streams:
-    """The open streams of a process. At the limit new ones are turned away; old ones stay."""
-
-    def __init__(
-        self,
-        storage: Storage,
-        *,
-        limit: int,
-        owner_limit: int | None = None,
-        heartbeat_s: float,
-        rotate_s: float,
-        pressure: Pressure | None = None,
-        traffic: Traffic,
-        writer: StreamWriter | None = None,
-        observer: Observer | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.storage = storage
-        self.pressure = pressure or Pressure(clock=clock)
-        self.heartbeat_s = heartbeat_s
-        self.rotate_s = rotate_s
-        self.traffic = traffic
-        self.writer = writer
-        self.hangups = Hangups()
-        self.draining = False
-        self._limit = limit
-        self._clock = clock
-        self._lock = native_lock()
-        self._open: set[Stream] = set()
-        self._slots = 0
-        self._owner_limit = owner_limit
-        self._owners: Counter[str] = Counter()
-        #: Hears of streams that are refused, and of those that have been closed.
-        self.observer = observer or Observer()
-
-    def start(self) -> None:
-        self.hangups.start()
-
-    def stop(self) -> None:
-        """Watch the clients no longer."""
-        self.hangups.stop()
-
-    def open(self, transport: str, cursor: Cursor, reader: Reader) -> Stream | Refusal:
-        """A stream of a request, closed by its owner; why not when there is no room."""
-        with self._lock:
-            why = self._full(reader.owner)
-            if why is None:
-                self._slots += 1
-                self._owners[reader.owner] += 1
-            else:
-                self.observer.refused(why)
-                return Refusal(why)
-        stream = Stream(self, transport, cursor, reader, clock=self._clock)
-        stream.end_by(reader.expires_at)
-        with self._lock:
-            self._open.add(stream)
-        return stream
-
-    def refuse(self, why: str) -> Refusal:
-        """Turn a stream away for a reason of the caller's."""
-        self.observer.refused(why)
-        return Refusal(why)
-
-    def _full(self, owner: str) -> str | None:
-        """Why there is no room for another stream."""
-        if self.draining:
-            return "drain"
-        if self.pressure.level >= TOP:
-            return "overloaded"
-        if self._slots >= self._limit:
-            return "too_many_streams"
-        if self._owner_limit is not None and self._owners[owner] >= self._owner_limit:
-            return "too_many_streams_of_owner"
-        return None
-
-    def closed(self, stream: Stream) -> None:
-        with self._lock:
-            self._open.discard(stream)
-            self._slots -= 1
-            self._owners[stream.owner] -= 1
-            if not self._owners[stream.owner]:
-                del self._owners[stream.owner]
-
-    def count(self) -> dict[str, int]:
-        """Open streams by transport."""
-        with self._lock:
-            transports = [stream.transport for stream in self._open]
-        return {name: transports.count(name) for name in sorted(set(transports))}
-
-    def degraded(self) -> tuple[int, str]:
-        """The level by which all readers get less, and why; ("" at 0)."""
-        if self.storage.fault() is not None:
-            return TOP, "storage_away"
-        return self.pressure.level, self.pressure.why
-
-    def fullness(self) -> float:
-        """The share of the slots that are taken."""
-        with self._lock:
-            return self._slots / self._limit
-
-    def wake(self) -> None:
-        """Have every stream look around: something but its logs has changed."""
-        with self._lock:
-            wakers = [stream.waker for stream in self._open]
-        wake_all(wakers)
-
-    def drain(self) -> None:
-        """Turn away new streams, and have the open ones close."""
-        with self._lock:
-            self.draining = True
-        self.wake()
-
-    def cut(self) -> None:
-        """End the connections of the streams that are still open."""
-        with self._lock:
-            streams = list(self._open)
-        for stream in streams:
-            stream.cut()
-
-    def wait_until_closed(self, timeout_s: float) -> bool:
-        """Whether all streams have closed in time."""
-        until, waker = self._clock() + timeout_s, make_waker()
-        while self.count() and self._clock() < until:
-            waker.wait(0.05)
-        return not self.count()

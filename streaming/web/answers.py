@@ -27,7 +27,8 @@ from streaming.protocols.question import Question, last_text, task_input
 from streaming.protocols.refusals import failure_of
 from streaming.storage import parts
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import AWAY_S, Closing, Refusal, Stream, retry_s
+from streaming.watching.stream import AWAY_S, Closing, Stream, retry_s
+from streaming.watching.streams import Refusal
 from streaming.web.auth import find_job, owner
 from streaming.web.commands import KEY_LENGTH, check_open
 from streaming.web.models import find_model

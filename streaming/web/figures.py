@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from streaming.watching.stream import Streams
+from streaming.watching.streams import Streams
 
 #: Names the folder that processes share; the library reads it when it is imported.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"

@@ -18,7 +18,8 @@ from simple_websocket import Server
 from streaming.errors import BadRequest, NotSupported, Unavailable, UpgradeRequired
 from streaming.watching.cursor import Cursor
 from streaming.watching.hangups import client_socket
-from streaming.watching.stream import Refusal, Stream
+from streaming.watching.stream import Stream
+from streaming.watching.streams import Refusal
 from streaming.watching.websocket import Connection, prepare_handshake
 from streaming.web.auth import check_origin
 from streaming.web.problems import problem_response

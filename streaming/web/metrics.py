@@ -10,7 +10,7 @@ from streaming.concurrency.loop import spawn_greenlet
 from streaming.concurrency.periodic import Periodic
 from streaming.errors import Unavailable, missing_extra
 from streaming.events.observer import Observer
-from streaming.watching.stream import Streams
+from streaming.watching.streams import Streams
 from streaming.web.figures import FOLDER, Figures
 
 __all__ = ["FOLDER", "Figures", "Metrics", "telling"]

@@ -30,7 +30,7 @@ from streaming.web.retries import Retries
 from streaming.web.tickets import Tickets
 
 if TYPE_CHECKING:
-    from streaming.watching.stream import Streams
+    from streaming.watching.streams import Streams
 
 EXTENSION = "streaming"
 

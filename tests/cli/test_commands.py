@@ -273,6 +273,8 @@ def test_ctrl_c_says_how_to_come_back(server: Server, api: Api) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As at a terminal: what runs in the background of a script ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert process.stdout.read(4) == "0 1 "

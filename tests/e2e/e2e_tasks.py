@@ -202,8 +202,9 @@ def large_output(ctx: JobContext, input: Size) -> dict[str, str]:
 
 @task("odd-text")
 def odd_text(ctx: JobContext, input: dict[str, Any]) -> None:
-    """Emit text that UTF-8 cannot carry."""
-    ctx.text("before ")
+    """Emit a character in halves, as some servers write it, and half of one."""
+    ctx.text("before \ud83d")
+    ctx.text("\ude00 ")
     ctx.text("\ud800")
 
 

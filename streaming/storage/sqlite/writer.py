@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from streaming.concurrency.inbox import Inbox
-from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.platform import native_sleep
 from streaming.concurrency.threads import Thread
-from streaming.errors import StreamingError, Unavailable
+from streaming.errors import Unavailable
+from streaming.storage.sqlite.command import Command, answer, execute, impatient_first
 from streaming.storage.sqlite.health import Health, as_told, may_pass
 from streaming.storage.sqlite.journal import Journal
 from streaming.storage.sqlite.schema import connect
@@ -39,31 +39,6 @@ RETRY_S = 0.25
 #: Seconds for which the commands of a batch that has failed are tried one by one: behind that,
 #: they are taken to fail as the one before them did.
 TRY_S = 0.5
-
-
-class Command(Pending[Any]):
-    """What is run in a transaction, and what comes of it."""
-
-    __slots__ = ("_inbox", "gives_up_at", "job", "run")
-
-    def __init__(
-        self,
-        run: Callable[[Transaction], Any] | None,
-        gives_up_at: float,
-        job: str | None,
-        inbox: Inbox[Command],
-    ) -> None:
-        # As `Pending` has it: each token is one.
-        self.done = False
-        self.error = self.value = self.waker = None
-        #: None once it has been answered.
-        self.run = run
-        self._inbox = inbox
-        self.job = job
-        self.gives_up_at = gives_up_at
-
-    def hurry(self) -> None:
-        self._inbox.hurry()
 
 
 class Writer:
@@ -142,7 +117,7 @@ class Writer:
             if command.error is None:
                 command.error = Unavailable(why, code="storage_away")
             command.error = as_told(self._path, command.error)
-        _answer(left)
+        answer(left)
 
     def _serve(self, connection: sqlite3.Connection) -> None:
         while (batch := self._inbox.take(BATCH)) is not None:
@@ -208,7 +183,7 @@ class Writer:
                 command.error = self._aside[0].error
             self._put_off(behind)
         if batch and self._commit(connection, batch) is not None:
-            self._put_off(self._one_by_one(connection, _impatient_first(batch)))
+            self._put_off(self._one_by_one(connection, impatient_first(batch)))
         self._in_hand = ()
 
     def _try_again(self, connection: sqlite3.Connection) -> None:
@@ -259,7 +234,7 @@ class Writer:
             command.error = as_told(self._path, command.error or Unavailable(self.fault or ""))
         if self._aside:
             self._retry_at = now + RETRY_S
-        _answer(given_up)
+        answer(given_up)
 
     def _answer_in_hand(self) -> None:
         """Those under way when something unforeseen has happened."""
@@ -268,7 +243,7 @@ class Writer:
             command.error = Unavailable(
                 "writing to the event log failed; the server's log says why"
             )
-        _answer(left)
+        answer(left)
 
     def _commit(
         self, connection: sqlite3.Connection, batch: Sequence[Command]
@@ -282,7 +257,7 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for command in batch:
-                _run(command, transaction)
+                execute(command, transaction)
             transaction.flush()
             connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - undone whole, whatever it was
@@ -296,17 +271,8 @@ class Writer:
         try:
             self._committed(transaction)
         finally:
-            _answer(batch)
+            answer(batch)
         return None
-
-
-def _run(command: Command, transaction: Transaction) -> None:
-    command.error = None
-    assert command.run is not None
-    try:
-        command.value = command.run(transaction)
-    except StreamingError as error:  # refused: it has written nothing
-        command.error = error
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
@@ -314,23 +280,3 @@ def _roll_back(connection: sqlite3.Connection) -> None:
     with contextlib.suppress(sqlite3.DatabaseError):
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _impatient_first(batch: Sequence[Command]) -> list[Command]:
-    """Those who wait for an answer at once before those who have time; a job's own in order."""
-    now, first, rest = time.monotonic(), [], []
-    waiting: set[str | None] = set()
-    for command in batch:
-        if command.gives_up_at <= now and command.job not in waiting:
-            first.append(command)
-            continue
-        rest.append(command)
-        if command.job is not None:
-            waiting.add(command.job)
-    return [*first, *rest]
-
-
-def _answer(commands: Sequence[Command]) -> None:
-    for command in commands:
-        command.run = None  # it may hold the command before it, and that one its own
-    settle(commands)

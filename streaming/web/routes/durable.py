@@ -20,7 +20,8 @@ from streaming.protocols.durable import (
 from streaming.protocols.question import refuse
 from streaming.storage.rows import JobRow
 from streaming.watching.cursor import Cursor, Delivery
-from streaming.watching.stream import AWAY_S, Refusal, Stream
+from streaming.watching.stream import AWAY_S, Stream
+from streaming.watching.streams import Refusal
 from streaming.web.auth import find_job
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation

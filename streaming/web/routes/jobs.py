@@ -12,7 +12,8 @@ from streaming.events.event import dumps
 from streaming.events.vocabulary import Json
 from streaming.events.wire import parse_position
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import Refusal, Stream
+from streaming.watching.stream import Stream
+from streaming.watching.streams import Refusal
 from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import json_body

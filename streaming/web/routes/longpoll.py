@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from streaming.events.event import dumps
 from streaming.watching.cursor import Cursor, Delivery
 from streaming.watching.pace import thinned
-from streaming.watching.stream import Refusal, Stream
+from streaming.watching.stream import Stream
+from streaming.watching.streams import Refusal
 from streaming.web.auth import find_job
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.operations import operation, parse_query
