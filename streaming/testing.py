@@ -19,13 +19,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask
 from pydantic import BaseModel
 
+from streaming.concurrency.stop_signal import StopSignal
 from streaming.events.event import Event
 from streaming.jobs.request import digest_of
+from streaming.llm.base import Piece, Prompt
+from streaming.llm.simulated import SimulatedModel
 from streaming.running.origin import UserId
 from streaming.running.task import Task
 from streaming.server.mount import Mount, mount_of
@@ -195,15 +199,28 @@ class Jobs:
             job.keep()
 
 
+class _Saying(SimulatedModel):
+    """Gives one answer to every question, at once."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def stream(self, prompt: Prompt, stop: StopSignal) -> Iterator[Piece]:
+        return super().stream(replace(prompt, script=self._text, tokens_per_s=0), stop)
+
+
 @contextmanager
-def running(app: Flask, *, wait_s: float = WAIT_S) -> Iterator[Jobs]:
+def running(app: Flask, *, wait_s: float = WAIT_S, says: str | None = None) -> Iterator[Jobs]:
     """Run the app's jobs within the block: those of its views, and those that the test starts.
 
     The log is in memory and new each time, whatever the settings say. Waiting for a job ends
-    after `wait_s` seconds with `TimeoutError`.
+    after `wait_s` seconds with `TimeoutError`. `says` is what `ctx.llm` answers to every
+    question, without a pause, whatever the app's model is.
     """
     mount = mount_of(app)
-    with mount.instead(log_url="memory://", queue_url="", drain_s=LEAVE_S) as server:
+    model = None if says is None else _Saying(says)
+    with mount.instead(model=model, log_url="memory://", queue_url="", drain_s=LEAVE_S) as server:
         server.start(timeout=wait_s)
         jobs = Jobs(mount, wait_s)
         try:

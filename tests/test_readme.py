@@ -16,8 +16,10 @@ from typing import Any, Self
 
 import pytest
 import requests
+from flask import Flask
 
-from streaming import server_of
+from streaming import JobContext, Streaming, server_of
+from streaming.testing import running
 from tests.e2e.server import PATIENCE_S, procfile_command
 from tests.e2e.waiting import eventually
 from tests.ports import free_port
@@ -262,6 +264,53 @@ def test_the_app_with_a_login_knows_who_asks(monkeypatch: pytest.MonkeyPatch) ->
             session["user"] = "ann"
         assert client.get("/v1/jobs").status_code == 200
     server_of(app["app"]).drain()
+
+
+def test_the_app_with_tokens_knows_programs_and_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_LOG_URL", "memory://")
+    monkeypatch.setenv("STREAMING_API_KEYS", "a-key")
+    app: dict[str, Any] = {"__name__": "tokens_app"}
+    exec(files(FLASK)["tokens_app.py"], app)
+    server_of(app["app"]).start(timeout=5)
+
+    def asks(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return app["app"].test_client().get("/v1/jobs", headers=headers).status_code
+
+    assert (asks("token-of-ann"), asks("a-key"), asks("")) == (200, 401, 401)
+    with app["app"].test_client() as client:
+        with client.session_transaction() as session:
+            session["user"] = "ann"
+        assert client.get("/v1/jobs").status_code == 200
+    server_of(app["app"]).drain()
+
+
+def test_what_was_a_celery_task_tells_its_progress() -> None:
+    app: dict[str, Any] = {"__name__": "thumbnails_app"}
+    exec(files(FLASK)["thumbnails_app.py"], app)
+
+    with running(app["app"]) as jobs:
+        body = {"names": ["a", "b", "c", "d"]}
+        id = app["app"].test_client().post("/thumbnails", json=body).json["id"]
+        job = jobs.find(id).wait()
+
+    assert job.output == {"made": ["small-a", "small-b", "small-c", "small-d"]}
+    assert job.data("job.progress")[-1]["percent"] == 100
+
+
+def test_a_model_of_ones_own_answers() -> None:
+    own: dict[str, Any] = {}
+    exec(files(ROOT / "docs/models.md")["own_model.py"], own)
+    app = Flask("asks")
+    streaming = Streaming(app, model=own["Echo"]())
+
+    @streaming.task("ask")
+    def ask(ctx: JobContext, input: Any) -> Iterator[str]:
+        yield from ctx.llm.stream(input["question"])
+        yield from ctx.llm.stream([{"role": "user", "content": "and more"}])
+
+    with running(app) as jobs:
+        assert jobs.run("ask", {"question": "to be"}).text == "to be and more "
 
 
 def test_what_is_shown_may_leave_out_lines_and_parts_of_lines() -> None:

@@ -127,7 +127,8 @@ def _told(error: ClientError | OSError) -> tuple[str, int]:
 
 def _refusal(error: ProblemError) -> str:
     if error.status == 401:
-        return "the server asks for a key; give one with --api-key or STREAMING_API_KEY"
+        key = "give a key that it knows with --api-key or STREAMING_API_KEY"
+        return f"the server does not know who asks ({error.detail}); {key}"
     said = error.detail
     told = [each for each in error.errors if str(each.get("message")) not in said]
     fields = [f"{each.get('field')}: {each.get('message')}" for each in told]
@@ -138,6 +139,8 @@ def _refusal(error: ProblemError) -> str:
         "unknown_task": "see: streaming tasks",
         "invalid_input": "see what a task takes: streaming tasks TASK",
     }
+    if any(str(each.get("field")).startswith("data") for each in error.errors):
+        hints["invalid_input"] = "see what the job asks for: streaming show JOB"
     if error.retry_after_s is not None:
         return f"{said}; try again in {error.retry_after_s:g} s"
     hint = hints.get(error.code)

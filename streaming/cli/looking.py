@@ -89,6 +89,8 @@ def _content_lines(job: Job, shown: Mapping[str, Any]) -> Iterable[tuple[str, st
     asked = job["input_request"]
     if asked is not None:
         yield "asks", f"{asked['prompt']} (streaming answer {job['id']} VALUE)"
+        if asked["schema"]:
+            yield "wants", short(json.dumps(asked["schema"], ensure_ascii=False), 300)
     if job["text"]:
         yield "text", f"{short(job['text'], 200)} (streaming text {job['id']})"
     if job["output"] is not None:

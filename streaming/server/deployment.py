@@ -7,6 +7,7 @@ is fitted to it, what cannot work is said at once.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -25,8 +26,10 @@ logger = logging.getLogger(__name__)
 #: Seconds that a computing thread keeps the interpreter from the others. With Python's 5 ms one
 #: task that computes makes each answer take ten times as long as with this (oddity 5).
 SWITCH_S = 0.0005
+#: uWSGI has this in the environ.
+_UWSGI = "uwsgi.version"
 #: What is in the environ of servers, besides gunicorn, that know how many processes they have.
-_COUNTING = {"uwsgi.version", "mod_wsgi.version"}
+_COUNTING = {_UWSGI, "mod_wsgi.version"}
 #: gunicorn's classes whose workers serve each request in a thread, or one request at a time.
 _THREADED, _SYNC = "gthread", "sync"
 
@@ -58,6 +61,8 @@ class Serving:
         if owner is not None:
             told = cls.of_gunicorn(owner.cfg)
             return cls(several=several or told.several, threads=told.threads)
+        if _UWSGI in environ and (cores := _cores_of_uwsgi()):
+            return cls(several=several, threads=cores)
         alone = _is_real_server(environ) and not environ.get("wsgi.multithread")
         return cls(several=several, threads=1 if alone else None)
 
@@ -66,8 +71,9 @@ class Serving:
         if self.several and not settings.shared:
             raise InvalidSettings(
                 "this server has several worker processes, but one process writes the log "
-                f"({settings.log_url}): set workers = 1 and, with gunicorn, take the hooks of "
-                "streaming.hooks into gunicorn.conf.py; or keep the log in Redis: "
+                f"({settings.log_url}): set workers = 1 (uWSGI: processes = 1, threads = 128) "
+                "and, with gunicorn, take the hooks of streaming.hooks into gunicorn.conf.py; or "
+                "keep the log in Redis: "
                 f"{settings.redis_name}"
             )
 
@@ -80,7 +86,7 @@ class Serving:
             logger.warning(
                 "this server's workers handle one request at a time: a stream keeps all others "
                 "waiting, and is cut at the server's time-out. Use gunicorn's gevent or gthread "
-                "workers (worker_class)"
+                "workers (worker_class), or give uWSGI threads = 128"
             )
         elif self.threads < 2 * THREAD_RESERVE:
             logger.warning(
@@ -148,6 +154,15 @@ def _serving_object() -> Any:
     return None
 
 
+def _cores_of_uwsgi() -> int | None:
+    """How many requests uWSGI takes at once in this process: its threads, or greenlets."""
+    try:
+        uwsgi = importlib.import_module("uwsgi")  # there within its processes alone
+    except ImportError:
+        return None
+    return getattr(uwsgi, "cores", None)
+
+
 def _callers() -> Iterator[Any]:
     frame: Any = sys._getframe(1)  # noqa: SLF001 - the documented way to the calling frames
     while frame is not None:
@@ -157,7 +172,7 @@ def _callers() -> Iterator[Any]:
 
 def _is_real_server(environ: Mapping[str, Any]) -> bool:
     """Not a test's client, which says nothing of a server."""
-    return bool(environ.get("SERVER_SOFTWARE") or "uwsgi.version" in environ)
+    return bool(environ.get("SERVER_SOFTWARE") or _UWSGI in environ)
 
 
 def body_places(settings: Settings) -> int | None:

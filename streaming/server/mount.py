@@ -137,9 +137,13 @@ class Mount:
         return self._services[1]
 
     @contextmanager
-    def instead(self, **changes: Any) -> Iterator[Server]:
-        """Within the block the app has another server, whose settings differ so; for tests."""
+    def instead(self, *, model: Model | None = None, **changes: Any) -> Iterator[Server]:
+        """Within the block the app has another server, whose settings differ so; for tests.
+
+        `model`: in place of the app's.
+        """
         before = (self._given, self._server, self._services, self._woken, self.place)
+        model_before, self._model = self._model, model or self._model
         settings_before = self._settings
         settings = self.settings.model_copy(update=changes)
         self._given, self._server, self._services, self._woken = settings, None, None, True
@@ -147,7 +151,7 @@ class Mount:
             yield self.server
         finally:
             self._given, self._server, self._services, self._woken, self.place = before
-            self._settings = settings_before
+            self._settings, self._model = settings_before, model_before
 
     def close(self, *, within_s: float | None = None) -> None:
         """The app leaves its server, which is closed where no other app is on it."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from werkzeug.serving import make_server
 
+from streaming import Streaming
 from streaming.cli import codes
 from streaming.cli.app import cli as group
 from streaming.cli.keys import SCOPES, USUAL
 from streaming.errors import InvalidSettings
 from streaming.server.worker_parts import load_server
+from streaming.testing import running
 from streaming.web.principal import OWN, SCOPES as SERVERS
 from tests.cli.conftest import COMMAND, Run, environment
 from tests.e2e.clients import Api
@@ -124,13 +129,26 @@ def test_files_are_uploaded_where_the_task_takes_one(cli: Run, tmp_path: Path) -
 def test_a_question_is_answered(cli: Run, api: Api, answer: tuple[str, ...], given: Any) -> None:
     job = api.submit("asking")
     request = api.reach(job, "waiting_for_input")["input_request"]["request"]
-    assert "Is it good?" in cli("show", job).stdout
+    shown = cli("show", job).stdout
+    assert "Is it good?" in shown
+    assert '"ok": {"type": "boolean"}' in shown
 
     said = cli("answer", job, *[part.replace("REQUEST", request) for part in answer])
 
     assert said.returncode == codes.DONE, said.stderr
     assert api.finish(job)["output"] == {"verdict": given}
     assert "asks: Is it good?" in cli("logs", job).stdout
+
+
+def test_an_answer_that_does_not_fit_is_told_where_to_look(cli: Run, api: Api) -> None:
+    job = api.submit("asking-for", {"schema": {"type": "boolean"}})
+    api.reach(job, "waiting_for_input")
+
+    said = cli("answer", job, "maybe")
+
+    assert said.returncode == codes.REFUSED
+    assert "streaming show JOB" in said.stderr
+    api.cancel(job)
 
 
 def test_a_text_that_is_asked_for_stays_text(cli: Run, api: Api) -> None:
@@ -218,6 +236,24 @@ def test_a_server_that_is_away_has_its_exit_code(cli: Run) -> None:
         ended = cli(*command, url=url)
         assert (ended.returncode, ended.stderr.count("\n")) == (codes.AWAY, 1), ended.stderr
         assert f"no answer from {url}" in ended.stderr
+
+
+def test_who_has_a_key_that_is_not_known_is_told_so(cli: Run) -> None:
+    app = Flask("members")
+    Streaming(app, authorize=lambda: None)
+    with running(app):
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            ended = cli("list", url=f"http://127.0.0.1:{server.port}", STREAMING_API_KEY="mine")
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    assert ended.returncode == codes.REFUSED
+    assert "does not know who asks (log in first)" in ended.stderr
 
 
 def test_a_wait_has_its_time(cli: Run, api: Api) -> None:

@@ -125,6 +125,18 @@ def test_only_servers_that_count_their_processes_are_believed(
         assert Serving.of_request().several is several
 
 
+@pytest.mark.parametrize(("cores", "streams"), [(1, 1), (2, 1), (64, 48)])
+def test_uwsgi_tells_how_many_requests_it_takes_at_once(
+    cores: int, streams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(cores=cores))  # type: ignore[arg-type]
+
+    # With greenlets it says `wsgi.multithread` is false.
+    environ = {"uwsgi.version": b"2.0", "wsgi.multithread": False}
+    with Flask("served").test_request_context(environ_overrides=environ):
+        assert Serving.of_request().fit(AppSettings()).max_streams == streams
+
+
 def test_several_processes_need_a_log_that_they_share() -> None:
     serving = Serving.of_gunicorn(cfg("gevent", workers=2))
 

@@ -135,3 +135,19 @@ def test_what_does_not_come_ends_the_test() -> None:
         with pytest.raises(TimeoutError, match="job.completed"):
             job.wait_for("job.completed")
         gate.set()
+
+
+def test_what_the_model_says_is_the_tests_own() -> None:
+    app = Flask(__name__)
+    streaming = Streaming(app)
+
+    @streaming.task("tea")
+    def tea(ctx: JobContext, input: Json) -> Iterator[str]:
+        yield from ctx.llm.stream("What is tea?", tokens_per_s=0.01)
+
+    with running(app, says="Tea is a leaf.") as jobs:
+        assert jobs.run("tea").text == "Tea is a leaf."
+    with running(app) as jobs:
+        job = jobs.start("tea")
+        job.wait_for("job.started")
+        assert job.cancel().text != "Tea is a leaf."
