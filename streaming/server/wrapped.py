@@ -12,6 +12,7 @@ from typing import Any
 
 from flask import Flask
 
+from streaming.concurrency.expressions import parse_expression
 from streaming.errors import InvalidSettings
 from streaming.server.deployment import Serving, refuse_sync_workers
 from streaming.server.mount import Mount, mounts, servers_of
@@ -142,7 +143,7 @@ def _evaluate(module: Any, expression: str) -> Any:
             return value(node.func)(*given, **named)
         raise ValueError("module:app or module:factory()")
 
-    return value(ast.parse(expression, mode="eval").body)
+    return value(parse_expression(expression))
 
 
 def _is_factory(found: Any) -> bool:

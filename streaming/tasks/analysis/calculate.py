@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from streaming.concurrency.expressions import parse_expression
+
 #: Characters of an expression, and the largest exponent.
 MAX_LENGTH, MAX_POWER = 200, 1000
 
@@ -39,7 +41,7 @@ def calculate(expression: str) -> float:
         raise ValueError(f"an expression has at most {MAX_LENGTH} characters")
     text = expression.replace("^", "**").replace("×", "*").replace("÷", "/").replace("−", "-")
     try:
-        value = _value(ast.parse(text.strip(), mode="eval").body)
+        value = _value(parse_expression(text.strip()))
     except (SyntaxError, RecursionError, MemoryError):
         raise ValueError(f"{expression!r} is no expression") from None
     except (ZeroDivisionError, OverflowError, TypeError) as error:

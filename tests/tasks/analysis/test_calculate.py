@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import gc
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -65,3 +69,30 @@ def test_days_are_counted(expression: str, answer: str) -> None:
 def test_what_is_no_day_is_refused(expression: str) -> None:
     with pytest.raises(ValueError, match="."):
         days(expression, today=date(2024, 3, 1))
+
+
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Threads switch at every chance, and the garbage collector gives many."""
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+
+    def collected(*_: object) -> None:
+        sum(range(50))
+
+    gc.callbacks.append(collected)
+    gc.set_threshold(20, 1, 1)
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*thresholds)
+    gc.callbacks.remove(collected)
+
+
+@pytest.mark.usefixtures("switching")
+def test_many_threads_may_calculate_at_once() -> None:
+    long = "+".join(["(1-2)*3"] * 24)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: calculate(long), range(2000)))
+
+    assert found == {-72}
