@@ -139,6 +139,9 @@ def test_a_known_key_is_answered_though_there_is_no_room(
 
 def test_digests_are_equal_for_equal_json() -> None:
     assert digest_of({"a": 1, "b": [{"c": "ä"}]}) == digest_of({"b": [{"c": "ä"}], "a": 1})
+    assert digest_of({"a": [{"b": 30.0}]}) == digest_of({"a": [{"b": 30}]})
+    assert digest_of({"a": 1}) != digest_of({"a": True})
+    assert digest_of({"a": 30.5}) != digest_of({"a": 30})
     assert digest_of({"a": 1}) != digest_of({"a": "1"})
     assert digest_of([1, 2]) != digest_of([2, 1])
 

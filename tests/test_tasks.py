@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,9 +130,10 @@ def test_a_task_may_be_added_twice() -> None:
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones() -> None:
-    registry = TaskRegistry([task("one")(nothing), task("two")(nothing)])
+    hidden = replace(task("hidden")(nothing), hidden=True)
+    registry = TaskRegistry([task("one")(nothing), task("two")(nothing), hidden])
 
-    with pytest.raises(InvalidInput, match=r"'three'.*one, two") as refused:
+    with pytest.raises(InvalidInput, match=r"'three'.*: one, two$") as refused:
         registry.get("three")
 
     assert refused.value.code == "unknown_task"

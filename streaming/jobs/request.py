@@ -54,5 +54,14 @@ class Request:
 
 def digest_of(body: Json) -> str:
     """A digest of a parsed request body: equal for equal JSON, whatever the order of members."""
-    canonical = json.dumps(body, sort_keys=True, ensure_ascii=True)
+    canonical = json.dumps(_whole(body), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _whole(value: Json) -> Json:
+    """With 30.0 as 30: JSON has one kind of number."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(member) for name, member in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value

@@ -233,7 +233,7 @@ class TaskRegistry:
         """The task; `InvalidInput` lists the known ones when there is none of that name."""
         found = self.find(name)
         if found is None:
-            known = ", ".join(each.name for each in self) or "none"
+            known = ", ".join(each.name for each in self if not each.hidden) or "none"
             message = f"there is no task {name[:80]!r}; there are: {known}"
             raise InvalidInput.of([("task", message)], code="unknown_task")
         return found

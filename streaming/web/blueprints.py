@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, after_this_request, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from streaming.errors import StreamingError
@@ -42,14 +42,19 @@ def owned_blueprint(name: str) -> Blueprint:
             check_origin()
             protect(current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001
 
-    @made.after_request
-    def vary(response: Response) -> Response:
+    @made.before_request
+    def vary() -> None:
         if settings().allowed_origins:
-            response.vary.add("Origin")
-        return response
+            after_this_request(_vary_by_origin)
 
     made.after_request(end_request)
     return made
+
+
+def _vary_by_origin(response: Response) -> Response:
+    if "Origin" not in response.vary:
+        response.vary.add("Origin")
+    return response
 
 
 def open_blueprint(name: str, **options: Any) -> Blueprint:

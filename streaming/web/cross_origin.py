@@ -13,6 +13,7 @@ EXPOSED = [
     "Content-Location",
     "Retry-After",
     "Idempotency-Replayed",
+    "Preference-Applied",
     "ETag",
     "X-Request-ID",
 ]
@@ -36,4 +37,7 @@ def allow_origins(app: Flask, base_url: str) -> None:
         if origins and "Access-Control-Allow-Origin" not in response.headers:
             options = {"origins": list(origins), "expose_headers": EXPOSED, "max_age": MAX_AGE_S}
             set_cors_headers(response, get_cors_options(app, options))
+            if len(lines := response.headers.getlist("Vary")) > 1:  # it adds one of its own
+                names = (name.strip() for line in lines for name in line.split(","))
+                response.headers["Vary"] = ", ".join(dict.fromkeys(names))
         return response

@@ -21,10 +21,11 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def begin_request() -> None:
-    """Give the request its id: the proxy's, or a new one."""
+    """Give the request its id: the proxy's, or a new one. `InvalidSettings` for bad settings."""
     given = request.headers.get(HEADER, "")
     g.request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
     g.began_at = time.monotonic()
+    g.logs_requests = settings().log_requests
 
 
 def end_request(response: Response) -> Response:
@@ -32,7 +33,7 @@ def end_request(response: Response) -> Response:
     if "request_id" not in g:  # the host app has answered before it came to us
         return response
     response.headers[HEADER] = g.request_id
-    if settings().log_requests:
+    if g.get("logs_requests"):  # not known where the settings are bad: the answer says so
         status = getattr(response, "logged_status", response.status_code)
         seconds = round(time.monotonic() - g.began_at, 4)
         logger.info(

@@ -78,6 +78,16 @@ def test_polls_with_pauses_within_the_grace_keep_the_job(api: Api) -> None:
     assert api.reach(job, "cancelled")
 
 
+def test_polls_that_find_something_at_once_keep_the_job(api: Api) -> None:
+    job, other = api.submit("counting", **watched(1)), api.submit("counting", **watched(3))
+
+    while api.snapshot(other)["status"] != "cancelled":
+        api.get(f"/v1/jobs/{job}/poll", params={"after": 0, "limit": 1})
+
+    assert api.snapshot(job)["status"] == "running"
+    assert api.reach(job, "cancelled")
+
+
 def test_one_that_stays_keeps_the_job_when_another_leaves(api: Api) -> None:
     job = api.submit("counting", **watched(0.3))
 

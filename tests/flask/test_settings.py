@@ -108,7 +108,10 @@ def test_a_bad_value_is_told_when_it_is_read_and_not_before(tmp_path: Path) -> N
 
     with pytest.raises(InvalidSettings, match="STREAMING_QUEUE='many'"):
         server_of(app)
-    assert app.test_client().get("/v1/tasks").status_code == 500
+    answer = app.test_client().get("/v1/tasks")
+    assert answer.status_code == 500
+    assert answer.get_json()["code"] == "invalid_settings"
+    assert "STREAMING_QUEUE='many'" in answer.get_json()["detail"]
 
 
 @pytest.mark.parametrize(

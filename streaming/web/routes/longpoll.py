@@ -67,6 +67,8 @@ def poll(job: str) -> Response:
         before = dict(cursor.positions)
         given = thinned(cursor.read(0, limit=limit), before, found.pressure.level)
     if given or wait_s <= 0 or cursor.ended:
+        if wait_s > 0:
+            _count_viewer(found, row.id, after)
         response = _page(found, cursor, row.id, given)
         if wait_s == 0:
             response.set_etag(etag)
@@ -75,6 +77,12 @@ def poll(job: str) -> Response:
     if isinstance(stream, Refusal):  # no slot: the poll is not held
         return _page(found, cursor, row.id, [])
     return waiting(stream, partial(_wait, found, stream, row.id, wait_s, limit))
+
+
+def _count_viewer(found: Services, job: str, after: int) -> None:
+    """Whose polls are answered at once is a viewer as well, who has left for now."""
+    viewers = found.storage.viewers
+    viewers.leave(job, viewers.enter(job, "poll", lambda: after))
 
 
 def _wait(found: Services, stream: Stream, job: str, wait_s: float, limit: int) -> Response:
