@@ -13,7 +13,7 @@ from streaming.events.wire import parse_position
 from streaming.protocols.a2a import A2aEncoder, A2aError
 from streaming.protocols.a2a_request import answer_in, message_of, parse
 from streaming.storage.rows import JobRow
-from streaming.web import answers
+from streaming.web import answer_errors, answers
 from streaming.web.answers import Held
 from streaming.web.auth import count, find_job, require
 from streaming.web.services import services
@@ -135,7 +135,7 @@ def _told(held: Held, params: Mapping[str, Any], *, stream: bool) -> Response | 
             if held.stream.hung_up():
                 raise ConnectionAbortedError("the client has hung up")
             if held.stream.closing() is not None:
-                raise answers.draining(held.row)
+                raise answer_errors.draining(held.row)
             for event in answers.read_events(held.stream, services().streams.heartbeat_s):
                 found.take(event)
         held.stream.close()

@@ -29,6 +29,7 @@ from streaming.storage import parts
 from streaming.storage.rows import JobRow
 from streaming.watching.stream import AWAY_S, Closing, Stream, retry_s
 from streaming.watching.streams import Refusal
+from streaming.web import answer_errors
 from streaming.web.auth import find_job, owner
 from streaming.web.commands import KEY_LENGTH, check_open
 from streaming.web.models import find_model
@@ -73,17 +74,9 @@ def reserve(transport: str) -> Stream:
     """A slot for the present request's answer; 429 and 503 before there is a job."""
     stream = open_stream(transport, services().cursor({}))
     if isinstance(stream, Refusal):
-        raise refused(stream)
+        raise answer_errors.refused(stream)
     stream.stay_open()
     return stream
-
-
-def refused(refusal: Refusal) -> StreamingError:
-    """Why there is no room, as an error that clients may try again after."""
-    if refusal.why in ("rate_exceeded", "too_many_streams_of_owner"):
-        return TooMany("you have too many requests under way", code=refusal.why)
-    code = "draining" if refusal.why == "drain" else refusal.why
-    return Unavailable("there is no room for another answer; try again", code=code)
 
 
 def ask(question: Question, protocol: str, body: Json, *, stream: Stream | None) -> JobRow:
@@ -154,7 +147,7 @@ def respond_stream(
         encoder = make(restarts(row))
         body, closing = _first(stream, encoder)
         if closing is not None:
-            raise draining(row)
+            raise answer_errors.draining(row)
         if encoder.ended is not None and encoder.done and not body:
             stream.close()
             return with_job(no_content(), row)
@@ -180,32 +173,13 @@ def wait_for_end(held: Held) -> Whole:
             if stream.hung_up():
                 raise ConnectionAbortedError("the client has hung up")
             if stream.closing() is not None:
-                raise draining(held.row)
+                raise answer_errors.draining(held.row)
             for event in read_events(stream, services().streams.heartbeat_s):
                 whole.take(event)
         stream.close()
     if whole.ended is None:
-        raise gone(held.row.id)
+        raise answer_errors.gone(held.row.id)
     return whole
-
-
-def draining(row: JobRow) -> Unavailable:
-    """The server leaves; the job goes on."""
-    return Unavailable(
-        f"the server is restarting; job {row.id} goes on: come back for it",
-        code="draining",
-        job=row.id,
-        retry_after_s=retry_s(),
-    )
-
-
-def gone(job: str) -> TaskError:
-    """The log is not whole any more, or not there."""
-    return TaskError(
-        f"the beginning of job {job} was removed by retention; its snapshot has what is left",
-        code="position_expired",
-        job=job,
-    )
 
 
 def with_job(response: Response, row: JobRow) -> Response:
@@ -288,7 +262,7 @@ def _bytes(stream: Stream, encoder: Encoder, body: bytes, heartbeat_s: float) ->
         quiet_since = time.monotonic()
         while not (encoder.done or stream.hung_up()):
             if (closing := stream.closing()) is not None:
-                yield encoder.failure(closed(closing, encoder))
+                yield encoder.failure(answer_errors.closed(closing, encoder))
                 return
             out = _next(stream, encoder, quiet_since + heartbeat_s - time.monotonic())
             if not out and time.monotonic() - quiet_since >= heartbeat_s:
@@ -308,15 +282,8 @@ def _next(stream: Stream, encoder: Encoder, timeout: float) -> bytes:
     except TaskError as error:
         return encoder.failure(error)
     if stream.cursor.ended and not encoder.done:
-        out += encoder.failure(gone(encoder.about.job))
+        out += encoder.failure(answer_errors.gone(encoder.about.job))
     return out
-
-
-def closed(closing: Closing, encoder: Encoder) -> Unavailable:
-    """Why the server ends a stream, for its reader: the job goes on."""
-    code = "draining" if closing.reason == "drain" else closing.reason
-    job = encoder.about.job
-    return Unavailable(f"the server ends this stream; job {job} goes on", code=code, job=job)
 
 
 def read_events(stream: Stream, timeout: float) -> list[Event]:
@@ -328,5 +295,5 @@ def read_events(stream: Stream, timeout: float) -> list[Event]:
         return []
     events = [delivery.event for delivery in found if delivery.event is not None]
     if len(events) < len(found):
-        raise gone(found[0].job)
+        raise answer_errors.gone(found[0].job)
     return events

@@ -15,7 +15,7 @@ from streaming.protocols.responses import SocketEncoder
 from streaming.storage.rows import JobRow
 from streaming.watching.stream import AWAY_S, Closing, Stream
 from streaming.watching.websocket import Connection
-from streaming.web import answers
+from streaming.web import answer_errors, answers
 from streaming.web.auth import count, require
 from streaming.web.bodies import parse_json
 from streaming.web.response_requests import parse_body
@@ -97,7 +97,7 @@ class ResponseSession(SocketSession):
         except TaskError as error:
             lines = [encoder.failure(error).rstrip()]
         if self._stream.cursor.ended and not encoder.done:
-            lines.append(encoder.failure(answers.gone(job)).rstrip())
+            lines.append(encoder.failure(answer_errors.gone(job)).rstrip())
         if lines:
             size = self._connection.send(*lines)
             self._stream.count(size, len(lines))
@@ -114,7 +114,7 @@ class ResponseSession(SocketSession):
             return []
         events = [each.event for each in found if each.event is not None]
         if len(events) < len(found):
-            raise answers.gone(found[0].job)
+            raise answer_errors.gone(found[0].job)
         return events
 
     def _patience(self) -> float:
@@ -122,7 +122,7 @@ class ResponseSession(SocketSession):
 
     def _tell_closing(self, closing: Closing) -> None:
         if self._encoder is not None:
-            error = answers.closed(closing, self._encoder)
+            error = answer_errors.closed(closing, self._encoder)
             self._connection.send(self._encoder.failure(error).rstrip())
 
     def _refuse(self, error: StreamingError) -> None:

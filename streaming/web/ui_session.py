@@ -14,7 +14,7 @@ from streaming.protocols.ui_request import chat_id, parse
 from streaming.storage.rows import JobRow
 from streaming.watching.stream import Closing, Stream
 from streaming.watching.websocket import Connection
-from streaming.web import answers
+from streaming.web import answer_errors, answers
 from streaming.web.auth import count, owner, require
 from streaming.web.bodies import parse_json
 from streaming.web.commands import CancelBody, cancel
@@ -135,7 +135,7 @@ class UiSession(ResponseSession):
         gone = [job for job in self._shown if job not in self._stream.cursor.open_jobs]
         for job in gone:
             if not self._shown[job].encoder.done:
-                self._fail(job, answers.gone(job))
+                self._fail(job, answer_errors.gone(job))
         for job in [job for job, shown in self._shown.items() if shown.encoder.done]:
             self._send({"type": "end", "requestId": self._shown[job].request})
             self._forget(job)
@@ -161,7 +161,7 @@ class UiSession(ResponseSession):
 
     def _tell_closing(self, closing: Closing) -> None:
         for shown in self._shown.values():
-            error = answers.closed(closing, shown.encoder)
+            error = answer_errors.closed(closing, shown.encoder)
             self._chunks(shown, shown.encoder.failure(error))
             self._send({"type": "error", "requestId": shown.request, "errorText": error.detail})
 
