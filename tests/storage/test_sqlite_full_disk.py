@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,3 +197,20 @@ def test_nobody_waits_behind_the_patient_commands_of_many_jobs(
     disk.make_room()
     assert [post.result().seq for post in posts if post is not None] == [51] * 30
     assert all(seqs(events_of(storage, job)) == list(range(1, 52)) for job in jobs)
+
+
+def test_who_asks_again_and_again_does_not_put_off_those_who_wait(
+    disk: Disk, storage: SqliteStorage
+) -> None:
+    job = new_job(storage)
+    disk.fill()
+    post = storage.log.post(job, [delta(LARGE)], attempt=0)
+    eventually(storage.fault)
+
+    disk.make_room()
+    until = time.monotonic() + TIMEOUT_S
+    while not post.done and time.monotonic() < until:
+        with contextlib.suppress(Unavailable):
+            storage.log.append(job, [delta("more")], patient=False)
+
+    assert post.result().seq == 2

@@ -223,7 +223,7 @@ class Writer:
 
     def _put_off(self, failed: Sequence[Command]) -> None:
         """Put those aside that can wait; answer the others."""
-        now = time.monotonic()
+        now, waiting = time.monotonic(), bool(self._aside)
         given_up: list[Command] = []
         for command in failed:
             passing = command.error is None or may_pass(command.error)  # the others fail again
@@ -232,7 +232,7 @@ class Writer:
                 continue
             given_up.append(command)
             command.error = as_told(self._path, command.error or Unavailable(self.fault or ""))
-        if self._aside:
+        if self._aside and not waiting:  # what comes meanwhile does not put the next try off
             self._retry_at = now + RETRY_S
         answer(given_up)
 
