@@ -213,4 +213,5 @@ def test_who_asks_again_and_again_does_not_put_off_those_who_wait(
         with contextlib.suppress(Unavailable):
             storage.log.append(job, [delta("more")], patient=False)
 
+    assert post.done
     assert post.result().seq == 2
