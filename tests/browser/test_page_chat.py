@@ -63,6 +63,8 @@ def test_a_reader_who_scrolled_up_stays_there_when_somebody_else_speaks(
 ) -> None:
     job = begin(page, "A long story, please. " * 150)
     expect(page.locator(".said-by.person")).to_have_count(1, timeout=PATIENCE_MS)
+    # It is longer than its place, and its reader is where it ends.
+    page.wait_for_function("() => document.querySelector('.talk').scrollTop > 0")
     page.locator(".talk").evaluate("(talk) => { talk.scrollTop = 0; }")
     expect(page.locator(".jump.inside")).to_be_visible()
     other.goto(page.url)
