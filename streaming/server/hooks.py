@@ -110,6 +110,9 @@ def post_worker_init(worker: Any) -> None:
     """Open the storage; while a predecessor drains, requests wait for it and /healthz answers."""
     # Ctrl-C reaches master and workers alike; the master tells its workers to leave, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # And so they do when told to quit: gunicorn's own handler exits a moment later, wherever the
+    # worker is by then, also in the middle of the drain (oddity 18).
+    signal.signal(signal.SIGQUIT, worker.handle_exit)
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(*GC_THRESHOLDS)
     if hasattr(worker, "tpool"):  # gthread

@@ -131,6 +131,20 @@ def test_ctrl_c_lets_jobs_finish_as_sigterm_does(new_server: NewServer) -> None:
     assert "Traceback" not in server.log_text()
 
 
+def test_who_is_told_to_quit_while_it_drains_drains_on(new_server: NewServer) -> None:
+    server = new_server().start()
+    job = server.api.submit("sleeping", {"seconds": 3})
+    server.api.reach(job, "running")
+    worker = server.workers()[0]
+
+    worker.send_signal(signal.SIGTERM)
+    eventually(lambda: f"Worker exiting (pid: {worker.pid})" in server.log_text(), "it leaves")
+    worker.send_signal(signal.SIGQUIT)
+
+    shown = server.api.finish(job)
+    assert (shown["status"], shown["attempt"]) == ("completed", 1)
+
+
 def test_a_reload_is_no_outage(new_server: NewServer) -> None:
     server = new_server(STREAMING_DRAIN_S=1, STREAMING_HEARTBEAT_S=3).start()
     api = server.api
