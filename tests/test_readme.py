@@ -174,7 +174,7 @@ def machine(
     page: Path = request.param
     for program in ("curl", "jq"):
         if shutil.which(program) is None:
-            pytest.skip(f"the examples need {program}; scripts/test says how to get it")
+            pytest.fail(f"the examples need {program}; scripts/test says how to get it")
     folder = tmp_path_factory.mktemp("page")
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / "README.md").symlink_to(ROOT / "README.md")

@@ -67,7 +67,7 @@ def poll(job: str) -> Response:
         before = dict(cursor.positions)
         given = thinned(cursor.read(0, limit=limit), before, found.pressure.level)
     if given or wait_s <= 0 or cursor.ended:
-        if wait_s > 0:
+        if wait_s > 0 and row.options.get("on_disconnect") == "cancel":  # where it counts
             _count_viewer(found, row.id, after)
         response = _page(found, cursor, row.id, given)
         if wait_s == 0:
