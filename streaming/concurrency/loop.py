@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streaming.concurrency.locks import Latch
 from streaming.concurrency.platform import get_ident, in_greenlet
+
+if TYPE_CHECKING:
+    from gevent.hub import Hub
 
 
 def spawn_greenlet(target: Callable[[], object]) -> bool:
@@ -57,7 +60,7 @@ def loop_delay(timeout: float) -> float:
     return time.monotonic() - began
 
 
-_loop: tuple[int, Any] | None = None
+_loop: tuple[int, Hub] | None = None
 
 
 def adopt_event_loop() -> None:

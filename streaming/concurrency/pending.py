@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from streaming.concurrency.waking import Wakeable, make_waker, wake_all
 from streaming.errors import StreamingError
@@ -45,7 +45,7 @@ class Pending(Generic[T]):
             raise self.error
 
 
-def settle(pending: Collection[Pending[Any]]) -> None:
+def settle(pending: Collection[Pending[T]]) -> None:
     """Values and errors are in their places: have those who wait go on."""
     for each in pending:
         each.done = True

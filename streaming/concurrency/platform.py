@@ -11,7 +11,10 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from threading import Lock
 
 
 def original(module: str, name: str) -> Any:
@@ -26,7 +29,7 @@ def original(module: str, name: str) -> Any:
 get_ident: Callable[[], int] = original("_thread", "get_ident")
 
 
-allocate_lock = original("_thread", "allocate_lock")
+allocate_lock: Callable[[], Lock] = original("_thread", "allocate_lock")
 
 
 start_new_thread = original("_thread", "start_new_thread")
@@ -62,7 +65,7 @@ def current() -> object:
     return gevent_name("getcurrent")() if in_greenlet() else get_ident()
 
 
-def native_lock() -> Any:
+def native_lock() -> Lock:
     """A lock between real threads. Hold it for microseconds; never wait, log or switch under it."""
     return allocate_lock()
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import _socket
-from typing import Any
 
 
-def native_pair() -> tuple[Any, Any]:
+def native_pair() -> tuple[_socket.socket, _socket.socket]:
     """Two connected stream sockets without a name; no program that is executed inherits them."""
     ours, theirs = _socket.socketpair()
     return ours, theirs
 
 
-def native_socket(descriptor: int) -> Any:
+def native_socket(descriptor: int) -> _socket.socket:
     """The stream socket that a descriptor stands for; it owns the descriptor from now on."""
     return _socket.socket(fileno=descriptor)

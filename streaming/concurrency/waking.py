@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from streaming.concurrency.platform import allocate_lock, get_ident, gevent_name, in_greenlet
+
+if TYPE_CHECKING:
+    from gevent.hub import Hub
 
 
 class Wakeable(Protocol):
@@ -42,14 +45,18 @@ class _ThreadWaker:
         return bool(self._lock.acquire(timeout=max(0.0, timeout)))
 
 
+class _Greenlet(Protocol):
+    def switch(self) -> object: ...
+
+
 class _GreenletWaker:
     __slots__ = ("_expired", "_sleeper", "awake", "hub", "ident")
 
     def __init__(self) -> None:
-        self.hub = gevent_name("get_hub")()
+        self.hub: Hub = gevent_name("get_hub")()
         self.ident = get_ident()
         self.awake = False
-        self._sleeper: Any = None
+        self._sleeper: _Greenlet | None = None
         self._expired = False
 
     def wake(self) -> None:
@@ -100,7 +107,7 @@ def make_waker() -> Waker:
 def wake_all(wakers: Iterable[Wakeable]) -> None:
     """Wake each; greenlets of another thread cost one signal to that thread together."""
     ident = get_ident()
-    groups: dict[Any, list[_GreenletWaker]] = {}
+    groups: dict[Hub, list[_GreenletWaker]] = {}
     for waker in wakers:
         if not isinstance(waker, _GreenletWaker) or waker.ident == ident:
             waker.wake()

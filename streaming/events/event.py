@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from streaming.events.envelope import Head, build, head_of
-from streaming.events.vocabulary import DELTAS, TERMINAL, TYPES, Json
+from streaming.events.vocabulary import DELTAS, TERMINAL, TYPES, Json, JsonMapping, JsonObject
 
 #: Made once: `json.dumps` would make one at each call with options.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -78,7 +78,7 @@ def _is_deep(encoded: bytes) -> bool:
     return False
 
 
-def _dump_delta(data: Mapping[str, Json]) -> bytes:
+def _dump_delta(data: JsonMapping) -> bytes:
     """What `dumps` makes of a delta, in an eighth of its time: each token is one."""
     if len(data) != 2:
         return dumps(data)
@@ -112,7 +112,7 @@ class Draft(msgspec.Struct, frozen=True):
     """An event before it has a seq. Encoded when built: bad data fails at its author."""
 
     type: str
-    data: Mapping[str, Json]
+    data: JsonMapping
     at: str = msgspec.field(default_factory=now_rfc3339)
     #: Given only by those who have encoded the data of a known type themselves.
     encoded: bytes = b""
@@ -135,14 +135,14 @@ class Draft(msgspec.Struct, frozen=True):
         return cls(type, _Parsed(encoded) if type in DELTAS else json.loads(encoded), at, encoded)
 
 
-class _Parsed(Mapping[str, Json]):
+class _Parsed(JsonMapping):
     """The object that some JSON is, parsed at the first look."""
 
     __slots__ = ("_data", "_encoded")
 
     def __init__(self, encoded: bytes) -> None:
         self._encoded = encoded
-        self._data: dict[str, Json] | None = None
+        self._data: JsonObject | None = None
 
     def __getitem__(self, name: str) -> Json:
         return self._load()[name]
@@ -153,7 +153,7 @@ class _Parsed(Mapping[str, Json]):
     def __len__(self) -> int:
         return len(self._load())
 
-    def _load(self) -> dict[str, Json]:
+    def _load(self) -> JsonObject:
         if self._data is None:
             self._data = json.loads(self._encoded)
         return self._data
@@ -179,18 +179,18 @@ class Event(NamedTuple):
         head = head_of(body)
         return cls(head.job, head.seq, head.type, body)
 
-    def with_data(self, data: Mapping[str, Json]) -> Event:
+    def with_data(self, data: JsonMapping) -> Event:
         """The same event with other data."""
         envelope = build(head_of(self.json), dumps(data))
         return Event(self.job, self.seq, self.type, envelope)
 
     @property
-    def envelope(self) -> dict[str, Json]:
+    def envelope(self) -> JsonObject:
         """The envelope as an object, parsed at each call."""
         return json.loads(self.json)  # type: ignore[no-any-return]
 
     @property
-    def data(self) -> dict[str, Json]:
+    def data(self) -> JsonObject:
         return self.envelope["data"]  # type: ignore[no-any-return]
 
     @property

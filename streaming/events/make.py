@@ -7,18 +7,17 @@ author: `TypeError` names the member, `ValueError` says what JSON in UTF-8 canno
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from streaming.events.event import Draft
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
 #: What an event says of a step, in this order.
 STEP_MEMBERS = ("id", "index", "total", "title", "status", "duration_s", "detail")
 #: What it says of one that has not begun.
-PENDING: Mapping[str, Json] = {"status": "pending", "duration_s": None, "detail": None}
+PENDING: JsonMapping = {"status": "pending", "duration_s": None, "detail": None}
 
 
-def job_queued(asked: Mapping[str, Json]) -> Draft:
+def job_queued(asked: JsonMapping) -> Draft:
     """All that was asked: what a later process needs to run the job."""
     return Draft("job.queued", asked)
 
@@ -26,7 +25,7 @@ def job_queued(asked: Mapping[str, Json]) -> Draft:
 def job_started(attempt: int, worker: str, *, on_trial: bool = False, basic: bool = False) -> Draft:
     """An attempt begins. `on_trial`: alone, suspected of killing its worker; `basic`: as the
     task's basic variant. Both are said only where they hold (oddity 9)."""
-    data: dict[str, Json] = {"attempt": attempt, "worker": worker}
+    data: JsonObject = {"attempt": attempt, "worker": worker}
     if on_trial:
         data["on_trial"] = True
     if basic:
@@ -44,7 +43,7 @@ def job_progress(
     )
 
 
-def step_updated(step: Mapping[str, Json], *, total: int, **changed: Json) -> Draft:
+def step_updated(step: JsonMapping, *, total: int, **changed: Json) -> Draft:
     """A step (`id`, `index`, `title`, `status`, `duration_s`) among `total`, as it is now."""
     _text("id", step["id"])
     _text("title", step["title"])
@@ -123,7 +122,7 @@ def log(message: str, *, level: str = "info", **more: Json) -> Draft:
     return Draft("log", {"level": level, "message": message, **more})
 
 
-def input_requested(request: str, prompt: str, schema: Mapping[str, Any] | None) -> Draft:
+def input_requested(request: str, prompt: str, schema: JsonMapping | None) -> Draft:
     """A question to a person; `schema` is the JSON Schema of its answer."""
     _text("prompt", prompt)
     return Draft("input.requested", {"request": request, "prompt": prompt, "schema": schema})
@@ -131,7 +130,7 @@ def input_requested(request: str, prompt: str, schema: Mapping[str, Any] | None)
 
 def input_received(request: str | None, data: Json, *, timed_out: bool = False) -> Draft:
     """An answer; with `timed_out` the end of a question that nobody answered (oddity 16)."""
-    said: dict[str, Json] = {"request": request, "data": data}
+    said: JsonObject = {"request": request, "data": data}
     if timed_out:
         said["timed_out"] = True
     return Draft("input.received", said)
@@ -142,17 +141,17 @@ def job_cancel_requested(reason: str | None) -> Draft:
     return Draft("job.cancel_requested", {"reason": reason})
 
 
-def job_completed(output: Json, usage: Json, told: Mapping[str, Json] | None = None) -> Draft:
+def job_completed(output: Json, usage: Json, told: JsonMapping | None = None) -> Draft:
     """The job went well. `told` is how the model's last answer ended, as in the other ends:
     `finish_reason`, `cut`, `simulated`."""
     return Draft("job.completed", {"output": output, "usage": usage, **(told or {})})
 
 
 def job_failed(
-    error: Mapping[str, Json],
+    error: JsonMapping,
     partial: Json,
     usage: Json = None,
-    told: Mapping[str, Json] | None = None,
+    told: JsonMapping | None = None,
 ) -> Draft:
     """The job failed; `error` is a problem object, `partial` the text so far."""
     return Draft("job.failed", {"error": error, "usage": usage, **(told or {}), "partial": partial})
@@ -162,7 +161,7 @@ def job_cancelled(
     reason: str | None,
     partial: Json,
     usage: Json = None,
-    told: Mapping[str, Json] | None = None,
+    told: JsonMapping | None = None,
 ) -> Draft:
     """The job was cancelled; `partial` is the text so far."""
     data = {"reason": reason, "usage": usage, **(told or {}), "partial": partial}

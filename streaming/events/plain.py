@@ -6,11 +6,10 @@ An object's own methods may raise, recurse or never fit; nothing here does.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from datetime import date, datetime, time
-from typing import Any
 
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonObject
 
 #: Levels of nesting, members of one container, and characters of one text that are kept.
 DEPTH, MEMBERS, TEXT = 16, 200, 20_000
@@ -39,7 +38,7 @@ def plain(value: object, depth: int = DEPTH) -> Json:
         return f"<{type(value).__name__}>"
 
 
-def _known(value: Any, depth: int) -> Json:
+def _known(value: object, depth: int) -> Json:
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, int):
@@ -55,9 +54,9 @@ def _known(value: Any, depth: int) -> Json:
     return plain_text(value)
 
 
-def _container(value: Any, depth: int) -> Json:
+def _container(value: Iterable[object], depth: int) -> Json:
     if isinstance(value, Mapping):
-        made: dict[str, Json] = {}
+        made: JsonObject = {}
         for key in value:
             if len(made) >= MEMBERS:
                 made[MORE] = MORE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streaming.errors import StreamingError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonObject
 
 #: Status, title of the failures that only `job.failed` knows, by code.
 JOB_FAILURES: Mapping[str, tuple[int, str]] = {
@@ -20,10 +20,10 @@ JOB_FAILURES: Mapping[str, tuple[int, str]] = {
 }
 
 
-def problem(error: StreamingError, *, instance: str | None = None) -> dict[str, Json]:
+def problem(error: StreamingError, *, instance: str | None = None) -> JsonObject:
     """The problem object (RFC 9457), with `error.message` beside it for OpenAI clients."""
     status, title = JOB_FAILURES.get(error.code, (error.status, error.title))
-    body: dict[str, Json] = {
+    body: JsonObject = {
         "type": "about:blank",
         "title": title,
         "status": status,

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping, JsonObject
 
 #: Attempts lost in a row that make a job suspicious of having killed its worker.
 SUSPICIOUS = 2
@@ -31,10 +31,10 @@ class Recovery:
     """The private part of a job's state after some events."""
 
     #: What was asked: the data of job.queued.
-    asked: dict[str, Json] = field(default_factory=dict)
+    asked: JsonObject = field(default_factory=dict)
     cancel_reason: str | None = None
     #: The answers by request, and the requests whose time ran out.
-    answers: dict[str, Json] = field(default_factory=dict)
+    answers: JsonObject = field(default_factory=dict)
     unanswered: list[str] = field(default_factory=list)
     #: Whether it runs as the task's basic variant.
     basic: bool = False
@@ -52,7 +52,7 @@ class Recovery:
     #: The step in which an item was written; an item of no step is never finished.
     step_of: dict[str, str | None] = field(default_factory=dict)
 
-    def apply(self, kind: str, data: Mapping[str, Json], at: str) -> None:
+    def apply(self, kind: str, data: JsonMapping, at: str) -> None:
         """Fold the next event."""
         fold = self._FOLDS.get(kind)
         if fold is not None:
@@ -79,21 +79,21 @@ class Recovery:
             step_of=dict(self.step_of),
         )
 
-    def to_json(self) -> dict[str, Json]:
+    def to_json(self) -> JsonObject:
         """As it is kept."""
         return {kept: getattr(self, name) for name, kept in _kept_names()}
 
     @classmethod
-    def from_json(cls, members: dict[str, Json]) -> Recovery:
+    def from_json(cls, members: JsonObject) -> Recovery:
         """What `to_json` gave; takes its members out of `members`. Older versions wrote fewer."""
         return cls(**{name: members.pop(kept) for name, kept in _kept_names() if kept in members})
 
     # -- one for each type that changes something
 
-    def _queued(self, data: Mapping[str, Json], _at: str) -> None:
+    def _queued(self, data: JsonMapping, _at: str) -> None:
         self.asked = dict(data)
 
-    def _started(self, data: Mapping[str, Json], at: str) -> None:
+    def _started(self, data: JsonMapping, at: str) -> None:
         self.running_steps = []
         self.lost_attempts += 1
         self.basic = bool(data.get("basic"))
@@ -101,10 +101,10 @@ class Recovery:
         self._stop_clock(self.last_at)
         self.clock_from = at
 
-    def _cancel_requested(self, data: Mapping[str, Json], _at: str) -> None:
+    def _cancel_requested(self, data: JsonMapping, _at: str) -> None:
         self.cancel_reason = data.get("reason")
 
-    def _log(self, data: Mapping[str, Json], at: str) -> None:
+    def _log(self, data: JsonMapping, at: str) -> None:
         if data.get("handed_over"):
             self.lost_attempts = max(0, self.lost_attempts - 1)
         if data.get("acquitted"):
@@ -118,10 +118,10 @@ class Recovery:
             else:
                 self.clock_from = self.clock_from or at
 
-    def _text(self, data: Mapping[str, Json], _at: str) -> None:
+    def _text(self, data: JsonMapping, _at: str) -> None:
         self.step_of[data["item"]] = self.running_steps[-1] if self.running_steps else None
 
-    def _step(self, data: Mapping[str, Json], _at: str) -> None:
+    def _step(self, data: JsonMapping, _at: str) -> None:
         if data["id"] in self.running_steps:
             self.running_steps.remove(data["id"])
         if data["status"] == "running":
@@ -129,10 +129,10 @@ class Recovery:
         if data["status"] == "completed":
             self.lost_attempts = self.lost_trials = 0
 
-    def _asks(self, _data: Mapping[str, Json], at: str) -> None:
+    def _asks(self, _data: JsonMapping, at: str) -> None:
         self._stop_clock(at)
 
-    def _answered(self, data: Mapping[str, Json], at: str) -> None:
+    def _answered(self, data: JsonMapping, at: str) -> None:
         if data.get("timed_out"):
             self.unanswered.append(data["request"])
             self.clock_from = at
@@ -146,7 +146,7 @@ class Recovery:
             self.running_s += max(0.0, (ended - began).total_seconds())
             self.clock_from = None
 
-    _FOLDS: ClassVar[Mapping[str, Callable[[Recovery, Mapping[str, Json], str], None]]] = {
+    _FOLDS: ClassVar[Mapping[str, Callable[[Recovery, JsonMapping, str], None]]] = {
         "job.queued": _queued,
         "job.started": _started,
         "job.cancel_requested": _cancel_requested,

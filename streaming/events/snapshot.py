@@ -11,7 +11,7 @@ from streaming.errors import Damaged
 from streaming.events.event import Event, dumps
 from streaming.events.recovery import Recovery
 from streaming.events.summary import Summary, advance
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
 #: The version of the form in which a fold is kept. Within it, members may only be added: programs
 #: of several versions read the same Redis. Folds without one are of before there were versions,
@@ -28,7 +28,7 @@ class Snapshot:
     job: str
     summary: Summary
     seq: int = 0
-    steps: dict[str, dict[str, Json]] = field(default_factory=dict)
+    steps: dict[str, JsonObject] = field(default_factory=dict)
     output: Json = None
     #: What clients are not shown.
     recovery: Recovery = field(default_factory=Recovery)
@@ -37,7 +37,7 @@ class Snapshot:
     #: Each item's text in pieces, in order of the items' first appearance.
     _texts: dict[str, list[str]] = field(default_factory=dict)
     #: What a newer program has kept besides: it gets it back.
-    _newer: dict[str, Json] = field(default_factory=dict)
+    _newer: JsonObject = field(default_factory=dict)
 
     def apply(self, event: Event) -> None:
         """Fold the next event."""
@@ -75,7 +75,7 @@ class Snapshot:
             if self.text_of(item) and self.steps.get(step or "", {}).get("status") != "completed"
         ]
 
-    def public(self) -> dict[str, Json]:
+    def public(self) -> JsonObject:
         """The snapshot as clients get it, without `links` and `queue_position`."""
         texts = self.texts
         return {
@@ -143,21 +143,21 @@ class Snapshot:
 
     # -- one for each type that changes more than summary and recovery
 
-    def _append_text(self, data: Mapping[str, Json]) -> None:
+    def _append_text(self, data: JsonMapping) -> None:
         self._texts.setdefault(data["item"], []).append(data["text"])
         self.text_size += len(data["text"])
 
-    def _reset_text(self, data: Mapping[str, Json]) -> None:
+    def _reset_text(self, data: JsonMapping) -> None:
         self.text_size -= len(self.text_of(data["item"]))
         self._texts[data["item"]] = []
 
-    def _update_step(self, data: Mapping[str, Json]) -> None:
+    def _update_step(self, data: JsonMapping) -> None:
         self.steps[data["id"]] = {name: data.get(name) for name in STEP_MEMBERS}
 
-    def _complete(self, data: Mapping[str, Json]) -> None:
+    def _complete(self, data: JsonMapping) -> None:
         self.output = data.get("output")
 
-    _FOLDS: ClassVar[Mapping[str, Callable[[Snapshot, Mapping[str, Json]], None]]] = {
+    _FOLDS: ClassVar[Mapping[str, Callable[[Snapshot, JsonMapping], None]]] = {
         "text.delta": _append_text,
         "text.reset": _reset_text,
         "step.updated": _update_step,
@@ -165,7 +165,7 @@ class Snapshot:
     }
 
 
-def public_summary(summary: Summary) -> dict[str, Json]:
+def public_summary(summary: Summary) -> JsonObject:
     """The members of a snapshot that lists show, too.
 
     Metrics are a list here, not an object: oddity 10.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from streaming.events.event import dumps
-from streaming.events.vocabulary import STATUS_AFTER, TERMINAL, Json
+from streaming.events.vocabulary import STATUS_AFTER, TERMINAL, Json, JsonMapping, JsonObject
 
 #: What a job may ask for at its submission besides its task and input.
 OPTIONS = ("on_disconnect", "disconnect_grace_s", "timeout_s", "ttl_s", "origin", "webhook")
@@ -20,14 +20,13 @@ SHOWN_MEMBER = 4 << 10
 SHOWN_INPUT = 16 << 10
 
 #: Progress before the first event of it, and after the end of a job that completed.
-_AT_START: Mapping[str, Json] = {"percent": 0, "eta_s": None, "basis": "estimated"}
-_AT_END: Mapping[str, Json] = {"percent": 100, "eta_s": 0, "basis": "measured"}
+_AT_START: JsonMapping = {"percent": 0, "eta_s": None, "basis": "estimated"}
+_AT_END: JsonMapping = {"percent": 100, "eta_s": 0, "basis": "measured"}
 #: Without these it is no summary; the others came with later versions.
 _NEEDED = frozenset({"task", "status", "attempt", "options"})
 
-JsonObject = Mapping[str, Json]
 #: New values of a summary's members.
-Changes = dict[str, Json]
+Changes = JsonObject
 
 
 @dataclass(frozen=True)
@@ -36,31 +35,31 @@ class Summary:
 
     task: str
     title: str = ""
-    input: JsonObject = field(default_factory=dict)
+    input: JsonMapping = field(default_factory=dict)
     status: str = "queued"
     created_at: str = ""
     started_at: str | None = None
     finished_at: str | None = None
     attempt: int = 0
-    progress: JsonObject = field(default_factory=lambda: _AT_START)
+    progress: JsonMapping = field(default_factory=lambda: _AT_START)
     #: The newest of each name (and labels), as in their events.
-    metrics: Mapping[str, JsonObject] = field(default_factory=dict)
-    alerts: Mapping[str, JsonObject] = field(default_factory=dict)
-    leases: Sequence[JsonObject] = field(default_factory=list)
+    metrics: Mapping[str, JsonMapping] = field(default_factory=dict)
+    alerts: Mapping[str, JsonMapping] = field(default_factory=dict)
+    leases: Sequence[JsonMapping] = field(default_factory=list)
     #: The question that waits for its answer: the data of input.requested.
-    input_request: JsonObject | None = None
-    error: JsonObject | None = None
-    usage: JsonObject | None = None
+    input_request: JsonMapping | None = None
+    error: JsonMapping | None = None
+    usage: JsonMapping | None = None
     finish_reason: str | None = None
     cut: bool = False
     simulated: bool = False
-    artifacts: Mapping[str, JsonObject] = field(default_factory=dict)
-    metadata: JsonObject = field(default_factory=dict)
+    artifacts: Mapping[str, JsonMapping] = field(default_factory=dict)
+    metadata: JsonMapping = field(default_factory=dict)
     degraded: bool = False
     #: Those of `OPTIONS` that were asked for; clients are not shown them.
-    options: JsonObject = field(default_factory=dict)
+    options: JsonMapping = field(default_factory=dict)
     #: What a newer program has kept besides: it gets it back.
-    newer: JsonObject = field(default_factory=dict)
+    newer: JsonMapping = field(default_factory=dict)
 
     def changed(self, members: Changes) -> Summary:
         """One with other members: `dataclasses.replace`, in an eighth of its time."""
@@ -69,12 +68,12 @@ class Summary:
         made.__dict__.update(members)
         return made
 
-    def to_json(self) -> dict[str, Json]:
+    def to_json(self) -> JsonObject:
         """As it is kept."""
         return {**{name: getattr(self, name) for name in _KEPT}, **self.newer}
 
     @classmethod
-    def from_json(cls, members: JsonObject) -> Summary:
+    def from_json(cls, members: JsonMapping) -> Summary:
         """What `to_json` gave, or an older program, with fewer members; else `ValueError`."""
         newer = dict(members)
         if not newer.keys() >= _NEEDED:
@@ -92,7 +91,7 @@ def blank(task: str, created_at: str) -> Summary:
     return Summary(task, created_at=created_at)
 
 
-def advance(summary: Summary, kind: str, data: JsonObject, at: str) -> Summary:
+def advance(summary: Summary, kind: str, data: JsonMapping, at: str) -> Summary:
     """The summary after an event: `summary` itself where nothing changes."""
     if kind not in _CHANGING:  # text, most of all
         return summary
@@ -110,7 +109,7 @@ def advance(summary: Summary, kind: str, data: JsonObject, at: str) -> Summary:
     return summary.changed(changed) if changed else summary
 
 
-def _queued(_: Summary, data: JsonObject, _at: str) -> Changes:
+def _queued(_: Summary, data: JsonMapping, _at: str) -> Changes:
     return {
         "title": data.get("title") or data.get("task") or "",
         "input": shown_input(data.get("input") or {}),
@@ -119,7 +118,7 @@ def _queued(_: Summary, data: JsonObject, _at: str) -> Changes:
     }
 
 
-def _started(summary: Summary, data: JsonObject, at: str) -> Changes:
+def _started(summary: Summary, data: JsonMapping, at: str) -> Changes:
     return {
         "attempt": data["attempt"],
         "started_at": summary.started_at or at,
@@ -131,14 +130,14 @@ def _started(summary: Summary, data: JsonObject, at: str) -> Changes:
     }
 
 
-def shown_input(given: JsonObject) -> dict[str, Json]:
+def shown_input(given: JsonMapping) -> JsonObject:
     """What was asked, as snapshots and lists show it: small members whole, large ones cut.
 
     A member whose JSON is over `SHOWN_MEMBER` bytes becomes text: its beginning (of a value that
     is no text, of its JSON), and how many bytes there are in all. Where all together are over
     `SHOWN_INPUT`, the members behind that are cut to nothing but that note.
     """
-    shown: dict[str, Json] = {}
+    shown: JsonObject = {}
     left = SHOWN_INPUT
     for name, value in given.items():
         encoded = dumps(value)
@@ -155,18 +154,18 @@ def _beginning(value: Json, encoded: bytes, room: int) -> str:
     return f"{begins}… [cut: {len(whole)} bytes in all]"
 
 
-def _metric_key(data: JsonObject) -> str:
+def _metric_key(data: JsonMapping) -> str:
     labels: Iterable[tuple[str, Json]] = sorted((data.get("labels") or {}).items())
     return str(data["name"]) + "".join(f",{key}={value}" for key, value in labels)
 
 
-def _answered(data: JsonObject) -> Changes:
+def _answered(data: JsonMapping) -> Changes:
     """How the model's last answer ended, as ends and log lines tell."""
     known = ("finish_reason", "cut", "simulated")
     return {name: data[name] for name in known if data.get(name)}
 
 
-def _logged(summary: Summary, data: JsonObject, _at: str) -> Changes:
+def _logged(summary: Summary, data: JsonMapping, _at: str) -> Changes:
     """What a smaller model answered, or a basic variant made; what is leased or waited for."""
     changed: Changes = {"degraded": True} if data.get("degraded") else {}
     changed |= _answered(data)
@@ -178,7 +177,7 @@ def _logged(summary: Summary, data: JsonObject, _at: str) -> Changes:
 
 
 #: The types that set more than the status.
-_SETS: Mapping[str, Callable[[Summary, JsonObject, str], Changes]] = {
+_SETS: Mapping[str, Callable[[Summary, JsonMapping, str], Changes]] = {
     "job.queued": _queued,
     "job.started": _started,
     "job.progress": lambda _, data, __: {

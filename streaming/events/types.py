@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal, NotRequired, TypeVar
+from typing import Literal, NotRequired, TypeVar
+
+from streaming.events.vocabulary import Json, JsonObject
 
 if sys.version_info >= (3, 12):
     from typing import TypedDict
@@ -35,12 +37,12 @@ class QueuedData(TypedDict):
     """The job was accepted. All that was asked for is here."""
 
     task: str
-    input: Any
+    input: Json
     position: NotRequired[int | None]
     """Its place in the queue; 1 is next."""
     title: NotRequired[str | None]
-    metadata: NotRequired[dict[str, Any] | None]
-    webhook: NotRequired[Any]
+    metadata: NotRequired[JsonObject | None]
+    webhook: NotRequired[Json]
     on_disconnect: NotRequired[str]
     on_break: NotRequired[str]
     disconnect_grace_s: NotRequired[float]
@@ -107,7 +109,7 @@ class ToolCallData(TypedDict):
 
     id: str
     name: str
-    arguments: Any
+    arguments: Json
 
 
 @_described
@@ -115,8 +117,8 @@ class ToolResultData(TypedDict):
     """A tool has answered, with an output or an error."""
 
     id: str
-    output: NotRequired[Any]
-    error: NotRequired[Any]
+    output: NotRequired[Json]
+    error: NotRequired[Json]
     duration_s: NotRequired[float | None]
 
 
@@ -127,7 +129,7 @@ class MetricData(TypedDict):
     name: str
     value: float
     unit: NotRequired[str | None]
-    labels: NotRequired[dict[str, Any] | None]
+    labels: NotRequired[JsonObject | None]
 
 
 @_described
@@ -138,7 +140,7 @@ class AlertData(TypedDict):
     severity: str
     message: str
     state: Literal["firing", "resolved"]
-    value: NotRequired[Any]
+    value: NotRequired[Json]
 
 
 @_described
@@ -161,7 +163,7 @@ class LogData(TypedDict):
     message: str
     degraded: NotRequired[bool]
     """The result is less than what was asked for."""
-    leases: NotRequired[list[Any]]
+    leases: NotRequired[list[Json]]
     """What the job holds or waits for now."""
 
 
@@ -172,7 +174,7 @@ class InputRequestedData(TypedDict):
     request: str
     """Names the question in the answer."""
     prompt: str
-    schema: NotRequired[Any]
+    schema: NotRequired[Json]
     """JSON Schema that the answer must satisfy; null: anything."""
 
 
@@ -182,7 +184,7 @@ class InputReceivedData(TypedDict):
 
     request: NotRequired[str | None]
     """The question; null when nothing was asked."""
-    data: NotRequired[Any]
+    data: NotRequired[Json]
     timed_out: NotRequired[bool]
     """Nobody answered in time."""
 
@@ -198,18 +200,18 @@ class CancelRequestedData(TypedDict):
 class CompletedData(TypedDict):
     """The job has completed. Nothing follows."""
 
-    output: Any
-    usage: NotRequired[dict[str, Any] | None]
+    output: Json
+    usage: NotRequired[JsonObject | None]
 
 
 @_described
 class FailedData(TypedDict):
     """The job has failed. Nothing follows."""
 
-    error: dict[str, Any]
+    error: JsonObject
     """A problem object (RFC 9457)."""
-    usage: NotRequired[dict[str, Any] | None]
-    partial: NotRequired[Any]
+    usage: NotRequired[JsonObject | None]
+    partial: NotRequired[Json]
     """What there was of the result."""
 
 
@@ -218,8 +220,8 @@ class CancelledData(TypedDict):
     """The job was cancelled. Nothing follows."""
 
     reason: NotRequired[str | None]
-    usage: NotRequired[dict[str, Any] | None]
-    partial: NotRequired[Any]
+    usage: NotRequired[JsonObject | None]
+    partial: NotRequired[Json]
 
 
 @_described
@@ -227,7 +229,7 @@ class SnapshotData(TypedDict):
     """The job's state: take it as yours. Events behind `seq` follow."""
 
     seq: int
-    job: dict[str, Any]
+    job: JsonObject
 
 
 GapData = TypedDict("GapData", {"from": int, "to": int})
@@ -253,7 +255,7 @@ class ClosingData(TypedDict):
 
 
 #: The data of each type: of the stored events, then of those about the stream itself.
-DATA: Mapping[str, Any] = {
+DATA: Mapping[str, type[object]] = {
     "job.queued": QueuedData,
     "job.started": StartedData,
     "job.progress": ProgressData,

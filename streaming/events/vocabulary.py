@@ -1,11 +1,24 @@
-"""The types of events, and what each does to a job's status."""
+"""What JSON is called everywhere, the types of events, and what each does to a job's status."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-Json = Any
+#: Any JSON value, as `json.loads` gives it: null, a boolean, a number, a text, a `list` of such or
+#: a `JsonObject`. Whoever is given one may encode it, and must not change it unless it is theirs.
+#:
+#: For a checker it is `Any`, here and nowhere else. The recursive union would be truer, but whoever
+#: reads JSON here knows its shape from what has checked it (a task's schema, a protocol's parser,
+#: this project's own encoder): each look into it, `usage["total_tokens"]`, would need a cast that
+#: checks nothing. Of foreign values that nothing has checked yet, `object` is said instead.
+Json: TypeAlias = Any
+
+#: A JSON object that is the receiver's own: it may be changed.
+JsonObject: TypeAlias = dict[str, Json]
+
+#: A JSON object to read: an event's data, an input, a request, somebody else's state.
+JsonMapping: TypeAlias = Mapping[str, Json]
 
 
 #: Terminal events and the status that they give; after one of them nothing can follow.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from streaming.errors import BadRequest
 from streaming.events.envelope import with_from
 from streaming.events.event import Event, dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping, JsonObject
 
 SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
@@ -30,9 +30,9 @@ def event_json(event: Event, *, since: int | None = None) -> bytes:
     return with_from(event.json, since)
 
 
-def control_json(kind: str, job: str | None, data: Mapping[str, Json]) -> bytes:
+def control_json(kind: str, job: str | None, data: JsonMapping) -> bytes:
     """The envelope of a control event: no seq, never stored."""
-    head: dict[str, Json] = {"type": kind}
+    head: JsonObject = {"type": kind}
     if job is not None:
         head["job"] = job
     return dumps({**head, "data": data})
