@@ -6,7 +6,7 @@ import base64
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -27,7 +27,7 @@ THREAD_RESERVE = 16
 SECRET_LENGTH = 32
 
 
-def _setting(default: Any, name: str, description: str, **limits: Any) -> Any:
+def _setting(default: object, name: str, description: str, **limits: Any) -> Any:
     return Field(default, validation_alias=name, description=description, **limits)
 
 
@@ -252,14 +252,14 @@ class Settings(BaseSettings):
         mode="before",
     )
     @classmethod
-    def _split(cls, value: Any) -> Any:
+    def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
     @field_validator("protocols", mode="before")
     @classmethod
-    def _known_protocols(cls, value: Any) -> Any:
+    def _known_protocols(cls, value: Iterable[str] | None) -> tuple[str, ...] | None:
         if value is None:
             return None
         given = value.split(",") if isinstance(value, str) else list(value)
@@ -270,7 +270,7 @@ class Settings(BaseSettings):
 
     @field_validator("resources", mode="before")
     @classmethod
-    def _pools(cls, value: Any) -> Any:
+    def _pools(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         pools = [part.partition("=") for part in value.split(",") if part.strip()]
@@ -362,7 +362,7 @@ class Settings(BaseSettings):
 
     @field_validator("llm_omit", mode="before")
     @classmethod
-    def _omitted(cls, value: Any) -> Any:
+    def _omitted(cls, value: object) -> object:
         """`o3:max_tokens+seed,*:stream_options` by model; the name of one may have colons."""
         if not isinstance(value, str):
             return value
@@ -377,7 +377,7 @@ class Settings(BaseSettings):
 
     @field_validator("llm_api_key", mode="before")
     @classmethod
-    def _one_line(cls, value: Any) -> Any:
+    def _one_line(cls, value: object) -> object:
         """Files and secret stores often leave a line break behind a key."""
         key = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not isinstance(key, str):
@@ -389,7 +389,7 @@ class Settings(BaseSettings):
 
     @field_validator("llm_base_url", mode="before")
     @classmethod
-    def _trimmed(cls, value: Any) -> Any:
+    def _trimmed(cls, value: object) -> object:
         return value.strip() if isinstance(value, str) else value
 
     @field_validator("llm_base_url")
@@ -409,15 +409,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _derive(self) -> Self:
-        derived: dict[str, Any] = {}
+        log_url = self.log_url or self.redis_url or f"sqlite:///{self.var_dir / 'streaming.db'}"
+        derived: dict[str, str | int] = {}
         if not self.host:
             given = "port" in self.model_fields_set
             derived["host"] = "0.0.0.0" if given else "127.0.0.1"
         if not self.log_url:
-            file = f"sqlite:///{self.var_dir / 'streaming.db'}"
-            derived["log_url"] = self.redis_url or file
+            derived["log_url"] = log_url
         if not self.queue_url:
-            derived["queue_url"] = _next_database(derived.get("log_url", self.log_url))
+            derived["queue_url"] = _next_database(log_url)
         if self.max_streams is None:
             threads = self.threads - THREAD_RESERVE
             derived["max_streams"] = 10_000 if self.worker_class == "gevent" else threads

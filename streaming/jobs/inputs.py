@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jsonschema
 
 from streaming.errors import Conflict, InvalidInput, LogRefusal, TooLarge
 from streaming.events import make
 from streaming.events.event import Draft
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping
 from streaming.running.task import TaskRegistry
 from streaming.storage.base import EventLog
 from streaming.storage.rows import JobRow
@@ -79,7 +77,7 @@ def fitting(draft: Draft, max_event_bytes: int) -> Draft:
     return draft
 
 
-def _check_answer(schema: Mapping[str, Json] | None, data: Json) -> None:
+def _check_answer(schema: JsonMapping | None, data: Json) -> None:
     if schema is None:
         return
     validator = jsonschema.Draft202012Validator(schema)

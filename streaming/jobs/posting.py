@@ -23,7 +23,9 @@ from streaming.jobs.receivers import Receiver
 from streaming.storage.outbox import Call
 
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
-_Handle: Callable[..., Any] = original("socket", "socket")
+_Handle: type[socket.socket] = original("socket", "socket")
+#: A connected socket to one of the addresses, at a port, in so many seconds.
+Dial = Callable[[Sequence[str], int, float | None], socket.socket]
 
 
 class Posting:
@@ -34,7 +36,7 @@ class Posting:
         self._call = call
         self._timeout_s = timeout_s
         self._lock = native_lock()
-        self._handle: Any = None
+        self._handle: socket.socket | None = None
         self._is_cut = False
 
     def send(self, receiver: Receiver, keys: Sequence[bytes], now: float) -> tuple[int, float]:
@@ -44,11 +46,15 @@ class Posting:
         http.client, ssl and sockets raise.
         """
         place = receiver.place
-        options: dict[str, Any] = {"timeout": self._timeout_s, "dial": self._dial}
-        kind: type[_Plain | _Secure] = _Plain
-        if place.secure:
-            kind, options["ssl_context"] = _Secure, trusted()
-        connection = kind(place.host, place.port, addresses=receiver.addresses, **options)
+        more: Mapping[str, Any] = {"ssl_context": trusted()} if place.secure else {}
+        connection = (_Secure if place.secure else _Dialled)(
+            place.host,
+            place.port,
+            addresses=receiver.addresses,
+            dial=self._dial,
+            timeout=self._timeout_s,
+            **more,
+        )
         try:
             connection.request(
                 "POST",
@@ -74,7 +80,7 @@ class Posting:
                 with contextlib.suppress(OSError):  # the receiver was faster
                     self._handle.shutdown(socket.SHUT_RDWR)
 
-    def _dial(self, addresses: Sequence[str], port: int, timeout: float) -> socket.socket:
+    def _dial(self, addresses: Sequence[str], port: int, timeout: float | None) -> socket.socket:
         failure = OSError("no address")
         for address in addresses:
             try:
@@ -97,20 +103,18 @@ class Posting:
             self._handle = None
 
 
-class _Dialled:
+class _Dialled(HTTPConnection):
     """A connection to one of the given addresses, whatever its host's name means."""
 
-    def __init__(self, *args: Any, dial: Any, addresses: Sequence[str], **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(
+        self, host: str, port: int, *, dial: Dial, addresses: Sequence[str], **options: Any
+    ) -> None:
+        super().__init__(host, port, **options)
         self._dial = dial
         self._addresses = addresses
 
-    def _new_conn(self: Any) -> socket.socket:
-        return self._dial(self._addresses, self.port, self.timeout)  # type: ignore[no-any-return]
-
-
-class _Plain(_Dialled, HTTPConnection):
-    pass
+    def _new_conn(self) -> socket.socket:
+        return self._dial(self._addresses, self.port, self.timeout)
 
 
 class _Secure(_Dialled, HTTPSConnection):

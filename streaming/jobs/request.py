@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +15,10 @@ class Request:
     """What is asked with a new job. Times in seconds."""
 
     task: str
-    input: Mapping[str, Json]
-    metadata: Mapping[str, Json] = field(default_factory=dict)
+    input: JsonMapping
+    metadata: JsonMapping = field(default_factory=dict)
     #: `url`, and if wanted `events` and `form`: who is told, of what, in which protocol's words.
-    webhook: Mapping[str, Json] | None = None
+    webhook: JsonMapping | None = None
     #: What people call the job; without one, the task's title.
     title: str = ""
     on_disconnect: str = "continue"
@@ -27,12 +27,12 @@ class Request:
     timeout_s: float = 3600.0
     ttl_s: float | None = None
     #: The protocol that asks, and what its answers need to know again; small.
-    origin: Mapping[str, Json] | None = None
+    origin: JsonMapping | None = None
     #: The input as it is kept, where large parts of it are blobs; these live with the job.
-    kept: Mapping[str, Json] | None = None
+    kept: JsonMapping | None = None
     blobs: Mapping[str, bytes] = field(default_factory=dict)
 
-    def asked(self, task_title: str, position: int, *, retention_s: float) -> dict[str, Json]:
+    def asked(self, task_title: str, position: int, *, retention_s: float) -> JsonObject:
         """The data of job.queued: all that a later process needs to run the job."""
         ttl_s = retention_s if self.ttl_s is None else self.ttl_s
         return {
