@@ -15,8 +15,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
 from streaming.concurrency.locks import Latch
 from streaming.concurrency.platform import get_ident, in_greenlet, original
@@ -25,10 +25,11 @@ from streaming.concurrency.threads import Thread
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+V = TypeVar("V")
 
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
-_Handle: Callable[..., Any] = original("socket", "socket")
+_Handle: type[socket.socket] = original("socket", "socket")
 #: How deep below a stream its socket lies, in objects, and how many are looked at.
 DEPTH, OBJECTS = 12, 400
 #: Attributes in which SDKs and HTTP libraries keep the way to their socket. Clients and pools are
@@ -47,15 +48,23 @@ CALLS = 40
 AGAIN_S, LOOK_S = 5.0, 0.05
 
 
-class Closing(Generic[T]):
+class _Socket(Protocol):
+    """Of the standard library, of gevent, or in TLS."""
+
+    def fileno(self) -> int: ...
+
+    def getpeername(self) -> object: ...
+
+
+class Closing(Generic[T_co]):
     """A stream that ends with the job: iterated, or within a `with` block."""
 
-    def __init__(self, stop: StopSignal, stream: T) -> None:
+    def __init__(self, stop: StopSignal, stream: T_co) -> None:
         self._stop = stop
         self._stream = stream
         self._held = contextlib.ExitStack()
 
-    def __enter__(self) -> T:
+    def __enter__(self) -> T_co:
         # Last in, first out: the stream is closed while a stop may still shut it down.
         self._held.enter_context(self._stop.closing(lambda: shut_down(self._stream)))
         self._held.callback(_close, self._stream)
@@ -69,11 +78,10 @@ class Closing(Generic[T]):
             raise
         self._stop.check()
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self: Closing[Iterable[V]]) -> Iterator[V]:
         try:
             with self as stream:
-                parts: Any = stream
-                yield from parts
+                yield from stream
         except Exception:
             self._stop.check()  # the socket's end, as the SDK tells of it
             raise
@@ -106,20 +114,20 @@ def http_ends_with(stop: StopSignal) -> Iterator[None]:
         over.open()
 
 
-def shut_down(stream: Any) -> bool:
+def shut_down(stream: object) -> bool:
     """Shut the socket below a stream down, from any thread; whether there was one."""
     found = _socket_below(stream)
     return found is not None and _shut(found)
 
 
-def _shut_again(thread: int, peer: Any, over: Latch) -> None:
+def _shut_again(thread: int, peer: object, over: Latch) -> None:
     for _ in range(int(AGAIN_S / LOOK_S)):
         if over.wait(LOOK_S):
             return
         _shut_exchange(thread, peer)
 
 
-def _shut_exchange(thread: int, peer: Any) -> Any:
+def _shut_exchange(thread: int, peer: object) -> object:
     """End the exchange that the thread waits for; with whom it was, None where there is none."""
     found, is_http = None, False
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to look
@@ -140,12 +148,12 @@ def _shut_exchange(thread: int, peer: Any) -> Any:
     return None
 
 
-def _socket_below(stream: Any) -> Any:
+def _socket_below(stream: object) -> _Socket | None:
     """The socket that is nearest to the stream along the way that libraries keep."""
     seen: set[int] = set()
     layer = [stream]
     for _ in range(DEPTH):
-        below: list[Any] = []
+        below: list[object] = []
         for each in layer:
             if each is None or id(each) in seen or len(seen) > OBJECTS:
                 continue
@@ -157,7 +165,7 @@ def _socket_below(stream: Any) -> Any:
     return None
 
 
-def _parts(thing: Any) -> Iterator[Any]:
+def _parts(thing: object) -> Iterator[object]:
     if inspect.isgenerator(thing):
         yield from (thing.gi_frame.f_locals.values() if thing.gi_frame is not None else ())
         yield thing.gi_yieldfrom
@@ -174,17 +182,17 @@ def _parts(thing: Any) -> Iterator[Any]:
                 yield getattr(thing, name, None)
 
 
-def _is_shared(extensions: Any) -> bool:
+def _is_shared(extensions: object) -> bool:
     """Whether an httpx response shares its connection with others (HTTP/2)."""
     return isinstance(extensions, dict) and extensions.get("http_version") == b"HTTP/2"
 
 
-def _is_socket(thing: Any) -> bool:
+def _is_socket(thing: object) -> TypeGuard[_Socket]:
     kind = type(thing)
     return hasattr(kind, "shutdown") and hasattr(kind, "recv") and hasattr(kind, "fileno")
 
 
-def _shut(found: Any) -> bool:
+def _shut(found: _Socket) -> bool:
     """Of a second handle: the first is in use by the thread that reads, TLS and all."""
     try:
         handle = _Handle(fileno=os.dup(found.fileno()))
@@ -199,7 +207,7 @@ def _shut(found: Any) -> bool:
     return True
 
 
-def _close(stream: Any) -> None:
+def _close(stream: object) -> None:
     close = getattr(stream, "close", None)
     if callable(close):
         close()

@@ -7,20 +7,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: Seconds between looks at a child that says nothing.
 POLL_S = 0.05
 
 
-def compute(stop: StopSignal, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+def compute(stop: StopSignal, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """`function(*args, **kwargs)` in a process of its own; a stop kills it.
 
     The function must be importable (of a module's top level), its arguments and result picklable.
@@ -37,8 +38,11 @@ def compute(stop: StopSignal, function: Callable[..., T], *args: Any, **kwargs: 
 
 
 def _values(
-    stop: StopSignal, function: Callable[..., Any], args: Any, kwargs: Any
-) -> Generator[Any, None, Any]:
+    stop: StopSignal,
+    function: Callable[..., T],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+) -> Generator[object, None, T]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(
@@ -51,7 +55,8 @@ def _values(
             while True:
                 kind, value = _receive(ours, stop)
                 if kind == "returned":
-                    return value
+                    returned: T = value
+                    return returned
                 if kind == "raised":
                     raise value
                 yield value
@@ -73,7 +78,12 @@ def _receive(pipe: Connection, stop: StopSignal) -> tuple[str, Any]:
     return str(kind), value
 
 
-def _serve(pipe: Connection, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+def _serve(
+    pipe: Connection,
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+) -> None:
     # Platforms signal all processes of a server; the parent decides about this one.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -87,7 +97,7 @@ def _serve(pipe: Connection, function: Callable[..., Any], args: Any, kwargs: An
         pipe.send(("raised", error))
 
 
-def _pass_on(pipe: Connection, values: Any) -> Any:
+def _pass_on(pipe: Connection, values: Iterator[object]) -> object:
     """Send what a generator yields; its return value. A full pipe makes it wait."""
     while True:
         try:

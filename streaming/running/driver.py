@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from streaming.events import make
 from streaming.events.event import Draft
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonObject
 from streaming.running.closing import http_ends_with
 from streaming.running.context import AttemptInputs, JobContext
 from streaming.running.emitter import Emitter
@@ -63,7 +62,9 @@ class Driver:
         llm = BoundModel(given.model, given.stop, desk)
         self.context = JobContext(given, emitter, steps, self._questions, llm)
 
-    def run(self, function: Callable[..., Any], value: Any, needs: Mapping[str, int]) -> Any:
+    def run(
+        self, function: Callable[..., object], value: object, needs: Mapping[str, int]
+    ) -> object:
         """Call `function(context, value)` holding its leases; the output, or what it raised.
 
         By then everything that the task has said is committed.
@@ -105,5 +106,5 @@ class Driver:
         finally:
             holding.release()
 
-    def _tell_leases(self, message: str, leases: list[dict[str, Json]]) -> None:
+    def _tell_leases(self, message: str, leases: list[JsonObject]) -> None:
         self._emitter.emit(make.log, message, leases=leases)

@@ -7,7 +7,7 @@ and where that fails too, plainly.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,7 +17,7 @@ from streaming.events.event import Draft, check_depth, dumps
 from streaming.events.halves import whole_json
 from streaming.events.plain import TEXT, plain, plain_text
 from streaming.events.problem import problem
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +32,11 @@ class Spent:
     """What a job's models have cost, and how the last answer ended."""
 
     #: `prompt_tokens`, `completion_tokens`; `estimated` where a server gave no count.
-    usage: Mapping[str, Json] = field(default_factory=dict)
+    usage: JsonMapping = field(default_factory=dict)
     #: `finish_reason`, `cut`, `simulated`; empty before the first answer.
-    told: Mapping[str, Json] = field(default_factory=dict)
+    told: JsonMapping = field(default_factory=dict)
 
-    def said(self) -> tuple[Json, dict[str, Json]]:
+    def said(self) -> tuple[Json, JsonObject]:
         """As a terminal event says it."""
         return plain(self.usage) or None, plain(self.told)
 
@@ -85,11 +85,11 @@ class Endings:
         said = None if reason is None else plain_text(reason)
         return self._terminal(partial(make.job_cancelled, said), spent, text)
 
-    def _problem(self, error: BaseException) -> dict[str, Json]:
+    def _problem(self, error: BaseException) -> JsonObject:
         """The error's problem object; at least that it failed, and with what."""
         try:
             whole = _standard(problem(_as_known(error), instance=self._href))
-            shown: dict[str, Json] = whole if _is_json(whole) else plain(whole)
+            shown: JsonObject = whole if _is_json(whole) else plain(whole)
             if len(dumps(shown)) <= self._limit // 4:
                 return shown
         except Exception:  # a subclass whose members raise
@@ -113,7 +113,7 @@ class Endings:
             return make_draft(None, None, {})
 
 
-def _standard(shown: dict[str, Json]) -> dict[str, Json]:
+def _standard(shown: JsonObject) -> JsonObject:
     """The problem, whose standard members are of their kinds whatever the error's own are."""
     usual = problem(TaskError(""))
     for name, kind in _MEMBERS.items():

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from streaming.concurrency.pending import Pending
 from streaming.concurrency.platform import original
@@ -62,7 +61,7 @@ class HostProcess:
         snapshots: Snapshots,
         *,
         lone: bool,
-        methods: Mapping[str, Callable[..., Any]],
+        methods: Mapping[str, Callable[..., object]],
         notes: Mapping[str, Callable[..., object]],
         news: Callable[[], object],
         clock: Callable[[], float] = time.monotonic,
@@ -78,7 +77,7 @@ class HostProcess:
         self.attempts: dict[str, HostedAttempt] = {}
         #: Of these, the jobs that have ended and whose code has not returned.
         self.stuck: set[str] = set()
-        self.loaded: Pending[Any] | None = None
+        self.loaded: Pending[object] | None = None
         self.ready = False
         #: Since when it has had nothing to do but wait for stuck threads.
         self.idle_since: float | None = None

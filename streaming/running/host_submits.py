@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from streaming import errors
 from streaming.errors import Stop
@@ -55,7 +54,7 @@ class LinkRunner(Runner):
 
 def runner_methods(
     runner: Runner, storage: Storage, accepted: Callable[[JobRow], object]
-) -> Mapping[str, Callable[..., Any]]:
+) -> Mapping[str, Callable[..., object]]:
     """What the other end of `LinkRunner` answers; `accepted` hears of each job that is queued."""
 
     def enqueue(job: str, cooperative: bool, reserved: bool, on_trial: bool) -> None:

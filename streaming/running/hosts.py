@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from streaming.concurrency.locks import Latch
 from streaming.concurrency.platform import native_lock
@@ -45,7 +44,7 @@ class Hosts:
         count: int,
         lone: int,
         level: str,
-        methods: Mapping[str, Callable[..., Any]],
+        methods: Mapping[str, Callable[..., object]],
         ended: Callable[[str, str, float], object],
         stuck: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.concurrency.waking import make_waker
 from streaming.errors import TaskError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonObject
 from streaming.storage.leases import Leases
 
 #: Seconds between looks at the place in the queue where nothing tells of a change.
@@ -22,7 +22,7 @@ class Holding:
         leases: Leases,
         job: str,
         needs: Mapping[str, int],
-        tell: Callable[[str, list[dict[str, Json]]], None],
+        tell: Callable[[str, list[JsonObject]], None],
     ) -> None:
         """`tell` gets a sentence, and each lease with its state and place."""
         self._leases = leases

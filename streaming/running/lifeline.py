@@ -12,7 +12,6 @@ import fcntl
 import os
 import signal
 import sys
-from typing import Any
 
 #: prctl(2): the signal that a process gets when its parent dies.
 _PR_SET_PDEATHSIG = 1
@@ -27,7 +26,7 @@ def hold(descriptor: int) -> None:
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
     # Where a process of the server's has inherited the pipe, it stays open.
-    libc: Any = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 

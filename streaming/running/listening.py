@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
+from streaming.events.event import Event
 from streaming.events.vocabulary import Json
 from streaming.storage.base import EventLog
 
@@ -58,7 +59,7 @@ class InputWatch:
         if self._over:  # it may have ended while this was about to watch on
             self._live.unwatch(self)
 
-    def _look(self, event: Any) -> None:
+    def _look(self, event: Event) -> None:
         self._after = max(self._after, event.seq)
         if self._over or event.type != "input.received" or event.data.get("request") is not None:
             return

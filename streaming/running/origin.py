@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonObject
 
 #: What a user may be called by: as `authorize` returns it.
 UserId = str | int | UUID
@@ -36,7 +36,7 @@ class Origin:
 
     def to_records(self) -> dict[str, bytes]:
         """As `Submission.records` takes it."""
-        kept: dict[str, Json] = {
+        kept: JsonObject = {
             "version": VERSION,
             "user": None if self.user is None else [_kind(self.user), str(self.user)],
             "place": self.place,

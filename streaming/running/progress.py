@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonObject
 
 #: Seconds between two progress events at the least, and the percent that is worth one sooner.
 INTERVAL_S = 0.5
@@ -24,7 +24,7 @@ class Reading:
     basis: str
     message: str | None
 
-    def data(self) -> dict[str, Json]:
+    def data(self) -> JsonObject:
         return {
             "percent": self.percent,
             "eta_s": self.eta_s,

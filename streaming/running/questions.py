@@ -6,8 +6,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from typing import Any
 
 import jsonschema
 from pydantic import BaseModel
@@ -17,7 +15,7 @@ from streaming.concurrency.waking import make_waker
 from streaming.errors import TaskError, Unexpected
 from streaming.events import make
 from streaming.events.snapshot import Snapshot
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping
 from streaming.running.emitter import Emitter
 from streaming.running.listening import InputWatch
 from streaming.storage.base import EventLog
@@ -61,9 +59,9 @@ class Questions:
         self,
         step: str | None,
         prompt: str,
-        schema: type[BaseModel] | Mapping[str, Json] | None,
+        schema: type[BaseModel] | JsonMapping | None,
         timeout_s: float | None,
-    ) -> Any:
+    ) -> object:
         """A person's answer to a question of `step`, checked by `schema`.
 
         `TimeoutError` after `timeout_s`.
@@ -83,7 +81,7 @@ class Questions:
         answer = self._answers[request]
         return answer if model is None else model.model_validate(answer)
 
-    def inputs(self, timeout_s: float | None) -> Iterator[Any]:
+    def inputs(self, timeout_s: float | None) -> Iterator[Json]:
         """What clients send, as it comes; ends after `timeout_s` of quiet."""
         while True:
             try:
@@ -91,7 +89,7 @@ class Questions:
             except TimeoutError:
                 return
 
-    def take(self) -> Any:
+    def take(self) -> Json:
         """What a client has sent, if anything; else None, at once."""
         while True:
             page = self._log.read(self._job, self._taken)
@@ -102,9 +100,7 @@ class Questions:
             if not page.events:
                 return None
 
-    def listen(
-        self, wanted: Callable[[Json], bool], heard: Callable[[], object]
-    ) -> AbstractContextManager[Any]:
+    def listen(self, wanted: Callable[[Json], bool], heard: Callable[[], object]) -> InputWatch:
         """Within the block, `heard` is called with the first input that `wanted` says yes to."""
         return InputWatch(self._log, self._job, self._taken, wanted, heard)
 
@@ -170,7 +166,7 @@ class Questions:
                         return event.data["data"]
 
 
-def _check_schema(schema: Any) -> None:
+def _check_schema(schema: JsonMapping) -> None:
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterable, Callable, Coroutine
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
@@ -15,7 +14,7 @@ from streaming.errors import TaskError
 Say = Callable[[str], object]
 
 
-def drive(result: Any, say: Say, stop: StopSignal) -> Any:
+def drive(result: object, say: Say, stop: StopSignal) -> object:
     """A generator's or coroutine's value, anything else as it is; a stop unwinds it."""
     if inspect.isgenerator(result):
         with contextlib.closing(result):
@@ -33,18 +32,20 @@ def drive(result: Any, say: Say, stop: StopSignal) -> Any:
     return result
 
 
-async def _drive(result: Any, say: Say, stop: StopSignal) -> Any:
+async def _drive(
+    result: Coroutine[object, None, object] | AsyncIterable[object], say: Say, stop: StopSignal
+) -> object:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     with stop.closing(lambda: loop.call_soon_threadsafe(task.cancel)):
-        if inspect.iscoroutine(result):
+        if not isinstance(result, AsyncIterable):
             return await result
         async for piece in result:
             _say(piece, say)
     return None
 
 
-def _say(piece: Any, say: Say) -> None:
+def _say(piece: object, say: Say) -> None:
     if not isinstance(piece, str):
         raise TaskError(f"a task yields str, not {type(piece).__name__}", code="invalid_output")
     say(piece)

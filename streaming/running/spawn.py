@@ -7,9 +7,9 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from streaming.concurrency.platform import original
+from streaming.concurrency.sockets import NativeSocket
 
 #: The descriptor that a started process finds its end of the link at.
 LINK = 3
@@ -27,7 +27,7 @@ def start_process(
     """
     # A number that the child does not need: else nothing would clear its close-on-exec mark.
     moved = os.dup(link) if link == LINK else link
-    actions: list[tuple[Any, ...]] = [
+    actions: list[tuple[int | str, ...]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, moved, LINK),
         *((os.POSIX_SPAWN_CLOSE, each) for each in _inheritable() if each != LINK),
@@ -61,13 +61,13 @@ def _inheritable() -> list[int]:
     return found
 
 
-def send_descriptor(link: Any, descriptor: int) -> None:
+def send_descriptor(link: NativeSocket, descriptor: int) -> None:
     """Give a descriptor to the process at the other end of a socket pair."""
     rights = array.array("i", [descriptor])
     link.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
-def receive_descriptor(link: Any) -> int:
+def receive_descriptor(link: NativeSocket) -> int:
     """What `send_descriptor` has sent; it is waited for. `EOFError` when the other end is gone."""
     rights = array.array("i")
     data, ancillary, _, _ = link.recvmsg(1, socket.CMSG_SPACE(rights.itemsize))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
@@ -14,7 +14,7 @@ from streaming.events.event import Draft, check_depth, dumps
 from streaming.events.halves import Joiner, whole_json
 from streaming.events.plain import plain_text
 from streaming.events.snapshot import Snapshot
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.llm.base import CannotContinue
 from streaming.running.emitter import Emitter
 from streaming.running.model import Told
@@ -22,6 +22,9 @@ from streaming.running.progress import Progress, Reading
 from streaming.running.questions import Questions
 from streaming.running.returned import drive
 from streaming.running.traces import in_span_of_step
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: The item of text that belongs to no step.
 ANSWER = "answer"
@@ -110,7 +113,9 @@ class Steps:
             self._append(drafts)
 
     @in_span_of_step
-    def run(self, id: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run(
+        self, id: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> Json:
         """Run a step whose result is not there yet; the result."""
         record = f"step:{id}"
         if record in self._records:
@@ -137,7 +142,7 @@ class Steps:
         self._update(id, "completed", self._clock() - began, records=records)
         return json.loads(kept)
 
-    def tool(self, name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    def tool(self, name: str, function: Callable[..., T], arguments: JsonMapping) -> T:
         """Call a tool, with its call and its result as events; its error is raised again."""
         self._tools += 1
         began, call = self._clock(), f"call_{self._tools}"
@@ -156,7 +161,7 @@ class Steps:
         kept = {f"checkpoint:{self.current or ''}": _encode(state), **self._questions.records()}
         self._append([], records=kept)
 
-    def restore(self, default: Any) -> Any:
+    def restore(self, default: T) -> T | Json:
         """The last checkpoint of the present step."""
         kept = self._records.get(f"checkpoint:{self.current or ''}")
         return default if kept is None else json.loads(kept)
@@ -167,7 +172,7 @@ class Steps:
         """Units of the present step are done; `estimated`: the total is a guess."""
         self._tell(self._progress.count(done, total, message, estimated=estimated))
 
-    def note(self, message: str, more: Mapping[str, Json]) -> None:
+    def note(self, message: str, more: JsonMapping) -> None:
         """A warning in the log, with members that the snapshot knows."""
         self._emitter.emit(make.log, message, **{"level": "warning", **more})
 
@@ -194,8 +199,8 @@ class Steps:
         return skip_open(list(self._steps.values()))
 
     def _once_or_again(
-        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Any:
+        self, function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> object:
         """Drive a step; once more from its beginning, when its answer cannot be gone on with."""
         place, said = self._questions.place(), dict(self._told.said)
         outer, self._told.restarts = self._told.restarts, self._continues
@@ -218,14 +223,14 @@ class Steps:
         finally:
             self._told.restarts = outer
 
-    def _new(self, id: object, title: str | None) -> dict[str, Json]:
+    def _new(self, id: object, title: str | None) -> JsonObject:
         if not isinstance(id, str) or not id:
             raise TaskError(f"a step's id is a string, not {id!r:.100}", code="invalid_output")
         title = title or id.replace("_", " ").capitalize()
         blank = {"id": id, "title": title, "status": "pending", "duration_s": None}
         return {**blank, "index": 0, "total": 0}
 
-    def _draft(self, step: Mapping[str, Json], *, total: int) -> Draft:
+    def _draft(self, step: JsonMapping, *, total: int) -> Draft:
         return self._emitter.draft(make.step_updated, step, total=total)
 
     def _update(
@@ -265,7 +270,7 @@ def _pieces(text: Any) -> Sequence[str]:
     return [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
 
 
-def _encode(value: Json) -> bytes:
+def _encode(value: object) -> bytes:
     try:
         try:
             encoded = dumps(value)
@@ -280,7 +285,7 @@ def _encode(value: Json) -> bytes:
     return encoded
 
 
-def skip_open(steps: Sequence[Mapping[str, Json]]) -> list[Draft]:
+def skip_open(steps: Sequence[JsonMapping]) -> list[Draft]:
     """The events that close a checklist: those of its steps that have not ended are skipped."""
     open_steps = [step for step in steps if step["status"] in _OPEN]
     return [make.step_updated(step, total=len(steps), status="skipped") for step in open_steps]

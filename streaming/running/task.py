@@ -10,12 +10,15 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
 from streaming.errors import InvalidInput, InvalidSettings
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonObject
+
+#: What a task runs, called with a `JobContext` and its input: plain, a generator, or async.
+TaskFunction: TypeAlias = Callable[..., object]
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
@@ -39,7 +42,7 @@ class Task:
     name: str
     title: str
     description: str
-    function: Callable[..., Any]
+    function: TaskFunction
     #: The pydantic model of the input; None takes any JSON object.
     input: type[BaseModel] | None
     steps: tuple[Step, ...]
@@ -52,7 +55,7 @@ class Task:
     #: Units of pools that it holds while it runs (STREAMING_RESOURCES).
     needs: Mapping[str, int]
     #: What runs in place of the function when the server is loaded: less work, a lesser result.
-    basic: Callable[..., Any] | None
+    basic: TaskFunction | None
     #: Whether clients may start it where the app's other tasks are started by its views alone.
     open: bool
     #: It is a model to the protocols of others: it gets `messages`, its text is the answer.
@@ -63,7 +66,7 @@ class Task:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
-    def validate(self, data: Json) -> Any:
+    def validate(self, data: Json) -> object:
         """The input as the function gets it; `InvalidInput` names each bad field."""
         if self.input is None:
             return data
@@ -81,7 +84,7 @@ class Task:
         except ValidationError as error:
             raise invalid_input(error, prefix="data") from None
 
-    def describe(self) -> dict[str, Json]:
+    def describe(self) -> JsonObject:
         """As `GET /v1/tasks` shows it."""
         schema = {"type": "object"} if self.input is None else self.input.model_json_schema()
         return {
@@ -94,7 +97,7 @@ class Task:
 
 
 class _Decorator(Protocol):
-    def __call__(self, function: Callable[..., Any]) -> Task: ...
+    def __call__(self, function: TaskFunction) -> Task: ...
 
 
 def task(
@@ -107,7 +110,7 @@ def task(
     retry: bool = True,
     takes_input: bool | type[BaseModel] = False,
     needs: Mapping[str, int] | None = None,
-    basic: Callable[..., Any] | None = None,
+    basic: TaskFunction | None = None,
     open: bool = False,
     answers: bool = False,
 ) -> _Decorator:
@@ -131,7 +134,7 @@ def task(
     if len({step.id for step in declared}) != len(declared):
         raise ValueError(f"task {name!r} declares a step twice")
 
-    def decorate(function: Callable[..., Any]) -> Task:
+    def decorate(function: TaskFunction) -> Task:
         _check_signature(name, function)
         is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if cooperative and is_async:
@@ -256,11 +259,11 @@ def _place(error: BaseException) -> str:
 def invalid_input(error: ValidationError, *, prefix: str = "") -> InvalidInput:
     """A pydantic error as ours, each field by its path, with what a validator's `extra` adds."""
     errors: list[tuple[str, str]] = []
-    extra: dict[str, Any] = {}
+    extra: dict[str, object] = {}
     for item in error.errors(include_url=False, include_input=False):
         path = [str(part) for part in item["loc"]]
         field = ".".join([prefix, *path] if prefix else path)
-        context: Mapping[str, Any] = item.get("ctx") or {}
+        context = item.get("ctx") or {}
         cause = context.get("error")
         extra.update(getattr(cause, "extra", {}))
         errors.append((field or "body", item["msg"].removeprefix("Value error, ")))

@@ -11,11 +11,20 @@ import functools
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from streaming.errors import Interrupted, Stop
+from streaming.events.vocabulary import Json, JsonMapping
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, SpanKind
+    from opentelemetry.util.types import AttributeValue
+
+    from streaming.running.model import BoundModel
+
+F = TypeVar("F", bound=Callable[..., object])
+G = TypeVar("G", bound=Callable[..., Generator[object, None, object]])
 
 #: Whether the extra is there.
 _THERE = find_spec("opentelemetry") is not None
@@ -49,7 +58,11 @@ def span_of_attempt(
         return
     from opentelemetry import propagate, trace
 
-    attributes = {"streaming.task": task, "streaming.job": job, "streaming.attempt": attempt}
+    attributes: dict[str, AttributeValue] = {
+        "streaming.task": task,
+        "streaming.job": job,
+        "streaming.attempt": attempt,
+    }
     outer = propagate.extract(dict(headers))
     with _span(f"job {task}", attributes, trace.SpanKind.CONSUMER, outer):
         yield
@@ -61,20 +74,22 @@ def in_span_of_step(method: F) -> F:
         return method
 
     @functools.wraps(method)
-    def traced(self: Any, id: str, *args: Any, **kwargs: Any) -> Any:
+    def traced(self: object, id: str, *args: object, **kwargs: object) -> object:
         with _span(f"step {id}", {"streaming.step": id}):
             return method(self, id, *args, **kwargs)
 
     return traced  # type: ignore[return-value]
 
 
-def in_span_of_call(method: F) -> F:
+def in_span_of_call(method: G) -> G:
     """Have `stream(self, prompt, …)` of a job's model be a span, by the GenAI conventions."""
     if not _THERE:
         return method
 
     @functools.wraps(method)
-    def traced(self: Any, prompt: Any, **options: Any) -> Generator[Any, None, Any]:
+    def traced(
+        self: BoundModel, prompt: object, **options: Json
+    ) -> Generator[object, None, object]:
         model, before = str(self._model.name), dict(self.usage)
         span = _start_call(model, options)
         try:
@@ -92,7 +107,10 @@ def in_span_of_call(method: F) -> F:
 
 @contextmanager
 def _span(
-    name: str, attributes: Mapping[str, Any], kind: Any = None, outer: Any = None
+    name: str,
+    attributes: Mapping[str, AttributeValue],
+    kind: SpanKind | None = None,
+    outer: Context | None = None,
 ) -> Iterator[None]:
     from opentelemetry import trace
 
@@ -111,10 +129,10 @@ def _span(
             raise
 
 
-def _start_call(model: str, options: Mapping[str, Any]) -> Any:
+def _start_call(model: str, options: JsonMapping) -> Span:
     from opentelemetry import trace
 
-    attributes: dict[str, Any] = {
+    attributes: dict[str, AttributeValue] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "simulated" if model == "simulated" else "openai",
         "gen_ai.request.model": model,
@@ -127,13 +145,13 @@ def _start_call(model: str, options: Mapping[str, Any]) -> Any:
     )
 
 
-def _tell_usage(span: Any, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+def _tell_usage(span: Span, before: Mapping[str, int], after: Mapping[str, int]) -> None:
     for ours, theirs in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
         spent = after.get(ours, 0) - before.get(ours, 0)
         span.set_attribute(f"gen_ai.usage.{theirs}", spent)
 
 
-def _tell(span: Any, error: BaseException) -> None:
+def _tell(span: Span, error: BaseException) -> None:
     """A job that was cancelled or handed over has not failed; a generator may be left early."""
     from opentelemetry.trace import Status, StatusCode
 

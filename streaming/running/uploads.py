@@ -13,7 +13,7 @@ from typing import IO, Annotated
 from pydantic import Field
 
 from streaming.errors import NotFound, TaskError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonObject
 from streaming.storage.blobs import Blobs
 
 #: An uploaded file's id as a task's input: whoever makes a form of its schema offers an upload.
@@ -29,7 +29,7 @@ class Uploads:
         self._blobs = blobs
         self._owner = owner
 
-    def info(self, file: str) -> dict[str, Json]:
+    def info(self, file: str) -> JsonObject:
         """`name`, `media_type` and `size`."""
         try:
             with self._blobs.open(f"{file}/meta.json") as meta:
