@@ -11,10 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from streaming.events.event import Event, dumps
-from streaming.events.vocabulary import STATUS_AFTER, Json
+from streaming.events.vocabulary import STATUS_AFTER, JsonMapping, JsonObject
 from streaming.storage.rows import JobRow
 
 #: The events that a webhook may tell of, and does where it names none.
@@ -63,7 +62,7 @@ class Outbox(ABC):
 
 def calls_of(row: JobRow, events: Sequence[Event]) -> list[Call]:
     """The calls that an append asks for; `row` is the job's after it."""
-    asked: Mapping[str, Any] | None = row.options.get("webhook")
+    asked: JsonMapping | None = row.options.get("webhook")
     if not asked:  # of most jobs
         return []
     wanted = asked.get("events") or CALLING
@@ -83,7 +82,7 @@ def call_id(event: Event) -> str:
     return f"msg_{event.job}_{event.seq}"
 
 
-def payload_for(row: JobRow, event: Event) -> dict[str, Json] | None:
+def payload_for(row: JobRow, event: Event) -> JsonObject | None:
     """What a receiver is told of an event, in the form of the protocol that the job came by.
 
     None where that protocol has no word for it.
@@ -92,7 +91,7 @@ def payload_for(row: JobRow, event: Event) -> dict[str, Json] | None:
     return _FORMS.get(form, _of_job)(row, event)
 
 
-def _of_job(row: JobRow, event: Event) -> dict[str, Json]:
+def _of_job(row: JobRow, event: Event) -> JsonObject:
     """A job's facts and the event's data in one object; what is large is left out, and named."""
     facts = {"id": row.id, "seq": event.seq, "task": row.task, "title": row.summary.title}
     facts |= {"status": STATUS_AFTER[event.type], "metadata": row.summary.metadata}
@@ -109,7 +108,7 @@ def _of_job(row: JobRow, event: Event) -> dict[str, Json]:
     }
 
 
-def _of_response(row: JobRow, event: Event) -> dict[str, Json] | None:
+def _of_response(row: JobRow, event: Event) -> JsonObject | None:
     """What OpenAI's webhooks say of a response."""
     names = {
         "job.completed": "incomplete" if event.data.get("cut") else "completed",
@@ -127,7 +126,7 @@ def _of_response(row: JobRow, event: Event) -> dict[str, Json] | None:
     }
 
 
-_FORMS: Mapping[str, Callable[[JobRow, Event], dict[str, Json] | None]] = {
+_FORMS: Mapping[str, Callable[[JobRow, Event], JsonObject | None]] = {
     "job": _of_job,
     "response": _of_response,
 }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from streaming.events.event import dumps
 from streaming.events.snapshot import Snapshot
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.storage.blobs import Blobs
 
 #: Bytes of a text (an image as a data: URL, most of all) above which it is a blob of its own.
@@ -19,10 +18,10 @@ MEMBER_BYTES = 256 << 10
 REFERENCE = "$blob"
 
 
-def split(value: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, bytes]]:
+def split(value: JsonMapping) -> tuple[JsonObject, dict[str, bytes]]:
     """An input as it is kept, and the blobs that it refers to, by name."""
     blobs: dict[str, bytes] = {}
-    kept: dict[str, Json] = {}
+    kept: JsonObject = {}
     for name, member in value.items():
         smaller = _without_large(member, blobs)
         if len(encoded := dumps(smaller)) > MEMBER_BYTES:
@@ -31,7 +30,7 @@ def split(value: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, bytes]]
     return kept, blobs
 
 
-def whole_input(blobs: Blobs, state: Snapshot) -> Any:
+def whole_input(blobs: Blobs, state: Snapshot) -> Json:
     """What was asked of a job, with its blobs put back; `NotFound` when one is gone."""
     asked = state.recovery.asked
     names = frozenset(asked.get("blobs") or ())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from streaming.errors import Conflict, Fenced, LogClosed, Unexpected
 from streaming.events.event import Draft, Event
 from streaming.events.summary import Summary, advance, blank
-from streaming.events.vocabulary import ENDED, Json
+from streaming.events.vocabulary import ENDED, Json, JsonMapping
 
 #: Maximum bytes of events in one page, besides its first event: bounds what a reader costs.
 PAGE_BYTES = 1 << 20
@@ -53,7 +53,7 @@ class JobRow(NamedTuple):
         return self.summary.task
 
     @property
-    def options(self) -> Mapping[str, Json]:
+    def options(self) -> JsonMapping:
         return self.summary.options
 
     @property
@@ -159,7 +159,7 @@ def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
     return row._replace(summary=summary, seq=events[-1].seq, size=size)
 
 
-def _weight(event: Event, data: Mapping[str, Json]) -> int:
+def _weight(event: Event, data: JsonMapping) -> int:
     """Bytes by which an event makes its job larger, what it has put into blobs included."""
     return len(event.json) + (int(data["size"]) if event.type == "artifact" else 0)
 

@@ -11,7 +11,7 @@ from streaming.concurrency.platform import native_lock
 from streaming.errors import NotFound
 from streaming.events.snapshot import Snapshot
 from streaming.events.summary import blank
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonObject
 from streaming.storage.base import EventLog, JobIndex
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ class Snapshots:
         self._text = 0
         self._stripes = [Mutex() for _ in range(STRIPES)]
 
-    def public(self, job: str) -> dict[str, Json]:
+    def public(self, job: str) -> JsonObject:
         """The job's present state, as clients get it; `NotFound` without such a job."""
         with self._stripes[hash(job) % STRIPES]:
             return self._fold(job).public()
 
-    def public_base(self, job: str) -> dict[str, Json]:
+    def public_base(self, job: str) -> JsonObject:
         """The job's state after what retention has trimmed, as clients get it."""
         return self._start(job).public()
 

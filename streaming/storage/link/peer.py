@@ -10,8 +10,8 @@ import itertools
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import msgpack
 
@@ -19,10 +19,11 @@ from streaming.concurrency.inbox import Inbox
 from streaming.concurrency.locks import Latch
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.platform import native_lock, native_sleep
+from streaming.concurrency.sockets import NativeSocket
 from streaming.concurrency.threads import Thread
 from streaming.errors import StreamingError, Unavailable
 from streaming.storage.link.crew import Crew
-from streaming.storage.link.wire import pack_error, unpack_error
+from streaming.storage.link.wire import Packed, pack_error, unpack_error
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ _HEAD = struct.Struct("!I")
 #: Kinds of messages: a call, its answer, a note; and those that share a list of their own.
 CALL, ANSWER, NOTE = 0, 1, 2
 
-Method = Callable[..., Any]
+Method: TypeAlias = Callable[..., object]
 
 
 class Peer:
@@ -50,7 +51,7 @@ class Peer:
 
     def __init__(
         self,
-        socket: Any,
+        socket: NativeSocket,
         *,
         name: str,
         methods: Mapping[str, Method] | None = None,
@@ -71,7 +72,7 @@ class Peer:
         self._lock = native_lock()
         self._ids = itertools.count(1)
         self._asked: dict[int, Pending[Any]] = {}
-        self._inbox: Inbox[tuple[str, Any]] = Inbox()
+        self._inbox: Inbox[tuple[str, object]] = Inbox()
         self._crew = Crew(f"{name}-call")
         self._writer = Thread(self._write, name=f"{name}-writer")
         self._reader = Thread(self._read, name=f"{name}-reader")
@@ -115,11 +116,11 @@ class Peer:
     def fileno(self) -> int:
         return int(self._socket.fileno())
 
-    def call(self, method: str, *args: Any) -> Any:
+    def call(self, method: str, *args: object) -> Any:
         """Have the other end do something, and wait: its result, or its error is raised."""
         return self.begin(method, *args).result()
 
-    def begin(self, method: str, *args: Any) -> Pending[Any]:
+    def begin(self, method: str, *args: object) -> Pending[Any]:
         """A call whose result is waited for later."""
         asked: Pending[Any] = Pending()
         number = next(self._ids)
@@ -130,11 +131,11 @@ class Peer:
         self._give("", (CALL, number, method, args))
         return asked
 
-    def note(self, name: str, *args: Any) -> None:
+    def note(self, name: str, *args: object) -> None:
         """Tell the other end something; `Unavailable` when this one is closed."""
         self._give("", (NOTE, name, args))
 
-    def share(self, name: str, item: Any) -> None:
+    def share(self, name: str, item: object) -> None:
         """A note that travels in one list with others of its name: `notes[name](items)` there.
 
         `item` may be a function without arguments, called when the frame is made.
@@ -145,7 +146,7 @@ class Peer:
         """Run it in a thread of its own: what notes do must not wait for the other end."""
         self._crew.give(call)
 
-    def _give(self, name: str, item: Any) -> None:
+    def _give(self, name: str, item: object) -> None:
         if not self._inline:
             self._inbox.give((name, item))
             return
@@ -210,7 +211,7 @@ class Peer:
             self._handle(frame)
         del buffer[:start]
 
-    def _handle(self, frame: Sequence[Any]) -> None:
+    def _handle(self, frame: Packed) -> None:
         kind = frame[0]
         if kind == CALL:
             self._crew.give(lambda: self._answer(*frame[1:]))
@@ -222,7 +223,7 @@ class Peer:
             except Exception:  # one bad note must not end the link
                 logger.exception("a note %r over the link failed", frame[1])
 
-    def _answer(self, number: int, method: str, args: Sequence[Any]) -> None:
+    def _answer(self, number: int, method: str, args: Packed) -> None:
         """Do what was asked, in a thread of its own; whatever happens, there is an answer."""
         try:
             answer = (ANSWER, number, True, self._methods[method](*args))
@@ -258,7 +259,7 @@ class Peer:
             call()
 
 
-def _frames(batch: Iterable[tuple[str, Any]]) -> Iterable[bytes]:
+def _frames(batch: Iterable[tuple[str, object]]) -> Iterable[bytes]:
     """The frames of a batch, in order: neighbours that share a list make one."""
     for name, group in itertools.groupby(batch, key=lambda item: item[0]):
         if not name:
@@ -269,7 +270,7 @@ def _frames(batch: Iterable[tuple[str, Any]]) -> Iterable[bytes]:
         yield _frame((NOTE, name, (items,)))
 
 
-def _frame(message: Any) -> bytes:
+def _frame(message: object) -> bytes:
     packed: bytes = msgpack.packb(message)
     return _HEAD.pack(len(packed)) + packed
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from streaming.concurrency.pending import Pending
 from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Wakeable, make_waker
 from streaming.errors import StreamingError, Unavailable
+from streaming.events.vocabulary import Json
 from streaming.storage.base import Live, Storage
 from streaming.storage.folder import FolderBlobs
-from streaming.storage.link.peer import Peer
+from streaming.storage.link.peer import Method, Peer
 from streaming.storage.link.wire import (
     Packed,
     pack_error,
@@ -130,7 +130,7 @@ class LinkServer:
 
     # -- calls
 
-    def _methods(self) -> Mapping[str, Callable[..., Any]]:
+    def _methods(self) -> Mapping[str, Method]:
         storage, log, index = self._storage, self._storage.log, self._storage.index
         blobs, viewers, leases = storage.blobs, storage.viewers, storage.leases
         return {
@@ -176,7 +176,7 @@ class LinkServer:
         job: str,
         drafts: Sequence[Packed],
         attempt: int | None,
-        expect: Mapping[str, Sequence[Any]] | None,
+        expect: Mapping[str, Sequence[Json]] | None,
         records: Mapping[str, bytes] | None,
         patient: bool,
     ) -> Packed | None:

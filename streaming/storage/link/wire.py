@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from streaming import errors
 from streaming.errors import StreamingError
@@ -18,7 +18,8 @@ from streaming.storage.leases import Pool
 from streaming.storage.rows import JobRow, Page, Submission
 from streaming.storage.viewers import Viewer
 
-Packed = Sequence[Any]
+#: As MessagePack gives it: what is in it, its pack_… and unpack_… know.
+Packed: TypeAlias = Sequence[Any]
 
 
 def pack_row(row: JobRow | None) -> Packed | None:

@@ -69,7 +69,7 @@ class Call:
         """Make the command; `writer` is the row's field for this process's numbers."""
         job, row = self.job, self.after.row
         fields = encode(row, summary=row.summary is not self.before.row.summary)
-        events: list[object] = []
+        events: list[bytes | str] = []
         for event in self.events:
             events += [f"{event.seq}-0", event.json]
         kept = [part for name, value in records.items() for part in (name, value)]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from streaming.errors import NotFound, TooLarge, Unavailable
+from streaming.events.vocabulary import JsonObject
 from streaming.storage.blobs import Blobs, Folder
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link
@@ -78,7 +79,7 @@ class RedisBlobs(Blobs):
             made_at = max((meta["made_at"] for meta in metas), default=0.0)
             yield Folder(name, made_at, sum(meta["size"] for meta in metas))
 
-    def _finish(self, folder: str, name: str, meta: dict[str, Any]) -> None:
+    def _finish(self, folder: str, name: str, meta: JsonObject) -> None:
         """Let the parts last, then show them in place of what was there."""
         meta["made_at"] = time.time()
         lasting = [
@@ -98,7 +99,7 @@ class RedisBlobs(Blobs):
             if old["version"] != meta["version"]:
                 self._discard(folder, old["version"], old["parts"])
 
-    def _are_there(self, folder: str, meta: dict[str, Any]) -> bool:
+    def _are_there(self, folder: str, meta: JsonObject) -> bool:
         """Whether all parts are, whatever a repeated command has answered."""
         keys = [self._keys.part(folder, meta["version"], n) for n in range(meta["parts"])]
         return all(self._link.call(*[("EXISTS", key) for key in keys]))

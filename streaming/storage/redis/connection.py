@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import redis
@@ -17,8 +17,13 @@ from streaming.storage.redis.scripts import SCRIPTS
 
 logger = logging.getLogger(__name__)
 
+#: What a command is made of.
+Argument: TypeAlias = bytes | str | int | float
 #: A command and its arguments.
-Command = tuple[Any, ...]
+Command: TypeAlias = tuple[Argument, ...]
+#: What Redis answers: bytes, integers, None, lists of these, or the error of this one command.
+#: Whoever has sent the command knows which; for a checker it is anything.
+Reply: TypeAlias = Any
 
 #: The oldest version that it was tried with.
 OLDEST = (7, 0)
@@ -89,7 +94,7 @@ class Server:
             )
 
     def _client(self, answer_s: float, *, connections: int | None = 1) -> redis.Redis:
-        options: dict[str, Any] = {"max_connections": connections}
+        options: dict[str, object] = {"max_connections": connections}
         if self._url.startswith("rediss://") and not self._verify:
             options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
         return redis.Redis.from_url(
@@ -104,12 +109,12 @@ class Server:
         )
 
 
-def run(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
+def run(client: redis.Redis, commands: Sequence[Command]) -> list[Reply]:
     """The results of commands in one pipeline, errors among them; raises when it is away."""
     pipeline: Any = client.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)
-    results: list[Any] = pipeline.execute(raise_on_error=False)
+    results: list[Reply] = pipeline.execute(raise_on_error=False)
     for each in results:
         if isinstance(each, redis.exceptions.NoScriptError):
             # Restarted behind a proxy: the scripts come with a new connection.
@@ -117,7 +122,7 @@ def run(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
     return results
 
 
-def check_info(info: Mapping[str, Any], shown: str) -> None:
+def check_info(info: Mapping[str, Reply], shown: str) -> None:
     """`InvalidSettings` for a server that is too old, in a cluster, or evicts logs when full."""
     version = str(info.get("redis_version", "0"))
     if tuple(map(int, version.split(".")[:2])) < OLDEST:

@@ -6,13 +6,12 @@ import json
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
 
 from streaming.errors import NotFound
 from streaming.events.vocabulary import ENDED
 from streaming.storage.base import JobIndex
 from streaming.storage.redis import memberships as names
-from streaming.storage.redis.connection import Command
+from streaming.storage.redis.connection import Argument, Command
 from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
@@ -145,7 +144,7 @@ class RedisIndex(JobIndex):
         """Store the job, unless it is there: `(row, whether we have stored it)`."""
         first = first_row(submission)
         row, events = extend(JobRow(job, first.owner, first.summary), [submission.queued])
-        fields: list[Any] = ["rev", new_rev(), "owner", row.owner, "base", 0]
+        fields: list[Argument] = ["rev", new_rev(), "owner", row.owner, "base", 0]
         fields += ["key", submission.key or "", *encode(row)]
         create = call(
             CREATE,

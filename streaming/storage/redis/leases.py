@@ -213,7 +213,8 @@ class RedisLeases(Leases):
             }
             for job, asked in stated.items()
         }
-        arguments = (self._process, number, self._timeout_s, *map(json.dumps, (self._sizes, jobs)))
+        sizes, wanted = json.dumps(self._sizes), json.dumps(jobs)
+        arguments = (self._process, number, self._timeout_s, sizes, wanted)
         try:
             [answer] = self._link.call(
                 call(LEASES, [self._keys.leases], *arguments, self._keys.lease_news)

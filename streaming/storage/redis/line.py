@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import redis
 
 from streaming.errors import Unavailable
-from streaming.storage.redis.connection import Command, Server, disconnect, explain, run
+from streaming.storage.redis.connection import Command, Reply, Server, disconnect, explain, run
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ class Line:
         #: What keeps Redis from being written at present.
         self.fault: str | None = None
 
-    def execute(self, commands: Sequence[Command]) -> list[Any]:
+    def execute(self, commands: Sequence[Command]) -> list[Reply]:
         """Their results, errors of single ones among them; one of `AWAY` when it is away."""
         if self._client is None:
             self._client = self._server.connect()
@@ -34,7 +33,7 @@ class Line:
 
     def probe(self, command: Command) -> None:
         """See whether it is back, by a command that nobody waits for."""
-        answer: Any
+        answer: Reply
         try:
             [answer] = self.execute([command])
         except AWAY as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 import redis
 
@@ -17,7 +16,9 @@ from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.threads import Thread
 from streaming.errors import Unavailable
 from streaming.storage.redis.connection import (
+    Argument,
     Command,
+    Reply,
     Server,
     as_damage,
     disconnect,
@@ -33,12 +34,12 @@ logger = logging.getLogger(__name__)
 BATCH, BATCH_BYTES = 200, 8 << 20
 
 
-def call(script: Script, keys: Sequence[str], *args: Any) -> Command:
+def call(script: Script, keys: Sequence[str], *args: Argument) -> Command:
     """The command that runs a script."""
     return ("EVALSHA", script.sha, len(keys), *keys, *args)
 
 
-class _Request(Pending[list[Any]]):
+class _Request(Pending[list[Reply]]):
     __slots__ = ("commands", "tolerant")
 
     def __init__(self, commands: Sequence[Command], *, tolerant: bool = False) -> None:
@@ -83,7 +84,7 @@ class Link:
         self._inbox.close()
         self._thread.join(timeout=10)
 
-    def call(self, *commands: Command) -> list[Any]:
+    def call(self, *commands: Command) -> list[Reply]:
         """Their results, in order. `Unavailable` when Redis is away: some may have been run.
 
         Every command must bear to be run again: a broken connection is tried once more.
@@ -94,7 +95,7 @@ class Link:
         self._inbox.give(request)
         return request.result()
 
-    def try_all(self, *commands: Command) -> list[Any]:
+    def try_all(self, *commands: Command) -> list[Reply]:
         """Their results, in order, with an error in the place of each command that has failed."""
         if not commands:
             return []
@@ -151,14 +152,14 @@ class Link:
                 errors = [each for each in errors if is_away(each)]
             _answer(request, errors[0] if errors else None)
 
-    def _execute_twice(self, batch: list[_Request]) -> deque[Any]:
+    def _execute_twice(self, batch: list[_Request]) -> deque[Reply]:
         """Once more on a new connection: the old one may have been broken for long."""
         try:
             return self._execute(batch)
         except (redis.RedisError, OSError):
             return self._execute(batch)
 
-    def _execute(self, batch: list[_Request]) -> deque[Any]:
+    def _execute(self, batch: list[_Request]) -> deque[Reply]:
         if self._client is None:
             self._client = self._server.connect()
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from streaming.events.event import Event, dumps
 from streaming.storage.outbox import Call, Outbox, calls_of
+from streaming.storage.redis.connection import Argument
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call as script
 from streaming.storage.redis.scripts import PUT_OFF, REFUSE
@@ -17,11 +17,13 @@ from streaming.storage.rows import JobRow
 STRIDE = 1000
 
 
-def call_parts(keys: Keys, row: JobRow, events: Sequence[Event]) -> tuple[list[str], list[Any]]:
+def call_parts(
+    keys: Keys, row: JobRow, events: Sequence[Event]
+) -> tuple[list[str], list[Argument]]:
     """Keys and arguments that an append has besides, where its job has a webhook."""
     if not row.options.get("webhook"):
         return [], []
-    args: list[Any] = [row.id, "1" if row.closed else "0"]
+    args: list[Argument] = [row.id, "1" if row.closed else "0"]
     for call in calls_of(row, events):
         args += [call.id, repr(call.made_at), encode(call)]
     return [keys.outbox("calls"), keys.outbox("times"), keys.outbox("refused")], args
@@ -54,7 +56,7 @@ class RedisOutbox(Outbox):
     def refuse(self, call: Call) -> None:
         keys = [self._keys.row(call.job), self._keys.outbox("refused")]
         self._link.call(script(REFUSE, keys, call.job))
-        cursor: Any = "0"
+        cursor: Argument = "0"
         while True:
             [[cursor, found]] = self._link.call(
                 ("HSCAN", self._calls, cursor, "MATCH", f"msg_{call.job}_*", "COUNT", STRIDE)

@@ -7,11 +7,11 @@ import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from streaming.errors import Damaged
 from streaming.events.event import Event, dumps
 from streaming.events.summary import Summary
+from streaming.storage.redis.connection import Argument, Reply
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link, call
 from streaming.storage.redis.scripts import PAGE
@@ -80,7 +80,7 @@ class Rows:
         ]
 
 
-def _readable(job: str, fields: Any) -> StoredRow | Damaged | None:
+def _readable(job: str, fields: Reply) -> StoredRow | Damaged | None:
     try:
         if isinstance(fields, Exception):
             raise fields
@@ -94,9 +94,9 @@ def new_rev() -> bytes:
     return os.urandom(8).hex().encode()
 
 
-def encode(row: JobRow, *, summary: bool = True) -> list[Any]:
+def encode(row: JobRow, *, summary: bool = True) -> list[Argument]:
     """The row's fields and values; without `summary`, those that every append changes."""
-    fields: list[Any] = ["seq", row.seq, "size", row.size]
+    fields: list[Argument] = ["seq", row.seq, "size", row.size]
     if summary:
         expires_at = "" if row.expires_at is None else repr(row.expires_at)
         fields += ["summary", dumps(row.summary.to_json()), "expires_at", expires_at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 import redis
 
@@ -38,6 +38,26 @@ class Listener(Protocol):
 
     def wanted(self) -> Collection[str]:
         """The channels, besides the fixed ones, that are to be listened to."""
+
+
+class _Message(TypedDict):
+    type: str
+    channel: bytes | None
+    data: bytes
+
+
+class _PubSub(Protocol):
+    """What is used of the library's, which has no types."""
+
+    def subscribe(self, *channels: str) -> object: ...
+
+    def unsubscribe(self, *channels: str) -> object: ...
+
+    def get_message(self, *, timeout: float) -> _Message | None: ...
+
+    def ping(self) -> object: ...
+
+    def close(self) -> None: ...
 
 
 class Subscription:
@@ -97,7 +117,7 @@ class Subscription:
     def _listen(self) -> None:
         """One connection's life."""
         client = self._server.connect(answer_s=SILENCE_S)
-        pubsub: Any = client.pubsub()  # type: ignore[no-untyped-call]
+        pubsub: _PubSub = client.pubsub()  # type: ignore[no-untyped-call]
         self.subscribed = set()
         heard = pinged = look_at = time.monotonic()
         try:
@@ -120,7 +140,7 @@ class Subscription:
             pubsub.close()
             disconnect(client)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: _Message) -> None:
         channel = message["channel"].decode() if message["channel"] else ""
         if message["type"] == "subscribe":
             self._confirmed(channel)
@@ -138,7 +158,7 @@ class Subscription:
             logger.warning("Redis can be followed again")
         self.fault = None
 
-    def _subscribe(self, pubsub: Any) -> None:
+    def _subscribe(self, pubsub: _PubSub) -> None:
         """Listen to what is wanted, and to nothing else."""
         wanted = set(self._listener.wanted())
         new, old = wanted - self.subscribed, self.subscribed - wanted

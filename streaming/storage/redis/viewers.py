@@ -7,11 +7,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import StreamingError
+from streaming.events.vocabulary import JsonObject
 from streaming.storage.redis.connection import Command
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link
@@ -108,7 +108,7 @@ class RedisViewers(Viewers):
             for v in self._local.of(job)
         ]
 
-    def _others(self, job: str) -> tuple[float, Sequence[dict[str, Any]]]:
+    def _others(self, job: str) -> tuple[float, Sequence[JsonObject]]:
         """The server's time, and what the others have told: the silent ones have none."""
         (seconds, micros), found = self._link.call(("TIME",), ("HGETALL", self._keys.viewers(job)))
         now = int(seconds) + int(micros) / 1e6

@@ -12,7 +12,6 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from streaming.concurrency.inbox import Inbox
 from streaming.concurrency.pending import Pending, settle
@@ -20,7 +19,7 @@ from streaming.concurrency.threads import Thread
 from streaming.errors import Damaged, Fenced, NotFound, StreamingError, Unavailable
 from streaming.events.event import Event
 from streaming.storage.redis.appends import Append, Asked, Call, assemble
-from streaming.storage.redis.connection import Command, Server, as_damage, explain, is_away
+from streaming.storage.redis.connection import Command, Reply, Server, as_damage, explain, is_away
 from streaming.storage.redis.known import Known, KnownRows
 from streaming.storage.redis.line import AWAY, Line
 from streaming.storage.redis.memberships import Memberships
@@ -258,7 +257,7 @@ class Writer:
         except AWAY as error:
             logger.warning("the job indexes are to be repaired: %s", explain(error))
 
-    def _refused(self, made: Call, result: list[Any]) -> None:
+    def _refused(self, made: Call, result: list[Reply]) -> None:
         """The row has moved, or is gone: its appends are made again on what there is."""
         known = self._known.forget(made.job)
         if result[0] == b"gone":
