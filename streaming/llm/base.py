@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class ToolCall:
     name: str
     arguments: str
 
-    def parsed(self) -> dict[str, Json]:
+    def parsed(self) -> JsonObject:
         """The arguments as an object; `TaskError` when the model wrote something else."""
         try:
             found = json.loads(self.arguments or "{}")
@@ -40,7 +40,7 @@ class ToolCall:
             raise TaskError(message, code="bad_tool_arguments")
         return found
 
-    def message(self) -> dict[str, Json]:
+    def message(self) -> JsonObject:
         """As it stands in the message of the assistant who made it."""
         function = {"name": self.name, "arguments": self.arguments}
         return {"id": self.id, "type": "function", "function": function}
@@ -116,12 +116,12 @@ class Prompt:
     text: str = ""
     #: A conversation (`role`, `content`, …, as OpenAI's API has it), in place of the text. Sent as
     #: it is: parts of images, tool calls and their results among it.
-    messages: tuple[Mapping[str, Json], ...] = ()
+    messages: tuple[JsonMapping, ...] = ()
     #: Of the setting's models, the one that is to answer: no other stands in for it. "": the first
     #: that is well.
     model: str = ""
     #: Functions that the model may want called, as OpenAI's API has them.
-    tools: tuple[Mapping[str, Json], ...] = ()
+    tools: tuple[JsonMapping, ...] = ()
     #: False: the tools are known to the model, but it is to answer in words.
     may_call: bool = True
     #: Maximum tokens of the answer; None: the setting for answers, or for steps.
@@ -130,7 +130,7 @@ class Prompt:
     is_step: bool = False
     seed: int | None = None
     #: More members of the request, sent as they are, over what would be sent otherwise.
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: JsonMapping = field(default_factory=dict)
     #: What the answer begins with already: the model is to go on behind it.
     so_far: str = ""
     #: For the simulated model alone: what it answers instead of text of its own.
@@ -144,7 +144,7 @@ class Prompt:
     #: For the simulated model alone: the tools that it wants called, instead of an answer.
     calls: tuple[ToolCall, ...] = ()
 
-    def conversation(self) -> list[Mapping[str, Json]]:
+    def conversation(self) -> list[JsonMapping]:
         """The messages; of a plain text, one."""
         return list(self.messages) or [{"role": "user", "content": self.text}]
 

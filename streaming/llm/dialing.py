@@ -86,7 +86,7 @@ class Dialer:
             return _Secure(
                 _bare(host), port or 443, dial=dial, timeout=timeout, ssl_context=self._tls()
             )
-        return _Plain(_bare(host), port or 80, dial=dial, timeout=timeout)
+        return _Dialled(_bare(host), port or 80, dial=dial, timeout=timeout)
 
     def _by_proxy(
         self, proxy: Url, dial: Dial, timeout: float, *, secure: bool
@@ -98,7 +98,7 @@ class Dialer:
         host, port = _bare(str(proxy.host)), proxy.port or (443 if proxy.scheme == "https" else 80)
         options: dict[str, Any] = {"dial": dial, "timeout": timeout}
         if not secure and proxy.scheme == "http":
-            return _Plain(host, port, **options), headers
+            return _Dialled(host, port, **options), headers
         options["ssl_context"] = self._tls()
         if not secure:
             return _Secure(host, port, **options), headers
@@ -118,26 +118,22 @@ class Dialer:
             return self._context[1]
 
 
-class _Dialled:
+class _Dialled(HTTPConnection):
     """A connection whose socket comes from `dial`."""
 
-    def __init__(self, *args: Any, dial: Dial, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, host: str, port: int, *, dial: Dial, **options: Any) -> None:
+        super().__init__(host, port, **options)
         self._dial = dial
 
-    def _new_conn(self: Any) -> socket.socket:
+    def _new_conn(self) -> socket.socket:
         try:
-            return self._dial(self._dns_host, self.port, self.timeout)  # type: ignore[no-any-return]
+            return self._dial(self._dns_host, self.port, self.timeout)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
             raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
         except OSError as error:
             raise NewConnectionError(self, f"no connection: {error.strerror or error}") from error
-
-
-class _Plain(_Dialled, HTTPConnection):
-    pass
 
 
 class _Secure(_Dialled, HTTPSConnection):

@@ -8,11 +8,10 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from streaming.errors import TaskError
 from streaming.events.halves import whole
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping
 from streaming.llm.base import Outage
 from streaming.llm.shapes import parsed, shown
 
@@ -72,7 +71,7 @@ def failure(
     else:
         place = f"with status {status}"
     quoted = f": {said}" if said else ""
-    extra: dict[str, Any] = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
+    extra: dict[str, float] = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
     if status is not None:
         extra["upstream_status"] = status
     detail = f"{meaning} (the model's server failed {place}{quoted})"
@@ -126,7 +125,7 @@ def _kind(status: int | None, said: str) -> tuple[str, bool, str]:
 
 def told(body: Json) -> tuple[str, str, int | None]:
     """Message, code and status of an error body, of whatever form."""
-    error: Any = body
+    error: object = body
     for _ in range(3):  # makers put their errors into errors
         if isinstance(error, list) and error:
             error = error[0]
@@ -150,7 +149,7 @@ def told(body: Json) -> tuple[str, str, int | None]:
     return said, " ".join(str(c) for c in codes if isinstance(c, str)), number
 
 
-def _behind(metadata: Any) -> str:
+def _behind(metadata: object) -> str:
     """What a provider said to the server that was asked, as OpenRouter passes it on."""
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     if isinstance(raw, str):
@@ -168,11 +167,11 @@ def parameter(body: Json) -> str:
     return param if isinstance(param, str) else ""
 
 
-def _first(error: Mapping[str, Any], *names: str) -> Any:
+def _first(error: JsonMapping, *names: str) -> object:
     return next((error[name] for name in names if error.get(name)), None)
 
 
-def _clean(said: Any) -> str:
+def _clean(said: object) -> str:
     """A message as one line of text: no markup, no keys, no halves of characters."""
     if said is None or said == {} or said == "":
         return ""

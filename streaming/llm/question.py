@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from streaming.concurrency.platform import native_lock
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.llm.base import Prompt
 from streaming.llm.failures import parameter, told
 
@@ -42,11 +41,9 @@ class Manners:
         #: It is llama.cpp's server, which counts as it writes when it is asked to.
         self.counts = False
 
-    def body(
-        self, name: str, prompt: Prompt, limit: int, *, without: Sequence[str]
-    ) -> dict[str, Json]:
+    def body(self, name: str, prompt: Prompt, limit: int, *, without: Sequence[str]) -> JsonObject:
         """The request. `limit` is the cap of the answer's tokens."""
-        body: dict[str, Json] = {
+        body: JsonObject = {
             "model": name,
             "messages": _messages(prompt),
             "stream": True,
@@ -69,7 +66,7 @@ class Manners:
         body["stream"] = True
         return self._mannered(body, without)
 
-    def refused(self, body: Mapping[str, Json], prompt: Prompt, answer: Json) -> str | None:
+    def refused(self, body: JsonMapping, prompt: Prompt, answer: Json) -> str | None:
         """The parameter of `body` that a 400 names, if the question can be put without it.
 
         It is remembered for the model, unless only its value was too much. "" when it is to be
@@ -87,7 +84,7 @@ class Manners:
                 self._omit |= {found}
         return found
 
-    def _mannered(self, body: dict[str, Json], without: Sequence[str]) -> dict[str, Json]:
+    def _mannered(self, body: JsonObject, without: Sequence[str]) -> JsonObject:
         given_up = {*self._omit, *without}
         body = {name: value for name, value in body.items() if name not in given_up}
         if "stream" in given_up:  # it answers in one piece
@@ -107,17 +104,17 @@ def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(rf"\b{name.replace('_', '[_ ]?')}\b", re.IGNORECASE)
 
 
-def _messages(prompt: Prompt) -> list[Any]:
+def _messages(prompt: Prompt) -> list[JsonMapping]:
     """The conversation; where an answer is to go on, its beginning is the last thing said."""
-    messages: list[Any] = list(prompt.conversation())
+    messages: list[JsonMapping] = list(prompt.conversation())
     if prompt.so_far:
         messages.append({"role": "assistant", "content": prompt.so_far})
     return messages
 
 
-def _tools_of(messages: Sequence[Mapping[str, Any]]) -> list[Json]:
+def _tools_of(messages: Sequence[JsonMapping]) -> list[Json]:
     """The functions that a conversation has called: a server refuses it without any."""
-    names: dict[str, Json] = {}
+    names: JsonObject = {}
     for message in messages:
         called = [call.get("function") or {} for call in message.get("tool_calls") or []]
         called += [message["function_call"]] if message.get("function_call") else []

@@ -6,9 +6,8 @@ import contextlib
 import json
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import urllib3
@@ -18,7 +17,7 @@ from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.events.event import dumps
 from streaming.events.halves import whole
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping
 from streaming.llm.base import Broken, Ending, Outage, Piece, Reasoning, ToolCallPart
 from streaming.llm.body import Body
 from streaming.llm.chunks import Answer
@@ -106,7 +105,7 @@ class ModelServer:
 
     def answer(
         self,
-        body: Mapping[str, Json],
+        body: JsonMapping,
         limits: tuple[int, int],
         manners: Manners,
         stop: StopSignal,
@@ -135,7 +134,7 @@ class ModelServer:
     def _dialer(self) -> Dialer:
         return self._dialers[0]
 
-    def _ask(self, line: Exchange, body: Mapping[str, Json], manners: Manners) -> None:
+    def _ask(self, line: Exchange, body: JsonMapping, manners: Manners) -> None:
         """Send the question; `Unwelcome` when the answer is an error."""
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         waits = {"connect_s": self._patience.connect_s, "silence_s": self._patience.first_token_s}
@@ -266,10 +265,11 @@ def _capped(pieces: Iterator[Piece], limit: int, cap: int) -> Iterator[Piece]:
         yield piece
 
 
-def _encodable(body: Mapping[str, Any]) -> Any:
+def _encodable(body: JsonMapping) -> JsonMapping:
     """The question as UTF-8 can carry it: what people paste may have halves of characters."""
     try:
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return json.loads(whole(json.dumps(body, ensure_ascii=False)))
+        made: JsonMapping = json.loads(whole(json.dumps(body, ensure_ascii=False)))
+        return made
     return body

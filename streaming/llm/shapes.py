@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 
 from streaming.errors import TaskError
 from streaming.events.halves import whole
+from streaming.events.vocabulary import Json, JsonMapping
 from streaming.llm.base import Reasoning
 
 #: Characters of what a server sent that are quoted in an error.
@@ -21,7 +21,7 @@ _THOUGHTS = ("thinking", "reasoning", "thought", "reasoning_text", "reasoning_co
 _HOLDS = ("text", "content", "value", "refusal", "thinking", "reasoning", "summary")
 
 
-def parts(content: Any, *, what: str = "content") -> Iterator[str | Reasoning]:
+def parts(content: object, *, what: str = "content") -> Iterator[str | Reasoning]:
     """The text of a delta's content, whatever its shape; `upstream_error` for what is none."""
     if content is None or content == "" or content == [] or content == {}:
         return
@@ -39,23 +39,23 @@ def parts(content: Any, *, what: str = "content") -> Iterator[str | Reasoning]:
         raise odd(content, what)
 
 
-def thought(content: Any, *, what: str = "reasoning") -> str:
+def thought(content: object, *, what: str = "reasoning") -> str:
     """The text of a delta's thinking."""
     found = parts(content, what=what)
     return "".join(part if isinstance(part, str) else part.text for part in found)
 
 
-def _held(part: Mapping[str, Any]) -> Any:
+def _held(part: JsonMapping) -> object:
     return next((part[name] for name in _HOLDS if part.get(name) is not None), None)
 
 
-def odd(found: Any, what: str) -> TaskError:
+def odd(found: object, what: str) -> TaskError:
     """The error for what is not of any shape that is known."""
     message = f"the model's server sent {what} that is no text: {shown(found)}"
     return TaskError(message, code="upstream_error")
 
 
-def shown(found: Any) -> str:
+def shown(found: object) -> str:
     """What a server sent, as an error quotes it."""
     try:
         text = (
@@ -67,7 +67,7 @@ def shown(found: Any) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 
-def parsed(data: bytes) -> Any:
+def parsed(data: bytes) -> Json:
     """JSON as servers write it: half surrogates, NaN and wrong bytes too; `ValueError` else."""
     try:
         return msgspec.json.decode(data)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from streaming.errors import TaskError
 from streaming.events.halves import whole
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.llm.base import ToolCall, ToolCallPart, call_id
 from streaming.llm.shapes import odd
 
@@ -50,7 +50,7 @@ class ToolCalls:
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def add(self, found: Any) -> Iterator[ToolCallPart]:
+    def add(self, found: object) -> Iterator[ToolCallPart]:
         """The parts of a delta's `tool_calls`; `upstream_error` for what is none."""
         for part in found if isinstance(found, list) else [found]:
             if part is None:
@@ -84,7 +84,7 @@ class ToolCalls:
             call.told = call.id if is_own else call_id(uuid.uuid4())
         return call.told
 
-    def _add(self, part: Mapping[str, Any]) -> _Open:
+    def _add(self, part: JsonMapping) -> _Open:
         function = part.get("function")
         if not isinstance(function, dict):
             function = {} if function is None else _named(function)
@@ -127,24 +127,24 @@ def _agree(one: int | None, other: int | None) -> bool:
     return one is None or other is None or one == other
 
 
-def _word(found: Any) -> str:
+def _word(found: object) -> str:
     return whole(found) if isinstance(found, str) else "" if found is None else str(found)
 
 
-def _number(index: Any) -> int | None:
+def _number(index: object) -> int | None:
     """An index, also where a server writes it as text."""
     if isinstance(index, str) and index.isdecimal():
         return int(index)
     return index if isinstance(index, int) else None
 
 
-def _named(function: Any) -> dict[str, Any]:
+def _named(function: object) -> JsonObject:
     if isinstance(function, str):
         return {"name": function}
     raise odd(function, "a function")
 
 
-def _arguments(found: Any) -> str:
+def _arguments(found: object) -> str:
     """Arguments as JSON in text, also where a server sends the object itself."""
     if found is None:
         return ""
