@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from streaming.errors import StreamingError
 from streaming.events.event import Event
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.answer import (
     Asked,
     Ended,
@@ -59,27 +59,27 @@ class A2aError(Exception):
     def status(self) -> int:
         return ERRORS[self.reason][1]
 
-    def rpc(self, id: Json) -> dict[str, Json]:
+    def rpc(self, id: Json) -> JsonObject:
         """As JSON-RPC has it."""
         return rpc_error(id, ERRORS[self.reason][0], self.message, self.reason)
 
-    def rest(self) -> dict[str, Json]:
+    def rest(self) -> JsonObject:
         """As the HTTP binding has it."""
         return rest_error(self.status, self.message, self.reason, ERRORS[self.reason][2])
 
 
-def rpc_error(id: Json, code: int, message: str, reason: str) -> dict[str, Json]:
+def rpc_error(id: Json, code: int, message: str, reason: str) -> JsonObject:
     error = {"code": code, "message": message, "data": [_info(reason)]}
     return {"jsonrpc": "2.0", "id": id, "error": error}
 
 
-def rest_error(status: int, message: str, reason: str, name: str = "") -> dict[str, Json]:
+def rest_error(status: int, message: str, reason: str, name: str = "") -> JsonObject:
     name = name or _STATUSES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
     shown = {"code": status, "status": name, "message": message, "details": [_info(reason)]}
     return {"error": shown}
 
 
-def _info(reason: str) -> dict[str, Json]:
+def _info(reason: str) -> JsonObject:
     kind = "type.googleapis.com/google.rpc.ErrorInfo"
     return {"@type": kind, "reason": reason.upper(), "domain": "a2a-protocol.org"}
 
@@ -88,7 +88,7 @@ class A2aEncoder(Encoder):
     """The task as it is when the reader comes, then what is new; `task()` is it as far as read."""
 
     takes_restarts: ClassVar[bool] = True
-    PIECES: ClassVar[tuple[type[Any], ...]] = (Moment,)  # type: ignore[assignment]
+    PIECES: ClassVar[tuple[type[Moment], ...]] = (Moment,)  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class A2aEncoder(Encoder):
         context = about.origin.get("context")
         self._context = str(context or f"ctx_{about.job}")
         self._state, self._at = "TASK_STATE_SUBMITTED", about.created_at
-        self._said: dict[str, Json] | None = None
+        self._said: JsonObject | None = None
         self._question: str | None = None
         self._texts: dict[str, list[str]] = {}
         self._output: Json = None
@@ -143,7 +143,7 @@ class A2aEncoder(Encoder):
             return sse(rpc_error(self._id, -32603, error.detail, error.code))
         return sse(rest_error(error.status, error.detail, error.code), name="error")
 
-    def task(self) -> dict[str, Json]:
+    def task(self) -> JsonObject:
         """The task object."""
         artifacts = [
             _artifact(item, [{"text": "".join(pieces)}]) for item, pieces in self._texts.items()
@@ -158,15 +158,15 @@ class A2aEncoder(Encoder):
             "metadata": {"model": self.about.model},
         }
 
-    def _frame(self, body: Mapping[str, Json], seq: int) -> Frame:
+    def _frame(self, body: JsonMapping, seq: int) -> Frame:
         shown = {"jsonrpc": "2.0", "id": self._id, "result": body} if self._rpc else body
         return Frame(seq, sse(shown, id=seq))
 
-    def _status(self) -> dict[str, Json]:
+    def _status(self) -> JsonObject:
         said = {} if self._said is None else {"message": self._said}
         return {"state": self._state, "timestamp": self._at, **said}
 
-    def _updates(self, moment: Moment, seq: int) -> list[dict[str, Json]]:
+    def _updates(self, moment: Moment, seq: int) -> list[JsonObject]:
         if isinstance(moment, Text):
             return self._text(moment)
         if isinstance(moment, Restarted):
@@ -178,13 +178,13 @@ class A2aEncoder(Encoder):
             self._question = moment.request
             self.done = seq > self._known
             shown = {"request": moment.request, "schema": moment.schema}
-            parts: list[dict[str, Any]] = [{"text": moment.prompt}, {"data": shown}]
+            parts: list[JsonObject] = [{"text": moment.prompt}, {"data": shown}]
             return [self._turn("TASK_STATE_INPUT_REQUIRED", parts)]
         if isinstance(moment, Asked):
             return []
         return self._work(moment)
 
-    def _work(self, moment: Moment) -> list[dict[str, Json]]:
+    def _work(self, moment: Moment) -> list[JsonObject]:
         working = "TASK_STATE_WORKING"
         if isinstance(moment, Started):
             return [self._turn(working, [])]
@@ -206,22 +206,22 @@ class A2aEncoder(Encoder):
             return [self._turn(working, [{"data": came}], {"kind": "tool_result"})]
         return []
 
-    def _text(self, said: Text) -> list[dict[str, Json]]:
+    def _text(self, said: Text) -> list[JsonObject]:
         append = said.item in self._texts
         self._texts.setdefault(said.item, []).append(said.text)
         if self._state == "TASK_STATE_INPUT_REQUIRED":
             self._state, self._said = "TASK_STATE_WORKING", None
         return [self._artifact_update(_artifact(said.item, [{"text": said.text}]), append=append)]
 
-    def _artifact_update(self, artifact: Json, *, append: bool) -> dict[str, Json]:
+    def _artifact_update(self, artifact: Json, *, append: bool) -> JsonObject:
         ids = {"taskId": self.about.job, "contextId": self._context}
         whole = {} if append else {"append": False}
         update = {**ids, "artifact": artifact, **({"append": True} if append else whole)}
         return {"artifactUpdate": update}
 
     def _turn(
-        self, state: str, parts: list[dict[str, Json]], metadata: Mapping[str, Json] | None = None
-    ) -> dict[str, Json]:
+        self, state: str, parts: list[JsonObject], metadata: JsonMapping | None = None
+    ) -> JsonObject:
         """A new state of the task, and what is said with it."""
         self._state, self._said = state, None
         if parts:
@@ -237,10 +237,10 @@ class A2aEncoder(Encoder):
         more = {"metadata": dict(metadata)} if metadata else {}
         return {"statusUpdate": {**ids, "status": self._status(), **more}}
 
-    def _end(self, ended: Ended) -> list[dict[str, Json]]:
+    def _end(self, ended: Ended) -> list[JsonObject]:
         self.done = True
         if ended.status == "completed" and ended.finish != "error":
-            out: list[dict[str, Json]] = []
+            out: list[JsonObject] = []
             if ended.output is not None:
                 self._output = ended.output
                 artifact = _artifact(OUTPUT, [{"data": ended.output}])
@@ -252,5 +252,5 @@ class A2aEncoder(Encoder):
         return [self._turn(state, [{"text": failure.detail}], {"code": failure.code})]
 
 
-def _artifact(id: str, parts: list[dict[str, Json]]) -> dict[str, Json]:
+def _artifact(id: str, parts: list[JsonObject]) -> JsonObject:
     return {"artifactId": id, "name": id, "parts": parts}

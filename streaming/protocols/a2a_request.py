@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.a2a import A2aError
 from streaming.protocols.question import Question
 
@@ -14,7 +11,7 @@ from streaming.protocols.question import Question
 ID_LENGTH = 200
 
 
-def message_of(params: Json) -> Mapping[str, Any]:
+def message_of(params: Json) -> JsonMapping:
     """The message of a request, with parts in it."""
     message = params.get("message") if isinstance(params, dict) else None
     if not isinstance(message, dict):
@@ -25,7 +22,7 @@ def message_of(params: Json) -> Mapping[str, Any]:
     return message
 
 
-def parse(params: Mapping[str, Any], *, stream: bool) -> Question:
+def parse(params: JsonMapping, *, stream: bool) -> Question:
     """The question of a message that begins a task."""
     message = message_of(params)
     context = message.get("contextId")
@@ -43,7 +40,7 @@ def parse(params: Mapping[str, Any], *, stream: bool) -> Question:
     )
 
 
-def _skill(params: Mapping[str, Any], message: Mapping[str, Any]) -> str:
+def _skill(params: JsonMapping, message: JsonMapping) -> str:
     for metadata in (message.get("metadata"), params.get("metadata")):
         for name in ("skill", "model"):
             if isinstance(metadata, dict) and metadata.get(name):
@@ -51,7 +48,7 @@ def _skill(params: Mapping[str, Any], message: Mapping[str, Any]) -> str:
     return ""
 
 
-def _content(part: Mapping[str, Any]) -> dict[str, Json]:
+def _content(part: JsonMapping) -> JsonObject:
     if "text" in part:
         return {"type": "text", "text": str(part["text"])}
     if "data" in part:
@@ -68,7 +65,7 @@ def _content(part: Mapping[str, Any]) -> dict[str, Json]:
     return {"type": "file", "file": {"filename": name, "file_data": url}}
 
 
-def answer_in(message: Mapping[str, Any], schema: Json) -> Json:
+def answer_in(message: JsonMapping, schema: Json) -> Json:
     """What a message answers to a question: its data, or else its text.
 
     Text is the answer where text is asked for; of a form with one field, that field's.

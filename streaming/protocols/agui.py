@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from streaming.errors import StreamingError
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonObject
 from streaming.protocols.answer import (
     CALLS,
     Asked,
@@ -30,14 +30,12 @@ from streaming.protocols.refusals import failure_of
 STRIDE = 1000
 _FINISHED = ("stop", "length", "tool_calls", "filtered", "refused")
 
-Body = dict[str, Json]
-
 
 class AguiEncoder(Encoder):
     """Events with `id:` lines to join behind. What a run has begun, it ends before its own end."""
 
     takes_restarts: ClassVar[bool] = True
-    PIECES: ClassVar[tuple[type[Any], ...]] = (
+    PIECES: ClassVar[tuple[type[Moment], ...]] = (
         Text, Thought, Call, Step, Used, Result, Progress, Question, Ended,
     )  # fmt: skip
 
@@ -87,12 +85,12 @@ class AguiEncoder(Encoder):
         self.done = True
         return sse({"type": "RUN_ERROR", "message": error.detail, "code": error.code})
 
-    def _frame(self, body: Body) -> Frame:
+    def _frame(self, body: JsonObject) -> Frame:
         position = self._seq * STRIDE + self._number
         self._number += 1
         return Frame(position, sse(body, id=position))
 
-    def _bodies(self, moment: Moment, seq: int) -> list[Body]:
+    def _bodies(self, moment: Moment, seq: int) -> list[JsonObject]:
         if isinstance(moment, Text):
             return [] if self._is_old(moment.item, seq) else self._piece("text", moment)
         if isinstance(moment, Thought):
@@ -105,7 +103,7 @@ class AguiEncoder(Encoder):
             return self._end(moment)
         return self._beside(moment)
 
-    def _beside(self, moment: Moment) -> list[Body]:
+    def _beside(self, moment: Moment) -> list[JsonObject]:
         """What stands beside the answer."""
         if isinstance(moment, Used):
             return [*self._close(), *self._use(moment)]
@@ -123,14 +121,14 @@ class AguiEncoder(Encoder):
         """Whether another attempt has said it anew before this reader came for the whole."""
         return self.after == 0 and seq < self._restarts.get(item, 0)
 
-    def _start(self) -> list[Body]:
-        begun: list[Body] = [{"type": "RUN_STARTED", **self._ids}]
+    def _start(self) -> list[JsonObject]:
+        begun: list[JsonObject] = [{"type": "RUN_STARTED", **self._ids}]
         state = self.about.origin.get("state")
         if state is not None:
             begun.append({"type": "STATE_SNAPSHOT", "snapshot": state})
         return begun
 
-    def _progress(self, moment: Progress) -> Body:
+    def _progress(self, moment: Progress) -> JsonObject:
         progress = {"percent": moment.percent, "message": moment.message}
         delta = [
             {"op": "add", "path": "/percent", "value": moment.percent},
@@ -138,11 +136,11 @@ class AguiEncoder(Encoder):
         ]
         return {"type": "STATE_DELTA", "delta": delta}
 
-    def _piece(self, kind: str, said: Text | Thought) -> list[Body]:
+    def _piece(self, kind: str, said: Text | Thought) -> list[JsonObject]:
         """A delta; of another message than the open one, that one's end and its own start."""
         if not said.text:
             return []
-        out: list[Body] = []
+        out: list[JsonObject] = []
         if self._open is None or self._open[:2] != (kind, said.item):
             out += self._close()
             id = self._new_id()
@@ -157,7 +155,7 @@ class AguiEncoder(Encoder):
         name = "REASONING_MESSAGE_CONTENT" if kind == "reasoning" else "TEXT_MESSAGE_CONTENT"
         return [*out, {"type": name, "messageId": self._open[2], "delta": said.text}]
 
-    def _close(self) -> list[Body]:
+    def _close(self) -> list[JsonObject]:
         if self._open is None:
             return []
         kind, _, id = self._open
@@ -166,8 +164,8 @@ class AguiEncoder(Encoder):
         names = names if kind == "reasoning" else ["TEXT_MESSAGE_END"]
         return [{"type": name, "messageId": id} for name in names]
 
-    def _call(self, call: Call) -> list[Body]:
-        out: list[Body] = []
+    def _call(self, call: Call) -> list[JsonObject]:
+        out: list[JsonObject] = []
         if call.is_first:
             self._calls.append(call.id)
             head = {"toolCallId": call.id, "toolCallName": call.name}
@@ -176,7 +174,7 @@ class AguiEncoder(Encoder):
             out.append(_arguments(call.id, call.arguments))
         return out
 
-    def _use(self, used: Used) -> list[Body]:
+    def _use(self, used: Used) -> list[JsonObject]:
         self._used.add(used.id)
         return [
             {"type": "TOOL_CALL_START", "toolCallId": used.id, "toolCallName": used.name},
@@ -184,7 +182,7 @@ class AguiEncoder(Encoder):
             {"type": "TOOL_CALL_END", "toolCallId": used.id},
         ]
 
-    def _result(self, result: Result) -> list[Body]:
+    def _result(self, result: Result) -> list[JsonObject]:
         if result.id not in self._used:
             return []
         output = result.error if result.error is not None else result.output
@@ -192,7 +190,7 @@ class AguiEncoder(Encoder):
         head = {"messageId": self._new_id(), "toolCallId": result.id, "role": "tool"}
         return [{"type": "TOOL_CALL_RESULT", **head, "content": content}]
 
-    def _step(self, step: Step) -> list[Body]:
+    def _step(self, step: Step) -> list[JsonObject]:
         if step.status == "running":
             if step.id in self._steps:
                 return []
@@ -203,19 +201,19 @@ class AguiEncoder(Encoder):
         self._steps.remove(step.id)
         return [{"type": "STEP_FINISHED", "stepName": step.id}]
 
-    def _close_all(self) -> list[Body]:
+    def _close_all(self) -> list[JsonObject]:
         out = self._close()
         out += [{"type": "TOOL_CALL_END", "toolCallId": id} for id in self._calls]
         out += [{"type": "STEP_FINISHED", "stepName": step} for step in self._steps[::-1]]
         self._steps = []
         return out
 
-    def _ask(self, asked: Question, seq: int) -> list[Body]:
+    def _ask(self, asked: Question, seq: int) -> list[JsonObject]:
         """The run ends with the question; another one brings the answer and goes on."""
         if seq <= self._known and asked.request != self._asks:  # somebody has answered it
             return []
         out = self._close_all()
-        interrupt: Body = {
+        interrupt: JsonObject = {
             "id": interrupt_id(self.about.job, asked.request),
             "reason": "input_required",
             "message": asked.prompt,
@@ -227,12 +225,12 @@ class AguiEncoder(Encoder):
         self.done = seq * STRIDE + len(out) > self.after
         return out
 
-    def _end(self, ended: Ended) -> list[Body]:
+    def _end(self, ended: Ended) -> list[JsonObject]:
         self.done = True
         if ended.status != "completed" or ended.finish not in _FINISHED:
             failure = failure_of(ended, self.about.job)
             return [{"type": "RUN_ERROR", "message": failure.detail, "code": failure.code}]
-        outcome: Body = {"type": "success"}
+        outcome: JsonObject = {"type": "success"}
         out = self._close_all()
         if self._calls:
             outcome["pendingToolCallIds"] = list(self._calls)
@@ -249,5 +247,5 @@ def interrupt_id(job: str, request: str) -> str:
     return f"{job}:{request}"
 
 
-def _arguments(call: str, delta: str) -> Body:
+def _arguments(call: str, delta: str) -> JsonObject:
     return {"type": "TOOL_CALL_ARGS", "toolCallId": call, "delta": delta}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.question import Question, as_object, check_messages, member, refuse
 
 #: Characters of a run's or thread's id.
@@ -85,7 +84,7 @@ def _state(state: Json) -> Json:
     return {**known, "percent": 0, "progress": {"percent": 0, "message": ""}}
 
 
-def _context(entries: list[Json]) -> Iterator[dict[str, Json]]:
+def _context(entries: list[Json]) -> Iterator[JsonObject]:
     """What the page says of itself, for the model."""
     lines = [
         f"{each.get('description')}: {each.get('value')}"
@@ -103,13 +102,13 @@ def _tool(tool: Json, index: int) -> Json:
     return {"type": "function", "function": function}
 
 
-def _message(message: Mapping[str, Any], at: str) -> list[dict[str, Json]]:
+def _message(message: JsonMapping, at: str) -> list[JsonObject]:
     role, content = message.get("role"), message.get("content")
     if role in ("reasoning", "activity"):  # for people alone
         return []
     if isinstance(content, list):
         content = [_part(each, f"{at}.content.{i}") for i, each in enumerate(content)]
-    shown: dict[str, Json] = {"role": role, "content": content}
+    shown: JsonObject = {"role": role, "content": content}
     if role == "assistant" and message.get("toolCalls"):
         shown["tool_calls"] = message["toolCalls"]
         shown["content"] = content or ""
@@ -118,7 +117,7 @@ def _message(message: Mapping[str, Any], at: str) -> list[dict[str, Json]]:
     return [shown]
 
 
-def _part(part: Json, at: str) -> dict[str, Json]:
+def _part(part: Json, at: str) -> JsonObject:
     part = as_object(part, at)
     kind = part.get("type")
     if kind == "text":

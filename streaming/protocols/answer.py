@@ -5,19 +5,18 @@ Works for every task: for the upstream model's answer as for a task of the app's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from streaming.events.event import Event
-from streaming.events.vocabulary import TERMINAL, Json
+from streaming.events.vocabulary import TERMINAL, Json, JsonMapping
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The job was accepted: `data` of job.queued."""
 
-    data: Mapping[str, Json]
+    data: JsonMapping
     at: str
 
 
@@ -121,9 +120,9 @@ class Ended:
     status: str
     #: stop, length, tool_calls, filtered, refused or error.
     finish: str = "stop"
-    usage: Mapping[str, Json] = field(default_factory=dict)
+    usage: JsonMapping = field(default_factory=dict)
     #: The problem object of a job that failed.
-    error: Mapping[str, Json] = field(default_factory=dict)
+    error: JsonMapping = field(default_factory=dict)
     output: Json = None
     reason: str = ""
     at: str = ""
@@ -170,7 +169,7 @@ class Reading:
             return [Asked(data, envelope["at"])]
         return list(self._other(kind, data))
 
-    def _other(self, kind: str, data: Mapping[str, Any]) -> Iterable[Moment]:
+    def _other(self, kind: str, data: JsonMapping) -> Iterable[Moment]:
         if kind == "log" and "call" in data:
             yield self._call(data["call"])
         elif kind == "job.started":
@@ -192,7 +191,7 @@ class Reading:
         elif kind == "job.progress":
             yield Progress(data.get("percent") or 0, data.get("message") or "")
 
-    def _call(self, data: Mapping[str, Any]) -> Call:
+    def _call(self, data: JsonMapping) -> Call:
         index = data["index"]
         is_first = index not in self._calls
         self._calls.setdefault(index, data["id"])
@@ -205,7 +204,7 @@ class Reading:
         yield Started(attempt)
 
 
-def _ended(status: str, data: Mapping[str, Any], at: str) -> Ended:
+def _ended(status: str, data: JsonMapping, at: str) -> Ended:
     output = data.get("output")
     known = output if isinstance(output, dict) else {}
     finish = known.get("finish_reason") or "stop"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from streaming.errors import StreamingError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.answer import (
     Asked,
     Call,
@@ -95,22 +92,22 @@ class ChatEncoder(Encoder):
         return [*out, Frame(seq, b"data: [DONE]\n\n")]
 
     def _delta(
-        self, seq: int, delta: Mapping[str, Json], *, finish: str | None = None, shown: int = 0
+        self, seq: int, delta: JsonMapping, *, finish: str | None = None, shown: int = 0
     ) -> Frame:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return self._chunk(seq, {"choices": [choice]}, shown or seq)
 
-    def _chunk(self, seq: int, body: Mapping[str, Json], shown: int) -> Frame:
+    def _chunk(self, seq: int, body: JsonMapping, shown: int) -> Frame:
         head = {**_head(self.about, "chat.completion.chunk"), **body, "x_position": shown}
         return Frame(seq, sse(head))
 
 
-def completed(about: About, whole: Whole) -> dict[str, Json]:
+def completed(about: About, whole: Whole) -> JsonObject:
     """The whole answer of a job that has completed; a `TaskError` of one that has not."""
     ended = whole.ended or Ended("failed", error={"detail": "the answer is not whole"})
     if ended.status != "completed" or ended.finish not in _FINISH:
         raise failure_of(ended, about.job)
-    message: dict[str, Json] = {"role": "assistant", "content": whole.text, "refusal": None}
+    message: JsonObject = {"role": "assistant", "content": whole.text, "refusal": None}
     if whole.thoughts:
         message["reasoning_content"] = whole.thoughts
     if whole.calls:
@@ -128,11 +125,11 @@ def completed(about: About, whole: Whole) -> dict[str, Json]:
     return {**_head(about, "chat.completion"), "choices": [choice], "usage": usage_of(ended)}
 
 
-def usage_of(ended: Ended) -> dict[str, Json]:
+def usage_of(ended: Ended) -> JsonObject:
     """Usage as it was counted; `estimated` where the model's server gave no count."""
     usage = ended.usage
     asked, written = (int(usage.get(n) or 0) for n in ("prompt_tokens", "completion_tokens"))
-    shown: dict[str, Any] = {
+    shown: JsonObject = {
         "prompt_tokens": asked,
         "completion_tokens": written,
         "total_tokens": asked + written,
@@ -146,7 +143,7 @@ def usage_of(ended: Ended) -> dict[str, Json]:
     return shown
 
 
-def _head(about: About, kind: str) -> dict[str, Json]:
+def _head(about: About, kind: str) -> JsonObject:
     return {
         "id": f"{PREFIX}{about.job}",
         "object": kind,
@@ -155,7 +152,7 @@ def _head(about: About, kind: str) -> dict[str, Json]:
     }
 
 
-def _call_part(part: Call) -> dict[str, Json]:
+def _call_part(part: Call) -> JsonObject:
     function = {"arguments": part.arguments}
     if not part.is_first:
         return {"index": part.index, "function": function}

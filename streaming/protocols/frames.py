@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from streaming.errors import StreamingError, TaskError
 from streaming.events.event import Event, dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping
 from streaming.protocols.answer import (
     CALLS,
     Call,
@@ -38,8 +38,8 @@ class About:
     model: str
     created_at: str
     #: The `origin` of the job, see `question.Question.origin`.
-    origin: Mapping[str, Json] = field(default_factory=dict)
-    metadata: Mapping[str, Json] = field(default_factory=dict)
+    origin: JsonMapping = field(default_factory=dict)
+    metadata: JsonMapping = field(default_factory=dict)
 
     @property
     def created(self) -> int:
@@ -127,10 +127,10 @@ class Encoder(ABC):
         return False
 
     #: Moments that make `begun` true.
-    PIECES: ClassVar[tuple[type[Any], ...]] = ()
+    PIECES: ClassVar[tuple[type[Moment], ...]] = ()
 
 
-def sse(body: Mapping[str, Json], *, name: str = "", id: int | None = None) -> bytes:
+def sse(body: JsonMapping, *, name: str = "", id: int | None = None) -> bytes:
     """A server-sent event with JSON data, safe for readers that split at any line break."""
     head = f"event: {name}\n" if name else ""
     if id is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from streaming.errors import StreamingError
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.answer import (
     Asked,
     Ended,
@@ -63,7 +62,7 @@ class Caller:
     elicits: bool = False
 
 
-def result(id: Json, members: Mapping[str, Json], *, stateless: bool) -> dict[str, Json]:
+def result(id: Json, members: JsonMapping, *, stateless: bool) -> JsonObject:
     """A response. The stateless revision says of each of what kind it is, and who answers."""
     if stateless:
         meta = {f"{META}serverInfo": server_info(), **dict(members.get("_meta") or {})}
@@ -71,17 +70,17 @@ def result(id: Json, members: Mapping[str, Json], *, stateless: bool) -> dict[st
     return {"jsonrpc": "2.0", "id": id, "result": dict(members)}
 
 
-def failed(id: Json, code: int, message: str, data: Json = None) -> dict[str, Json]:
+def failed(id: Json, code: int, message: str, data: Json = None) -> JsonObject:
     """An error response."""
     error = {"code": code, "message": message} | ({} if data is None else {"data": data})
     return {"jsonrpc": "2.0", "id": id, "error": error}
 
 
-def server_info() -> dict[str, Json]:
+def server_info() -> JsonObject:
     return {"name": "streaming", "title": "Streaming jobs", "version": "1"}
 
 
-def tool_of(described: Mapping[str, Json]) -> dict[str, Json]:
+def tool_of(described: JsonMapping) -> JsonObject:
     """A task, as `GET /v1/tasks` describes it, as a tool."""
     return {
         "name": described["name"],
@@ -101,25 +100,25 @@ def declares(capabilities: Json, *path: str) -> bool:
     return value is not None and value is not False
 
 
-def tool_result(whole: Whole, job: str) -> dict[str, Json]:
+def tool_result(whole: Whole, job: str) -> JsonObject:
     """What came of a call; a failure is a result as well, so that a model can read it."""
     ended = whole.ended or Ended("failed", error={"detail": "the log is not whole"})
     meta = {"job": job}
     if ended.status != "completed":
         return {"_meta": meta, **refused_call(failure_of(ended, job).detail)}
     text = whole.text or ("" if ended.output is None else dumps(ended.output).decode())
-    found: dict[str, Json] = {"content": [{"type": "text", "text": text}], "_meta": meta}
+    found: JsonObject = {"content": [{"type": "text", "text": text}], "_meta": meta}
     if isinstance(ended.output, dict):
         found["structuredContent"] = ended.output
     return {**found, "isError": False}
 
 
-def refused_call(message: str) -> dict[str, Json]:
+def refused_call(message: str) -> JsonObject:
     """The result of a call that failed."""
     return {"content": [{"type": "text", "text": message}], "isError": True}
 
 
-def elicitation(prompt: str, schema: Json) -> dict[str, Json]:
+def elicitation(prompt: str, schema: Json) -> JsonObject:
     """A question, as clients put it to people: a form with named fields."""
     form = (
         schema
@@ -158,7 +157,7 @@ class McpEncoder(Encoder):
     """A call's notifications and its response."""
 
     takes_restarts: ClassVar[bool] = True
-    PIECES: ClassVar[tuple[type[Any], ...]] = (Asked, Step, Progress, Question, Ended)
+    PIECES: ClassVar[tuple[type[Moment], ...]] = (Asked, Step, Progress, Question, Ended)
 
     def __init__(self, about: About, caller: Caller, *, after: int = 0) -> None:
         super().__init__(about, after=after)
@@ -195,11 +194,11 @@ class McpEncoder(Encoder):
     def _id(self, seq: int) -> bytes:
         return f"id: {self.about.job}:{seq}\n".encode() if self._caller.session else b""
 
-    def _frame(self, seq: int, body: Mapping[str, Json]) -> Frame:
+    def _frame(self, seq: int, body: JsonMapping) -> Frame:
         encoded = one_line(dumps(body))
         return Frame(seq, b"event: message\n%bdata: %b\n\n" % (self._id(seq), encoded))
 
-    def _result(self, seq: int, members: Mapping[str, Json]) -> Frame:
+    def _result(self, seq: int, members: JsonMapping) -> Frame:
         stateless = not self._caller.session
         return self._frame(seq, result(self._caller.id, members, stateless=stateless))
 
@@ -238,7 +237,7 @@ def asked_by(id: Json) -> tuple[str, str] | None:
     return job, request
 
 
-def task_of(snapshot: Mapping[str, Any], ttl_s: float) -> dict[str, Json]:
+def task_of(snapshot: JsonMapping, ttl_s: float) -> JsonObject:
     """A job as a task of the extension, without what has come of it."""
     percent = (snapshot["progress"] or {}).get("percent") or 0
     return {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from streaming.errors import StreamingError
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.answer import (
     Asked,
     Call,
@@ -51,7 +51,7 @@ _ERRORS = {
 class MessagesEncoder(Encoder):
     """Named events; the last one of each event of the log has its number as `id:`."""
 
-    PIECES: ClassVar[tuple[type[Any], ...]] = (Text, Thought, Call, Step, Ended)
+    PIECES: ClassVar[tuple[type[Moment], ...]] = (Text, Thought, Call, Step, Ended)
 
     def __init__(
         self, about: About, *, after: int = 0, restarts: Mapping[str, int] | None = None
@@ -78,7 +78,7 @@ class MessagesEncoder(Encoder):
     def beat(self) -> bytes:
         return _event({"type": "ping"})
 
-    def _bodies(self, moment: Moment) -> list[dict[str, Json]]:
+    def _bodies(self, moment: Moment) -> list[JsonObject]:
         if isinstance(moment, Asked):
             return [{"type": "message_start", "message": self._begun(moment)}]
         if isinstance(moment, Text):
@@ -93,24 +93,22 @@ class MessagesEncoder(Encoder):
             return self._end(moment)
         return []
 
-    def _begun(self, asked: Asked) -> dict[str, Json]:
+    def _begun(self, asked: Asked) -> JsonObject:
         given = dumps(asked.data.get("input"))
         usage = {"input_tokens": len(given) // BYTES_A_TOKEN, "output_tokens": 0, "estimated": True}
         return {**_head(self.about), "content": [], "stop_reason": None, "usage": usage}
 
-    def _thought(self, text: str) -> list[dict[str, Json]]:
+    def _thought(self, text: str) -> list[JsonObject]:
         return self._piece("thinking", _THINKING, {"type": "thinking_delta", "thinking": text})
 
-    def _call(self, part: Call) -> list[dict[str, Json]]:
+    def _call(self, part: Call) -> list[JsonObject]:
         block = {"type": "tool_use", "id": part.id, "name": part.name, "input": {}}
         delta = {"type": "input_json_delta", "partial_json": part.arguments}
         return self._piece(f"call {part.id}", block, delta)
 
-    def _piece(
-        self, what: str, block: Mapping[str, Json], delta: Mapping[str, Json]
-    ) -> list[dict[str, Json]]:
+    def _piece(self, what: str, block: JsonMapping, delta: JsonMapping) -> list[JsonObject]:
         """A delta of the block that holds `what`, begun where it is not open."""
-        bodies: list[dict[str, Json]] = []
+        bodies: list[JsonObject] = []
         if what not in self._open:
             # Calls may be written side by side; all else is one behind the other.
             if not (what.startswith("call ") and all(n.startswith("call ") for n in self._open)):
@@ -122,14 +120,14 @@ class MessagesEncoder(Encoder):
         index = self._open[what]
         return [*bodies, {"type": "content_block_delta", "index": index, "delta": dict(delta)}]
 
-    def _close(self) -> list[dict[str, Json]]:
-        closed: list[dict[str, Json]] = [
+    def _close(self) -> list[JsonObject]:
+        closed: list[JsonObject] = [
             {"type": "content_block_stop", "index": index} for index in self._open.values()
         ]
         self._open = {}
         return closed
 
-    def _end(self, ended: Ended) -> list[dict[str, Json]]:
+    def _end(self, ended: Ended) -> list[JsonObject]:
         self.done = True
         delta = {"stop_reason": _STOPS[ended.finish], "stop_sequence": None}
         told = {"type": "message_delta", "delta": delta, "usage": usage_of(ended)}
@@ -140,12 +138,12 @@ _TEXT = {"type": "text", "text": ""}
 _THINKING = {"type": "thinking", "thinking": "", "signature": ""}
 
 
-def completed(about: About, whole: Whole) -> dict[str, Json]:
+def completed(about: About, whole: Whole) -> JsonObject:
     """The whole message of a job that has completed; a `TaskError` of one that has not."""
     ended = whole.ended or Ended("failed", error={"detail": "the answer is not whole"})
     if _failed(ended):
         raise failure_of(ended, about.job)
-    content: list[dict[str, Json]] = []
+    content: list[JsonObject] = []
     if whole.thoughts:
         content.append({**_THINKING, "thinking": whole.thoughts})
     if whole.text:
@@ -161,10 +159,10 @@ def completed(about: About, whole: Whole) -> dict[str, Json]:
     }
 
 
-def usage_of(ended: Ended) -> dict[str, Json]:
+def usage_of(ended: Ended) -> JsonObject:
     """Usage as it was counted; `estimated` where the model's server gave no count."""
     usage = ended.usage
-    shown: dict[str, Json] = {
+    shown: JsonObject = {
         "input_tokens": int(usage.get("prompt_tokens") or 0),
         "output_tokens": int(usage.get("completion_tokens") or 0),
     }
@@ -175,7 +173,7 @@ def usage_of(ended: Ended) -> dict[str, Json]:
     return shown
 
 
-def error_body(shown: Mapping[str, Any]) -> dict[str, Json]:
+def error_body(shown: JsonMapping) -> JsonObject:
     """A problem as Anthropic's clients read it, with our `code`."""
     error = {
         "type": _ERRORS.get(shown["status"], _other(shown["status"])),
@@ -187,7 +185,7 @@ def error_body(shown: Mapping[str, Any]) -> dict[str, Json]:
     return {"type": "error", "error": error}
 
 
-def _error(error: StreamingError) -> dict[str, Json]:
+def _error(error: StreamingError) -> JsonObject:
     status = http_status(error)
     kind = _ERRORS.get(status, _other(status))
     return {"type": kind, "message": error.detail, "code": error.code}
@@ -201,7 +199,7 @@ def _failed(ended: Ended) -> bool:
     return ended.status != "completed" or ended.finish not in _STOPS
 
 
-def _head(about: About) -> dict[str, Json]:
+def _head(about: About) -> JsonObject:
     return {
         "id": f"{PREFIX}{about.job}",
         "type": "message",
@@ -211,7 +209,7 @@ def _head(about: About) -> dict[str, Json]:
     }
 
 
-def _event(body: Mapping[str, Json], *, id: int | None = None) -> bytes:
+def _event(body: JsonMapping, *, id: int | None = None) -> bytes:
     return sse(body, name=str(body["type"]), id=id)
 
 

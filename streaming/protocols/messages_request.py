@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.messages import BYTES_A_TOKEN, TOKENS_A_PICTURE
 from streaming.protocols.question import (
     Question,
@@ -54,10 +53,10 @@ def count(body: Json) -> int:
     return max(1, -(-size // BYTES_A_TOKEN) + pictures * TOKENS_A_PICTURE)
 
 
-def conversation(body: Mapping[str, Json]) -> list[dict[str, Any]]:
+def conversation(body: JsonMapping) -> list[JsonObject]:
     """System prompt and messages, in the form of Chat Completions."""
     given = member(body, "messages", list, [])
-    found: list[dict[str, Any]] = []
+    found: list[JsonObject] = []
     if body.get("system"):
         found.append({"role": "system", "content": _plain(body["system"], "system")})
     for index, each in enumerate(given):
@@ -72,12 +71,12 @@ def conversation(body: Mapping[str, Json]) -> list[dict[str, Any]]:
     return check_messages(found)
 
 
-def _asked(content: Json, at: str) -> Iterator[dict[str, Any]]:
+def _asked(content: Json, at: str) -> Iterator[JsonObject]:
     """What a user's message says: results of tools, each a message of its own, then the rest."""
     if isinstance(content, str):
         yield {"role": "user", "content": content}
         return
-    parts: list[dict[str, Any]] = []
+    parts: list[JsonObject] = []
     for index, block in enumerate(_blocks(content, at)):
         if block["type"] == "tool_result":
             result = _result(block, f"{at}.{index}")
@@ -90,7 +89,7 @@ def _asked(content: Json, at: str) -> Iterator[dict[str, Any]]:
         yield {"role": "user", "content": parts}
 
 
-def _said(content: Json, at: str) -> Iterator[dict[str, Any]]:
+def _said(content: Json, at: str) -> Iterator[JsonObject]:
     """What an assistant's message says; its thinking is not said again."""
     if isinstance(content, str):
         yield {"role": "assistant", "content": content}
@@ -106,11 +105,11 @@ def _said(content: Json, at: str) -> Iterator[dict[str, Any]]:
             calls.append({"id": block.get("id"), "type": "function", "function": function})
         elif block["type"] not in ("thinking", "redacted_thinking"):
             raise refuse(f"{at}.{index}.type", f"{block['type'][:40]!r} is not supported here")
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(text) or None}
+    message: JsonObject = {"role": "assistant", "content": "".join(text) or None}
     yield message | ({"tool_calls": calls} if calls else {})
 
 
-def _part(block: Mapping[str, Any], at: str) -> dict[str, Any]:
+def _part(block: JsonMapping, at: str) -> JsonObject:
     if block["type"] == "text":
         return {"type": "text", "text": str(block.get("text") or "")}
     source = as_object(block.get("source"), f"{at}.source")
@@ -125,7 +124,7 @@ def _part(block: Mapping[str, Any], at: str) -> dict[str, Any]:
     raise refuse(f"{at}.type", f"{block['type'][:40]!r} is not supported here")
 
 
-def _url(source: Mapping[str, Any], at: str) -> str:
+def _url(source: JsonMapping, at: str) -> str:
     if source.get("type") == "url":
         return str(source.get("url"))
     if source.get("type") == "base64":
@@ -133,7 +132,7 @@ def _url(source: Mapping[str, Any], at: str) -> str:
     raise refuse(f"{at}.type", "base64 or url")
 
 
-def _result(block: Mapping[str, Any], at: str) -> Json:
+def _result(block: JsonMapping, at: str) -> Json:
     """What came of a tool; pictures among it stay parts."""
     content = block.get("content")
     if content is None or isinstance(content, str):
@@ -151,7 +150,7 @@ def _plain(content: Json, at: str) -> str:
     return "\n\n".join(str(block.get("text") or "") for block in _blocks(content, at))
 
 
-def _blocks(content: Json, at: str) -> list[dict[str, Any]]:
+def _blocks(content: Json, at: str) -> list[JsonObject]:
     if not isinstance(content, list):
         raise refuse(at, "a string, or a list of blocks")
     for index, block in enumerate(content):
@@ -160,13 +159,13 @@ def _blocks(content: Json, at: str) -> list[dict[str, Any]]:
     return content
 
 
-def _parts(messages: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _parts(messages: list[JsonObject]) -> Iterator[JsonMapping]:
     for message in messages:
         if isinstance(message.get("content"), list):
             yield from message["content"]
 
 
-def _parameters(body: Mapping[str, Any]) -> dict[str, Json]:
+def _parameters(body: JsonMapping) -> JsonObject:
     for name in _UNSUPPORTED:
         if body.get(name):
             raise refuse_parameter(name)
@@ -193,8 +192,8 @@ def _tool(tool: Json, at: str) -> Json:
     return {"type": "function", "function": function}
 
 
-def _choice(choice: Mapping[str, Any]) -> dict[str, Json]:
-    kind, found = choice.get("type"), dict[str, Json]()
+def _choice(choice: JsonMapping) -> JsonObject:
+    kind, found = choice.get("type"), JsonObject()
     if kind == "tool":
         found["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
     elif kind is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar, overload
 
 from streaming.errors import BadRequest
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
+
+T = TypeVar("T")
 
 #: Who may have said a message.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -36,17 +38,17 @@ class Question:
     #: The name of what is to answer; "" for the first there is.
     model: str
     #: The conversation, in the form of Chat Completions: texts, images, tool calls and results.
-    messages: Sequence[Mapping[str, Json]]
+    messages: Sequence[JsonMapping]
     #: Members of a Chat Completions request that go upstream as they are.
-    parameters: Mapping[str, Json] = field(default_factory=dict)
+    parameters: JsonMapping = field(default_factory=dict)
     stream: bool = False
     #: Whether the answer goes on when whoever asked has hung up.
     goes_on: bool = False
     #: What later answers about the job need to know again; small, kept in `job.queued`.
-    origin: Mapping[str, Json] = field(default_factory=dict)
-    metadata: Mapping[str, Json] = field(default_factory=dict)
+    origin: JsonMapping = field(default_factory=dict)
+    metadata: JsonMapping = field(default_factory=dict)
     #: Who is told when it ends; None for nobody.
-    webhook: Mapping[str, Json] | None = None
+    webhook: JsonMapping | None = None
 
 
 def refuse(field: str, message: str, *, code: str = "invalid_request") -> BadRequest:
@@ -55,14 +57,18 @@ def refuse(field: str, message: str, *, code: str = "invalid_request") -> BadReq
     return BadRequest(f"{field}: {message}", code=code, errors=errors)
 
 
-def as_object(value: Json, name: str) -> dict[str, Json]:
+def as_object(value: Json, name: str) -> JsonObject:
     """The value, a JSON object; `BadRequest` else."""
     if not isinstance(value, dict):
         raise refuse(name, "a JSON object")
     return value
 
 
-def member(body: Mapping[str, Json], name: str, kind: type, default: Any = None) -> Any:
+@overload
+def member(body: JsonMapping, name: str, kind: type[T]) -> T | None: ...
+@overload
+def member(body: JsonMapping, name: str, kind: type[T], default: T) -> T: ...
+def member(body: JsonMapping, name: str, kind: type[T], default: T | None = None) -> T | None:
     """A member of the body, of this type; `default` where it is missing or null."""
     value = body.get(name)
     if value is None:
@@ -81,7 +87,7 @@ _KINDS = {
 }
 
 
-def check_messages(messages: Json, name: str = "messages") -> list[dict[str, Json]]:
+def check_messages(messages: Json, name: str = "messages") -> list[JsonObject]:
     """The messages, if each has a known role and content that can be passed on."""
     if not isinstance(messages, list) or not messages:
         raise refuse(name, "a list of at least one message")
@@ -109,7 +115,7 @@ def check_content(content: Json, name: str) -> None:
             raise refuse(f"{name}.{index}.type", "audio is not supported", code="unsupported")
 
 
-def parameters_of(body: Mapping[str, Json], others: Collection[str]) -> dict[str, Json]:
+def parameters_of(body: JsonMapping, others: Collection[str]) -> JsonObject:
     """What goes upstream as it is: all but `others`. `BadRequest` names what is `UNSUPPORTED`."""
     for name, allowed in UNSUPPORTED.items():
         if body.get(name) not in allowed:
@@ -123,7 +129,7 @@ def refuse_parameter(name: str) -> BadRequest:
     return refuse(name, f"{name} is not supported here", code="unsupported_parameter")
 
 
-def task_input(question: Question, takes: Collection[str] | None) -> dict[str, Json]:
+def task_input(question: Question, takes: Collection[str] | None) -> JsonObject:
     """The input of a task that answers. `takes`: the members it knows; None takes any."""
     given = dict(question.parameters)
     if takes is not None:
@@ -135,7 +141,7 @@ def task_input(question: Question, takes: Collection[str] | None) -> dict[str, J
     return {**given, "messages": list(question.messages)}
 
 
-def last_text(messages: Sequence[Mapping[str, Any]]) -> str:
+def last_text(messages: Sequence[JsonMapping]) -> str:
     """What was said last by whoever asks, as text: to call the job by."""
     for message in reversed(messages):
         if message.get("role") != "user":

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from streaming.errors import StreamingError, TaskError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.protocols.answer import Ended
 
 #: Statuses that the official SDKs ask again by themselves, unless they are told not to.
@@ -15,7 +12,7 @@ RETRIED = frozenset({408, 409, 429, *range(500, 600)})
 _OURS = (401, 402, 403, 407)
 
 
-def status_of(error: Mapping[str, Any]) -> int:
+def status_of(error: JsonMapping) -> int:
     """The HTTP status of a failed job's problem object: upstream's own, where it has one."""
     upstream = error.get("upstream_status")
     if upstream in _OURS:
@@ -26,7 +23,7 @@ def status_of(error: Mapping[str, Any]) -> int:
     return status if isinstance(status, int) and 400 <= status < 600 else 500
 
 
-def may_retry(error: Mapping[str, Any]) -> bool:
+def may_retry(error: JsonMapping) -> bool:
     """Whether the same request may go well later."""
     return bool(error.get("retryable")) and error.get("upstream_status") not in _OURS
 
@@ -36,7 +33,7 @@ def failure_of(ended: Ended, job: str) -> StreamingError:
     if ended.status == "cancelled":
         reason = f": {ended.reason}" if ended.reason else ""
         return TaskError(f"the answer was cancelled{reason}", code="cancelled", job=job)
-    known: dict[str, Any] = {
+    known: JsonObject = {
         name: ended.error[name]
         for name in ("retry_after_s", "upstream_status")
         if name in ended.error
@@ -65,7 +62,7 @@ def kind_of(status: int) -> str:
     return "invalid_request_error" if status < 500 else "server_error"
 
 
-def openai_error(error: StreamingError) -> dict[str, Json]:
+def openai_error(error: StreamingError) -> JsonObject:
     """`error` as OpenAI's clients read it."""
     fields = error.extra.get("errors") or [{"field": None}]
     return {

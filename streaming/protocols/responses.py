@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from streaming.errors import StreamingError
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.protocols.answer import (
     CALLS,
     Asked,
@@ -48,13 +48,13 @@ class ResponsesEncoder(Encoder):
     """Events with their `sequence_number`; `response()` is the response as far as it was read."""
 
     takes_restarts: ClassVar[bool] = True
-    PIECES: ClassVar[tuple[type[Any], ...]] = (Text, Thought, Call, Step, Ended)
+    PIECES: ClassVar[tuple[type[Moment], ...]] = (Text, Thought, Call, Step, Ended)
 
     def __init__(
         self, about: About, *, after: int = -1, restarts: Mapping[str, int] | None = None
     ) -> None:
         super().__init__(about, after=after, restarts=restarts)
-        self._asked: Mapping[str, Json] = {}
+        self._asked: JsonMapping = {}
         self._status = "queued"
         #: All items ever begun: they count the output indexes. Those that are void are no output.
         self._items: list[Item] = []
@@ -68,13 +68,13 @@ class ResponsesEncoder(Encoder):
             self._seq, self._number = seq, 0
         return [self.frame(body) for body in self._bodies(moment)]
 
-    def frame(self, body: Mapping[str, Json]) -> Frame:
+    def frame(self, body: JsonMapping) -> Frame:
         """A body with the next number of the present event, as bytes."""
         number = (self._seq - 1) * STRIDE + self._number
         self._number += 1
         return Frame(number, self.encode({**body, "sequence_number": number}))
 
-    def encode(self, body: Mapping[str, Json]) -> bytes:
+    def encode(self, body: JsonMapping) -> bytes:
         """A numbered body as it goes over the wire."""
         return sse(body, name=str(body["type"]))
 
@@ -85,7 +85,7 @@ class ResponsesEncoder(Encoder):
         number = max(self.position, 0)
         return self.encode({"type": "error", **told, "sequence_number": number, "error": shown})
 
-    def response(self) -> dict[str, Json]:
+    def response(self) -> JsonObject:
         """The response object, as far as the log was read."""
         ended = self._end_of
         error, details = None, None
@@ -119,7 +119,7 @@ class ResponsesEncoder(Encoder):
             return code
         return f"{code}.invalid"
 
-    def _bodies(self, moment: Moment) -> list[dict[str, Json]]:
+    def _bodies(self, moment: Moment) -> list[JsonObject]:
         if isinstance(moment, Text):
             return self._piece("message", moment.item, moment.text)
         if isinstance(moment, Thought):
@@ -134,7 +134,7 @@ class ResponsesEncoder(Encoder):
             return self._finish(moment)
         return self._lifecycle(moment)
 
-    def _lifecycle(self, moment: Moment) -> list[dict[str, Json]]:
+    def _lifecycle(self, moment: Moment) -> list[JsonObject]:
         if isinstance(moment, Asked):
             given = moment.data.get("input")
             self._asked = given if isinstance(given, dict) else {}
@@ -150,9 +150,9 @@ class ResponsesEncoder(Encoder):
             self._status = "in_progress"
         return []
 
-    def _piece(self, kind: str, source: str, text: str, *, name: str = "") -> list[dict[str, Json]]:
+    def _piece(self, kind: str, source: str, text: str, *, name: str = "") -> list[JsonObject]:
         """A delta of the item that `source` writes, begun where it is not open."""
-        bodies: list[dict[str, Json]] = []
+        bodies: list[JsonObject] = []
         item = next((i for i in self._open if i.kind == kind and i.source == source), None)
         if item is None and kind == "reasoning":
             item = next((i for i in self._open if i.kind == kind), None)
@@ -166,14 +166,14 @@ class ResponsesEncoder(Encoder):
             bodies += item.begun()
         return [*bodies, item.delta(text)]
 
-    def _close(self, item: Item, *, status: str = "completed") -> list[dict[str, Json]]:
+    def _close(self, item: Item, *, status: str = "completed") -> list[JsonObject]:
         self._open.remove(item)
         item.status = status
         return item.closed()
 
-    def _restart(self, source: str) -> list[dict[str, Json]]:
+    def _restart(self, source: str) -> list[JsonObject]:
         """What an earlier attempt said is no output; what of it is open ends as incomplete."""
-        bodies: list[dict[str, Json]] = []
+        bodies: list[JsonObject] = []
         for item in self._items:
             is_meant = item.kind == "function_call" if source == CALLS else item.source == source
             if item.void or not (is_meant or item.kind == "reasoning"):
@@ -183,10 +183,10 @@ class ResponsesEncoder(Encoder):
                 bodies += self._close(item, status="incomplete")
         return bodies
 
-    def _finish(self, ended: Ended) -> list[dict[str, Json]]:
+    def _finish(self, ended: Ended) -> list[JsonObject]:
         self.done, self._end_of = True, ended
         whole = ended.status == "completed" and ended.finish in _FINISHED
-        bodies: list[dict[str, Json]] = []
+        bodies: list[JsonObject] = []
         for item in list(self._open):
             bodies += self._close(item, status="completed" if whole else "incomplete")
         if ended.status == "completed" and ended.finish in (*_FINISHED, *_INCOMPLETE):
@@ -202,7 +202,7 @@ class ResponsesEncoder(Encoder):
 class SocketEncoder(ResponsesEncoder):
     """The same events, one JSON text a line: each is a frame of a WebSocket."""
 
-    def encode(self, body: Mapping[str, Json]) -> bytes:
+    def encode(self, body: JsonMapping) -> bytes:
         return one_line(dumps(body)) + b"\n"
 
     def beat(self) -> bytes:

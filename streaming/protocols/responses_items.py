@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.answer import Ended
 
 #: What stands before the job's id in the id of an item, by its kind.
@@ -31,7 +28,7 @@ class Item:
     def text(self) -> str:
         return "".join(self._pieces)
 
-    def shown(self) -> dict[str, Json]:
+    def shown(self) -> JsonObject:
         """The item as it is in a response's output."""
         if self.kind == "message":
             content = [_text_part(self.text)] if self._pieces else []
@@ -42,10 +39,10 @@ class Item:
         call = {"call_id": self.source, "name": self.name, "arguments": self.text}
         return {**self._head(), **call}
 
-    def begun(self) -> list[dict[str, Json]]:
+    def begun(self) -> list[JsonObject]:
         """The bodies of its beginning."""
         added = {"type": "response.output_item.added", "output_index": self.index}
-        bodies: list[dict[str, Json]] = [{**added, "item": self.shown()}]
+        bodies: list[JsonObject] = [{**added, "item": self.shown()}]
         if self.kind == "message":
             part = _text_part("")
             bodies.append({"type": "response.content_part.added", **self._place(), "part": part})
@@ -54,7 +51,7 @@ class Item:
             bodies.append({"type": kind, **self._place(), "part": _summary("")})
         return bodies
 
-    def delta(self, text: str) -> dict[str, Json]:
+    def delta(self, text: str) -> JsonObject:
         """The body of a piece."""
         self._pieces.append(text)
         if self.kind == "message":
@@ -64,10 +61,10 @@ class Item:
             return {"type": "response.reasoning_summary_text.delta", **self._place(), "delta": text}
         return {"type": "response.function_call_arguments.delta", **self._place(), "delta": text}
 
-    def closed(self) -> list[dict[str, Json]]:
+    def closed(self) -> list[JsonObject]:
         """The bodies of its end, with all its text."""
         text, place = self.text, self._place()
-        done: list[dict[str, Json]]
+        done: list[JsonObject]
         if self.kind == "message":
             done = [
                 {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
@@ -84,11 +81,11 @@ class Item:
         ended = {"type": "response.output_item.done", "output_index": self.index}
         return [*done, {**ended, "item": self.shown()}]
 
-    def _head(self) -> dict[str, Json]:
+    def _head(self) -> JsonObject:
         return {"id": self.id, "type": self.kind, "status": self.status}
 
-    def _place(self) -> dict[str, Json]:
-        place: dict[str, Json] = {"item_id": self.id, "output_index": self.index}
+    def _place(self) -> JsonObject:
+        place: JsonObject = {"item_id": self.id, "output_index": self.index}
         if self.kind == "message":
             place["content_index"] = 0
         elif self.kind == "reasoning":
@@ -96,19 +93,19 @@ class Item:
         return place
 
 
-def _text_part(text: str) -> dict[str, Json]:
+def _text_part(text: str) -> JsonObject:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _summary(text: str) -> dict[str, Json]:
+def _summary(text: str) -> JsonObject:
     return {"type": "summary_text", "text": text}
 
 
-def usage_of(ended: Ended) -> dict[str, Json]:
+def usage_of(ended: Ended) -> JsonObject:
     """Usage as it was counted; `estimated` where the model's server gave no count."""
     usage = ended.usage
     asked, written = (int(usage.get(n) or 0) for n in ("prompt_tokens", "completion_tokens"))
-    shown: dict[str, Json] = {
+    shown: JsonObject = {
         "input_tokens": asked,
         "input_tokens_details": {"cached_tokens": int(usage.get("cached_tokens") or 0)},
         "output_tokens": written,
@@ -120,10 +117,10 @@ def usage_of(ended: Ended) -> dict[str, Json]:
     return shown
 
 
-def echo(origin: Mapping[str, Json], asked: Mapping[str, Any]) -> dict[str, Json]:
+def echo(origin: JsonMapping, asked: JsonMapping) -> JsonObject:
     """What a response repeats of its request; of a very large one, only what is small."""
     parameters = asked.get("parameters")
-    given: Mapping[str, Any] = parameters if isinstance(parameters, dict) else {}
+    given: JsonMapping = parameters if isinstance(parameters, dict) else {}
     tools = given.get("tools")
     choice = given.get("tool_choice", "auto")
     if isinstance(choice, dict) and "function" in choice:
@@ -142,18 +139,18 @@ def echo(origin: Mapping[str, Json], asked: Mapping[str, Any]) -> dict[str, Json
     }
 
 
-def _instructions(origin: Mapping[str, Json], asked: Mapping[str, Any]) -> Json:
+def _instructions(origin: JsonMapping, asked: JsonMapping) -> Json:
     messages = asked.get("messages")
     if not origin.get("instructions") or not isinstance(messages, list) or not messages:
         return None
     return messages[0].get("content")
 
 
-def _flat(tool: Mapping[str, Any]) -> Json:
+def _flat(tool: JsonMapping) -> Json:
     return {"type": "function", "strict": None, **tool.get("function", {})}
 
 
-def _format(given: Any) -> Json:
+def _format(given: Json) -> Json:
     if not isinstance(given, dict):
         return {"type": "text"}
     inner = given.get("json_schema")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.question import (
     Question,
     as_object,
@@ -17,9 +16,9 @@ from streaming.protocols.question import (
 )
 
 #: Finds an output item of an earlier response by its id; None when there is none.
-FindItem = Callable[[str], Mapping[str, Json] | None]
+FindItem = Callable[[str], JsonMapping | None]
 #: The messages of an earlier response's conversation, its answer included.
-FindConversation = Callable[[str], Sequence[Mapping[str, Json]]]
+FindConversation = Callable[[str], Sequence[JsonMapping]]
 
 #: Members that are put in another form, or are not the model's.
 _OURS = (
@@ -51,7 +50,7 @@ def parse(body: Json, find_item: FindItem, find_conversation: FindConversation) 
     head = [{"role": "system", "content": instructions}] if instructions else []
     history = list(find_conversation(previous)) if previous else []
     new = list(_messages(body.get("input"), find_item))
-    origin: dict[str, Json] = {
+    origin: JsonObject = {
         "store": store,
         "background": background,
         "instructions": bool(instructions),
@@ -70,7 +69,7 @@ def parse(body: Json, find_item: FindItem, find_conversation: FindConversation) 
     )
 
 
-def _webhook(body: Mapping[str, Json], *, background: bool) -> dict[str, Json] | None:
+def _webhook(body: JsonMapping, *, background: bool) -> JsonObject | None:
     """Who is told of the end of a background response, our extension; None for nobody."""
     asked = member(body, "webhook", dict)
     if asked is None:
@@ -86,12 +85,12 @@ def _webhook(body: Mapping[str, Json], *, background: bool) -> dict[str, Json] |
     return {"url": url, "events": list(ENDS), "form": "response"}
 
 
-def answer_messages(output: Sequence[Mapping[str, Any]]) -> list[dict[str, Json]]:
+def answer_messages(output: Sequence[JsonMapping]) -> list[JsonObject]:
     """A response's output as messages of the conversation that goes on."""
     return _joined(message for item in output for message in _item(item, "output", _no_item))
 
 
-def input_items(messages: Sequence[Mapping[str, Any]], job: str, begins: int) -> list[Json]:
+def input_items(messages: Sequence[JsonMapping], job: str, begins: int) -> list[Json]:
     """The messages of a request as the items that `GET …/input_items` lists."""
     return [
         {"id": f"msg_{job}_in{index}_{n}", **item}
@@ -101,7 +100,7 @@ def input_items(messages: Sequence[Mapping[str, Any]], job: str, begins: int) ->
     ]
 
 
-def _messages(given: Json, find_item: FindItem) -> list[dict[str, Json]]:
+def _messages(given: Json, find_item: FindItem) -> list[JsonObject]:
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
     if not isinstance(given, list) or not given:
@@ -113,9 +112,9 @@ def _messages(given: Json, find_item: FindItem) -> list[dict[str, Json]]:
     )
 
 
-def _joined(messages: Iterator[dict[str, Any]]) -> list[dict[str, Json]]:
+def _joined(messages: Iterator[JsonObject]) -> list[JsonObject]:
     """Calls that stand one behind the other belong to one message of the assistant."""
-    found: list[dict[str, Any]] = []
+    found: list[JsonObject] = []
     for message in messages:
         last = found[-1] if found else {}
         if "tool_calls" in message and last.get("role") == "assistant":
@@ -125,7 +124,7 @@ def _joined(messages: Iterator[dict[str, Any]]) -> list[dict[str, Json]]:
     return found
 
 
-def _item(item: Mapping[str, Any], at: str, find_item: FindItem) -> Iterator[dict[str, Any]]:
+def _item(item: JsonMapping, at: str, find_item: FindItem) -> Iterator[JsonObject]:
     kind = item.get("type", "message")
     if kind == "message":
         yield {"role": item.get("role"), "content": _content(item.get("content"), f"{at}.content")}
@@ -157,7 +156,7 @@ def _content(content: Json, at: str) -> Json:
     return parts
 
 
-def _part(part: Mapping[str, Any], at: str) -> dict[str, Any]:
+def _part(part: JsonMapping, at: str) -> JsonObject:
     kind = part.get("type")
     if kind in ("input_text", "output_text", "text", "refusal"):
         return {"type": "text", "text": part.get("text") or part.get("refusal") or ""}
@@ -172,7 +171,7 @@ def _part(part: Mapping[str, Any], at: str) -> dict[str, Any]:
     raise refuse(f"{at}.type", f"{str(kind)[:40]!r} is not supported here, or not with an id")
 
 
-def _parameters(body: Mapping[str, Any]) -> dict[str, Json]:
+def _parameters(body: JsonMapping) -> JsonObject:
     passed = parameters_of(body, (*_OURS, *_UNSUPPORTED))
     found = {name: value for name, value in passed.items() if value is not None}
     if (limit := member(body, "max_output_tokens", int)) is not None:
@@ -213,7 +212,7 @@ def _choice(choice: Json) -> Json:
     return {"type": "function", "function": {"name": choice.get("name")}}
 
 
-def _as_items(message: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
+def _as_items(message: JsonMapping) -> Iterator[JsonObject]:
     """A message of Chat Completions as items of Responses."""
     role, content = message.get("role"), message.get("content")
     if role == "tool":
@@ -230,9 +229,9 @@ def _as_items(message: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
         yield {"type": "function_call", "status": "completed", **named}
 
 
-def _as_part(part: Mapping[str, Any], text: str) -> Json:
+def _as_part(part: JsonMapping, text: str) -> Json:
     if part.get("type") == "text":
-        more: dict[str, Json] = {"annotations": []} if text == "output_text" else {}
+        more: JsonObject = {"annotations": []} if text == "output_text" else {}
         return {"type": text, "text": part.get("text"), **more}
     if part.get("type") == "image_url":
         image = part.get("image_url") or {}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from streaming.errors import StreamingError
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.protocols.answer import (
     Asked,
     Call,
@@ -42,7 +42,7 @@ _FINISH = {
 class UiEncoder(Encoder):
     """Chunks of a message. Another attempt's text begins it anew, under an id of its own."""
 
-    PIECES: ClassVar[tuple[type[Any], ...]] = (
+    PIECES: ClassVar[tuple[type[Moment], ...]] = (
         Text, Thought, Call, Step, Used, Result, Progress, Question, Ended,
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ class UiEncoder(Encoder):
     def frames(self, moment: Moment, seq: int) -> list[Frame]:
         return [Frame(seq, self.encode(chunk)) for chunk in self._chunks(moment)]
 
-    def encode(self, chunk: Mapping[str, Json] | None) -> bytes:
+    def encode(self, chunk: JsonMapping | None) -> bytes:
         """A chunk as it goes over the wire; None for what says that no more come."""
         return _DONE if chunk is None else sse(chunk)
 
@@ -69,7 +69,7 @@ class UiEncoder(Encoder):
         self.done = True
         return self.encode({"type": "error", "errorText": error.detail}) + self.encode(None)
 
-    def _chunks(self, moment: Moment) -> list[Mapping[str, Json] | None]:
+    def _chunks(self, moment: Moment) -> list[JsonMapping | None]:
         if isinstance(moment, Text):
             return self._piece("text", moment.item, moment.text)
         if isinstance(moment, Thought):
@@ -91,13 +91,13 @@ class UiEncoder(Encoder):
             return self._result(moment)
         return [_data(moment)]
 
-    def _start(self) -> list[Mapping[str, Json] | None]:
+    def _start(self) -> list[JsonMapping | None]:
         id = f"msg_{self.about.job}" + (f"_{self._message}" if self._message > 1 else "")
         metadata = {"job": self.about.job, "model": self.about.model}
         start = {"type": "start", "messageId": id, "messageMetadata": metadata}
         return [start, {"type": "start-step"}]
 
-    def _restart(self) -> list[Mapping[str, Json] | None]:
+    def _restart(self) -> list[JsonMapping | None]:
         if self._message == self._attempt:  # begun anew already
             return []
         ended = [*self._close(), {"type": "finish-step"}]
@@ -105,9 +105,9 @@ class UiEncoder(Encoder):
         self._calls, self._used = {}, set()
         return [*ended, *self._start()]
 
-    def _piece(self, kind: str, item: str, text: str) -> list[Mapping[str, Json] | None]:
+    def _piece(self, kind: str, item: str, text: str) -> list[JsonMapping | None]:
         """A delta; of another part than the open one, that one's end and its own start."""
-        out: list[Mapping[str, Json] | None] = []
+        out: list[JsonMapping | None] = []
         if self._open is None or self._open[:2] != (kind, item):
             out += self._close()
             self._parts += 1
@@ -115,15 +115,15 @@ class UiEncoder(Encoder):
             out.append({"type": f"{kind}-start", "id": self._open[2]})
         return [*out, {"type": f"{kind}-delta", "id": self._open[2], "delta": text}]
 
-    def _close(self) -> list[Mapping[str, Json] | None]:
+    def _close(self) -> list[JsonMapping | None]:
         if self._open is None:
             return []
         kind, _, id = self._open
         self._open = None
         return [{"type": f"{kind}-end", "id": id}]
 
-    def _call(self, call: Call) -> list[Mapping[str, Json] | None]:
-        out: list[Mapping[str, Json] | None] = []
+    def _call(self, call: Call) -> list[JsonMapping | None]:
+        out: list[JsonMapping | None] = []
         if call.is_first:
             self._calls[call.id] = [call.name, ""]
             out.append({"type": "tool-input-start", "toolCallId": call.id, "toolName": call.name})
@@ -133,9 +133,9 @@ class UiEncoder(Encoder):
             out.append({"type": "tool-input-delta", **delta})
         return out
 
-    def _called(self) -> list[Mapping[str, Json] | None]:
+    def _called(self) -> list[JsonMapping | None]:
         """The calls with their whole arguments."""
-        out: list[Mapping[str, Json] | None] = []
+        out: list[JsonMapping | None] = []
         for id, (name, arguments) in self._calls.items():
             head = {"toolCallId": id, "toolName": name}
             try:
@@ -147,12 +147,12 @@ class UiEncoder(Encoder):
                 out.append({"type": "tool-input-available", **head, "input": given})
         return out
 
-    def _use(self, used: Used) -> list[Mapping[str, Json] | None]:
+    def _use(self, used: Used) -> list[JsonMapping | None]:
         self._used.add(used.id)
         head = {"toolCallId": used.id, "toolName": used.name}
         return [{"type": "tool-input-available", **head, "input": used.arguments, **_TASKS_OWN}]
 
-    def _result(self, result: Result) -> list[Mapping[str, Json] | None]:
+    def _result(self, result: Result) -> list[JsonMapping | None]:
         if result.id not in self._used:  # clients fail at results of what they do not know
             return []
         head = {"toolCallId": result.id, **_TASKS_OWN}
@@ -160,7 +160,7 @@ class UiEncoder(Encoder):
             return [{"type": "tool-output-error", "errorText": result.error, **head}]
         return [{"type": "tool-output-available", "output": result.output, **head}]
 
-    def _end(self, ended: Ended) -> list[Mapping[str, Json] | None]:
+    def _end(self, ended: Ended) -> list[JsonMapping | None]:
         self.done = True
         out = self._close()
         if ended.status == "completed" and ended.finish in _FINISH:
@@ -176,7 +176,7 @@ class UiEncoder(Encoder):
 class UiSocketEncoder(UiEncoder):
     """The same chunks, one JSON text a line: what a frame of a WebSocket has in it."""
 
-    def encode(self, chunk: Mapping[str, Json] | None) -> bytes:
+    def encode(self, chunk: JsonMapping | None) -> bytes:
         return b"" if chunk is None else one_line(dumps(chunk)) + b"\n"
 
     def beat(self) -> bytes:
@@ -184,10 +184,10 @@ class UiSocketEncoder(UiEncoder):
 
 
 #: Marks tools that the task itself runs: the page neither knows nor runs them.
-_TASKS_OWN: Mapping[str, Json] = {"dynamic": True, "providerExecuted": True}
+_TASKS_OWN: JsonMapping = {"dynamic": True, "providerExecuted": True}
 
 
-def _data(moment: Step | Progress | Question) -> dict[str, Json]:
+def _data(moment: Step | Progress | Question) -> JsonObject:
     """Parts that replace the one before of the same id."""
     if isinstance(moment, Step):
         shown = {name: getattr(moment, name) for name in ("id", "index", "total", "title")}

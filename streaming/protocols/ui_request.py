@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.question import (
     Question,
     as_object,
@@ -51,7 +50,7 @@ def chat_id(value: Json) -> str:
     return value
 
 
-def _said(message: Mapping[str, Any], at: str) -> Iterator[dict[str, Json]]:
+def _said(message: JsonMapping, at: str) -> Iterator[JsonObject]:
     """A UI message as messages of Chat Completions: an assistant's with its tools' results."""
     role, parts = message.get("role"), message.get("parts")
     if parts is None:  # as older transports have it
@@ -68,9 +67,9 @@ def _said(message: Mapping[str, Any], at: str) -> Iterator[dict[str, Json]]:
         yield {"role": role, "content": _content(parts, at)}
 
 
-def _content(parts: list[dict[str, Any]], at: str) -> Json:
+def _content(parts: list[JsonObject], at: str) -> Json:
     """What a person has said: text, or parts where there are files."""
-    found: list[dict[str, Json]] = []
+    found: list[JsonObject] = []
     for index, part in enumerate(parts):
         if part["type"] == "text":
             found.append({"type": "text", "text": str(part.get("text") or "")})
@@ -81,7 +80,7 @@ def _content(parts: list[dict[str, Any]], at: str) -> Json:
     return found
 
 
-def _file(part: Mapping[str, Any], at: str) -> dict[str, Json]:
+def _file(part: JsonMapping, at: str) -> JsonObject:
     url, kind = part.get("url"), str(part.get("mediaType") or "")
     if not isinstance(url, str):
         raise refuse(f"{at}.url", "a string")
@@ -92,11 +91,11 @@ def _file(part: Mapping[str, Any], at: str) -> dict[str, Json]:
     return {"type": "file", "file": {"filename": part.get("filename") or "file", "file_data": url}}
 
 
-def _answered(parts: list[dict[str, Any]]) -> Iterator[dict[str, Json]]:
+def _answered(parts: list[JsonObject]) -> Iterator[JsonObject]:
     """What was answered. Tools that the task itself has run are its own affair."""
     text = "".join(str(part.get("text") or "") for part in parts if part["type"] == "text")
     calls: list[Json] = []
-    results: list[dict[str, Json]] = []
+    results: list[JsonObject] = []
     for part in parts:
         name = _tool(part)
         if not name or part.get("providerExecuted"):
@@ -113,7 +112,7 @@ def _answered(parts: list[dict[str, Any]]) -> Iterator[dict[str, Json]]:
     yield from results
 
 
-def _tool(part: Mapping[str, Any]) -> str:
+def _tool(part: JsonMapping) -> str:
     kind = str(part["type"])
     if kind == "dynamic-tool":
         return str(part.get("toolName") or "")
