@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import Response, g, request
 
 from streaming.errors import BadRequest, Conflict, InvalidInput, NotFound, StreamingError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.events.wire import parse_position
 from streaming.protocols.a2a import A2aEncoder, A2aError
 from streaming.protocols.a2a_request import answer_in, message_of, parse
@@ -38,7 +35,7 @@ def encoder(row: JobRow, *, after: int = 0) -> A2aEncoder:
     )
 
 
-def shown(row: JobRow) -> dict[str, Json]:
+def shown(row: JobRow) -> JsonObject:
     """The task of a job, as it is now."""
     found = encoder(row)
     for event in answers.events_of(row.id):
@@ -56,7 +53,7 @@ def find(id: Json) -> JobRow:
         raise A2aError("TASK_NOT_FOUND", f"there is no task {str(id)[:60]!r}") from None
 
 
-def send(params: Mapping[str, Any], *, stream: bool) -> Response | dict[str, Json]:
+def send(params: JsonMapping, *, stream: bool) -> Response | JsonObject:
     """Begin a task with a message, or answer with it what a task asks."""
     require("submit")
     count("submit")
@@ -91,7 +88,7 @@ def subscribe(id: Json) -> Response:
         return _stream(held, after=min(after, row.seq))
 
 
-def cancel(id: Json) -> dict[str, Json]:
+def cancel(id: Json) -> JsonObject:
     """Stop a task; one that has ended cannot be."""
     require("cancel")
     row = find(id)
@@ -100,28 +97,28 @@ def cancel(id: Json) -> dict[str, Json]:
     return shown(stopped(row))
 
 
-def _answer(row: JobRow, message: Mapping[str, Any]) -> JobRow:
+def _answer(row: JobRow, message: JsonMapping) -> JobRow:
     if row.closed:
         raise A2aError("UNSUPPORTED_OPERATION", f"task {row.id} is {row.status}")
-    question: Any = row.summary.input_request or {}
+    question: Json = row.summary.input_request or {}
     data = answer_in(message, question.get("schema"))
     try:
         return services().registry.answer(row, question.get("request"), data)
     except InvalidInput as error:
-        errors: Any = error.extra.get("errors") or []
+        errors: Json = error.extra.get("errors") or []
         named = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
         raise A2aError("INVALID_PARAMS", named or error.detail) from error
     except Conflict as error:
         raise A2aError("UNSUPPORTED_OPERATION", error.detail) from error
 
 
-def _configuration(params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _configuration(params: JsonMapping) -> JsonMapping:
     """How the answer is wanted."""
     found = params.get("configuration")
     return found if isinstance(found, dict) else {}
 
 
-def _told(held: Held, params: Mapping[str, Any], *, stream: bool) -> Response | dict[str, Json]:
+def _told(held: Held, params: JsonMapping, *, stream: bool) -> Response | JsonObject:
     if stream:
         return _stream(held)
     configuration = _configuration(params)

@@ -13,11 +13,10 @@ from streaming.errors import (
     InvalidInput,
     StreamingError,
     TaskError,
-    TooMany,
     Unavailable,
 )
 from streaming.events.event import Event
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonObject
 from streaming.events.wire import SSE
 from streaming.jobs.registry import unknown_job
 from streaming.jobs.request import Request, digest_of
@@ -27,7 +26,7 @@ from streaming.protocols.question import Question, last_text, task_input
 from streaming.protocols.refusals import failure_of
 from streaming.storage import parts
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import AWAY_S, Closing, Stream, retry_s
+from streaming.watching.stream import AWAY_S, Closing, Stream
 from streaming.watching.streams import Refusal
 from streaming.web import answer_errors
 from streaming.web.auth import find_job, owner
@@ -198,7 +197,7 @@ def on_disconnect(goes_on: bool) -> str:
 
 def _input(
     question: Question, model: str, *, is_upstream: bool, takes: frozenset[str] | None
-) -> dict[str, Json]:
+) -> JsonObject:
     if not is_upstream:
         return task_input(question, takes)
     messages, parameters = list(question.messages), dict(question.parameters)

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 
 from streaming.events.types import DATA
-from streaming.events.vocabulary import CONTROL
+from streaming.events.vocabulary import CONTROL, JsonMapping, JsonObject
 from streaming.web.commands import AnswerBody, CancelBody, SubmitBody
 from streaming.web.operations import Problem
-
-Json = dict[str, Any]
 
 #: Where the document has the schema of a model.
 _REF = "#/components/schemas/{model}"
 #: What clients send over a socket: the body that it takes, members besides, those that must be.
-COMMANDS: Mapping[str, tuple[type[BaseModel] | None, Mapping[str, Json], tuple[str, ...]]] = {
+COMMANDS: Mapping[str, tuple[type[BaseModel] | None, JsonMapping, tuple[str, ...]]] = {
     "subscribe": (
         None,
         {
@@ -41,7 +38,7 @@ COMMANDS: Mapping[str, tuple[type[BaseModel] | None, Mapping[str, Json], tuple[s
 #: Those of the socket of one job, which knows what job is meant.
 OF_ONE_JOB = ("cancel", "input", "ping")
 #: Members of the envelope. An event that stands for others, merged or skipped, has `from`.
-ENVELOPE: Mapping[str, Json] = {
+ENVELOPE: JsonMapping = {
     "seq": {"type": "integer", "minimum": 1, "description": "its number in the job's log"},
     "from": {
         "type": "integer",
@@ -66,7 +63,9 @@ CHANNELS: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
 }
 
 
-def asyncapi(app: Flask, *, title: str, version: str, host: str, root: str, secure: bool) -> Json:
+def asyncapi(
+    app: Flask, *, title: str, version: str, host: str, root: str, secure: bool
+) -> JsonObject:
     """The AsyncAPI 3 document of an app that is reached at `host`, below `root`."""
     rules = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
     mounted = {name: each for name, each in CHANNELS.items() if each[0] in rules}
@@ -101,20 +100,20 @@ def asyncapi(app: Flask, *, title: str, version: str, host: str, root: str, secu
     }
 
 
-def event_schemas() -> dict[str, Json]:
+def event_schemas() -> JsonObject:
     """The schema of each type's data, by type."""
     return {kind: TypeAdapter(shape).json_schema() for kind, shape in DATA.items()}
 
 
-def _rights() -> list[Json]:
+def _rights() -> list[JsonObject]:
     return [{"$ref": f"#/components/securitySchemes/{name}"} for name in ("key", "ticket")]
 
 
-def _channel(rule: str, said: str, protocol: str, commands: Iterable[str], name: str) -> Json:
+def _channel(rule: str, said: str, protocol: str, commands: Iterable[str], name: str) -> JsonObject:
     messages = ["page"] if name == "jobPoll" else list(DATA)
     if protocol == "ws":
         messages += [*(f"command.{command}" for command in commands), "ack", "error"]
-    channel: Json = {
+    channel: JsonObject = {
         "address": re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule),
         "title": said,
         "servers": [{"$ref": f"#/servers/{protocol}"}],
@@ -127,7 +126,7 @@ def _channel(rule: str, said: str, protocol: str, commands: Iterable[str], name:
     return channel
 
 
-def _operations(channels: Mapping[str, Any]) -> Iterable[tuple[str, Json]]:
+def _operations(channels: JsonMapping) -> Iterable[tuple[str, JsonObject]]:
     """What the server does: it sends events, and receives commands."""
     for name, (_, said, _, commands) in channels.items():
         target = f"#/channels/{name}"
@@ -156,7 +155,7 @@ def _operations(channels: Mapping[str, Any]) -> Iterable[tuple[str, Json]]:
             )
 
 
-def _messages() -> dict[str, Json]:
+def _messages() -> JsonObject:
     found = {key(kind): _event(kind) for kind in DATA}
     for name in COMMANDS:
         found[key(f"command.{name}")] = _message(
@@ -171,7 +170,7 @@ def _messages() -> dict[str, Json]:
     return found
 
 
-def _event(kind: str) -> Json:
+def _event(kind: str) -> JsonObject:
     stored = kind not in CONTROL
     members = ENVELOPE if stored else {"job": ENVELOPE["job"]}
     data = {"$ref": f"#/components/schemas/{DATA[kind].__name__}"}
@@ -183,11 +182,11 @@ def _event(kind: str) -> Json:
     return _message(kind, summary, payload)
 
 
-def _message(name: str, summary: str, payload: Json) -> Json:
+def _message(name: str, summary: str, payload: JsonObject) -> JsonObject:
     return {"name": name, "title": name, "summary": summary, "payload": payload}
 
 
-def _command(name: str) -> Json:
+def _command(name: str) -> JsonObject:
     body, members, required = COMMANDS[name]
     described = {} if body is None else body.model_json_schema(ref_template=_REF)
     properties = {
@@ -199,7 +198,7 @@ def _command(name: str) -> Json:
     return _object(properties, ("type", *described.get("required", ()), *required))
 
 
-def _page() -> Json:
+def _page() -> JsonObject:
     events = [{"$ref": f"#/components/messages/{key(kind)}/payload"} for kind in DATA]
     members = {
         "events": {"type": "array", "items": {"anyOf": events}},
@@ -213,11 +212,11 @@ def _page() -> Json:
     return _object(members, tuple(members))
 
 
-def _object(properties: Mapping[str, Any], required: Iterable[str]) -> Json:
+def _object(properties: JsonMapping, required: Iterable[str]) -> JsonObject:
     return {"type": "object", "properties": dict(properties), "required": list(required)}
 
 
-def _schemas() -> dict[str, Json]:
+def _schemas() -> JsonObject:
     found = {DATA[kind].__name__: schema for kind, schema in event_schemas().items()}
     for body, _, _ in COMMANDS.values():
         if body is not None:

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import request
 
@@ -18,9 +18,13 @@ from streaming.errors import (
     TooSlow,
     UnsupportedMedia,
 )
+from streaming.events.vocabulary import Json
 from streaming.watching.hangups import client_socket
 from streaming.web.deadlines import Deadline
 from streaming.web.services import services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import InputStream
 
 #: Bytes per second that a body must have once its first time is over, and bytes read at a time.
 SLOWEST, PIECE = 4 << 10, 16 << 10
@@ -28,7 +32,7 @@ SLOWEST, PIECE = 4 << 10, 16 << 10
 MAX_DEPTH = 100
 
 
-def json_body(*, limit: int, optional: bool = False) -> Any:
+def json_body(*, limit: int, optional: bool = False) -> Json:
     """The parsed body; 413, 415, 400 and 422 as errors. `optional`: an empty body is `{}`."""
     raw = read_body(limit)
     if not raw and optional:
@@ -89,7 +93,7 @@ def in_time() -> Iterator[None]:
 class _Counted:
     """What the server reads a body from: each piece that comes gives the rest more time."""
 
-    def __init__(self, source: Any, deadline: Deadline) -> None:
+    def __init__(self, source: InputStream, deadline: Deadline) -> None:
         self._source = source
         self._deadline = deadline
         self._length = request.content_length
@@ -137,7 +141,7 @@ def _is_malformed(error: Exception) -> bool:
     return errors is not None and isinstance(error, errors.ParseException | errors.NoMoreData)
 
 
-def parse_json(raw: bytes | str) -> Any:
+def parse_json(raw: bytes | str) -> Json:
     """JSON (RFC 8259). `BadRequest` says where it is not; `InvalidInput`: lone surrogates."""
     try:
         value = json.loads(raw, parse_constant=_refuse_constant, parse_float=_finite)
@@ -160,7 +164,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _check(value: Any, path: str, depth: int) -> None:
+def _check(value: Json, path: str, depth: int) -> None:
     """Refuse what UTF-8 cannot carry, and what is nested too deep."""
     if depth > MAX_DEPTH:
         raise _too_deep()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from streaming.errors import BadRequest, Forbidden, InvalidInput
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.jobs.receivers import URL_LENGTH
 from streaming.jobs.request import Request, digest_of
 from streaming.running.task import Task, invalid_input
@@ -59,8 +59,8 @@ class SubmitBody(_Body):
     )
 
     task: str = Field(description="a task's name, see /v1/tasks", max_length=64)
-    input: dict[str, Any] = Field(default={}, description="what its input_schema says")
-    metadata: dict[str, Any] = Field(default={}, description="yours; given back with the job")
+    input: JsonObject = Field(default={}, description="what its input_schema says")
+    metadata: JsonObject = Field(default={}, description="yours; given back with the job")
     webhook: WebhookBody | None = Field(
         default=None, description="signed POSTs when it ends, or asks; see docs/webhooks.md"
     )
@@ -98,7 +98,7 @@ class AnswerBody(_Body):
     request: str | None = Field(
         default=None, max_length=200, description="the id in input.requested; missing: the open one"
     )
-    data: Any = Field(description="the answer; what the request's schema says")
+    data: Json = Field(description="the answer; what the request's schema says")
 
 
 def validate(model: type[M], body: Json) -> M:
@@ -127,7 +127,7 @@ def submit(body: SubmitBody, raw: Json, *, key: Json = None) -> tuple[JobRow, bo
 
 
 def submit_body(
-    task: Task | str, input: Mapping[str, Any] | BaseModel, options: Mapping[str, Any]
+    task: Task | str, input: JsonMapping | BaseModel, options: Mapping[str, object]
 ) -> SubmitBody:
     """What code submits, checked as a request's body is.
 

@@ -8,7 +8,6 @@ is said (an absent Origin says nothing), the app's own protection decides, as fo
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from flask import Blueprint, Flask, request, request_started
 
@@ -19,7 +18,7 @@ from streaming.web.services import services
 def exempt(app: Flask, blueprints: Collection[Blueprint]) -> None:
     """Have the protection, whenever the app gets it, leave these blueprints to `protect`."""
 
-    def look(_app: Flask, **_: Any) -> None:
+    def look(_app: Flask, **_: object) -> None:
         csrf = app.extensions.get("csrf")
         if csrf is not None and hasattr(csrf, "protect"):
             for each in blueprints:

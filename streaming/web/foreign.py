@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
@@ -13,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from streaming.errors import StreamingError
 from streaming.events.event import dumps
 from streaming.events.problem import problem
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.refusals import RETRIED, http_status, kind_of
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import json_body
@@ -35,10 +34,10 @@ class ForeignBody(BaseModel):
 
 
 #: From a problem object (RFC 9457) to the body of an error as the protocol has it.
-ErrorBody = Callable[[Mapping[str, Json]], Json]
+ErrorBody = Callable[[JsonMapping], Json]
 
 
-def openai_body(shown: Mapping[str, Json]) -> Json:
+def openai_body(shown: JsonMapping) -> Json:
     """A problem with `error` beside its members: as OpenAI's clients read it."""
     status = shown["status"]
     assert isinstance(status, int)
@@ -74,7 +73,7 @@ def error_response(error: StreamingError, error_body: ErrorBody) -> Response:
     error.extra.pop("status_of", None)
     after_s = error.extra.get("retry_after_s", 1)
     response = problem_response(error)
-    shown: dict[str, Any] = {**problem(error, instance=request.path), "status": status}
+    shown: JsonObject = {**problem(error, instance=request.path), "status": status}
     response.set_data(dumps(error_body(shown)))
     response.status_code = status
     response.content_type = MEDIA_TYPE if error_body is openai_body else "application/json"
@@ -87,6 +86,6 @@ def error_response(error: StreamingError, error_body: ErrorBody) -> Response:
     return response
 
 
-def foreign_body() -> Any:
+def foreign_body() -> Json:
     """The JSON body of a request, 32 MiB at the most."""
     return json_body(limit=BODY_BYTES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -30,7 +29,7 @@ class Gauges(Collector):
             units.add_metric([name, "free"], max(0, pool.total - pool.taken))
             waiting.add_metric([name], pool.waiting)
         yield from (units, waiting)
-        figures: dict[str, tuple[str, Any]] = {
+        figures: dict[str, tuple[str, float]] = {
             "streaming_jobs_running": ("Jobs that run", load.running),
             "streaming_jobs_queued": ("Jobs that wait", load.queued),
             "streaming_stuck_threads": ("Threads whose code did not stop with its job", load.stuck),

@@ -8,9 +8,9 @@ import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from flask import Response, g, request
 from simple_websocket import Server
@@ -24,6 +24,9 @@ from streaming.watching.websocket import Connection, prepare_handshake
 from streaming.web.auth import check_origin
 from streaming.web.problems import problem_response
 from streaming.web.responses import open_stream
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 #: Close code: try again later (RFC 6455, 7.4.1, and IANA's list).
 TRY_LATER = 1013
@@ -60,7 +63,7 @@ def check_handshake() -> None:
     prepare_handshake(request.environ)
 
 
-def _check_opening(environ: Mapping[str, Any]) -> None:
+def _check_opening(environ: WSGIEnvironment) -> None:
     """Refuse what is no opening handshake (RFC 6455, 4.2.1 and 4.4)."""
     if environ["REQUEST_METHOD"] != "GET" or environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
         raise BadRequest("a WebSocket begins with a GET of HTTP/1.1", code="malformed_handshake")
@@ -78,7 +81,7 @@ def _check_opening(environ: Mapping[str, Any]) -> None:
     _check_values(environ)
 
 
-def _check_values(environ: Mapping[str, Any]) -> None:
+def _check_values(environ: WSGIEnvironment) -> None:
     """`BadRequest` for values at which the library that does the handshake would fail."""
     for name, value in environ.items():
         if name.startswith("HTTP_") and (
@@ -149,7 +152,7 @@ class _Response(Response):
         self._serve = serve
         self._end = end
 
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ.pop("werkzeug.request", None)
         taken_over = "gunicorn.socket" in environ
         return _Body(self._serve, self._end, client_socket(environ), start_response, taken_over)
@@ -165,7 +168,7 @@ class _Body:
         serve: Callable[[], None],
         end: Callable[[], None],
         sock: socket.socket | None,
-        start_response: Any,
+        start_response: StartResponse,
         taken_over: bool,
     ) -> None:
         """`taken_over`: the connection is ours; else the server wants a response after it."""

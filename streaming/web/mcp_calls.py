@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, request
 
 from streaming.errors import InvalidInput, StreamingError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.jobs.request import Request, digest_of
 from streaming.protocols.answer import Whole
 from streaming.protocols.mcp import (
@@ -39,14 +39,12 @@ def tools() -> list[Task]:
     return [each for each in found.tasks if not each.hidden and (found.open_submit or each.open)]
 
 
-def listed() -> list[dict[str, Json]]:
+def listed() -> list[JsonObject]:
     """Them as tools."""
     return [tool_of(task.describe()) for task in tools()]
 
 
-def begin(
-    params: Mapping[str, Any], origin: Mapping[str, Json], *, goes_on: bool
-) -> Held | Mapping[str, Json]:
+def begin(params: JsonMapping, origin: JsonMapping, *, goes_on: bool) -> Held | JsonMapping:
     """A slot with the call's job in it; or the result of a call whose input is refused."""
     found = answers.reserve("mcp")
     with found.set_up():
@@ -54,7 +52,7 @@ def begin(
             row = start(params, origin, goes_on=goes_on)
         except InvalidInput as error:
             found.close()
-            errors: Any = error.extra.get("errors") or []
+            errors: Json = error.extra.get("errors") or []
             named = [f"{each['field']}: {each['message']}" for each in errors]
             return refused_call("; ".join(named) or error.detail)
         found.cursor.follow(row.id, 0)
@@ -62,7 +60,7 @@ def begin(
         return Held(found, row)
 
 
-def start(params: Mapping[str, Any], origin: Mapping[str, Json], *, goes_on: bool) -> JobRow:
+def start(params: JsonMapping, origin: JsonMapping, *, goes_on: bool) -> JobRow:
     """The job of a call. `RpcError` where there is no such tool; `InvalidInput`."""
     require("submit")
     count("submit")
@@ -148,7 +146,7 @@ def whole_of(row: JobRow) -> Whole:
     return whole
 
 
-def find_task(params: Mapping[str, Any]) -> JobRow:
+def find_task(params: JsonMapping) -> JobRow:
     """The job of `taskId`; unknown and foreign ones are the same to the asker."""
     id = params.get("taskId")
     try:
@@ -157,11 +155,11 @@ def find_task(params: Mapping[str, Any]) -> JobRow:
         raise RpcError(INVALID_PARAMS, f"there is no task {str(id)[:60]!r}") from None
 
 
-def shown_task(row: JobRow) -> dict[str, Json]:
+def shown_task(row: JobRow) -> JsonObject:
     """A task with what has come of it, or what it asks for."""
     snapshot = services().snapshot(row.id)
     shown = task_of(snapshot, float(row.options.get("ttl_s") or 0))
-    question: Any = snapshot["input_request"]
+    question: Json = snapshot["input_request"]
     if shown["status"] == "input_required" and question:
         asked = elicitation(question["prompt"], question.get("schema"))
         return {**shown, "inputRequests": {question["request"]: asked}}
@@ -181,7 +179,7 @@ def take_answers(row: JobRow, responses: Json) -> None:
 def answer(row: JobRow, name: str, response: Json) -> None:
     """One of them. An answer that is late, or not asked for, changes nothing."""
     require("submit")
-    question: Any = row.summary.input_request
+    question: Json = row.summary.input_request
     if question is None or question["request"] != name:
         return
     accepted, data = answer_of(response, question.get("schema"))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from flask import Response, g
 
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping
 from streaming.protocols.mcp import (
     LIST_MS,
     META,
@@ -28,10 +27,10 @@ from streaming.web.services import services
 from streaming.web.stopping import stopped
 
 #: The members of a result, or a whole response.
-Answer = Mapping[str, Json] | Response
+Answer = JsonMapping | Response
 
 
-def _discover(_: Mapping[str, Any]) -> Answer:
+def _discover(_: JsonMapping) -> Answer:
     return {
         "supportedVersions": [STATELESS, *SESSIONS],
         "capabilities": {"tools": {}, "extensions": {TASKS: {}}},
@@ -41,11 +40,11 @@ def _discover(_: Mapping[str, Any]) -> Answer:
     }
 
 
-def _list_tools(_: Mapping[str, Any]) -> Answer:
+def _list_tools(_: JsonMapping) -> Answer:
     return {"tools": mcp_calls.listed(), "ttlMs": LIST_MS, "cacheScope": "private"}
 
 
-def _call_alone(params: Mapping[str, Any]) -> Answer:
+def _call_alone(params: JsonMapping) -> Answer:
     """A call whose closing is its cancel; a long one is a task, for clients that know tasks."""
     meta = params.get("_meta")
     meta = meta if isinstance(meta, dict) else {}
@@ -76,7 +75,7 @@ def _call_alone(params: Mapping[str, Any]) -> Answer:
     return answers.with_job(as_json(result(g.mcp_id, members, stateless=True)), held.row)
 
 
-def _call_again(params: Mapping[str, Any], caller: Caller) -> Response:
+def _call_again(params: JsonMapping, caller: Caller) -> Response:
     """A call that had ended with a question, and what its client says to that."""
     row = mcp_calls.find_task({"taskId": params["requestState"]})
     held = answers.reopen(row, "mcp")  # first, so that somebody watches when it goes on
@@ -87,24 +86,24 @@ def _call_again(params: Mapping[str, Any], caller: Caller) -> Response:
         return mcp_calls.respond(held, caller, after=after, closing_cancels=True)
 
 
-def _get_task(params: Mapping[str, Any]) -> Answer:
+def _get_task(params: JsonMapping) -> Answer:
     return mcp_calls.shown_task(mcp_calls.find_task(params))
 
 
-def _update_task(params: Mapping[str, Any]) -> Answer:
+def _update_task(params: JsonMapping) -> Answer:
     row = mcp_calls.find_task(params)
     mcp_calls.take_answers(row, params.get("inputResponses"))
     return {}
 
 
-def _cancel_task(params: Mapping[str, Any]) -> Answer:
+def _cancel_task(params: JsonMapping) -> Answer:
     require("cancel")
     stopped(mcp_calls.find_task(params))
     return {}
 
 
 #: By method, what answers it: the members of the result, or a whole response.
-METHODS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
+METHODS: Mapping[str, Callable[[JsonMapping], Answer]] = {
     "server/discover": _discover,
     "tools/list": _list_tools,
     "tools/call": _call_alone,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streaming.concurrency.loop import spawn_greenlet
 from streaming.concurrency.periodic import Periodic
@@ -25,7 +25,7 @@ class Uncounted(Observer):
     def tell(self, figures: Figures) -> None:
         """There are no siblings to tell."""
 
-    def exposition(self, _figures: Figures, *_collectors: Any) -> bytes:
+    def exposition(self, _figures: Figures, *_collectors: object) -> bytes:
         """`Unavailable` that names the extra."""
         raise Unavailable(missing_extra("prometheus_client", "metrics"), code="not_installed")
 

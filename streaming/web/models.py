@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from streaming.errors import BadRequest, NotFound
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonObject
 from streaming.running.task import Task
 from streaming.tasks.completion import completion
 from streaming.web.services import services
@@ -39,7 +39,7 @@ class Answering:
         aliases = {field.alias for field in model.model_fields.values() if field.alias}
         return frozenset(model.model_fields) | aliases
 
-    def shown(self) -> dict[str, Json]:
+    def shown(self) -> JsonObject:
         """As OpenAI's and Anthropic's clients read it."""
         return {
             "id": self.name,

@@ -6,17 +6,18 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from apispec import APISpec
 from flask import Flask, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import models_json_schema
 
+from streaming.events.vocabulary import JsonObject
 from streaming.running.task import invalid_input
 
 M = TypeVar("M", bound=BaseModel)
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
 
 #: What every route may answer besides its success.
 _PROBLEMS = {
@@ -72,10 +73,8 @@ class Problem(BaseModel):
     instance: str | None
     code: str
     retryable: bool
-    error: dict[str, Any] = Field(
-        description="message, type, code, param: as OpenAI clients read it"
-    )
-    errors: list[dict[str, Any]] = Field(default=[], description="field and message of each")
+    error: JsonObject = Field(description="message, type, code, param: as OpenAI clients read it")
+    errors: list[JsonObject] = Field(default=[], description="field and message of each")
 
 
 def operation(
@@ -137,7 +136,7 @@ def parse_query(model: type[M]) -> M:
         raise invalid_input(error) from None
 
 
-def openapi(app: Flask, *, title: str, version: str) -> dict[str, Any]:
+def openapi(app: Flask, *, title: str, version: str) -> JsonObject:
     """The OpenAPI document of all described routes of an app."""
     spec = APISpec(title=title, version=version, openapi_version="3.1.0")
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
@@ -152,7 +151,7 @@ def openapi(app: Flask, *, title: str, version: str) -> dict[str, Any]:
         spec.components.schema(name, schema)
     for path, method, each in found:
         spec.path(path, operations={method: _document(path, method, each)})
-    document: dict[str, Any] = spec.to_dict()
+    document: JsonObject = spec.to_dict()
     return {**document, "security": [{"key": []}, {}]}
 
 
@@ -171,8 +170,8 @@ def _models(each: Operation) -> Iterable[type[BaseModel]]:
     return filter(None, (each.answers, each.body, each.headers, *each.query))
 
 
-def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": each.summary}
+def _document(path: str, method: str, each: Operation) -> JsonObject:
+    answer: JsonObject = {"description": each.summary}
     if each.answers is not None:
         answer["content"] = {each.media_type: {"schema": _ref(each.answers)}}
     elif each.status not in (204, 101):
@@ -182,7 +181,7 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
     problems = {**_PROBLEMS, **each.more}
     if "{job}" in path:
         problems |= {404: "No such job", 410: "The job was removed by retention"}
-    document: dict[str, Any] = {
+    document: JsonObject = {
         "summary": each.summary,
         "description": each.description,
         "operationId": f"{method}_{re.sub(r'[^a-z0-9]+', '_', path.lower()).strip('_')}",
@@ -206,7 +205,7 @@ def _document(path: str, method: str, each: Operation) -> dict[str, Any]:
     return document
 
 
-def _parameters(path: str, each: Operation) -> Iterable[dict[str, Any]]:
+def _parameters(path: str, each: Operation) -> Iterable[JsonObject]:
     for name in re.findall(r"{(\w+)}", path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
     places = [("query", model) for model in each.query]
@@ -219,7 +218,7 @@ def _parameters(path: str, each: Operation) -> Iterable[dict[str, Any]]:
             yield {"name": name, "in": place, "required": required, "schema": schema}
 
 
-def _problem(status: int, meaning: str, media_type: str) -> dict[str, Any]:
+def _problem(status: int, meaning: str, media_type: str) -> JsonObject:
     if status < 400:
         return {"description": meaning}
     # Of another type it is another protocol's own.

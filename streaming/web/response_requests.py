@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from streaming.errors import NotFound
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping
 from streaming.protocols.question import Question, refuse
 from streaming.protocols.responses import PREFIX, ResponsesEncoder
 from streaming.protocols.responses_request import answer_messages, parse
@@ -33,7 +32,7 @@ def folded(row: JobRow) -> ResponsesEncoder:
     return encoder
 
 
-def _find_item(id: str) -> Mapping[str, Json] | None:
+def _find_item(id: str) -> JsonMapping | None:
     """An output item of one of the asker's responses."""
     found = _ITEM.fullmatch(id)
     if found is None:
@@ -42,11 +41,11 @@ def _find_item(id: str) -> Mapping[str, Json] | None:
         row = answers.find_answer(found[1], "")
     except NotFound:
         return None
-    output: Any = folded(row).response()["output"]
+    output: Json = folded(row).response()["output"]
     return next((item for item in output if item["id"] == id), None)
 
 
-def _conversation(previous: str) -> Sequence[Mapping[str, Json]]:
+def _conversation(previous: str) -> Sequence[JsonMapping]:
     """What was said up to the end of an earlier response, without its instructions."""
     try:
         row = answers.find_answer(previous, PREFIX)
@@ -55,7 +54,7 @@ def _conversation(previous: str) -> Sequence[Mapping[str, Json]]:
             "previous_response_id", "there is no such response", code="previous_response_not_found"
         ) from error
     encoder = folded(row)
-    shown: Any = encoder.response()
+    shown: Json = encoder.response()
     if shown["status"] not in ("completed", "incomplete"):
         message = f"that response is {shown['status']}"
         raise refuse("previous_response_id", message, code="previous_response_not_completed")
@@ -65,8 +64,8 @@ def _conversation(previous: str) -> Sequence[Mapping[str, Json]]:
     return [*said, *answer_messages(shown["output"])]
 
 
-def asked_of(row: JobRow) -> Mapping[str, Any]:
+def asked_of(row: JobRow) -> JsonMapping:
     """The whole input of a job."""
     state = services().snapshots.state(row.id)
-    found: Mapping[str, Any] = whole_input(services().storage.blobs, state)
+    found: JsonMapping = whole_input(services().storage.blobs, state)
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from flask import Response, g, request
 
@@ -17,6 +17,7 @@ from streaming.web.auth import payer, principal
 from streaming.web.services import services
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: Headers that say that a body is not sent as it was given, in small letters.
@@ -239,7 +240,9 @@ def sent_as_it_is(app: WSGIApplication) -> WSGIApplication:
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         encoded = False
 
-        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        def start(
+            status: str, headers: list[tuple[str, str]], *more: OptExcInfo | None
+        ) -> Callable[[bytes], object]:
             nonlocal encoded
             encoded = any(name.lower() in CHANGES_BYTES for name, _ in headers)
             return start_response(status, headers, *more)

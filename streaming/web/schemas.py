@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming.events.vocabulary import CONTROL, TYPES
+from streaming.events.vocabulary import CONTROL, TYPES, Json, JsonObject
 from streaming.events.wire import MAX_POSITION
 
 Status = Literal[
@@ -95,7 +95,7 @@ class Event(BaseModel):
         description="it stands for the events from here to its seq: merged into it, or skipped",
     )
     at: str | None = None
-    data: dict[str, Any]
+    data: JsonObject
 
 
 class EventPage(BaseModel):
@@ -131,9 +131,7 @@ class JobItem(BaseModel):
     id: str
     task: str
     title: str = Field(description="of the submission; without one, the task's")
-    input: dict[str, Any] = Field(
-        description="what was asked; a member over 4 KiB is cut, and says so"
-    )
+    input: JsonObject = Field(description="what was asked; a member over 4 KiB is cut, and says so")
     status: Status
     created_at: str
     started_at: str | None
@@ -141,17 +139,17 @@ class JobItem(BaseModel):
     attempt: int
     queue_position: int | None
     progress: Progress
-    metrics: list[dict[str, Any]]
-    alerts: list[dict[str, Any]]
-    leases: list[Any]
-    input_request: dict[str, Any] | None
-    error: dict[str, Any] | None
-    usage: dict[str, Any] | None = Field(description="`estimated`: the server gave no count")
+    metrics: list[JsonObject]
+    alerts: list[JsonObject]
+    leases: list[Json]
+    input_request: JsonObject | None
+    error: JsonObject | None
+    usage: JsonObject | None = Field(description="`estimated`: the server gave no count")
     finish_reason: FinishReason | None = Field(description="of the model's last answer")
     cut: bool = Field(description="the model's text is not whole")
     simulated: bool = Field(description="the simulated model wrote")
-    artifacts: list[dict[str, Any]]
-    metadata: dict[str, Any]
+    artifacts: list[JsonObject]
+    metadata: JsonObject
     seq: int
     degraded: bool
     links: Links
@@ -181,7 +179,7 @@ class Snapshot(JobItem):
     steps: list[StepState]
     texts: list[ItemText]
     text: str
-    output: Any
+    output: Json
 
 
 class JobList(BaseModel):
@@ -197,7 +195,7 @@ class TaskInfo(BaseModel):
     name: str
     title: str
     description: str
-    input_schema: dict[str, Any]
+    input_schema: JsonObject
     steps: list[dict[str, str]]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from flask import current_app, has_request_context, request
 
 from streaming.config import Settings
 from streaming.events.snapshot import public_summary
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.jobs.conversations import Conversations
 from streaming.jobs.registry import JobRegistry
 from streaming.running.runner import Runner
@@ -93,21 +94,21 @@ class Services:
             types=types,
         )
 
-    def slim_snapshot(self, job: str) -> dict[str, Any]:
+    def slim_snapshot(self, job: str) -> JsonObject:
         """A job's present state without `text`, which `texts` has too: for one WebSocket frame."""
         return _slim(self.snapshot(job))
 
-    def _slim_base(self, job: str) -> dict[str, Any]:
+    def _slim_base(self, job: str) -> JsonObject:
         return _slim(self._base(job))
 
-    def _base(self, job: str) -> dict[str, Any]:
+    def _base(self, job: str) -> JsonObject:
         return self._linked(self.snapshots.public_base(job))
 
-    def snapshot(self, job: str) -> dict[str, Any]:
+    def snapshot(self, job: str) -> JsonObject:
         """A job's present state as clients get it."""
         return self._linked(self.snapshots.public(job))
 
-    def _linked(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    def _linked(self, state: JsonMapping) -> JsonObject:
         job = state["id"]
         return {
             **state,
@@ -115,7 +116,7 @@ class Services:
             "links": self.links(job),
         }
 
-    def listed(self, row: JobRow) -> Mapping[str, Any]:
+    def listed(self, row: JobRow) -> JsonMapping:
         """A job as lists show it: without text, texts, steps and output."""
         return {
             "id": row.id,
@@ -130,7 +131,7 @@ class Services:
         return (self.runner.position(job) or 0) if status == "queued" else None
 
 
-def _slim(state: dict[str, Any]) -> dict[str, Any]:
+def _slim(state: JsonObject) -> JsonObject:
     del state["text"]
     return state
 

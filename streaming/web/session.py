@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from flask import request
 
@@ -11,7 +11,7 @@ from streaming.errors import BadRequest, StreamingError
 from streaming.events import wire
 from streaming.events.event import dumps
 from streaming.events.problem import problem
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.events.wire import Form
 from streaming.watching.stream import TICKET_EXPIRED, Closing, Stream
 from streaming.watching.websocket import Closed, Connection
@@ -73,7 +73,7 @@ class Session(SocketSession):
         if self._connection.ended:
             raise Closed
 
-    def _answer(self, message: str | bytes) -> Mapping[str, Json]:
+    def _answer(self, message: str | bytes) -> JsonMapping:
         ref: Json = None
         try:
             self._meter.check()
@@ -84,14 +84,14 @@ class Session(SocketSession):
             return {"type": "error", "ref": ref, "error": problem(error, instance=request.path)}
         return {"type": "ack", "ref": ref, **reply}
 
-    def _parse(self, message: str | bytes) -> dict[str, Json]:
+    def _parse(self, message: str | bytes) -> JsonObject:
         command = parse_json(message)
         if not isinstance(command, dict):
             raise BadRequest('a message is a JSON object: {"type": …}')
         return command
 
-    def _execute(self, kind: Json, command: dict[str, Json]) -> Mapping[str, Json]:
-        commands: dict[str, Callable[[dict[str, Json]], Mapping[str, Json]]] = {
+    def _execute(self, kind: Json, command: JsonObject) -> JsonMapping:
+        commands: dict[str, Callable[[JsonObject], JsonMapping]] = {
             "ping": lambda _: {},
             "cancel": self._cancel,
             "input": self._input,
@@ -109,18 +109,18 @@ class Session(SocketSession):
             )
         return commands[kind](command)
 
-    def _cancel(self, command: dict[str, Json]) -> Mapping[str, Json]:
+    def _cancel(self, command: JsonObject) -> JsonMapping:
         require("cancel")
         row = find_job(self._named(command))
         return self._shown(cancel(row, validate(CancelBody, command)).id)
 
-    def _input(self, command: dict[str, Json]) -> Mapping[str, Json]:
+    def _input(self, command: JsonObject) -> JsonMapping:
         require("submit")
         count("submit")
         row = find_job(self._named(command))
         return self._shown(answer(row, validate(AnswerBody, command)).id)
 
-    def _submit(self, command: dict[str, Json]) -> Mapping[str, Json]:
+    def _submit(self, command: JsonObject) -> JsonMapping:
         require("submit")
         count("submit")
         key = command.pop("idempotency_key", None)
@@ -129,7 +129,7 @@ class Session(SocketSession):
         self._follow(row.id, 0)
         return self._shown(row.id)
 
-    def _subscribe(self, command: dict[str, Json]) -> Mapping[str, Json]:
+    def _subscribe(self, command: JsonObject) -> JsonMapping:
         row = find_job(self._named(command))
         after = command.pop("after", 0)
         if type(after) is not int or not 0 <= after <= wire.MAX_POSITION:
@@ -144,7 +144,7 @@ class Session(SocketSession):
         self._stream.enter(row.id)
         return self._shown(row.id)
 
-    def _unsubscribe(self, command: dict[str, Json]) -> Mapping[str, Json]:
+    def _unsubscribe(self, command: JsonObject) -> JsonMapping:
         job = self._named(command)
         self._stream.cursor.unfollow(job)
         self._stream.leave(job)
@@ -158,11 +158,11 @@ class Session(SocketSession):
         if len(self._stream.cursor.positions) >= SUBSCRIPTIONS:
             raise BadRequest(f"one socket follows {SUBSCRIPTIONS} jobs; unsubscribe from some")
 
-    def _named(self, command: dict[str, Json]) -> str:
+    def _named(self, command: JsonObject) -> str:
         job = command.pop("job", self._job)
         if not isinstance(job, str) or (self._job is not None and job != self._job):
             raise BadRequest("job is the id of the job that is meant")
         return job
 
-    def _shown(self, job: str) -> Mapping[str, Json]:
+    def _shown(self, job: str) -> JsonMapping:
         return {"job": self._services.slim_snapshot(job)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from streaming.errors import BadRequest, StreamingError, TaskError
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonObject
 from streaming.protocols.frames import one_line
 from streaming.protocols.question import Question
 from streaming.protocols.ui import UiSocketEncoder
@@ -75,7 +75,7 @@ class UiSession(ResponseSession):
             except StreamingError as error:
                 self._refuse(error, request)
 
-    def _take(self, request: str, body: dict[str, Json]) -> None:
+    def _take(self, request: str, body: JsonObject) -> None:
         kind = body.get("type")
         if kind == "send":
             self._answer(request, body)
@@ -86,7 +86,7 @@ class UiSession(ResponseSession):
         else:
             raise BadRequest("the type of a message is send, resume or abort")
 
-    def _answer(self, request: str, body: dict[str, Json]) -> None:
+    def _answer(self, request: str, body: JsonObject) -> None:
         require("submit")
         count("submit")
         if len(self._shown) >= AT_ONCE:
@@ -96,7 +96,7 @@ class UiSession(ResponseSession):
         question = parse({**(more if isinstance(more, dict) else {}), **named})
         self._show(request, asked(question, body, self._stream))
 
-    def _resume(self, request: str, body: dict[str, Json]) -> None:
+    def _resume(self, request: str, body: JsonObject) -> None:
         require("read")
         count("read")
         row = active(chat_id(body.get("id")))
@@ -168,7 +168,7 @@ class UiSession(ResponseSession):
     def _refuse(self, error: StreamingError, request: str = "") -> None:
         self._send({"type": "error", "requestId": request, "errorText": error.detail})
 
-    def _send(self, message: dict[str, Json]) -> None:
+    def _send(self, message: JsonObject) -> None:
         self._connection.send(one_line(dumps(message)))
 
 

@@ -8,7 +8,7 @@ as late as its first piece, so the status may depend on what was waited for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flask import Response, request
 from werkzeug.datastructures import Headers
@@ -18,6 +18,9 @@ from streaming.errors import StreamingError
 from streaming.events.event import dumps
 from streaming.events.problem import problem
 from streaming.watching.stream import Stream
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 #: What is known of the answer only when it is made; all other headers are the response's.
 _OWN = ("Content-Type", "Content-Length")
@@ -42,11 +45,11 @@ class WaitingResponse(Response):
         self._over = close
         self.call_on_close(close)
 
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ.pop("werkzeug.request", None)
         return _Body(self, start_response)
 
-    def pieces(self, start_response: Any) -> Iterator[bytes]:
+    def pieces(self, start_response: StartResponse) -> Iterator[bytes]:
         """Wait, then answer."""
         made = self._made()
         body = made.get_data()
@@ -70,7 +73,7 @@ class WaitingResponse(Response):
 class _Body:
     __slots__ = ("_pieces", "close")
 
-    def __init__(self, response: WaitingResponse, start_response: Any) -> None:
+    def __init__(self, response: WaitingResponse, start_response: StartResponse) -> None:
         self._pieces = response.pieces(start_response)
         #: Called by the server, also when the body was never asked for.
         self.close = response.close

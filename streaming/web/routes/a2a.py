@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from flask import Response, g, request, url_for
 from werkzeug.routing import BaseConverter
 
 from streaming.errors import BadRequest
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.a2a import VERSION, A2aError, rest_error, rpc_error
 from streaming.web import a2a_tasks
 from streaming.web.blueprints import open_blueprint
@@ -38,7 +37,7 @@ class _TaskConverter(BaseConverter):
     regex = "[^/:]+"
 
 
-def _error_body(shown: Mapping[str, Json]) -> Json:
+def _error_body(shown: JsonMapping) -> Json:
     status, code = int(str(shown["status"])), str(shown["code"])
     if not a2a_tasks.is_rpc():
         return rest_error(status, str(shown["detail"]), code)
@@ -108,7 +107,7 @@ def not_offered(reason: str, **_: str) -> Response:
     return as_json(error.rest(), error.status)
 
 
-def _interface(binding: str, url: str) -> dict[str, Json]:
+def _interface(binding: str, url: str) -> JsonObject:
     return {"url": url, "protocolBinding": binding, "protocolVersion": VERSION}
 
 
@@ -132,7 +131,7 @@ def rpc() -> Response:
     return _told(answer(params))
 
 
-_METHODS: Mapping[str, Callable[[Mapping[str, Any]], Response | dict[str, Json]]] = {
+_METHODS: Mapping[str, Callable[[JsonMapping], Response | JsonObject]] = {
     "SendMessage": lambda params: a2a_tasks.send(params, stream=False),
     "SendStreamingMessage": lambda params: a2a_tasks.send(params, stream=True),
     "SubscribeToTask": lambda params: a2a_tasks.subscribe(params.get("id")),
@@ -194,7 +193,7 @@ def cancel(task: str) -> Response:
     return _told(a2a_tasks.cancel(task))
 
 
-def _told(found: Response | dict[str, Any]) -> Response:
+def _told(found: Response | JsonObject) -> Response:
     """A task, which is the job whose id the header has; a stream is told already."""
     if isinstance(found, Response):
         return found
@@ -205,7 +204,7 @@ def _told(found: Response | dict[str, Any]) -> Response:
     return response
 
 
-def _params() -> dict[str, Any]:
+def _params() -> JsonObject:
     _check_version()
     body = foreign_body()
     if not isinstance(body, dict):

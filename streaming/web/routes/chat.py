@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.errors import BadRequest
+from streaming.events.vocabulary import JsonObject
 from streaming.events.wire import MAX_POSITION, parse_position
 from streaming.protocols.chat import PREFIX, ChatEncoder, completed, parse
 from streaming.storage.rows import JobRow
@@ -28,7 +29,7 @@ class ChatBody(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str | None = Field(default=None, description="see /v1/models; without one, the first")
-    messages: list[dict[str, Any]] = Field(description="the conversation")
+    messages: list[JsonObject] = Field(description="the conversation")
     stream: bool | None = Field(default=None, description="as chunks")
 
 

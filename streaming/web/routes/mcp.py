@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from flask import Response, g, request
 from pydantic import BaseModel, Field
@@ -13,7 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from streaming.errors import BadRequest, NotFound, StreamingError
 from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.jobs.registry import unknown_job
 from streaming.protocols.mcp import (
     HEADER_MISMATCH,
@@ -63,7 +61,7 @@ class _ResumeHeaders(_SessionHeader):
     last_event_id: str = Field(alias="Last-Event-ID", min_length=1)
 
 
-def _error_body(shown: Mapping[str, Json]) -> Json:
+def _error_body(shown: JsonMapping) -> Json:
     """A problem as JSON-RPC has it, to the request that it answers."""
     code = PARSE_ERROR if shown["code"] == "malformed_json" else INTERNAL
     code = (
@@ -122,7 +120,7 @@ def resume() -> Response:
     id, state = _session()
     job, _, seq = given.rpartition(":")
     row = find_job(job)
-    origin: Any = row.options.get("origin") or {}
+    origin: Json = row.options.get("origin") or {}
     if origin.get("session") != id or not seq.isdecimal() or len(seq) > 15:
         raise unknown_job(job)
     caller = _caller(id, state, origin.get("request"), origin.get("token"))
@@ -143,7 +141,7 @@ def end() -> Response:
     return no_content()
 
 
-def _is_stateless(params: Mapping[str, Any]) -> bool:
+def _is_stateless(params: JsonMapping) -> bool:
     """Which revision a message is of; `RpcError` where header and body differ."""
     meta = params.get("_meta")
     said = meta.get(f"{META}protocolVersion") if isinstance(meta, dict) else None
@@ -160,7 +158,7 @@ def _is_stateless(params: Mapping[str, Any]) -> bool:
     return True
 
 
-def _stateless(message: Mapping[str, Any], method: Json, params: Mapping[str, Any]) -> Response:
+def _stateless(message: JsonMapping, method: Json, params: JsonMapping) -> Response:
     for header, value in (
         ("Mcp-Method", method),
         ("Mcp-Name", params.get("name", params.get("taskId"))),
@@ -179,7 +177,7 @@ def _stateless(message: Mapping[str, Any], method: Json, params: Mapping[str, An
     return as_json(result(g.mcp_id, found, stateless=True))
 
 
-def _in_session(message: Mapping[str, Any], method: Json, params: Mapping[str, Any]) -> Response:
+def _in_session(message: JsonMapping, method: Json, params: JsonMapping) -> Response:
     if method == "initialize":
         return _initialize(params)
     if method == "notifications/cancelled":  # the session's end may have overtaken it
@@ -200,7 +198,7 @@ def _in_session(message: Mapping[str, Any], method: Json, params: Mapping[str, A
     raise RpcError(NO_METHOD, f"there is no method {str(method)[:60]!r}")
 
 
-def _initialize(params: Mapping[str, Any]) -> Response:
+def _initialize(params: JsonMapping) -> Response:
     wanted = params.get("protocolVersion")
     version = wanted if wanted in SESSIONS else SESSIONS[0]
     elicits = declares(params.get("capabilities"), "elicitation")
@@ -215,7 +213,7 @@ def _initialize(params: Mapping[str, Any]) -> Response:
     return response
 
 
-def _call_in(session: str, state: Mapping[str, Any], params: Mapping[str, Any]) -> Response:
+def _call_in(session: str, state: JsonMapping, params: JsonMapping) -> Response:
     meta = params.get("_meta")
     token = meta.get("progressToken") if isinstance(meta, dict) else None
     caller = _caller(session, state, g.mcp_id, token)
@@ -236,7 +234,7 @@ def _cancel_call(id: Json) -> None:
         cancel(row, CancelBody(reason="cancelled by the caller"))
 
 
-def _take_answer(message: Mapping[str, Any]) -> None:
+def _take_answer(message: JsonMapping) -> None:
     """A response to a request of ours: a question of a job's."""
     known = asked_by(message.get("id"))
     if known is None:
@@ -249,7 +247,7 @@ def _take_answer(message: Mapping[str, Any]) -> None:
     mcp_calls.answer(row, known[1], answer if answer is not None else {"action": "cancel"})
 
 
-def _session() -> tuple[str, dict[str, Any]]:
+def _session() -> tuple[str, JsonObject]:
     """The request's session: 400 without one, 404 where it is unknown."""
     id = request.headers.get(_SESSION)
     if not id:
@@ -260,7 +258,7 @@ def _session() -> tuple[str, dict[str, Any]]:
     return id, state
 
 
-def _caller(session: str, state: Mapping[str, Any], id: Json, token: Json) -> Caller:
+def _caller(session: str, state: JsonMapping, id: Json, token: Json) -> Caller:
     primes = state["version"] == SESSIONS[0]
     known = Caller(id, token, session, elicits=bool(state["elicits"]))
     return replace(known, primes=primes)

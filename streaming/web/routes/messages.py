@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.errors import BadRequest
+from streaming.events.vocabulary import JsonObject
 from streaming.events.wire import parse_position
 from streaming.protocols.messages import PREFIX, MessagesEncoder, completed, error_body
 from streaming.protocols.messages_request import count, parse
@@ -38,8 +39,8 @@ class MessagesBody(BaseModel):
 
     model: str | None = Field(default=None, description="see /v1/models; without one, the first")
     max_tokens: int = Field(ge=1, description="tokens of the answer at the most")
-    messages: list[dict[str, Any]] = Field(description="the conversation")
-    system: str | list[dict[str, Any]] | None = Field(default=None, description="what it is to be")
+    messages: list[JsonObject] = Field(description="the conversation")
+    system: str | list[JsonObject] | None = Field(default=None, description="what it is to be")
     stream: bool | None = Field(default=None, description="as events")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from flask import Response, request
 from flask_sock import Sock
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from simple_websocket import Server
 from werkzeug.exceptions import HTTPException
 
+from streaming.events.vocabulary import Json, JsonObject
 from streaming.events.wire import MAX_POSITION, parse_position
 from streaming.protocols.question import refuse
 from streaming.protocols.refusals import failure_of
@@ -52,7 +53,7 @@ class ResponsesBody(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str | None = Field(default=None, description="see /v1/models; without one, the first")
-    input: str | list[dict[str, Any]] = Field(description="a text, or items")
+    input: str | list[JsonObject] = Field(description="a text, or items")
     background: bool | None = Field(default=None, description="it goes on without its client")
     stream: bool | None = Field(default=None, description="as events")
 
@@ -185,7 +186,7 @@ def list_input_items(answer: str) -> Response:
     row = answers.find_answer(answer, PREFIX)
     query = parse_query(ItemsQuery)
     begins = int((row.options.get("origin") or {}).get("begins") or 0)
-    found: list[Any] = input_items(asked_of(row).get("messages") or [], row.id, begins)
+    found: list[Json] = input_items(asked_of(row).get("messages") or [], row.id, begins)
     if query.order == "desc":
         found.reverse()
     if query.after is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
-from typing import Any
 
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from streaming.events.vocabulary import JsonObject
 from streaming.web.blueprints import open_blueprint
 from streaming.web.operations import operation
 from streaming.web.routes.jobs import as_json
@@ -34,7 +34,7 @@ class Transport(BaseModel):
     weak_networks: str
     use_for: str
     not_for: str
-    measured: dict[str, Any] = Field(description="figures of this service, by scripts/bench")
+    measured: JsonObject = Field(description="figures of this service, by scripts/bench")
 
 
 class Need(BaseModel):
@@ -54,7 +54,7 @@ class Transports(BaseModel):
 
     transports: list[Transport]
     needs: list[Need]
-    measured_with: dict[str, Any]
+    measured_with: JsonObject
 
 
 TRAITS: tuple[dict[str, str], ...] = (
@@ -160,10 +160,10 @@ NEEDS: tuple[dict[str, str], ...] = (
 
 
 @cache
-def figures() -> dict[str, Any]:
+def figures() -> JsonObject:
     """What the benchmark has written."""
     text = resources.files("streaming.web.routes").joinpath("transports.json").read_text("utf-8")
-    found: dict[str, Any] = json.loads(text)
+    found: JsonObject = json.loads(text)
     return found
 
 
