@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def _is_ours() -> bool:
     return "JobContext" in getattr(sys.modules["streaming"], "__all__", ())
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name != "cli":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from streaming.cli.app import cli

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Literal
 
 import requests
 
 from streaming.cli.probes import Reading, Upgrade, offers_http2, open_websocket, read_stream
 from streaming.client import Client, ClientError
 from streaming.client.calls import base_of, headers_of
+from streaming.events.vocabulary import JsonObject
 
 #: The task that streams: at so many tokens a second, for so many, and one that is quiet.
 TASK = "generate"
-LIVELY: dict[str, Any] = {"prompt": "doctor", "max_tokens": 40, "tokens_per_s": 10}
-QUIET: dict[str, Any] = {"prompt": "doctor", "max_tokens": 2, "tokens_per_s": 0.01}
+LIVELY: JsonObject = {"prompt": "doctor", "max_tokens": 40, "tokens_per_s": 10}
+QUIET: JsonObject = {"prompt": "doctor", "max_tokens": 2, "tokens_per_s": 0.01}
 LIVELY_S = 15.0
 #: Seconds by which events may be held up among each other; by which clocks may differ.
 HELD_S, CLOCK_S = 1.0, 2.0
@@ -145,7 +146,7 @@ class _Deployment:
 
     # -- with a job that streams
 
-    def _start(self, input: dict[str, Any]) -> str:
+    def _start(self, input: JsonObject) -> str:
         job = self._client.submit(TASK, input, metadata={"by": "streaming doctor"})["id"]
         self._jobs.append(job)
         return job

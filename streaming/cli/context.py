@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import click
 
 from streaming.client import Client
+
+C = TypeVar("C", bound=Callable[..., object])
 
 #: Seconds of a pause between two tries from which on it is told.
 TOLD_S = 3.0
@@ -23,9 +25,9 @@ class Context:
     api_key: str | None
     json: bool
 
-    def client(self, **options: Any) -> Client:
+    def client(self) -> Client:
         """A client of the server that is meant."""
-        return Client(self.url, api_key=self.api_key or None, sleep=_sleep, **options)
+        return Client(self.url, api_key=self.api_key or None, sleep=_sleep)
 
 
 def _sleep(seconds: float) -> None:
@@ -39,7 +41,7 @@ class Interrupted(Exception):
     """Raised for Ctrl-C where there is something to say about how to go on."""
 
 
-def with_json(command: Callable[..., Any]) -> Callable[..., Any]:
+def with_json(command: C) -> C:
     """The option `--json`, which may also stand before the command."""
 
     def remember(context: click.Context, _: click.Parameter, given: bool) -> bool:

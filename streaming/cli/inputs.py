@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
-Schema = Mapping[str, Any]
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
+
 #: The format of a text that is the id of an uploaded file.
 FILE_ID = "file-id"
 
@@ -18,13 +18,13 @@ FILE_ID = "file-id"
 class InputReader:
     """Reads arguments by a task's schema: what it wants as text stays text."""
 
-    def __init__(self, schema: Schema, upload: Callable[[str], str]) -> None:
+    def __init__(self, schema: JsonMapping, upload: Callable[[str], str]) -> None:
         self._schema = schema
         self._upload = upload
 
-    def read(self, arguments: Iterable[str]) -> dict[str, Any]:
+    def read(self, arguments: Iterable[str]) -> JsonObject:
         """The input; `click.UsageError` says what is wrong with an argument."""
-        found: dict[str, Any] = {}
+        found: JsonObject = {}
         for argument in arguments:
             name, equals, value = argument.partition("=")
             if argument == "-" or argument.startswith(("{", "[", '"', "@")) or not equals:
@@ -41,7 +41,7 @@ class InputReader:
                 found[name] = _as_list(found[name])
         return found
 
-    def _value(self, name: str, text: str) -> Any:
+    def _value(self, name: str, text: str) -> Json:
         kinds = list(_kinds(self._member(name)))
         if text.startswith("@@"):
             text = text[1:]
@@ -56,7 +56,7 @@ class InputReader:
             return text
         return as_json(text, otherwise=text)
 
-    def _member(self, name: str) -> Schema:
+    def _member(self, name: str) -> JsonMapping:
         found = self._schema.get("properties", {}).get(name, {})
         if "$ref" in found:
             found = self._schema.get("$defs", {}).get(found["$ref"].rpartition("/")[2], {})
@@ -67,7 +67,7 @@ class InputReader:
         return any(each.get("type") == "array" for each in [member, *member.get("anyOf", [])])
 
 
-def as_json(text: str, *, otherwise: Any) -> Any:
+def as_json(text: str, *, otherwise: Json) -> Json:
     """The value of a JSON text; `otherwise` where it is none."""
     try:
         return json.loads(text)
@@ -85,7 +85,7 @@ def read_text(path: str) -> str:
         raise click.UsageError(f"{path} is no text in UTF-8") from None
 
 
-def _whole(argument: str) -> dict[str, Any]:
+def _whole(argument: str) -> JsonObject:
     """An object: as JSON, in a file of JSON (`@file`), or on standard input (`-`)."""
     where, text = "the input", argument
     if argument == "-":
@@ -105,7 +105,7 @@ def _whole(argument: str) -> dict[str, Any]:
     return found
 
 
-def _kinds(member: Schema) -> Iterable[str]:
+def _kinds(member: JsonMapping) -> Iterable[str]:
     """The types that a member may have; a file's id has a name of its own."""
     for each in [member, *member.get("anyOf", []), *_as_list(member.get("items", []))]:
         if each.get("format") == FILE_ID:
@@ -116,5 +116,5 @@ def _kinds(member: Schema) -> Iterable[str]:
             yield "string" if isinstance(each["enum"][0], str) else "any"
 
 
-def _as_list(value: Any) -> list[Any]:
+def _as_list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else [value]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,6 +14,7 @@ from streaming.cli.context import Context, Interrupted, with_json
 from streaming.cli.inputs import InputReader, as_json, read_text
 from streaming.cli.output import emit, note
 from streaming.client import Client, Job
+from streaming.events.vocabulary import Json, JsonMapping
 
 
 @click.command()
@@ -27,7 +26,7 @@ from streaming.client import Client, Job
 def answer(context: Context, job: str, value: tuple[str, ...], request: str | None) -> int:
     """Answer what JOB asks. VALUE is JSON, text, key=value, @FILE or - (standard input)."""
     with context.client() as client:
-        asked: Mapping[str, Any] = client.job(job)["input_request"] or {}
+        asked: JsonMapping = client.job(job)["input_request"] or {}
         if request is None:
             request = asked.get("request")
         schema = asked.get("schema") if request == asked.get("request") else None
@@ -36,7 +35,7 @@ def answer(context: Context, job: str, value: tuple[str, ...], request: str | No
     return codes.DONE
 
 
-def _answer(values: tuple[str, ...], schema: Mapping[str, Any], client: Client) -> Any:
+def _answer(values: tuple[str, ...], schema: JsonMapping, client: Client) -> Json:
     """What the question wants: an object, a text, or whatever JSON says."""
     is_object = schema.get("type") == "object"
     if len(values) > 1 or (is_object and "=" in values[0] and values[0][0] not in '{["@'):

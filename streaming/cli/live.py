@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from streaming.cli.output import harmless
 from streaming.cli.plain import line_of
+from streaming.events.vocabulary import JsonMapping
 
 #: Pictures a second.
 FRAMES_PER_S = 10
@@ -48,10 +50,10 @@ class LiveView:
     ) -> None:
         self._console = console or Console(highlight=False)
         self._clock = clock
-        self._steps: dict[str, Mapping[str, Any]] = {}
+        self._steps: dict[str, JsonMapping] = {}
         #: The last line of the text, which may still grow.
         self._rest = ""
-        self._progress: Mapping[str, Any] = {}
+        self._progress: JsonMapping = {}
         self._progress_at = clock()
         #: How it ended.
         self._end: Text | None = None
@@ -67,11 +69,16 @@ class LiveView:
         self._live.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._settle()
-        self._live.__exit__(*error)
+        self._live.__exit__(kind, error, trace)
 
-    def show(self, event: Mapping[str, Any]) -> None:
+    def show(self, event: JsonMapping) -> None:
         """Take in one event; the next picture has it."""
         kind, data = event["type"], event["data"]
         if kind == "text.delta":
@@ -137,7 +144,7 @@ class LiveView:
             line.truncate(self._console.width, overflow="ellipsis")
             yield line
 
-    def _shown(self) -> list[Mapping[str, Any]]:
+    def _shown(self) -> list[JsonMapping]:
         """The steps that find room, those around the first unfinished one."""
         steps = list(self._steps.values())
         room = max(3, self._console.height - RESERVED)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import click
 
@@ -15,6 +14,9 @@ from streaming.cli.completion import complete_job, complete_task
 from streaming.cli.context import Context, with_json
 from streaming.cli.output import emit, emit_line, say, short
 from streaming.client import ENDED, Event, Job
+from streaming.client.types import JobsQuery
+from streaming.events.types import Status
+from streaming.events.vocabulary import JsonMapping
 
 STATUSES = ("queued", "running", "waiting_for_input", "cancelling", *sorted(ENDED))
 
@@ -27,12 +29,15 @@ STATUSES = ("queued", "running", "waiting_for_input", "cancelling", *sorted(ENDE
 )
 @with_json
 @click.pass_obj
-def list_jobs(context: Context, status: str | None, task: str | None, limit: int) -> int:
+def list_jobs(context: Context, status: Status | None, task: str | None, limit: int) -> int:
     """List jobs, newest first."""
-    query = {"status": status, "task": task, "limit": min(limit, 500)}
-    wanted = {name: value for name, value in query.items() if value is not None}
+    query: JobsQuery = {"limit": min(limit, 500)}
+    if status is not None:
+        query["status"] = status
+    if task is not None:
+        query["task"] = task
     with context.client() as client:
-        found = list(itertools.islice(client.jobs(**wanted), limit))
+        found = list(itertools.islice(client.jobs(**query), limit))
     if context.json:
         emit(found)
     elif sys.stdout.isatty():
@@ -63,7 +68,7 @@ def show(context: Context, job: str) -> int:
 
 
 def _lines(job: Job) -> Iterable[tuple[str, str]]:
-    shown: Mapping[str, Any] = {**job}
+    shown: JsonMapping = {**job}
     progress = job["progress"]
     eta_s = progress["eta_s"]
     left = f", about {eta_s:.0f} s left" if eta_s and job["status"] not in ENDED else ""
@@ -78,7 +83,7 @@ def _lines(job: Job) -> Iterable[tuple[str, str]]:
     yield from _content_lines(job, shown)
 
 
-def _content_lines(job: Job, shown: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _content_lines(job: Job, shown: JsonMapping) -> Iterable[tuple[str, str]]:
     if "input" in shown:
         yield "input", short(json.dumps(shown["input"], ensure_ascii=False), 300)
     for step in job["steps"]:

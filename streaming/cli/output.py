@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import Any
 
 import click
+
+from streaming.events.vocabulary import Json
 
 #: All but tab and line feed.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def emit(value: Any) -> None:
+def emit(value: Json) -> None:
     """A value as JSON: in one line, but for people to read on a terminal."""
     indent = 2 if sys.stdout.isatty() else None
     click.echo(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
-def emit_line(value: Any) -> None:
+def emit_line(value: Json) -> None:
     """One of many values as JSON, always in a line of its own."""
     click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 

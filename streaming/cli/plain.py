@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import click
 
 from streaming.cli.output import note, say
+from streaming.events.vocabulary import JsonMapping
 
 #: What is shown of each type besides text.
 LINES: Mapping[str, str] = {
@@ -38,7 +38,7 @@ class PlainView:
     def __exit__(self, *_: object) -> None:
         self._end_line()
 
-    def show(self, event: Mapping[str, Any]) -> None:
+    def show(self, event: JsonMapping) -> None:
         """Show one event."""
         data = event["data"]
         if event["type"] == "text.delta":
@@ -61,7 +61,7 @@ class PlainView:
         sys.stdout.flush()
 
 
-def line_of(event: Mapping[str, Any]) -> str | None:
+def line_of(event: JsonMapping) -> str | None:
     """What is said of an event; None: nothing."""
     data = event["data"]
     line = LINES.get(event["type"])

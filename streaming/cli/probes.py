@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -76,7 +75,7 @@ def read_stream(
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
-    raw: Any = response.raw
+    raw: urllib3.HTTPResponse = response.raw
     while chunk := raw.read1(1 << 16, decode_content=True):
         yield chunk
 

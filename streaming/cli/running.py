@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import click
 
@@ -16,6 +15,8 @@ from streaming.cli.inputs import InputReader
 from streaming.cli.output import emit, emit_line, note, short
 from streaming.cli.plain import PlainView
 from streaming.client import Client, Job
+from streaming.client.types import JobOptions
+from streaming.events.vocabulary import JsonMapping
 
 
 class View(AbstractContextManager["View"], Protocol):
@@ -23,7 +24,7 @@ class View(AbstractContextManager["View"], Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def show(self, event: Mapping[str, Any]) -> None: ...
+    def show(self, event: JsonMapping) -> None: ...
 
 
 class JsonView:
@@ -35,7 +36,7 @@ class JsonView:
     def __exit__(self, *_: object) -> None:
         """Nothing is left open."""
 
-    def show(self, event: Mapping[str, Any]) -> None:
+    def show(self, event: JsonMapping) -> None:
         emit_line(event)
 
 
@@ -64,7 +65,7 @@ def tasks(context: Context, task: str | None) -> int:
     return codes.DONE
 
 
-def _describe(task: Mapping[str, Any]) -> None:
+def _describe(task: JsonMapping) -> None:
     click.echo(f"{task['name']}: {task['title']}\n{task['description']}")
     schema = task.get("input_schema") or {}
     required = schema.get("required", [])
@@ -111,7 +112,7 @@ def run(
         given = reader.read(input)
         for name, path in (_pair(each, "--file", "NAME=PATH") for each in files):
             given[name] = client.upload(path)
-        options: dict[str, Any] = {} if timeout_s is None else {"timeout_s": timeout_s}
+        options: JobOptions = {} if timeout_s is None else {"timeout_s": timeout_s}
         if metadata:
             options["metadata"] = dict(_pair(each, "--metadata", "KEY=VALUE") for each in metadata)
         job = client.submit(task, given, idempotency_key=idempotency_key, **options)
@@ -186,7 +187,7 @@ def _view(context: Context) -> View:
     return PlainView()
 
 
-def _schema_of(client: Client, task: str, input: tuple[str, ...]) -> Mapping[str, Any]:
+def _schema_of(client: Client, task: str, input: tuple[str, ...]) -> JsonMapping:
     """The task's input schema, where an argument needs it."""
     if not any("=" in each for each in input):
         return {}

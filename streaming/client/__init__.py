@@ -3,7 +3,7 @@
 `Client` blocks and needs requests; `AsyncClient` is for asyncio and needs httpx.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streaming.client.errors import (
     ClientError,
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """The async client, loaded when it is used: it needs httpx."""
     if name not in ("AsyncClient", "AsyncWatch"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self, Unpack, cast
 
 from streaming.client import calls
 from streaming.client.aio_http import AsyncHttp
@@ -16,7 +16,8 @@ from streaming.client.follower import Follower
 from streaming.client.outcome import Waiting, result_of
 from streaming.client.steps import TRANSPORTS, Transport
 from streaming.client.sync import AWAY_S, TIMEOUT_S, UPLOAD_S
-from streaming.client.types import Event, Job
+from streaming.client.types import Event, Job, JobOptions, JobsQuery
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
 
 class AsyncClient:
@@ -58,27 +59,33 @@ class AsyncClient:
 
     # -- jobs
 
-    async def tasks(self) -> list[dict[str, Any]]:
+    async def tasks(self) -> list[JsonObject]:
         """The tasks that the server knows."""
-        found: list[dict[str, Any]] = (await self._http.call(calls.Call("GET", "/tasks")))["tasks"]
+        found: list[JsonObject] = (await self._http.call(calls.Call("GET", "/tasks")))["tasks"]
         return found
 
     async def submit(
         self,
         task: str,
-        input: Mapping[str, Any] | None = None,
+        input: JsonMapping | None = None,
         *,
         idempotency_key: str | None = None,
-        **options: Any,
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Start a job; its snapshot. `options` are the other fields of `POST /v1/jobs`."""
         return await self._job(calls.submit(task, input, idempotency_key, options))
 
     async def run(
-        self, task: str, input: Mapping[str, Any] | None = None, **options: Any
+        self,
+        task: str,
+        input: JsonMapping | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[JobOptions],
     ) -> AsyncWatch:
         """Start a job and watch it from its first event."""
-        return self.watch((await self.submit(task, input, **options))["id"])
+        job = await self.submit(task, input, idempotency_key=idempotency_key, **options)
+        return self.watch(job["id"])
 
     async def upload(self, path: str | os.PathLike[str]) -> str:
         """Upload a file; its id, for inputs that take one."""
@@ -92,7 +99,7 @@ class AsyncClient:
         """The job's snapshot."""
         return await self._job(calls.Call("GET", calls.path_of(job)))
 
-    async def jobs(self, **query: Any) -> AsyncIterator[Job]:
+    async def jobs(self, **query: Unpack[JobsQuery]) -> AsyncIterator[Job]:
         """The jobs, newest first, page by page; `status` and `task` filter them."""
         while True:
             page = await self._http.call(calls.Call("GET", "/jobs", query))
@@ -106,7 +113,7 @@ class AsyncClient:
         """Cancel a job; its snapshot."""
         return await self._job(calls.cancel(job, reason))
 
-    async def answer(self, job: str, data: Any, *, request: str | None = None) -> Job:
+    async def answer(self, job: str, data: Json, *, request: str | None = None) -> Job:
         """Give a job the input that it waits for; its snapshot."""
         return await self._job(calls.answer(job, data, request))
 
@@ -170,7 +177,7 @@ class AsyncClient:
         """The job's whole text, once it has ended."""
         return (await self.wait(job))["text"]
 
-    async def result(self, job: str, timeout_s: float | None = None) -> Any:
+    async def result(self, job: str, timeout_s: float | None = None) -> Json:
         """The job's output, once it has completed; `JobFailed` or `JobCancelled` otherwise."""
         return result_of(await self.wait(job, timeout_s))
 

@@ -13,6 +13,7 @@ from streaming.client import calls
 from streaming.client.errors import ClientError, ProblemError, ServerAway
 from streaming.client.follower import Follower
 from streaming.client.steps import Ask, Open, Pause
+from streaming.events.vocabulary import Json, JsonObject
 
 #: Seconds to connect.
 CONNECT_S = 10.0
@@ -65,7 +66,7 @@ class AsyncHttp:
             raise ServerAway(calls.server_of(self.base_url), _reason(error)) from error
         return response
 
-    async def call(self, call: calls.Call) -> Any:
+    async def call(self, call: calls.Call) -> Json:
         """The parsed answer; asked for again where that is safe and may help."""
         tried = 0
         while True:
@@ -86,7 +87,7 @@ class AsyncHttp:
                     raise
                 await self.sleep(pause_s)
 
-    async def follow(self, follower: Follower) -> AsyncGenerator[dict[str, Any], None]:
+    async def follow(self, follower: Follower) -> AsyncGenerator[JsonObject, None]:
         """Do what a follower says; the events that come of it."""
         while (step := follower.next()) is not None:
             if isinstance(step, Pause):
@@ -99,7 +100,7 @@ class AsyncHttp:
                 async for event in events:
                     yield event
 
-    async def _ask(self, follower: Follower, step: Ask) -> AsyncGenerator[dict[str, Any], None]:
+    async def _ask(self, follower: Follower, step: Ask) -> AsyncGenerator[JsonObject, None]:
         try:
             response = await self.send(
                 "GET", step.path, params=step.params, timeout_s=step.timeout_s
@@ -111,7 +112,7 @@ class AsyncHttp:
         for event in follower.answered(page):
             yield event
 
-    async def _read(self, follower: Follower, step: Open) -> AsyncGenerator[dict[str, Any], None]:
+    async def _read(self, follower: Follower, step: Open) -> AsyncGenerator[JsonObject, None]:
         try:
             response = await self._open(step)
         except ClientError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, Self
+from typing import Self
 
 from streaming.client.follower import Follower
 from streaming.client.outcome import result_of
 from streaming.client.types import Event, Job
 from streaming.client.watched import Watched
+from streaming.events.vocabulary import Json, JsonObject
 
 
 class AsyncWatch(Watched, AsyncIterator[Event]):
@@ -20,7 +21,7 @@ class AsyncWatch(Watched, AsyncIterator[Event]):
     def __init__(
         self,
         follower: Follower,
-        events: AsyncGenerator[dict[str, Any], None],
+        events: AsyncGenerator[JsonObject, None],
         wait: Callable[[str], Awaitable[Job]],
     ) -> None:
         """`wait` gives the snapshot of a job that has ended."""
@@ -52,7 +53,7 @@ class AsyncWatch(Watched, AsyncIterator[Event]):
         """Watch to the end; the job's whole text."""
         return (await self._end())["text"]
 
-    async def result(self) -> Any:
+    async def result(self) -> Json:
         """Watch to the end; the job's output. `JobFailed` or `JobCancelled` without one."""
         return result_of(await self._end())
 

@@ -7,10 +7,10 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 from streaming.client.errors import ClientError, ProblemError, ServerAway
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
 #: Tries of a request that is safe to repeat, and the longest that one waits for the next.
 TRIES, LONGEST_WAIT_S = 3, 20.0
@@ -34,8 +34,8 @@ class Call:
 
     method: str
     path: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    json: Any = None
+    params: JsonMapping = field(default_factory=dict)
+    json: Json = None
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Whether it may be sent again when its answer was lost.
     safe: bool = True
@@ -63,7 +63,7 @@ def headers_of(api_key: str | None) -> dict[str, str]:
     return {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
 
 
-def parsed(url: str, status: int, content: bytes) -> Any:
+def parsed(url: str, status: int, content: bytes) -> Json:
     """An answer's JSON; None for 204. What is no whole JSON was cut off, or is not our server's."""
     if status == 204:
         return None
@@ -73,7 +73,7 @@ def parsed(url: str, status: int, content: bytes) -> Any:
         raise ServerAway(url, f"the answer is no JSON: {error}") from error
 
 
-def parsed_page(url: str, status: int, content: bytes) -> Mapping[str, Any]:
+def parsed_page(url: str, status: int, content: bytes) -> JsonMapping:
     """A page of a long poll."""
     found = parsed(url, status, content)
     if not isinstance(found, dict) or not found.keys() >= {"events", "next", "closed"}:
@@ -96,9 +96,7 @@ def path_of(job: str, *more: str) -> str:
     return "/".join(["/jobs", job, *(quote(part, safe="") for part in more)])
 
 
-def submit(
-    task: str, input: Mapping[str, Any] | None, key: str | None, options: Mapping[str, Any]
-) -> Call:
+def submit(task: str, input: JsonMapping | None, key: str | None, options: JsonMapping) -> Call:
     """Start a job. It has an idempotency key in any case, so that it can be sent again."""
     body = {"task": task, "input": dict(input or {}), **options}
     return Call("POST", "/jobs", json=body, headers={"Idempotency-Key": key or uuid.uuid4().hex})
@@ -108,20 +106,20 @@ def cancel(job: str, reason: str | None) -> Call:
     return Call("POST", path_of(job, "cancel"), json={"reason": reason})
 
 
-def answer(job: str, data: Any, request: str | None) -> Call:
+def answer(job: str, data: Json, request: str | None) -> Call:
     # Without a request it may be fed to the task, which takes the same twice.
     body = {"request": request, "data": data}
     return Call("POST", path_of(job, "input"), json=body, safe=request is not None)
 
 
 def page(job: str, after: int, *, wait_s: float = 0, limit: int = 500, types: str = "") -> Call:
-    params: dict[str, Any] = {"after": after, "wait": wait_s, "limit": limit}
+    params: JsonObject = {"after": after, "wait": wait_s, "limit": limit}
     if types:
         params["types"] = types
     return Call("GET", path_of(job, "poll"), params, timeout_s=wait_s + 10 if wait_s else None)
 
 
-def again(job: str, first_page: Mapping[str, Any]) -> Call:
+def again(job: str, first_page: JsonMapping) -> Call:
     """Start a job anew, with all that was asked of it: its `job.queued` says what."""
     events = first_page["events"]
     if not events or events[0]["type"] != "job.queued":

@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+
+from streaming.events.vocabulary import JsonMapping
 
 #: Statuses that the same request would get again.
 FINAL = frozenset({400, 401, 403, 404, 405, 409, 410, 413, 415, 422})
@@ -28,7 +29,7 @@ class ProblemError(ClientError):
     """Raised when the server refuses a request; `problem` is its problem object (RFC 9457)."""
 
     def __init__(
-        self, status: int, problem: Mapping[str, Any], retry_after_s: float | None = None
+        self, status: int, problem: JsonMapping, retry_after_s: float | None = None
     ) -> None:
         self.status = status
         self.problem = problem
@@ -37,7 +38,7 @@ class ProblemError(ClientError):
         self.code = str(problem.get("code") or f"http_{status}")
         self.detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
         #: One for each field that is not valid: `field` and `message`.
-        self.errors: list[Mapping[str, Any]] = list(problem.get("errors") or [])
+        self.errors: list[JsonMapping] = list(problem.get("errors") or [])
         #: Whether the same request may succeed later.
         self.retryable = bool(problem.get("retryable", status not in FINAL))
         super().__init__(f"{status} {self.code}: {self.detail}")
@@ -74,7 +75,7 @@ class WaitTimeout(ClientError, TimeoutError):
 class JobEnded(ClientError):
     """The root of the errors of jobs without a result; `job` is the last snapshot."""
 
-    def __init__(self, job: Mapping[str, Any], message: str) -> None:
+    def __init__(self, job: JsonMapping, message: str) -> None:
         super().__init__(message)
         self.job = job
 
@@ -82,15 +83,15 @@ class JobEnded(ClientError):
 class JobFailed(JobEnded):
     """Raised by `result()` when the job failed; `problem` says why."""
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
-        self.problem: Mapping[str, Any] = job.get("error") or {}
+    def __init__(self, job: JsonMapping) -> None:
+        self.problem: JsonMapping = job.get("error") or {}
         super().__init__(job, f"{job.get('id')} failed: {self.problem.get('detail', 'no reason')}")
 
 
 class JobCancelled(JobEnded):
     """Raised by `result()` when the job was cancelled."""
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
+    def __init__(self, job: JsonMapping) -> None:
         super().__init__(job, f"{job.get('id')} was cancelled")
 
 

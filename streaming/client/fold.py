@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TypeVar, cast
 
 from streaming.client.types import Event, Job
 from streaming.events.summary import shown_input
-from streaming.events.vocabulary import STATUS_AFTER, TERMINAL
+from streaming.events.vocabulary import STATUS_AFTER, TERMINAL, JsonMapping, JsonObject
 
-State = dict[str, Any]
-Data = Mapping[str, Any]
+E = TypeVar("E")
+
+State = JsonObject
+Data = JsonMapping
 
 
 def fold(job: Job | None, event: Event) -> Job:
@@ -21,7 +23,7 @@ def fold(job: Job | None, event: Event) -> Job:
     nothing, nor do other `stream.*` events. The argument is left as it is. Begun with None, the
     result is as the server's snapshot at that event, but that `links` have no prefix.
     """
-    given = cast("Mapping[str, Any]", event)
+    given = cast("JsonMapping", event)
     if given["type"] == "stream.snapshot":
         return cast("Job", _whole(given["data"]["job"]))
     state = cast("State | None", job) or _blank(given)
@@ -44,7 +46,7 @@ class Fold:
 
     def apply(self, event: Event) -> None:
         """Fold the next event."""
-        given = cast("Mapping[str, Any]", event)
+        given = cast("JsonMapping", event)
         if given["type"] == "text.delta" and self._job is not None:
             if given["seq"] > self._job["seq"]:
                 self._pending.setdefault(given["data"]["item"], []).append(given["data"]["text"])
@@ -68,12 +70,12 @@ class Fold:
         self._pending.clear()
 
 
-def _whole(state: Mapping[str, Any]) -> State:
+def _whole(state: JsonMapping) -> State:
     """With `text`, which a snapshot over WebSocket leaves to `texts`."""
     return {**state, "text": "".join([each["text"] for each in state["texts"]])}
 
 
-def _blank(event: Mapping[str, Any]) -> State:
+def _blank(event: JsonMapping) -> State:
     job = event.get("job", "")
     itself = f"/v1/jobs/{job}"
     return {
@@ -170,7 +172,7 @@ def _metric_key(metric: Data) -> str:
     return json.dumps([metric["name"], sorted((metric.get("labels") or {}).items())])
 
 
-def _put(entries: list[Any], entry: Any, key: Callable[[Any], Any]) -> list[Any]:
+def _put(entries: list[E], entry: E, key: Callable[[E], object]) -> list[E]:
     """The list with the entry in the place of the one with the same key, or at the end."""
     wanted = key(entry)
     if any(key(each) == wanted for each in entries):

@@ -12,7 +12,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from streaming.client.calls import path_of
 from streaming.client.errors import ClientError, ProblemError
@@ -35,9 +34,9 @@ from streaming.client.steps import (
     Stats,
     Transport,
 )
-from streaming.events.vocabulary import TERMINAL
+from streaming.events.vocabulary import TERMINAL, JsonMapping, JsonObject
 
-Envelope = dict[str, Any]
+Envelope = JsonObject
 
 
 class Follower:
@@ -150,7 +149,7 @@ class Follower:
 
     # -- a page
 
-    def answered(self, page: Mapping[str, Any]) -> list[Envelope]:
+    def answered(self, page: JsonMapping) -> list[Envelope]:
         """The events of a page of a long poll."""
         self._heard()
         if self._looking is not None:
@@ -233,7 +232,7 @@ class Follower:
         params = self._query(after=self.positions[job], wait=wait_s, limit=limit)
         return Ask(path_of(job, "poll"), params, wait_s + ANSWER_S)
 
-    def _query(self, **params: Any) -> Mapping[str, Any]:
+    def _query(self, **params: str | float | list[str]) -> JsonMapping:
         return {**params, "types": self._types} if self._types else params
 
     def _look_at_all(self, *, refused: bool) -> None:
@@ -241,7 +240,7 @@ class Follower:
         self._looks = deque(self._going_on)
         self._news, self._refused = False, refused
 
-    def _looked(self, page: Mapping[str, Any]) -> list[Envelope]:
+    def _looked(self, page: JsonMapping) -> list[Envelope]:
         job, self._looking = self._looking, None
         assert job is not None
         failures, fruitless = self._failures, self._fruitless
@@ -266,7 +265,7 @@ class Follower:
         else:
             self._pause = self._backoff()
 
-    def _take_page(self, job: str, page: Mapping[str, Any]) -> list[Envelope]:
+    def _take_page(self, job: str, page: JsonMapping) -> list[Envelope]:
         found = [event for given in page["events"] for event in self._receive(given)]
         self.positions[job] = max(self.positions[job], int(page["next"]))
         if page["closed"]:

@@ -13,6 +13,7 @@ from streaming.client import calls
 from streaming.client.errors import ClientError, ProblemError, ServerAway
 from streaming.client.follower import Follower
 from streaming.client.steps import Ask, Open, Pause
+from streaming.events.vocabulary import Json, JsonObject
 
 #: Seconds to connect.
 CONNECT_S = 10.0
@@ -53,7 +54,7 @@ class Http:
             raise ServerAway(calls.server_of(self.base_url), _reason(error)) from error
         return response
 
-    def call(self, call: calls.Call) -> Any:
+    def call(self, call: calls.Call) -> Json:
         """The parsed answer; asked for again where that is safe and may help."""
         tried = 0
         while True:
@@ -74,7 +75,7 @@ class Http:
                     raise
                 self.sleep(pause_s)
 
-    def follow(self, follower: Follower) -> Generator[dict[str, Any]]:
+    def follow(self, follower: Follower) -> Generator[JsonObject]:
         """Do what a follower says; the events that come of it."""
         while (step := follower.next()) is not None:
             if isinstance(step, Pause):
@@ -84,7 +85,7 @@ class Http:
             else:
                 yield from self._read(follower, step)
 
-    def _ask(self, follower: Follower, step: Ask) -> Iterator[dict[str, Any]]:
+    def _ask(self, follower: Follower, step: Ask) -> Iterator[JsonObject]:
         try:
             response = self.send("GET", step.path, params=step.params, timeout_s=step.timeout_s)
             page = calls.parsed_page(response.url, response.status_code, response.content)
@@ -93,7 +94,7 @@ class Http:
             return
         yield from follower.answered(page)
 
-    def _read(self, follower: Follower, step: Open) -> Iterator[dict[str, Any]]:
+    def _read(self, follower: Follower, step: Open) -> Iterator[JsonObject]:
         try:
             response = self._open(step)
         except ClientError as error:
@@ -130,7 +131,7 @@ class Http:
 
 def _chunks(response: requests.Response, quiet_s: float) -> Iterator[bytes]:
     """The body as it comes."""
-    raw: Any = response.raw
+    raw: urllib3.HTTPResponse = response.raw
     socket = getattr(getattr(raw, "connection", None), "sock", None)
     if socket is not None:  # the head was waited for less patiently
         socket.settimeout(quiet_s)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 from streaming.client import calls
 from streaming.client.errors import JobCancelled, JobFailed, WaitTimeout
 from streaming.client.steps import WAIT_S
 from streaming.client.types import Event, Job
-from streaming.events.vocabulary import ENDED, TERMINAL
+from streaming.events.vocabulary import ENDED, TERMINAL, Json, JsonMapping
 
 
-def result_of(job: Job) -> Any:
+def result_of(job: Job) -> Json:
     """The output of a job that has ended; `JobFailed` or `JobCancelled` where there is none."""
     if job["status"] == "failed":
         raise JobFailed(job)
@@ -27,7 +27,7 @@ def position_after(event: Event, position: int) -> int:
     """Where a reader is after an event; a snapshot stands for all up to its seq."""
     if event["type"] == "stream.snapshot":
         return int(event["data"]["seq"])
-    return int(cast("Mapping[str, Any]", event).get("seq", position))
+    return int(cast("JsonMapping", event).get("seq", position))
 
 
 class Waiting:
@@ -64,7 +64,7 @@ class Waiting:
         types = ",".join(TERMINAL)
         return calls.page(self._job, self._after, wait_s=self._wait_s, types=types)
 
-    def answered(self, page: Mapping[str, Any]) -> float:
+    def answered(self, page: JsonMapping) -> float:
         """Seconds to pause before the next request: a server without room answers at once."""
         self.waited = True
         self._after = page["next"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from streaming.events.vocabulary import JsonMapping
 
 Transport = Literal["sse", "poll"]
 #: In the order in which they are tried.
@@ -29,7 +30,7 @@ class Open:
     """Open this SSE stream; without a head in `first_s` or a byte in `quiet_s` it is dead."""
 
     path: str
-    params: Mapping[str, Any]
+    params: JsonMapping
     first_s: float
     quiet_s: float
 
@@ -39,7 +40,7 @@ class Ask:
     """Ask for this page of a long poll."""
 
     path: str
-    params: Mapping[str, Any]
+    params: JsonMapping
     timeout_s: float
 
 

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self, Unpack, cast
 
 from streaming.client import calls
 from streaming.client.follower import Follower
 from streaming.client.http import Http
 from streaming.client.outcome import Waiting, result_of
 from streaming.client.steps import TRANSPORTS, Transport
-from streaming.client.types import Event, Job
+from streaming.client.types import Event, Job, JobOptions, JobsQuery
 from streaming.client.watch import Watch
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
 #: Seconds for an answer, and for an upload.
 TIMEOUT_S, UPLOAD_S = 30.0, 600.0
@@ -62,25 +63,34 @@ class Client:
 
     # -- jobs
 
-    def tasks(self) -> list[dict[str, Any]]:
+    def tasks(self) -> list[JsonObject]:
         """The tasks that the server knows."""
-        found: list[dict[str, Any]] = self._http.call(calls.Call("GET", "/tasks"))["tasks"]
+        found: list[JsonObject] = self._http.call(calls.Call("GET", "/tasks"))["tasks"]
         return found
 
     def submit(
         self,
         task: str,
-        input: Mapping[str, Any] | None = None,
+        input: JsonMapping | None = None,
         *,
         idempotency_key: str | None = None,
-        **options: Any,
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Start a job; its snapshot. `options` are the other fields of `POST /v1/jobs`."""
         return self._job(calls.submit(task, input, idempotency_key, options))
 
-    def run(self, task: str, input: Mapping[str, Any] | None = None, **options: Any) -> Watch:
+    def run(
+        self,
+        task: str,
+        input: JsonMapping | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> Watch:
         """Start a job and watch it from its first event."""
-        return self.watch(self.submit(task, input, **options)["id"])
+        return self.watch(
+            self.submit(task, input, idempotency_key=idempotency_key, **options)["id"]
+        )
 
     def upload(self, path: str | os.PathLike[str]) -> str:
         """Upload a file; its id, for inputs that take one."""
@@ -94,7 +104,7 @@ class Client:
         """The job's snapshot."""
         return self._job(calls.Call("GET", calls.path_of(job)))
 
-    def jobs(self, **query: Any) -> Iterator[Job]:
+    def jobs(self, **query: Unpack[JobsQuery]) -> Iterator[Job]:
         """The jobs, newest first, page by page; `status` and `task` filter them."""
         while True:
             page = self._http.call(calls.Call("GET", "/jobs", query))
@@ -107,7 +117,7 @@ class Client:
         """Cancel a job; its snapshot."""
         return self._job(calls.cancel(job, reason))
 
-    def answer(self, job: str, data: Any, *, request: str | None = None) -> Job:
+    def answer(self, job: str, data: Json, *, request: str | None = None) -> Job:
         """Give a job the input that it waits for; its snapshot."""
         return self._job(calls.answer(job, data, request))
 
@@ -170,7 +180,7 @@ class Client:
         """The job's whole text, once it has ended."""
         return self.wait(job)["text"]
 
-    def result(self, job: str, timeout_s: float | None = None) -> Any:
+    def result(self, job: str, timeout_s: float | None = None) -> Json:
         """The job's output, once it has completed; `JobFailed` or `JobCancelled` otherwise."""
         return result_of(self.wait(job, timeout_s))
 

@@ -9,7 +9,7 @@ Compare an event's `type` with a literal, and a checker knows its `data`:
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal, NotRequired
+from typing import Literal, NotRequired
 
 from streaming.events.types import (
     AlertData,
@@ -36,6 +36,7 @@ from streaming.events.types import (
     ToolCallData,
     ToolResultData,
 )
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
 if sys.version_info >= (3, 12):
     from typing import TypedDict
@@ -256,6 +257,28 @@ class Progress(TypedDict):
     basis: Literal["measured", "estimated"]
 
 
+class JobOptions(TypedDict, total=False):
+    """What may be asked of a job besides its task and input: the fields of `POST /v1/jobs`."""
+
+    title: str
+    metadata: JsonMapping
+    webhook: JsonMapping | None
+    on_break: Literal["restart", "continue", "fail"]
+    on_disconnect: Literal["continue", "cancel"]
+    disconnect_grace_s: float
+    timeout_s: float
+    ttl_s: float | None
+
+
+class JobsQuery(TypedDict, total=False):
+    """Which jobs to list: the query of `GET /v1/jobs`."""
+
+    status: Status
+    task: str
+    limit: int
+    page_token: str
+
+
 class Job(TypedDict):
     """A job's state: what the server's snapshot has, and what `fold` makes of events.
 
@@ -265,7 +288,7 @@ class Job(TypedDict):
     id: str
     task: str
     title: str
-    input: dict[str, Any]
+    input: JsonObject
     status: Status
     created_at: str
     started_at: str | None
@@ -278,13 +301,13 @@ class Job(TypedDict):
     text: str
     metrics: list[MetricData]
     alerts: list[AlertData]
-    leases: list[Any]
+    leases: list[Json]
     input_request: InputRequestedData | None
-    output: Any
-    error: dict[str, Any] | None
-    usage: dict[str, Any] | None
+    output: Json
+    error: JsonObject | None
+    usage: JsonObject | None
     artifacts: list[ArtifactData]
-    metadata: dict[str, Any]
+    metadata: JsonObject
     seq: int
     degraded: bool
     finish_reason: str | None

@@ -9,6 +9,7 @@ from streaming.client.follower import Follower
 from streaming.client.outcome import result_of
 from streaming.client.types import Event, Job
 from streaming.client.watched import Watched
+from streaming.events.vocabulary import Json, JsonObject
 
 
 class Watch(Watched, Iterator[Event]):
@@ -20,7 +21,7 @@ class Watch(Watched, Iterator[Event]):
     def __init__(
         self,
         follower: Follower,
-        events: Generator[dict[str, Any]],
+        events: Generator[JsonObject],
         wait: Callable[[str], Job],
     ) -> None:
         """`wait` gives the snapshot of a job that has ended."""
@@ -52,7 +53,7 @@ class Watch(Watched, Iterator[Event]):
         """Watch to the end; the job's whole text."""
         return self._end()["text"]
 
-    def result(self) -> Any:
+    def result(self) -> Json:
         """Watch to the end; the job's output. `JobFailed` or `JobCancelled` without one."""
         return result_of(self._end())
 

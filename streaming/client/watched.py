@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from streaming.client.fold import Fold
 from streaming.client.follower import Follower
 from streaming.client.outcome import position_after
 from streaming.client.steps import Stats, Transport
 from streaming.client.types import Event, Job
+from streaming.events.vocabulary import JsonObject
 
 
 class Watched:
@@ -52,7 +53,7 @@ class Watched:
         """What it took so far."""
         return self._follower.stats
 
-    def _given(self, found: dict[str, Any]) -> Event:
+    def _given(self, found: JsonObject) -> Event:
         event = cast("Event", found)
         job = event.get("job")
         if job is not None:
