@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from streaming.errors import TaskError
+from streaming.events.vocabulary import JsonObject
 from streaming.llm.base import ToolCall, call_id
 from streaming.protocols.question import last_text
 from streaming.running.context import JobContext
@@ -33,7 +33,7 @@ give them. Cite the documents that you used as [1], [2], in the order in which t
 SPEAKERS = ("system", "developer", "user", "assistant")
 
 #: One call of a tool and what came of it, as JSON that a later attempt gets again.
-Called = dict[str, Any]
+Called = JsonObject
 
 
 class AgentInput(BaseModel):
@@ -57,18 +57,18 @@ class AgentInput(BaseModel):
         20, title="Tokens per second", description="Speed of the simulated model", ge=0, le=10_000
     )
     #: In place of the question: a conversation, as the protocols of others have it.
-    messages: SkipJsonSchema[list[dict[str, Any]]] = []
+    messages: SkipJsonSchema[list[JsonObject]] = []
 
     @model_validator(mode="before")
     @classmethod
-    def _asked_last(cls, given: Any) -> Any:
+    def _asked_last(cls, given: object) -> object:
         """The question of a conversation is what was said last."""
         if isinstance(given, dict) and "question" not in given and given.get("messages"):
             return {**given, "question": last_text(given["messages"])[:4000]}
         return given
 
     @property
-    def before(self) -> list[dict[str, Any]]:
+    def before(self) -> list[JsonObject]:
         """What was said before the question."""
         return [said for said in self.messages if said.get("role") in SPEAKERS][:-1]
 
@@ -85,7 +85,7 @@ class AgentInput(BaseModel):
     input=AgentInput,
     answers=True,
 )
-def agent(ctx: JobContext, input: AgentInput) -> dict[str, Any]:
+def agent(ctx: JobContext, input: AgentInput) -> JsonObject:
     """Answer a question in steps: understand, search, call tools, write, with sources cited."""
     plan = ctx.step("understand", understand, ctx, input)
     found = ctx.step("search", search, ctx, input, plan)
@@ -150,7 +150,7 @@ def write(ctx: JobContext, input: AgentInput, called: list[Called]) -> Generator
 
 
 def think(
-    ctx: JobContext, input: AgentInput, messages: list[dict[str, Any]], *, script: list[Called]
+    ctx: JobContext, input: AgentInput, messages: list[JsonObject], *, script: list[Called]
 ) -> list[Called]:
     """What the model wants called; what it says meanwhile is its thinking."""
     calls = tuple(ToolCall(c["id"], c["name"], json.dumps(c["arguments"])) for c in script)
@@ -199,7 +199,7 @@ def run_tool(ctx: JobContext, input: AgentInput, call: Called, *, needed: bool) 
     return {**call, "error": said}
 
 
-def conversation(input: AgentInput, called: list[Called]) -> list[dict[str, Any]]:
+def conversation(input: AgentInput, called: list[Called]) -> list[JsonObject]:
     """What was said and done so far, for the model."""
     calls = [ToolCall(c["id"], c["name"], json.dumps(c["arguments"])).message() for c in called]
     results = [
@@ -214,7 +214,7 @@ def conversation(input: AgentInput, called: list[Called]) -> list[dict[str, Any]
     return [*asked, {"role": "assistant", "content": None, "tool_calls": calls}, *results]
 
 
-def message(role: str, content: str) -> dict[str, Any]:
+def message(role: str, content: str) -> JsonObject:
     return {"role": role, "content": content}
 
 
@@ -222,7 +222,7 @@ def call_of(name: str, **arguments: str) -> Called:
     return {"id": call_id(name, arguments), "name": name, "arguments": arguments}
 
 
-def sources(found: list[Called]) -> list[dict[str, Any]]:
+def sources(found: list[Called]) -> list[JsonObject]:
     """Each section that was found, once, under the number by which the answer cites it."""
     hits = {hit["id"]: hit for call in found for hit in call["output"]}
     return [

@@ -6,19 +6,19 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Any
 
 from streaming.errors import TaskError
+from streaming.events.vocabulary import Json, JsonObject
 from streaming.running.context import JobContext
 from streaming.tasks.analysis.calculate import calculate, days
 from streaming.tasks.analysis.table import BadCsv, Table, parse
-from streaming.tasks.search import DocumentSet, sections
+from streaming.tasks.search import DocumentSet, Section, sections
 
 #: Bytes of a document or a table.
 MAX_FILE_BYTES = 4 << 20
 
 
-def _tool(name: str, about: str, **parameters: str) -> dict[str, Any]:
+def _tool(name: str, about: str, **parameters: str) -> JsonObject:
     shown = {key: {"type": "string", "description": text} for key, text in parameters.items()}
     schema = {"type": "object", "properties": shown, "required": list(parameters)}
     return {
@@ -42,7 +42,7 @@ TABLE_TOOL = _tool(
 
 def make_tools(
     ctx: JobContext, documents: Sequence[str], table: str | None
-) -> Mapping[str, Callable[..., Any]]:
+) -> Mapping[str, Callable[..., Json]]:
     """The tools by name, for these uploaded documents and this table."""
 
     def find(query: str) -> list[dict[str, str]]:
@@ -59,7 +59,7 @@ def make_tools(
     return {"search": find, "calculate": calculate, "date": date, "look_up": look_up}
 
 
-def load_documents(ctx: JobContext, documents: Sequence[str]) -> Iterator[Any]:
+def load_documents(ctx: JobContext, documents: Sequence[str]) -> Iterator[Section]:
     """The sections of the uploaded documents, or of the handbook."""
     if not documents:
         for page in sorted(

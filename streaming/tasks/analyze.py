@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Generator
-from typing import Any
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, Field
 
 from streaming.errors import TaskError
+from streaming.events.vocabulary import JsonObject
 from streaming.running.context import JobContext
 from streaming.running.task import task
 from streaming.running.uploads import FileId
@@ -18,6 +20,9 @@ from streaming.tasks.analysis.page import render, strongest
 from streaming.tasks.analysis.profile import distributions, profile
 from streaming.tasks.tables.options import TableOptions, options_last
 from streaming.tasks.tables.refusal import BadCsv
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: Bytes of a file, charts, and pairs of columns in the output.
 MAX_FILE_BYTES, MAX_CHARTS, MAX_PAIRS = 200 << 20, 50, 20
@@ -34,7 +39,7 @@ class AnalyzeInput(TableOptions):
     )
 
 
-def analyze_without_charts(ctx: JobContext, input: AnalyzeInput) -> dict[str, Any]:
+def analyze_without_charts(ctx: JobContext, input: AnalyzeInput) -> JsonObject:
     """No distributions and no charts."""
     table = ctx.step("profile", read, ctx, input.file, profile, input.alone())
     ctx.step("report", write, ctx, input.title, table, {})
@@ -53,7 +58,7 @@ def analyze_without_charts(ctx: JobContext, input: AnalyzeInput) -> dict[str, An
     input=AnalyzeInput,
     basic=analyze_without_charts,
 )
-def analyze(ctx: JobContext, input: AnalyzeInput) -> dict[str, Any]:
+def analyze(ctx: JobContext, input: AnalyzeInput) -> JsonObject:
     """Types, missing values, distributions and correlations of a CSV file, with charts."""
     options = input.alone()
     table = ctx.step("profile", read, ctx, input.file, profile, options)
@@ -63,7 +68,7 @@ def analyze(ctx: JobContext, input: AnalyzeInput) -> dict[str, Any]:
     return summary(table, charts)
 
 
-def summary(table: dict[str, Any], charts: list[str]) -> dict[str, Any]:
+def summary(table: JsonObject, charts: list[str]) -> JsonObject:
     known = ("name", "type", "missing")
     return {
         "rows": table["rows"],
@@ -76,24 +81,29 @@ def summary(table: dict[str, Any], charts: list[str]) -> dict[str, Any]:
 
 
 def read(
-    ctx: JobContext, file: str, function: Callable[..., Generator[int, None, Any]], *args: Any
-) -> Any:
+    ctx: JobContext,
+    file: str,
+    function: Callable[Concatenate[Path, P], Generator[int, None, T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
     """One pass over the file in a child process, which would slow down all streams here."""
     size = int(ctx.file_info(file)["size"])
     if size > MAX_FILE_BYTES:
         raise TaskError(f"the file is larger than {MAX_FILE_BYTES} bytes", code="file_too_large")
     with ctx.file_path(file) as path:
-        passing = ctx.compute(function, path, *args)
+        passing = ctx.compute(function, path, *args, **kwargs)
         while True:
             try:
                 ctx.progress(next(passing), size)
             except StopIteration as end:
-                return end.value
+                found: T = end.value
+                return found
             except BadCsv as error:
                 raise TaskError(str(error), code="bad_csv", **error.extra) from error
 
 
-def draw(ctx: JobContext, spread: dict[str, Any]) -> list[str]:
+def draw(ctx: JobContext, spread: JsonObject) -> list[str]:
     """A chart for each column of figures; the names of the artifacts."""
     charts = []
     for number, (name, distribution) in enumerate(list(spread.items())[:MAX_CHARTS], start=1):
@@ -108,7 +118,7 @@ def draw(ctx: JobContext, spread: dict[str, Any]) -> list[str]:
     return charts
 
 
-def write(ctx: JobContext, title: str, table: dict[str, Any], spread: dict[str, Any]) -> None:
+def write(ctx: JobContext, title: str, table: JsonObject, spread: JsonObject) -> None:
     """Everything for programs, and for people."""
     whole = {"title": title, **table, "distributions": spread}
     ctx.artifact(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streaming.errors import TaskError
+from streaming.events.vocabulary import Json, JsonObject
 from streaming.llm.base import CannotContinue, ToolCall, call_id
 from streaming.running.context import JobContext
 from streaming.running.task import task
@@ -34,7 +35,7 @@ PUBLISH = {
 }
 
 #: What came of a turn, as JSON that a later attempt gets again.
-Turn = dict[str, Any]
+Turn = JsonObject
 
 
 class ChatInput(BaseModel):
@@ -89,7 +90,7 @@ class Verdict(BaseModel):
 
 
 @task("chat", "Conversation", input=ChatInput, takes_input=Said, cooperative=True)
-def chat(ctx: JobContext, input: ChatInput) -> dict[str, Any]:
+def chat(ctx: JobContext, input: ChatInput) -> JsonObject:
     """A conversation: send messages while it runs, stop an answer, approve what it publishes."""
     turns: list[Turn] = []
     waiting = [] if input.message is None else [{"message": input.message, "by": ""}]
@@ -105,7 +106,7 @@ def chat(ctx: JobContext, input: ChatInput) -> dict[str, Any]:
 
 
 def take_turn(
-    ctx: JobContext, input: ChatInput, turns: list[Turn], waiting: list[Any]
+    ctx: JobContext, input: ChatInput, turns: list[Turn], waiting: list[JsonObject]
 ) -> Generator[str, None, Turn]:
     """Wait for a message, and answer it. What is said meanwhile waits for the next turn."""
     said = Said(**waiting[0]) if waiting else next_message(ctx, input.idle_s)
@@ -129,7 +130,7 @@ def take_turn(
 
 
 def converse(
-    ctx: JobContext, input: ChatInput, talk: list[Any], turn: Turn, *, note: str
+    ctx: JobContext, input: ChatInput, talk: list[JsonObject], turn: Turn, *, note: str
 ) -> Generator[str, None, None]:
     """Answer what was said last, with the tools that the model wants called."""
     for _ in range(ROUNDS):
@@ -146,7 +147,7 @@ def converse(
 
 
 def answer(
-    ctx: JobContext, input: ChatInput, talk: list[Any], turn: Turn, *, may_call: bool
+    ctx: JobContext, input: ChatInput, talk: list[JsonObject], turn: Turn, *, may_call: bool
 ) -> Generator[str, None, list[ToolCall]]:
     """Yield the model's answer until it is complete or stopped; the tools that it wants."""
     pieces = ctx.llm.stream(
@@ -175,7 +176,7 @@ def answer(
         pieces.close()  # which ends the generation at the model's server, too
 
 
-def says_stop(data: Any) -> bool:
+def says_stop(data: Json) -> bool:
     """Whether a client stops the answer, which may be silent or thinking."""
     return Said.model_validate(data).stop
 
@@ -201,7 +202,7 @@ def next_message(ctx: JobContext, idle_s: float) -> Said | None:
     return None
 
 
-def use_tool(ctx: JobContext, input: ChatInput, call: ToolCall, *, note: str) -> dict[str, Any]:
+def use_tool(ctx: JobContext, input: ChatInput, call: ToolCall, *, note: str) -> JsonObject:
     """What came of a tool; one that failed is told to the model."""
     try:
         arguments = call.parsed()
@@ -228,9 +229,9 @@ def publish(ctx: JobContext, input: ChatInput, name: str, text: str) -> str:
     return ctx.artifact(name, text, media_type="text/markdown")
 
 
-def remember(system: str, turns: list[Turn]) -> list[dict[str, Any]]:
+def remember(system: str, turns: list[Turn]) -> list[JsonObject]:
     """The conversation as the model is shown it: the latest turns, as many as there is room for."""
-    kept: list[dict[str, Any]] = []
+    kept: list[JsonObject] = []
     room = MEMORY
     for turn in reversed(turns):
         if not turn["answer"].strip():  # it failed, or was stopped before a word
@@ -249,7 +250,7 @@ def remember(system: str, turns: list[Turn]) -> list[dict[str, Any]]:
 # What the simulated model says: it cannot read, so rules stand in for its judgement.
 
 
-def simulated_calls(talk: list[Any]) -> tuple[ToolCall, ...]:
+def simulated_calls(talk: list[JsonObject]) -> tuple[ToolCall, ...]:
     """It publishes what follows "publish:"."""
     last = talk[-1]
     _, asked, note = str(last["content"]).partition("publish:")
@@ -259,7 +260,7 @@ def simulated_calls(talk: list[Any]) -> tuple[ToolCall, ...]:
     return (ToolCall(call_id("publish", text), "publish", json.dumps({"text": text})),)
 
 
-def simulated_answer(talk: list[Any]) -> str | None:
+def simulated_answer(talk: list[JsonObject]) -> str | None:
     """What came of a tool; text of its own for all else."""
     if simulated_calls(talk):
         return ""

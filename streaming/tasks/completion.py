@@ -6,13 +6,12 @@ wants are events; what a protocol shows of them is its own affair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from streaming.errors import TaskError
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.llm.base import Ending, Prompt, Reasoning, ToolCall, ToolCallPart
 from streaming.running.context import JobContext
 from streaming.running.task import task
@@ -27,13 +26,13 @@ class CompletionInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str
-    messages: list[dict[str, Any]]
+    messages: list[JsonObject]
     #: Members of the request that go upstream as they are: tools, limits, formats.
-    parameters: dict[str, Any] = {}
+    parameters: JsonObject = {}
 
 
 @task("completion", "Answer", input=CompletionInput, cooperative=True)
-def _completion(ctx: JobContext, input: CompletionInput) -> dict[str, Any]:
+def _completion(ctx: JobContext, input: CompletionInput) -> JsonObject:
     """The upstream model's answer to a conversation."""
     text: list[str] = []
     calls: dict[int, ToolCall] = {}
@@ -78,7 +77,7 @@ def prompt_of(input: CompletionInput, ctx: JobContext) -> Prompt:
         # Others stand in for the first model alone: who names another one, means it.
         model = "" if input.model == ctx.llm.name else input.model
         return Prompt(messages=messages, model=model, max_tokens=limit, extra=extra)
-    own: Mapping[str, Any] = {name: extra[name] for name in _SIMULATED if name in extra}
+    own: JsonMapping = {name: extra[name] for name in _SIMULATED if name in extra}
     limit = next(
         (
             extra[n]

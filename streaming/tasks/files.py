@@ -7,11 +7,12 @@ import hashlib
 import json
 import mimetypes
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from streaming.errors import TaskError
+from streaming.events.vocabulary import JsonObject
 from streaming.running.context import JobContext
 from streaming.running.task import task
 from streaming.running.uploads import FileId
@@ -49,7 +50,7 @@ class FilesInput(BaseModel):
 
 
 @task("files", "Check files", input=FilesInput)
-def files(ctx: JobContext, input: FilesInput) -> dict[str, Any]:
+def files(ctx: JobContext, input: FilesInput) -> JsonObject:
     """Hash, type, size and text statistics of each file, and a manifest of them all."""
     ctx.plan([*((file, name_of(ctx, file)) for file in input.files), ("manifest", "Manifest")])
     entries = [examine_or_say_why(ctx, file) for file in input.files]
@@ -69,16 +70,16 @@ def name_of(ctx: JobContext, file: str) -> str:
         return file
 
 
-def examine_or_say_why(ctx: JobContext, file: str) -> dict[str, Any]:
+def examine_or_say_why(ctx: JobContext, file: str) -> JsonObject:
     """The file's entry in the manifest: its figures, or its error."""
     try:
-        entry: dict[str, Any] = ctx.step(file, examine, ctx, file)
+        entry: JsonObject = ctx.step(file, examine, ctx, file)
     except TaskError as error:
         return {"file": file, "error": {"code": error.code, "detail": error.detail}}
     return entry
 
 
-def examine(ctx: JobContext, file: str) -> dict[str, Any]:
+def examine(ctx: JobContext, file: str) -> JsonObject:
     """Read a file once, in pieces."""
     info = ctx.file_info(file)
     digest, text, size, head = hashlib.sha256(), TextFigures(), 0, b""
@@ -152,6 +153,6 @@ def media_type(name: str, head: bytes, *, is_text: bool) -> str:
     return "application/octet-stream" if guessed is None or guessed.startswith("text/") else guessed
 
 
-def write_manifest(ctx: JobContext, entries: list[dict[str, Any]]) -> None:
+def write_manifest(ctx: JobContext, entries: list[JsonObject]) -> None:
     text = json.dumps({"files": entries}, ensure_ascii=False, indent=1)
     ctx.artifact("manifest.json", text, media_type="application/json")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Self
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from streaming.errors import TaskError
+from streaming.events.vocabulary import JsonObject
 from streaming.running.context import JobContext
 from streaming.running.task import task
 from streaming.running.uploads import FileId
@@ -92,7 +93,7 @@ class ReportInput(TableOptions):
     ],
     input=ReportInput,
 )
-def report(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
+def report(ctx: JobContext, input: ReportInput) -> JsonObject:
     """Report on the figures of a CSV file: trends, anomalies, a chart and a summary."""
     read_as, table = taken(ctx.step("read", read, ctx, input))
     trends = ctx.step("trends", find_trends, table)
@@ -104,7 +105,7 @@ def report(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
     return {"trends": trends, "anomalies": anomalies, "summary": summary, "read_as": read_as}
 
 
-def read(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
+def read(ctx: JobContext, input: ReportInput) -> JsonObject:
     """The table and how it was read, as JSON; a file that is none fails the job with `bad_csv`."""
     ctx.llm.check()  # its work at the end must not be what fails first
     try:
@@ -114,13 +115,13 @@ def read(ctx: JobContext, input: ReportInput) -> dict[str, Any]:
     return {**asdict(reading.table), "read_as": reading.read_as}
 
 
-def taken(step: dict[str, Any]) -> tuple[dict[str, Any] | None, Table]:
+def taken(step: JsonObject) -> tuple[JsonObject | None, Table]:
     """What the step `read` has kept: None for how it was read of an attempt of an older version."""
     read_as = step.pop("read_as", None)
     return read_as, Table(**step)
 
 
-def chart(ctx: JobContext, title: str, table: Table, anomalies: list[dict[str, Any]]) -> None:
+def chart(ctx: JobContext, title: str, table: Table, anomalies: list[JsonObject]) -> None:
     """Store `chart.svg`, and `series.json` with what it shows."""
     ctx.artifact("chart.svg", draw(title, table, anomalies), media_type="image/svg+xml")
     ctx.progress(1, 2)

@@ -6,12 +6,14 @@ import base64
 import csv
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from pydantic import ConfigDict, Field
 
 from streaming.errors import TaskError
+from streaming.events.vocabulary import JsonObject
 from streaming.running.context import JobContext
 from streaming.running.task import task
 from streaming.running.uploads import FileId
@@ -19,6 +21,7 @@ from streaming.tasks.analysis.chart import draw
 from streaming.tasks.analysis.dataset import DataSet, Predicts, read_data
 from streaming.tasks.analysis.network import (
     Data,
+    Figures,
     Network,
     accuracy,
     error_of,
@@ -76,7 +79,7 @@ class TrainInput(TableOptions):
     input=TrainInput,
     needs={"gpu": 1},  # numpy computes here; a larger network would not
 )
-def train(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
+def train(ctx: JobContext, input: TrainInput) -> JsonObject:
     """Train a small network: loss and accuracy by epoch, early stopping, the model as a file."""
     facts = ctx.step("prepare", prepare, ctx, input)
     learned = ctx.step("train", learn, ctx, input)
@@ -85,7 +88,7 @@ def train(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
     return {**facts, "epochs": len(learned["epochs"]), "stopped_early": learned["early"], **best}
 
 
-def prepare(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
+def prepare(ctx: JobContext, input: TrainInput) -> JsonObject:
     """What the data are; data that are none fail the job with `bad_csv`."""
     found = load(ctx, input)
     data = found.data
@@ -93,7 +96,7 @@ def prepare(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
     return {**facts, "read_as": found.read_as}
 
 
-def learn(ctx: JobContext, input: TrainInput) -> dict[str, Any]:
+def learn(ctx: JobContext, input: TrainInput) -> JsonObject:
     """The network with the least loss on what was held back. A later attempt goes on."""
     learning, judging = load(ctx, input).data.split(HELD_BACK, seed=input.seed)
     state = ctx.restore() or {"epochs": [], "best": 0, "weights": None, "kept": None}
@@ -136,7 +139,7 @@ def tell(ctx: JobContext, figures: dict[str, float]) -> None:
         ctx.metric(name, figures[f"held_back_{name}"], labels={"data": "held back"})
 
 
-def add(state: dict[str, Any], figures: dict[str, float], network: Network) -> None:
+def add(state: JsonObject, figures: dict[str, float], network: Network) -> None:
     state["epochs"].append(figures)
     state["weights"] = pack(network.weights)
     losses = [epoch["held_back_loss"] for epoch in state["epochs"]]
@@ -144,14 +147,14 @@ def add(state: dict[str, Any], figures: dict[str, float], network: Network) -> N
         state["best"], state["kept"] = len(losses) - 1, state["weights"]
 
 
-def is_over(state: dict[str, Any], patience: int) -> bool:
+def is_over(state: JsonObject, patience: int) -> bool:
     """Whether it has not got better for too long."""
     return bool(state["epochs"]) and len(state["epochs"]) - 1 - state["best"] >= patience
 
 
-def save(ctx: JobContext, facts: dict[str, Any], learned: dict[str, Any]) -> None:
+def save(ctx: JobContext, facts: JsonObject, learned: JsonObject) -> None:
     """`model.npz` for numpy, `curve.svg` for people, `epochs.csv` for both."""
-    weights = unpack(learned["kept"])
+    weights: Mapping[str, Any] = unpack(learned["kept"])
     buffer = io.BytesIO()
     np.savez(buffer, classes=np.array(facts["classes"]), **weights)
     ctx.artifact("model.npz", buffer.getvalue(), media_type="application/octet-stream")
@@ -180,7 +183,7 @@ def load(ctx: JobContext, input: TrainInput) -> DataSet:
         raise TaskError(str(error), code="bad_csv", **error.extra) from error
 
 
-def pack(weights: dict[str, Any]) -> str:
+def pack(weights: Mapping[str, Figures]) -> str:
     """Arrays as text, to the last bit."""
     named = {
         name: [array.shape, base64.b64encode(array.astype("<f8").tobytes()).decode()]
@@ -189,7 +192,7 @@ def pack(weights: dict[str, Any]) -> str:
     return json.dumps(named)
 
 
-def unpack(text: str) -> dict[str, Any]:
+def unpack(text: str) -> dict[str, Figures]:
     return {
         name: np.frombuffer(base64.b64decode(data), dtype="<f8").reshape(shape).copy()
         for name, (shape, data) in json.loads(text).items()

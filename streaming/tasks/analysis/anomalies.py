@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from streaming.events.vocabulary import JsonObject
 from streaming.tasks.analysis.trends import TINY, growth_percent, tidy
 from streaming.tasks.tables.table import Table
 
@@ -40,7 +41,7 @@ class _Fit(NamedTuple):
     residuals: list[float]
 
 
-def find_anomalies(table: Table) -> list[dict[str, Any]]:
+def find_anomalies(table: Table) -> list[JsonObject]:
     """The anomalies in order of their periods; `index` is the row of the table.
 
     The trend of a column is a line or an exponential, whichever is nearer to its figures. A
@@ -61,7 +62,7 @@ def find_anomalies(table: Table) -> list[dict[str, Any]]:
 
 def _of_column(
     name: str, values: Sequence[float | None], periods: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     points = [(at, value) for at, value in enumerate(values) if value is not None]
     if len(points) < MIN_FIGURES:
         return []

@@ -8,14 +8,17 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import TypeAlias
 
 from streaming.concurrency.expressions import parse_expression
 
 #: Characters of an expression, and the largest exponent.
 MAX_LENGTH, MAX_POWER = 200, 1000
 
-_BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+#: What an expression may come to on the way.
+Value: TypeAlias = int | float | complex
+
+_BINARY: Mapping[type[ast.operator], Callable[[Value, Value], Value]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -23,7 +26,7 @@ _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+_FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "abs": abs,
     "max": max,
     "min": min,
@@ -48,12 +51,11 @@ def calculate(expression: str) -> float:
         raise ValueError(f"{expression!r}: {error}") from None
     if isinstance(value, complex) or not math.isfinite(value):
         raise ValueError(f"{expression!r} has no finite value")
-    result: float = value
-    return result
+    return value
 
 
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+def _value(node: ast.expr) -> Value:
+    if isinstance(node, ast.Constant) and (type(node.value) is int or type(node.value) is float):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         return -_value(node.operand) if isinstance(node.op, ast.USub) else _value(node.operand)
@@ -70,7 +72,7 @@ def _value(node: ast.expr) -> Any:
     raise ValueError(f"{ast.unparse(node)!r} is nothing to calculate with")
 
 
-def _power(base: Any, exponent: Any) -> Any:
+def _power(base: Value, exponent: Value) -> Value:
     if abs(exponent) > MAX_POWER or abs(base) > 1e100:
         raise ValueError("the power is too large")
     return base**exponent

@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from xml.sax.saxutils import escape
 
+from streaming.events.vocabulary import JsonMapping
 from streaming.tasks.analysis import axis
 from streaming.tasks.analysis.amounts import amount
 from streaming.tasks.tables.table import Table
@@ -36,7 +36,7 @@ _DASHES = (
 _RED, _GREY, _LIGHT = "#d00000", "#555555", "#e4e4e4"
 
 
-def draw(title: str, table: Table, anomalies: Sequence[Mapping[str, Any]]) -> str:
+def draw(title: str, table: Table, anomalies: Sequence[JsonMapping]) -> str:
     """The chart: columns of like size share a panel, all panels share the axis of periods."""
     groups = _groups(table)
     styles = {name: _style(number) for number, name in enumerate(table.columns)}
@@ -87,7 +87,7 @@ class _Panel:
     top: int
     height: int
 
-    def draw(self, anomalies: Sequence[Mapping[str, Any]]) -> list[str]:
+    def draw(self, anomalies: Sequence[JsonMapping]) -> list[str]:
         ticks = axis.ticks(*self._extremes())
         parts = self._axis(ticks)
         for name in self.names:
@@ -139,7 +139,7 @@ class _Panel:
             drawing = value is not None
         return "".join(parts)
 
-    def _marks(self, anomalies: Sequence[Mapping[str, Any]], ticks: Sequence[float]) -> list[str]:
+    def _marks(self, anomalies: Sequence[JsonMapping], ticks: Sequence[float]) -> list[str]:
         strongest = sorted(anomalies, key=lambda each: -abs(each["score"]))[:MAX_LABELLED]
         parts = []
         for each in anomalies:

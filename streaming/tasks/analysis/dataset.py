@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from streaming.tasks.analysis.network import MAX_CLASSES, Data, Figures
+from streaming.events.vocabulary import JsonObject
+from streaming.tasks.analysis.network import MAX_CLASSES, Data, Figures, Goals
 from streaming.tasks.tables.columns import Column, columns_of, decide, survey
 from streaming.tasks.tables.figures import figures_of
 from streaming.tasks.tables.numbers import is_missing
@@ -31,7 +32,7 @@ class DataSet:
     """The data, and how they were read."""
 
     data: Data
-    read_as: dict[str, Any]
+    read_as: JsonObject
 
 
 def read_data(
@@ -94,7 +95,7 @@ def _read(sheet: Sheet) -> tuple[Batch, list[Column]]:
 
 def _features(
     columns: Sequence[Column],
-    left_out: list[dict[str, Any]],
+    left_out: list[JsonObject],
     sheet: Sheet,
     options: TableOptions,
 ) -> list[Column]:
@@ -120,7 +121,7 @@ def _features(
 
 def _goals(
     cells: Sequence[str], target: Column, lines: Sequence[int], predict: Predicts | None
-) -> tuple[list[str], Any, str]:
+) -> tuple[list[str], Goals, str]:
     """The classes (none: a number), the goal of each row, and the rule that decided."""
     numbers = figures_of(cells, target.mark) if target.kind == "figures" else None
     if target.kind == "mixed" and predict is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.tasks.tables.columns import Column
 from streaming.tasks.tables.numbers import is_missing
 from streaming.tasks.tables.options import TableOptions
@@ -37,7 +37,7 @@ class Described:
         self._values: Counter[str] | None = Counter()
         self._ends: list[tuple[int, str]] = []
         #: The notation of dates, and whether their order in time is known.
-        self.told: dict[str, Any] = {}
+        self.told: JsonObject = {}
 
     def add(self, batch: Batch, cells: Sequence[str]) -> None:
         """Take in the column's cells of a batch."""
@@ -89,10 +89,10 @@ class Described:
         self._high = max(self._high, float(known.max()))
         self._is_whole = self._is_whole and bool((known == np.floor(known)).all())
 
-    def result(self, figures: Mapping[str, Any] | None) -> dict[str, Any]:
+    def result(self, figures: JsonMapping | None) -> JsonObject:
         """`figures` has mean and deviation of a column of figures."""
         kind = self._type()
-        shown: dict[str, Any] = {
+        shown: JsonObject = {
             "name": self.column.name,
             "type": kind,
             "present": self.present,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.events.vocabulary import JsonObject
 from streaming.tasks.tables.refusal import BadCsv
 
 #: Maximum groups.
@@ -43,7 +43,7 @@ class Groups:
             self._sums[place] += np.where(there, mine, 0.0).sum(axis=0)
             self._counts[place] += there.sum(axis=0)
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> JsonObject:
         """The groups in the order of their values."""
         return {
             "by": self._by,
@@ -54,9 +54,9 @@ class Groups:
             ],
         }
 
-    def _figures(self, at: int) -> dict[str, Any]:
+    def _figures(self, at: int) -> JsonObject:
         wanted = [self._aggregate] if self._aggregate else ["sum", "mean"]
-        found: dict[str, Any] = {}
+        found: JsonObject = {}
         for name, total, count in zip(
             self._columns, self._sums[at].tolist(), self._counts[at].tolist(), strict=True
         ):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from streaming.events.vocabulary import JsonMapping
 from streaming.tasks.analysis import axis
 from streaming.tasks.analysis.amounts import are_years, figure
 from streaming.tasks.analysis.chart import xml
@@ -12,7 +10,7 @@ from streaming.tasks.analysis.chart import xml
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 480, 220, 56, 36, 30
 
 
-def draw_histogram(name: str, distribution: Mapping[str, Any]) -> str:
+def draw_histogram(name: str, distribution: JsonMapping) -> str:
     """The counts of a column's bins, between its smallest and its largest figure."""
     bins, low, high = distribution["bins"], distribution["low"], distribution["high"]
     plot_width, plot_height = WIDTH - LEFT - 12, HEIGHT - TOP - BOTTOM

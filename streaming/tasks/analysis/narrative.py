@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from streaming.events.vocabulary import JsonMapping
 from streaming.tasks.analysis.amounts import amount, are_years, figure
 from streaming.tasks.analysis.anomalies import MIN_FIGURES, RULE, THRESHOLD
 from streaming.tasks.tables.table import Table
@@ -16,8 +16,8 @@ MAX_DESCRIBED = 12
 def narrate(
     title: str,
     table: Table,
-    trends: Sequence[Mapping[str, Any]],
-    anomalies: Sequence[Mapping[str, Any]],
+    trends: Sequence[JsonMapping],
+    anomalies: Sequence[JsonMapping],
     *,
     in_time: bool = True,
 ) -> str:
@@ -47,7 +47,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _of_trend(trend: Mapping[str, Any]) -> str:
+def _of_trend(trend: JsonMapping) -> str:
     first, last = trend["first"]["value"], trend["last"]["value"]
     years = are_years(trend["column"], *sorted((first, last)))
     told = [figure(value, year=True) if years else amount(value) for value in (first, last)]
@@ -68,7 +68,7 @@ def _of_trend(trend: Mapping[str, Any]) -> str:
     return f"{trend['column']} {course}.{extremes or ''} {line}"
 
 
-def _of_anomalies(anomalies: Sequence[Mapping[str, Any]]) -> str:
+def _of_anomalies(anomalies: Sequence[JsonMapping]) -> str:
     rule = f"{RULE} beyond ±{THRESHOLD}"
     if not anomalies:
         return (
@@ -86,7 +86,7 @@ def _of_anomalies(anomalies: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _told(anomaly: Mapping[str, Any], key: str) -> str:
+def _told(anomaly: JsonMapping, key: str) -> str:
     value: float = anomaly[key]
     is_year = are_years(anomaly["column"], value, value)
     return figure(value, year=True) if is_year else amount(value)

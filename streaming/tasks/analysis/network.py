@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ MAX_CLASSES, BATCH = 50, 256
 
 Figures = NDArray[np.float64]
 Labels = NDArray[np.int64]
+#: What is to be learnt of each row: a number, or its class as a number.
+Goals: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Data:
     #: Empty where a number is predicted.
     classes: list[str]
     figures: Figures
-    labels: Any
+    labels: Goals
 
     def split(self, share: float, *, seed: int) -> tuple[Data, Data]:
         """The larger part, and `share` of the rows held back; the same for the same seed."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
+from streaming.events.vocabulary import Json, JsonMapping
 from streaming.tasks.analysis.amounts import are_years, figure
 
 #: Pairs of columns that the page lists, the strongest first.
@@ -18,7 +18,7 @@ _STYLE = (
 )
 
 
-def render(title: str, table: Mapping[str, Any], charts: Sequence[str]) -> str:
+def render(title: str, table: JsonMapping, charts: Sequence[str]) -> str:
     """The columns, the strongest correlations, and the charts (SVG)."""
     name = escape(title)
     head = f"<h1>{name}</h1><p>{table['rows']:,} rows, {len(table['columns'])} columns</p>"
@@ -30,13 +30,13 @@ def render(title: str, table: Mapping[str, Any], charts: Sequence[str]) -> str:
     )
 
 
-def strongest(table: Mapping[str, Any], limit: int) -> list[Mapping[str, Any]]:
+def strongest(table: JsonMapping, limit: int) -> list[JsonMapping]:
     """Pairs of columns whose figures go together or against each other most."""
     known = [pair for pair in table["correlations"] if pair["r"] is not None]
     return sorted(known, key=lambda pair: -abs(pair["r"]))[:limit]
 
 
-def _columns(table: Mapping[str, Any]) -> str:
+def _columns(table: JsonMapping) -> str:
     heads = ("name", "type", "present", "missing", "distinct", "min", "max", "mean", "deviation")
     rows = []
     for column in table["columns"]:
@@ -46,7 +46,7 @@ def _columns(table: Mapping[str, Any]) -> str:
     return _table(heads, rows)
 
 
-def _shown(value: Any, *, years: bool) -> Any:
+def _shown(value: Json, *, years: bool) -> Json:
     """Figures of a column of years without thousands."""
     if isinstance(value, float) and years:
         return _Text(figure(value, year=True))
@@ -57,18 +57,18 @@ class _Text(str):
     """A figure as it is shown."""
 
 
-def _pairs(table: Mapping[str, Any]) -> str:
+def _pairs(table: JsonMapping) -> str:
     rows = [[*pair["columns"], pair["r"]] for pair in strongest(table, MAX_PAIRS)]
     return _table(("column", "and column", "r"), rows) if rows else "<p>none</p>"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Json]]) -> str:
     head = "".join(f"<th>{head}</th>" for head in heads)
     body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Json) -> str:
     if isinstance(value, (int, float)):
         value = _Text(figure(value))
     if isinstance(value, _Text):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+
+from streaming.events.vocabulary import JsonObject
 
 Figures = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Pairs:
             self._squares += (shifted**2).T @ mask
             self._products += shifted.T @ shifted
 
-    def figures(self, at: int) -> dict[str, Any]:
+    def figures(self, at: int) -> JsonObject:
         """Mean and standard deviation (of a sample) of a column."""
         count, total, squares = (
             float(each[at, at]) for each in (self._counts, self._sums, self._squares)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.tasks.analysis.described import Described
 from streaming.tasks.analysis.groups import Groups
 from streaming.tasks.analysis.pairs import Pairs
@@ -30,7 +30,7 @@ FINE_BINS, CHART_BINS = 1024, 32
 Figures = NDArray[np.float64]
 
 
-def profile(path: Path, options: TableOptions) -> Generator[int, None, dict[str, Any]]:
+def profile(path: Path, options: TableOptions) -> Generator[int, None, JsonObject]:
     """Columns with their types and figures, the correlations of all pairs, and how it was read."""
     sheet = Sheet(path, options)
     columns = columns_of(sheet)
@@ -102,7 +102,7 @@ class _Taken:
                 kept.rows.append(row)
         return kept
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> JsonObject:
         figures = {c.at: self._pairs.figures(at) for at, c in enumerate(self._numeric)}
         self._check_totals(figures)
         names = [column.name for column in self._numeric]
@@ -118,7 +118,7 @@ class _Taken:
         }
         return found | ({"groups": self._groups.result()} if self._groups is not None else {})
 
-    def _check_totals(self, figures: Mapping[int, Mapping[str, Any]]) -> None:
+    def _check_totals(self, figures: Mapping[int, JsonMapping]) -> None:
         """`BadCsv` where a row called a total may be one of the rows as well."""
         for line, row in self._left_out:
             column, label = self._totals[line]
@@ -131,8 +131,8 @@ class _Taken:
             ):
                 raise open_total(line, label, column)
 
-    def _read_as(self) -> dict[str, Any]:
-        left_out: list[dict[str, Any]] = [
+    def _read_as(self) -> JsonObject:
+        left_out: list[JsonObject] = [
             {"what": "total row", "line": line, "label": self._totals[line][1]}
             for line, _ in self._left_out
         ]
@@ -153,8 +153,8 @@ def _figures(rows: Batch, column: Column) -> Figures:
 
 
 def distributions(
-    path: Path, table: Mapping[str, Any], options: TableOptions
-) -> Generator[int, None, dict[str, Any]]:
+    path: Path, table: JsonMapping, options: TableOptions
+) -> Generator[int, None, JsonObject]:
     """How the figures of each numeric column are spread, by its name: `table` is its profile."""
     wanted = {
         at: {**each, "mark": told["decimal"]}
@@ -198,7 +198,7 @@ def _without(out: Set[int], batch: Batch) -> Batch:
     return Batch([batch.lines[at] for at in kept], [batch.rows[at] for at in kept])
 
 
-def _histogram(figures: Figures, column: Mapping[str, Any]) -> NDArray[np.int64]:
+def _histogram(figures: Figures, column: JsonMapping) -> NDArray[np.int64]:
     low, high = column["min"], column["max"]
     width = high - low
     if width <= 0 or not np.isfinite(width):
@@ -208,8 +208,8 @@ def _histogram(figures: Figures, column: Mapping[str, Any]) -> NDArray[np.int64]
 
 
 def _distribution(
-    counts: NDArray[np.int64], column: Mapping[str, Any], quantiles: Quantiles
-) -> dict[str, Any]:
+    counts: NDArray[np.int64], column: JsonMapping, quantiles: Quantiles
+) -> JsonObject:
     """Exact quantiles, linear between two figures, and the bins of a chart."""
     return {
         "quantiles": quantiles.result(),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from streaming.events.vocabulary import JsonObject
 
 State = Literal["firing", "resolved"]
 
@@ -97,7 +99,7 @@ class RuleBook:
 
     def look(
         self, name: str, value: float, labels: Mapping[str, str], now: float
-    ) -> list[dict[str, Any]]:
+    ) -> list[JsonObject]:
         """The alerts that a figure raises or resolves: arguments for `ctx.alert`."""
         changed = []
         for watch in self._watches:
@@ -111,7 +113,7 @@ class RuleBook:
         return [watch.rule.name for watch in self._watches if watch.firing]
 
 
-def _alert(rule: Rule, value: float, state: State) -> dict[str, Any]:
+def _alert(rule: Rule, value: float, state: State) -> JsonObject:
     return {
         "rule": rule.name,
         "message": rule.describe(value, state),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
+from streaming.events.vocabulary import JsonObject
 from streaming.tasks.tables.table import Table
 
 #: Smaller than this is nothing: no growth is measured from it.
 TINY = 1e-9
 
 
-def find_trends(table: Table) -> list[dict[str, Any]]:
+def find_trends(table: Table) -> list[JsonObject]:
     """One trend for each column, in the table's order. See `_trend` for what is in it."""
     return [_trend(name, values, table.periods) for name, values in table.columns.items()]
 
@@ -25,7 +25,7 @@ def growth_percent(before: float | None, after: float | None) -> float | None:
     return round((after - before) / abs(before) * 100, 2)
 
 
-def _trend(name: str, values: Sequence[float | None], periods: Sequence[str]) -> dict[str, Any]:
+def _trend(name: str, values: Sequence[float | None], periods: Sequence[str]) -> JsonObject:
     """`growth_percent` has one entry for each period, against the period before it."""
     known = [(at, value) for at, value in enumerate(values) if value is not None]
     (first_at, first), (last_at, last) = known[0], known[-1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
+from streaming.events.vocabulary import JsonObject
 from streaming.tasks.tables.numbers import Notation, figure_of, is_missing
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.periods import Timeline, moments_of
@@ -108,9 +108,9 @@ class Column:
         hint = "if this row names the columns, the option header_row says so"
         return BadCsv(f"{problem}; {hint}", line, self.name, option="header_row")
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         """As `read_as` says it."""
-        told: dict[str, Any] = {"name": self.name, "kind": self.kind, "missing": self.missing}
+        told: JsonObject = {"name": self.name, "kind": self.kind, "missing": self.missing}
         if self.kind == "figures":
             told["decimal"] = self.mark
             told["decided_by"] = self.decided_by

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from streaming.tasks.tables.numbers import figure_of
 from streaming.tasks.tables.options import TableOptions
@@ -22,7 +22,15 @@ LOOKED_AT = 2000
 _SEP = re.compile(r'\ufeff?"?sep=(.)"?\s*', re.IGNORECASE)
 
 
-def csv_format(delimiter: str) -> dict[str, Any]:
+class CsvFormat(TypedDict):
+    """How `csv.reader` reads."""
+
+    delimiter: str
+    strict: bool
+    skipinitialspace: bool
+
+
+def csv_format(delimiter: str) -> CsvFormat:
     """For `csv.reader`; '' is a table of one column. Any number of spaces delimits once."""
     spaces = delimiter == " "
     return {"delimiter": delimiter or "\x1f", "strict": True, "skipinitialspace": spaces}

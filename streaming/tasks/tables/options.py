@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
+
+from streaming.events.vocabulary import JsonObject
 
 _NAMES = (
     *("encoding", "delimiter", "decimal", "date_order", "header_row"),
@@ -13,7 +15,7 @@ _NAMES = (
 )
 
 
-def options_last(schema: dict[str, Any]) -> None:
+def options_last(schema: JsonObject) -> None:
     """For `json_schema_extra`: a form shows what a task is about first, and these behind it."""
     properties = schema["properties"]
     for name in _NAMES:

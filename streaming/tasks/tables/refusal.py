@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+
+from streaming.events.vocabulary import JsonObject
 
 #: Characters of a cell that a message shows.
 SHOWN = 60
@@ -26,12 +28,12 @@ class BadCsv(ValueError):
         column = _LONE.sub("\ufffd", column) if isinstance(column, str) else column
         where = f"column {column!r}" if isinstance(column, str) else f"column {column}"
         super().__init__(f"line {line}, {where}: {message}")
-        self.extra: dict[str, Any] = {"line": line, "column": column}
+        self.extra: JsonObject = {"line": line, "column": column}
         if option is not None:
             self.extra["option"] = option
         self._given = (message, line, column, option)
 
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., BadCsv], tuple[object, ...]]:
         """It may come from a child process."""
         return _again, self._given
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from streaming.events.vocabulary import JsonObject
 from streaming.tasks.tables.columns import Column, columns_of, decide, survey
 from streaming.tasks.tables.numbers import is_missing, value_of
 from streaming.tasks.tables.options import TableOptions
@@ -32,7 +32,7 @@ class Reading:
     """What was found, and how it was read."""
 
     table: Table
-    read_as: dict[str, Any] = field(default_factory=dict)
+    read_as: JsonObject = field(default_factory=dict)
 
 
 def read_series(source: Path | str, options: TableOptions) -> Reading:
@@ -133,7 +133,7 @@ def _figures(
     columns: Sequence[Column],
     period: Column,
     group: Column | None,
-    left_out: list[dict[str, Any]],
+    left_out: list[JsonObject],
     sheet: Sheet,
 ) -> list[Column]:
     figures = []
@@ -207,7 +207,7 @@ def _drawn(
     periods: list[str],
     named: dict[str, list[float | None]],
     order: PeriodOrder,
-    left_out: list[dict[str, Any]],
+    left_out: list[JsonObject],
     sheet: Sheet,
     period: Column,
 ) -> tuple[list[str], dict[str, list[float | None]]]:
@@ -228,7 +228,7 @@ def _drawn(
 
 def _enough(
     named: dict[str, list[float | None]],
-    left_out: list[dict[str, Any]],
+    left_out: list[JsonObject],
     sheet: Sheet,
     figures: Sequence[Column],
 ) -> dict[str, list[float | None]]:

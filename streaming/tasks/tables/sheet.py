@@ -7,8 +7,9 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
+from streaming.events.vocabulary import JsonObject
 from streaming.tasks.tables.dialect import Dialect, csv_format, find_dialect
 from streaming.tasks.tables.encoding import Encoding, find_encoding
 from streaming.tasks.tables.numbers import figure_of, is_missing
@@ -221,13 +222,13 @@ def _names(dialect: Dialect) -> list[str]:
     return names
 
 
-def left_out_of(sheet: Sheet) -> list[dict[str, Any]]:
+def left_out_of(sheet: Sheet) -> list[JsonObject]:
     """What is around the table, as `read_as` says it."""
     around = {"title rows": sheet.dialect.titles, "notes below": sheet.notes}
     return [{"what": what, "lines": lines} for what, lines in around.items() if lines]
 
 
-def describe(sheet: Sheet) -> dict[str, Any]:
+def describe(sheet: Sheet) -> JsonObject:
     """How a sheet is read, as `read_as` says it."""
     encoding = {"encoding": sheet.encoding.name}
     if sheet.encoding.name != "utf-8":

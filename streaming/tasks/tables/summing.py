@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from streaming.events.vocabulary import JsonObject
 from streaming.tasks.tables.columns import Column
 from streaming.tasks.tables.numbers import figure_of, value_of
 from streaming.tasks.tables.options import TableOptions
@@ -22,7 +22,7 @@ def without_totals(
     period: Column,
     figures: Sequence[Column],
     options: TableOptions,
-) -> tuple[Batch, list[dict[str, Any]]]:
+) -> tuple[Batch, list[JsonObject]]:
     """The rows without those called Total and the like, and what was left out.
 
     Among dates and numbers such a word is no period. Among names it may be one: there the row is
