@@ -17,16 +17,16 @@ Every `running` has a log of its own in memory, so tests may run side by side.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from flask import Flask
 from pydantic import BaseModel
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.events.event import Event
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.jobs.request import digest_of
 from streaming.llm.base import Piece, Prompt
 from streaming.llm.simulated import SimulatedModel
@@ -46,8 +46,6 @@ LEAVE_S = 1.0
 #: Whose the jobs of a test are when it names nobody, in an app with a login of its own.
 SOMEBODY = "test"
 
-Json = Any
-
 
 class Job:
     """A job of a test: what has become of it, and what a client may do to it."""
@@ -56,11 +54,11 @@ class Job:
         self.id = id
         self._mount = mount
         self._wait_s = wait_s
-        self._kept: dict[str, Json] | None = None
-        self._log: list[dict[str, Json]] | None = None
+        self._kept: JsonObject | None = None
+        self._log: list[JsonObject] | None = None
 
     @property
-    def snapshot(self) -> dict[str, Json]:
+    def snapshot(self) -> JsonObject:
         """The job as `GET /v1/jobs/{id}` shows it."""
         if self._kept is None:
             with self._mount.app.app_context():
@@ -68,7 +66,7 @@ class Job:
         return self._kept
 
     @property
-    def events(self) -> list[dict[str, Json]]:
+    def events(self) -> list[JsonObject]:
         """Its events, as clients get them."""
         return [event.envelope for event in self._events()] if self._log is None else self._log
 
@@ -125,7 +123,7 @@ class Job:
         self._kept, self._log = self.snapshot, self.events
         return self
 
-    def _until(self, wanted: Any, what: str) -> Event:
+    def _until(self, wanted: Callable[[Event], bool], what: str) -> Event:
         log, after, over = self._mount.server.services().storage.log, 0, _now() + self._wait_s
         while (left := over - _now()) > 0:
             page = log.read(self.id, after, timeout=left)
@@ -155,7 +153,7 @@ class Jobs:
     def run(
         self,
         task: Task | str,
-        input: Mapping[str, Json] | BaseModel | None = None,
+        input: JsonMapping | BaseModel | None = None,
         *,
         owner: UserId | Principal | None = None,
         **options: Json,
@@ -169,7 +167,7 @@ class Jobs:
     def start(
         self,
         task: Task | str,
-        input: Mapping[str, Json] | BaseModel | None = None,
+        input: JsonMapping | BaseModel | None = None,
         *,
         owner: UserId | Principal | None = None,
         **options: Json,

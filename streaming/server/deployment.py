@@ -12,14 +12,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
 
 from flask import request
 
 from streaming.config import THREAD_RESERVE, Settings
 from streaming.errors import InvalidSettings
+from streaming.server.gunicorn_parts import Config
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +49,7 @@ class Serving:
     threads: int | None = None
 
     @classmethod
-    def of_gunicorn(cls, cfg: Any) -> Self:
+    def of_gunicorn(cls, cfg: Config) -> Self:
         """What gunicorn's settings say."""
         kind = _class_of(cfg)
         threads = {_THREADED: int(cfg.threads), _SYNC: 1}.get(kind)
@@ -98,7 +103,7 @@ class Serving:
         return settings.model_copy(update={"max_streams": limit})
 
 
-def refuse_sync_workers(cfg: Any) -> None:
+def refuse_sync_workers(cfg: Config) -> None:
     """`InvalidSettings` for gunicorn's sync workers: they cut each stream at their time-out."""
     if _class_of(cfg) == _SYNC:
         raise InvalidSettings(
@@ -136,7 +141,7 @@ def end_children() -> None:
             child.kill()
 
 
-def _class_of(cfg: Any) -> str:
+def _class_of(cfg: Config) -> str:
     """The name of gunicorn's worker class: `sync` with several threads is `gthread`."""
     name = str(cfg.worker_class_str)
     return _THREADED if name == _SYNC and int(cfg.threads) > 1 else name
@@ -146,7 +151,7 @@ def _serving_object() -> Any:
     """gunicorn's worker, or waitress' server, that has called for this request."""
     for frame in _callers():
         module = str(frame.f_globals.get("__name__", ""))
-        who = frame.f_locals.get("self")
+        who: object = frame.f_locals.get("self")
         if module.startswith("gunicorn.workers.") and hasattr(who, "cfg"):
             return who
         if module == "waitress.task" and hasattr(who, "channel"):
@@ -163,14 +168,14 @@ def _cores_of_uwsgi() -> int | None:
     return getattr(uwsgi, "cores", None)
 
 
-def _callers() -> Iterator[Any]:
-    frame: Any = sys._getframe(1)  # noqa: SLF001 - the documented way to the calling frames
+def _callers() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the calling frames
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
-def _is_real_server(environ: Mapping[str, Any]) -> bool:
+def _is_real_server(environ: WSGIEnvironment) -> bool:
     """Not a test's client, which says nothing of a server."""
     return bool(environ.get("SERVER_SOFTWARE") or _UWSGI in environ)
 

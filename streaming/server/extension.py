@@ -6,17 +6,17 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any
 
 from flask import Blueprint, Flask, current_app, has_app_context, request_started
 from pydantic import BaseModel
 
 from streaming.config import Settings
 from streaming.errors import InvalidSettings, StreamingError
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.jobs.request import digest_of
 from streaming.llm.base import Model
 from streaming.running.origin import UserId
-from streaming.running.task import Task, check_name, task as make_task
+from streaming.running.task import Task, TaskFunction, check_name, task as make_task
 from streaming.server.mount import Mount, mount_of
 from streaming.server.mounting import check_rules, mount as mount_protocols, names_said
 from streaming.server.server import Server
@@ -164,10 +164,10 @@ class Streaming:
         retry: bool = True,
         takes_input: bool | type[BaseModel] = False,
         needs: Mapping[str, int] | None = None,
-        basic: Callable[..., Any] | None = None,
+        basic: TaskFunction | None = None,
         open: bool = False,
         answers: bool = False,
-    ) -> Callable[[Callable[..., Any]], Task]:
+    ) -> Callable[[TaskFunction], Task]:
         """`@task`, registered with this extension's apps.
 
         Within a factory it makes a task of the app that the factory makes: when the factory is
@@ -176,7 +176,7 @@ class Streaming:
 
         check_name(name)
 
-        def decorate(function: Callable[..., Any]) -> Task:
+        def decorate(function: TaskFunction) -> Task:
             made = make_task(
                 name,
                 title,
@@ -209,12 +209,12 @@ class Streaming:
     def submit(
         self,
         task: Task | str,
-        input: Mapping[str, Any] | BaseModel,
+        input: JsonMapping | BaseModel,
         *,
         owner: UserId | Principal | None = None,
         idempotency_key: str | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
+        **options: object,
+    ) -> JsonObject:
         """Start a job of the present request's user; its snapshot, with links to watch it.
 
         Options are those of `POST /v1/jobs`: title, metadata, webhook, timeout_s, … With a key,

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger as GunicornLogger
@@ -24,6 +23,7 @@ from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidSettings
 from streaming.server.deployment import SWITCH_S, warn_of_lone_process
+from streaming.server.gunicorn_parts import Accepted, Arbiter, Config, Log, Worker
 from streaming.server.logging import TEXT, log_to_stderr, make_formatter
 from streaming.server.mount import servers_of
 from streaming.server.process import ServingProcess
@@ -54,7 +54,7 @@ _reloads = mmap.mmap(-1, 1)
 class GunicornWorker(ServingProcess):
     """What its worker and the master's reloads say."""
 
-    def __init__(self, worker: Any) -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self.app_uri = str(getattr(worker.app, "app_uri", None) or "")
         self._born = _reloads[0]
@@ -70,7 +70,7 @@ class GunicornWorker(ServingProcess):
 class Logger(GunicornLogger):  # type: ignore[misc]
     """gunicorn's own lines in the same form as ours, and without keys and tickets too."""
 
-    def setup(self, cfg: Any) -> None:
+    def setup(self, cfg: Config) -> None:
         super().setup(cfg)
         # What the app's config says is known when it is loaded; until then, the environment.
         self.write_as(os.environ.get("STREAMING_LOG_FORMAT", ""))
@@ -82,7 +82,7 @@ class Logger(GunicornLogger):  # type: ignore[misc]
                 handler.setFormatter(make_formatter(kind, form))
 
 
-def on_starting(arbiter: Any) -> None:
+def on_starting(arbiter: Arbiter) -> None:
     """Keep gunicorn's "cannot boot" codes apart from what a task's `os._exit` may say."""
     arbiter.WORKER_BOOT_ERROR, arbiter.APP_LOAD_ERROR = BOOT_ERROR, BOOT_ERROR + 1
     if not INHERITED & os.environ.keys() and not arbiter.cfg.reuse_port:
@@ -90,7 +90,7 @@ def on_starting(arbiter: Any) -> None:
             _say_if_taken(arbiter.log, address)
 
 
-def post_fork(_arbiter: Any, worker: Any) -> None:
+def post_fork(_arbiter: Arbiter, worker: Worker) -> None:
     """Let settings that the app refuses be said without a traceback."""
     load = worker.load_wsgi
 
@@ -101,12 +101,12 @@ def post_fork(_arbiter: Any, worker: Any) -> None:
     worker.load_wsgi = load_plainly
 
 
-def on_reload(_arbiter: Any) -> None:
+def on_reload(_arbiter: Arbiter) -> None:
     """Let the workers know that others are about to take over."""
     _reloads[0] = (_reloads[0] + 1) % 256
 
 
-def post_worker_init(worker: Any) -> None:
+def post_worker_init(worker: Worker) -> None:
     """Open the storage; while a predecessor drains, requests wait for it and /healthz answers."""
     # Ctrl-C reaches master and workers alike; the master tells its workers to leave, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -125,14 +125,14 @@ def post_worker_init(worker: Any) -> None:
     gc.freeze()  # what is there by now stays
 
 
-def worker_exit(_arbiter: Any, worker: Any) -> None:
+def worker_exit(_arbiter: Arbiter, worker: Worker) -> None:
     """Leave only when everything is put away."""
     if worker.booted:
         for server in servers_of(mounts_behind(worker.wsgi)):
             server.wait_until_ended()
 
 
-def child_exit(_arbiter: Any, worker: Any) -> None:
+def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
     """What a worker has counted stays; what it has open is gone."""
     if FOLDER in os.environ:
         from prometheus_client.multiprocess import mark_process_dead
@@ -140,7 +140,7 @@ def child_exit(_arbiter: Any, worker: Any) -> None:
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
-def on_exit(_arbiter: Any) -> None:
+def on_exit(_arbiter: Arbiter) -> None:
     """Remove the folder of the metrics, where gunicorn.conf.py has made it."""
     folder = Path(os.environ.get(FOLDER, ""))
     if folder.name.startswith(METRICS_PREFIX):
@@ -158,7 +158,7 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _start(worker: Any, server: Server) -> None:
+def _start(worker: Worker, server: Server) -> None:
     warn_of_lone_process(server.settings)
     server.start_or_wait(GunicornWorker(worker))
     Thread(lambda: _drain_after(worker, server), name="drain-watcher").start()
@@ -175,7 +175,7 @@ def _refused_plainly() -> Iterator[None]:
         raise AppImportError(f"cannot start: the app exits while it loads ({error!r})") from error
 
 
-def _say_if_taken(log: Any, address: object) -> None:
+def _say_if_taken(log: Log, address: object) -> None:
     """gunicorn tries again for 5 s, then gives up; it does not say what to do."""
     if not isinstance(address, tuple):  # a Unix socket
         return
@@ -189,7 +189,7 @@ def _say_if_taken(log: Any, address: object) -> None:
                 log.error("port %d is taken by another program: set PORT to another", address[1])
 
 
-def _close_in_threads(worker: Any) -> None:
+def _close_in_threads(worker: Worker) -> None:
     """Have a connection closed in the thread that has served it.
 
     gunicorn waits up to 2 s for the client's end of it, in the thread that lets clients in
@@ -197,7 +197,7 @@ def _close_in_threads(worker: Any) -> None:
     """
     handle = worker.handle
 
-    def handle_and_close(connection: Any) -> Any:
+    def handle_and_close(connection: Accepted) -> object:
         kept = handle(connection)
         if not kept:
             connection.close(graceful=True)
@@ -207,14 +207,14 @@ def _close_in_threads(worker: Any) -> None:
     worker.handle = handle_and_close
 
 
-def _log_as(worker: Any, kind: str) -> None:
+def _log_as(worker: Worker, kind: str) -> None:
     """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
     if isinstance(worker.log, Logger):
         worker.log.write_as(kind)
     log_to_stderr(kind)
 
 
-def _drain_after(worker: Any, server: Server) -> None:
+def _drain_after(worker: Worker, server: Server) -> None:
     # Watched from a thread: a signal handler under gevent must do no work.
     waker = make_waker()
     while worker.alive:

@@ -16,13 +16,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import psutil
 
 from streaming import errors
 from streaming.concurrency.locks import Latch
-from streaming.concurrency.sockets import native_socket
+from streaming.concurrency.sockets import NativeSocket, native_socket
 from streaming.errors import InvalidSettings, StreamingError, Unavailable
 from streaming.running.attempt import Attempt
 from streaming.running.host_process import BEAT_S
@@ -49,12 +48,12 @@ NO_LIMIT = 1 << 30
 class TaskHost:
     """Runs what it is told to. The main thread loads the app, then waits for signals."""
 
-    def __init__(self, link: Any) -> None:
+    def __init__(self, link: NativeSocket) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._leaving = Latch()
         self._runner: ThreadRunner | None = None
         #: Kept, as servers keep the app that they serve.
-        self._app: Any = None
+        self._app: object = None
         self._peer = Peer(
             link,
             name="link",

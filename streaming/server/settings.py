@@ -9,7 +9,7 @@ import difflib
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from flask import Flask
 from pydantic import Field
@@ -28,7 +28,7 @@ OTHERS = {"STREAMING_ROLE", "STREAMING_URL", "STREAMING_API_KEY"}
 class _OurNames(EnvSettingsSource):
     """The environment, as far as its names are ours."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
         if not str(field.validation_alias).startswith(PREFIX):
             return None, field_name, False
         return super().get_field_value(field, field_name)
@@ -71,7 +71,7 @@ def settings_of(app: Flask) -> Settings:
     return AppSettings.load(given)
 
 
-def warn_of_names(config: Mapping[str, Any], settings: Settings) -> None:
+def warn_of_names(config: Mapping[str, object], settings: Settings) -> None:
     """Say which names are misspelt, and whose `REDIS_URL` is not taken for ours."""
     known = _known()
     for name in sorted(misspelt({*config, *os.environ}, known)):
@@ -96,5 +96,5 @@ def _known() -> set[str]:
     return {str(each.validation_alias) for each in fields} | OTHERS
 
 
-def _said(given: Mapping[str, Any], name: str) -> bool:
+def _said(given: Mapping[str, object], name: str) -> bool:
     return given.get(name) is not None or bool(os.environ.get(name))

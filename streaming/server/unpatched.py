@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 logger = logging.getLogger("streaming.host")
 
@@ -52,7 +51,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 def _disarm(module: ModuleType) -> None:
     told = False
 
-    def patch_nothing(*_: Any, **__: Any) -> bool:
+    def patch_nothing(*_: object, **__: object) -> bool:
         nonlocal told
         if not told:
             told = True

@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import CellType, ModuleType
+from typing import Any, TypeGuard
 
 from flask import Flask
 
 from streaming.concurrency.expressions import parse_expression
 from streaming.errors import InvalidSettings
 from streaming.server.deployment import Serving, refuse_sync_workers
+from streaming.server.gunicorn_parts import Worker
 from streaming.server.mount import Mount, mounts, servers_of
 from streaming.server.server import Server
 from streaming.web.services import EXTENSION
@@ -25,7 +27,7 @@ OBJECTS, DEPTH = 2000, 8
 NAMES = ("app", "application", "create_app", "make_app")
 
 
-def mounts_behind(served: Any) -> list[Mount]:
+def mounts_behind(served: object) -> list[Mount]:
     """The apps with the extension behind `served`: a Flask app, or what is around one.
 
     Where none can be seen (a function around the app may hide it) those of this process.
@@ -40,7 +42,7 @@ def mounts_behind(served: Any) -> list[Mount]:
     return found
 
 
-def servers_served(worker: Any) -> list[Server]:
+def servers_served(worker: Worker) -> list[Server]:
     """The servers of the apps that a worker of gunicorn serves, fitted to it; not yet started.
 
     `InvalidSettings` where they cannot work there.
@@ -53,7 +55,7 @@ def servers_served(worker: Any) -> list[Server]:
     return servers_of(found)
 
 
-def load_served(name: str) -> Any:
+def load_served(name: str) -> object:
     """What `module:app`, `module:factory()`, `module:object.app` or `module` names.
 
     `InvalidSettings` when it is not there.
@@ -77,12 +79,12 @@ def load_served(name: str) -> Any:
     return found() if _is_factory(found) else found
 
 
-def _apps(served: Any) -> list[Flask]:
+def _apps(served: object) -> list[Flask]:
     """Breadth first, so that the outermost come first."""
     seen: set[int] = set()
     layer, found = [served], []
     for _ in range(DEPTH):
-        below: list[Any] = []
+        below: list[object] = []
         for each in layer:
             if id(each) in seen or len(seen) > OBJECTS:
                 continue
@@ -95,7 +97,7 @@ def _apps(served: Any) -> list[Flask]:
     return found
 
 
-def _parts(thing: Any) -> Iterator[Any]:
+def _parts(thing: object) -> Iterator[object]:
     """What a piece of middleware may keep the app in."""
     if isinstance(thing, str | bytes | int | float | type(None) | type | type(ast)):
         return
@@ -115,21 +117,21 @@ def _parts(thing: Any) -> Iterator[Any]:
             yield getattr(thing, name, None)
 
 
-def _content(cell: Any) -> Iterator[Any]:
+def _content(cell: CellType) -> Iterator[object]:
     try:
         yield cell.cell_contents
     except ValueError:  # not filled yet
         return
 
 
-def _usual_name(module: Any) -> str:
+def _usual_name(module: ModuleType) -> str:
     for name in NAMES:
         if hasattr(module, name):
             return name
     raise AttributeError(f"none of {', '.join(NAMES)}")
 
 
-def _evaluate(module: Any, expression: str) -> Any:
+def _evaluate(module: ModuleType, expression: str) -> object:
     """Names, their attributes, and a call with plain values: nothing else is run."""
 
     def value(node: ast.expr) -> Any:
@@ -146,7 +148,7 @@ def _evaluate(module: Any, expression: str) -> Any:
     return value(parse_expression(expression))
 
 
-def _is_factory(found: Any) -> bool:
+def _is_factory(found: object) -> TypeGuard[Callable[[], object]]:
     """A function named without its parentheses: what serves takes `environ` and more."""
     code = getattr(found, "__code__", None)
-    return code is not None and code.co_argcount == len(found.__defaults__ or ())
+    return code is not None and code.co_argcount == len(getattr(found, "__defaults__", None) or ())

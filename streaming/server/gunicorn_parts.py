@@ -1,0 +1,64 @@
+"""What is used of gunicorn's objects: the library itself has no types."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class Config(Protocol):
+    """The settings, as gunicorn has read them."""
+
+    worker_class_str: str
+    workers: int
+    threads: int
+    reuse_port: bool
+    #: Host and port, the path of a Unix socket, or a descriptor.
+    address: Sequence[object]
+
+
+class Log(Protocol):
+    """Its logger; ours, where gunicorn.conf.py says so."""
+
+    def error(self, message: str, *args: object) -> None: ...
+
+
+class Arbiter(Protocol):
+    """The master."""
+
+    WORKER_BOOT_ERROR: int
+    APP_LOAD_ERROR: int
+    cfg: Config
+    log: Log
+
+
+class Accepted(Protocol):
+    """A connection that a gthread worker serves."""
+
+    close: Callable[..., None]
+
+
+class Worker(Protocol):
+    """A process that serves."""
+
+    pid: int
+    cfg: Config
+    log: Log
+    #: How gunicorn finds the app.
+    app: object
+    #: What is served, once it is loaded.
+    wsgi: WSGIApplication
+    sockets: Sequence[socket.socket]
+    booted: bool
+    #: False from when it is told to leave.
+    alive: bool
+    load_wsgi: Callable[[], None]
+    #: Serves a connection until the next request is awaited, and says whether one is: gthread's.
+    handle: Callable[[Accepted], object]
+
+    def handle_exit(self, signal: int, frame: FrameType | None) -> None: ...
