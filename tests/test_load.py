@@ -10,6 +10,7 @@ from streaming import JobContext, task
 from streaming.errors import Unavailable
 from streaming.server.load import LoadMeter, Readings
 from streaming.watching.pressure import Pressure
+from streaming.watching.server_end import ServerEnd
 from streaming.watching.stream import Reader
 from streaming.watching.streams import Refusal, Streams
 from streaming.watching.traffic import Traffic
@@ -90,9 +91,10 @@ def test_new_streams_are_turned_away_at_the_top() -> None:
     house = House(talking)
     pressure = Pressure()
     pressure.level = 3
-    streams = Streams(
-        house.storage, limit=10, heartbeat_s=15, rotate_s=600, pressure=pressure, traffic=Traffic()
+    server = ServerEnd(
+        house.storage, heartbeat_s=15, rotate_s=600, pressure=pressure, traffic=Traffic()
     )
+    streams = Streams(server, limit=10)
 
     refused = streams.open("sse", None, Reader("me", {}))  # type: ignore[arg-type]
     assert refused == Refusal("overloaded")
@@ -102,7 +104,8 @@ def test_new_streams_are_turned_away_at_the_top() -> None:
 @pytest.fixture
 def meter(gate: Gate) -> LoadMeter:
     house = House(held_at(gate), threads=1, queue=4)
-    streams = Streams(house.storage, limit=10, heartbeat_s=15, rotate_s=600, traffic=Traffic())
+    server = ServerEnd(house.storage, heartbeat_s=15, rotate_s=600, traffic=Traffic())
+    streams = Streams(server, limit=10)
     pressure = Pressure()
     made = LoadMeter(
         pressure,

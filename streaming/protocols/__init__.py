@@ -31,7 +31,7 @@ blueprint of `foreign.foreign_blueprint(name, error_body)`, and works with
 - `answers.respond_stream(Held(stream, row), make_encoder)`: the status line is held until the
   first piece or 2 s, a failure in that time has its own status; then frames, beats, and the
   protocol's own end also at a drain. Events are never merged. Behind the end: 204. The stream is
-  not rotated (`Stream.stay_open`): leave that out for clients that come back by themselves;
+  not rotated (`Lifetime.stay_open`): leave that out for clients that come back by themselves;
 - `answers.wait_for_end(held)`: the whole answer; its request is a viewer that may hang up;
 - `answers.with_job(response, row)`: the header `X-Job-Id`; `handshake` for WebSockets
   (`response_session` is an example).

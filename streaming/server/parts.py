@@ -27,6 +27,7 @@ from streaming.server.process import ServingProcess
 from streaming.storage.base import Storage
 from streaming.storage.snapshots import Snapshots
 from streaming.watching.pressure import Pressure
+from streaming.watching.server_end import ServerEnd
 from streaming.watching.streams import Streams
 from streaming.watching.traffic import Traffic
 from streaming.watching.writer import StreamWriter
@@ -84,7 +85,7 @@ class Parts:
         """Threads that have ended although nobody has stopped them: only a new process helps."""
         loops = (*self.loops, self.registry.keeper.loop, self.webhooks.loop)
         dead = [loop.name for loop in loops if loop.dead]
-        if self.streams.hangups.dead:
+        if self.streams.server.hangups.dead:
             dead.append("hangups")
         return [*dead, *self.runner.dead(), *self.storage.dead()]
 
@@ -232,17 +233,16 @@ def make_streams(
         writer = StreamWriter(
             storage.log, traffic, write_events=settings.events_per_write, level=pressure.at
         )
-    return Streams(
+    server = ServerEnd(
         storage,
-        traffic=traffic,
-        writer=writer,
-        limit=settings.max_streams or 1,
-        owner_limit=settings.owner_streams,
         heartbeat_s=settings.heartbeat_s,
         rotate_s=settings.rotate_s,
         pressure=pressure,
+        traffic=traffic,
+        writer=writer,
         observer=observer,
     )
+    return Streams(server, limit=settings.max_streams or 1, owner_limit=settings.owner_streams)
 
 
 def storage_watch(storage: Storage, streams: Streams) -> Periodic:

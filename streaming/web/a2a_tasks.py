@@ -131,9 +131,9 @@ def _told(held: Held, params: JsonMapping, *, stream: bool) -> Response | JsonOb
         while not (found.done or held.stream.cursor.ended):
             if held.stream.hung_up():
                 raise ConnectionAbortedError("the client has hung up")
-            if held.stream.closing() is not None:
+            if held.stream.lifetime.closing() is not None:
                 raise answer_errors.draining(held.row)
-            for event in answers.read_events(held.stream, services().streams.heartbeat_s):
+            for event in answers.read_events(held.stream, services().streams.server.heartbeat_s):
                 found.take(event)
         held.stream.close()
         return {"task": found.task()}

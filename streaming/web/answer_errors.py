@@ -5,7 +5,7 @@ from __future__ import annotations
 from streaming.errors import StreamingError, TaskError, TooMany, Unavailable
 from streaming.protocols.frames import Encoder
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import Closing, retry_s
+from streaming.watching.lifetime import Closing, retry_s
 from streaming.watching.streams import Refusal
 
 

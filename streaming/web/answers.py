@@ -26,7 +26,8 @@ from streaming.protocols.question import Question, last_text, task_input
 from streaming.protocols.refusals import failure_of
 from streaming.storage import parts
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import AWAY_S, Closing, Stream
+from streaming.watching.lifetime import Closing
+from streaming.watching.stream import AWAY_S, Stream
 from streaming.watching.streams import Refusal
 from streaming.web import answer_errors
 from streaming.web.auth import find_job, owner
@@ -74,7 +75,7 @@ def reserve(transport: str) -> Stream:
     stream = open_stream(transport, services().cursor({}))
     if isinstance(stream, Refusal):
         raise answer_errors.refused(stream)
-    stream.stay_open()
+    stream.lifetime.stay_open()
     return stream
 
 
@@ -171,9 +172,9 @@ def wait_for_end(held: Held) -> Whole:
         while not stream.cursor.ended:
             if stream.hung_up():
                 raise ConnectionAbortedError("the client has hung up")
-            if stream.closing() is not None:
+            if stream.lifetime.closing() is not None:
                 raise answer_errors.draining(held.row)
-            for event in read_events(stream, services().streams.heartbeat_s):
+            for event in read_events(stream, services().streams.server.heartbeat_s):
                 whole.take(event)
         stream.close()
     if whole.ended is None:
@@ -239,7 +240,7 @@ def _first(stream: Stream, encoder: Encoder) -> tuple[bytes, Closing | None]:
     stream.watch()
     until, body = time.monotonic() + HOLD_S, b""
     while not (encoder.begun or stream.cursor.ended or stream.hung_up()):
-        if (closing := stream.closing()) is not None:
+        if (closing := stream.lifetime.closing()) is not None:
             return body, closing
         left = until - time.monotonic()
         if left <= 0:
@@ -251,7 +252,7 @@ def _first(stream: Stream, encoder: Encoder) -> tuple[bytes, Closing | None]:
 
 def _rest(stream: Stream, encoder: Encoder, body: bytes) -> Iterator[bytes]:
     """The stream's bytes, to the protocol's end, whoever ends it."""
-    heartbeat_s = services().streams.heartbeat_s
+    heartbeat_s = services().streams.server.heartbeat_s
     return _bytes(stream, encoder, body, heartbeat_s)
 
 
@@ -260,7 +261,7 @@ def _bytes(stream: Stream, encoder: Encoder, body: bytes, heartbeat_s: float) ->
         yield body or encoder.beat()
         quiet_since = time.monotonic()
         while not (encoder.done or stream.hung_up()):
-            if (closing := stream.closing()) is not None:
+            if (closing := stream.lifetime.closing()) is not None:
                 yield encoder.failure(answer_errors.closed(closing, encoder))
                 return
             out = _next(stream, encoder, quiet_since + heartbeat_s - time.monotonic())

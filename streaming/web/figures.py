@@ -28,12 +28,12 @@ class Figures:
     @classmethod
     def of(cls, streams: Streams) -> Figures:
         """As they are now."""
-        signals = streams.pressure.signals
+        signals = streams.server.pressure.signals
         return cls(
             streams=streams.count(),
-            sent=streams.traffic.sent(),
+            sent=streams.server.traffic.sent(),
             lag=signals.lag,
             loop_lag_s=signals.loop_lag_s,
-            pressure=streams.pressure.level,
-            draining=streams.draining,
+            pressure=streams.server.pressure.level,
+            draining=streams.server.draining,
         )

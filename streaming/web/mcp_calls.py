@@ -133,7 +133,7 @@ def soon_ended(held: Held) -> bool:
         if found.hung_up():
             services().registry.cancel(held.row, "the caller has closed the stream")
             raise ConnectionAbortedError("the client has hung up")
-        if found.closing() is not None:
+        if found.lifetime.closing() is not None:
             return False
     return False
 

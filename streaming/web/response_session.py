@@ -13,7 +13,8 @@ from streaming.protocols.frames import one_line
 from streaming.protocols.refusals import openai_error
 from streaming.protocols.responses import SocketEncoder
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import AWAY_S, Closing, Stream
+from streaming.watching.lifetime import Closing
+from streaming.watching.stream import AWAY_S, Stream
 from streaming.watching.websocket import Connection
 from streaming.web import answer_errors, answers
 from streaming.web.auth import count, require
@@ -36,11 +37,11 @@ class ResponseSession(SocketSession):
         self._waiting: deque[str | bytes] = deque()
         #: The response that is under way.
         self._encoder: SocketEncoder | None = None
-        stream.stay_open()
+        stream.lifetime.stay_open()
 
     def _run(self) -> tuple[int, str]:
         while not self._stream.hung_up():
-            if (closing := self._stream.closing()) is not None:
+            if (closing := self._stream.lifetime.closing()) is not None:
                 self._tell_closing(closing)
                 return RESTART, closing.reason
             self._stream.watch()

@@ -11,7 +11,8 @@ from streaming.errors import Unavailable
 from streaming.events import wire
 from streaming.events.wire import Form
 from streaming.watching.cursor import Cursor, Delivery
-from streaming.watching.stream import Beat, Closing, Reader, Stream, retry_s
+from streaming.watching.lifetime import Closing, retry_s
+from streaming.watching.stream import Beat, Reader, Stream
 from streaming.watching.streams import Refusal
 from streaming.web.auth import payer, principal
 from streaming.web.services import services

@@ -13,7 +13,8 @@ from streaming.events.event import dumps
 from streaming.events.problem import problem
 from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.events.wire import Form
-from streaming.watching.stream import TICKET_EXPIRED, Closing, Stream
+from streaming.watching.lifetime import TICKET_EXPIRED, Closing
+from streaming.watching.stream import Stream
 from streaming.watching.websocket import Closed, Connection
 from streaming.web.auth import count, find_job, require
 from streaming.web.bodies import parse_json

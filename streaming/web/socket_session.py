@@ -39,7 +39,7 @@ class SocketSession(ABC):
         """The whole connection, until both sides have closed it."""
         code, message = self._run_to_end()
         self._connection.close(code, message)
-        self._connection.linger(patient=lambda: not self._services.streams.draining)
+        self._connection.linger(patient=lambda: not self._services.streams.server.draining)
 
     def end(self) -> None:
         """Give back what the stream holds."""

@@ -12,7 +12,8 @@ from streaming.protocols.question import Question
 from streaming.protocols.ui import UiSocketEncoder
 from streaming.protocols.ui_request import chat_id, parse
 from streaming.storage.rows import JobRow
-from streaming.watching.stream import Closing, Stream
+from streaming.watching.lifetime import Closing
+from streaming.watching.stream import Stream
 from streaming.watching.websocket import Connection
 from streaming.web import answer_errors, answers
 from streaming.web.auth import count, owner, require

@@ -103,7 +103,7 @@ def _wait(cursor: Cursor) -> list[Delivery]:
         stream.watch()
         until = time.monotonic() + WAIT_S
         found: list[Delivery] = []
-        while not (found or cursor.ended or stream.closing() or stream.hung_up()):
+        while not (found or cursor.ended or stream.lifetime.closing() or stream.hung_up()):
             left = until - time.monotonic()
             if left <= 0:
                 break
@@ -115,7 +115,7 @@ def _wait(cursor: Cursor) -> list[Delivery]:
 def _follow(row: JobRow, cursor: Cursor) -> Response:
     stream = _opened("durable", cursor)
     with stream.set_up():
-        heartbeat_s = services().streams.heartbeat_s
+        heartbeat_s = services().streams.server.heartbeat_s
         parts = _batches(stream, row, cursor, heartbeat_s)
         return stream_response(stream, parts, wire.SSE)
 
@@ -132,7 +132,7 @@ def _batches(stream: Stream, row: JobRow, cursor: Cursor, heartbeat_s: float) ->
         data = sse_data(each.json for each in first) if first else b""
         yield data + control()
         stream.watch()
-        while not (cursor.ended or stream.hung_up() or stream.closing()):
+        while not (cursor.ended or stream.hung_up() or stream.lifetime.closing()):
             found = _next(stream, cursor, heartbeat_s)
             if found:
                 data = sse_data(each.json for each in found) + control()
@@ -155,7 +155,7 @@ def _next(stream: Stream, cursor: Cursor, quiet_s: float) -> list[Delivery]:
         except Unavailable:  # storage is away: the reader stays, and reads on later
             stream.waker.wait(stream.patience(min(left, AWAY_S)))
             found = []
-        if found or cursor.ended or stream.hung_up() or stream.closing():
+        if found or cursor.ended or stream.hung_up() or stream.lifetime.closing():
             return found
     return []
 

@@ -264,7 +264,7 @@ def _end(
     """Hold the answer until the job has ended, as one of its viewers, or the time is over."""
     until, cursor = time.monotonic() + wait_s, stream.cursor
     stream.watch()
-    while not (cursor.ended or stream.closing() or stream.hung_up()):
+    while not (cursor.ended or stream.lifetime.closing() or stream.hung_up()):
         left = until - time.monotonic()
         if left <= 0:
             break

@@ -95,7 +95,7 @@ def _wait(found: Services, stream: Stream, job: str, wait_s: float, limit: int) 
 def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
     stream.watch()
     stream.take_state_as_known()
-    while not (stream.cursor.ended or stream.closing() or stream.hung_up()):
+    while not (stream.cursor.ended or stream.lifetime.closing() or stream.hung_up()):
         left = until - time.monotonic()
         told = stream.degraded_news()
         if told is not None:

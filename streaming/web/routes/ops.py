@@ -125,7 +125,7 @@ def _missing(found: Services) -> list[str]:
     load, fault = found.runner.load(), found.storage.fault()
     hosts = load.hosts
     checks = {
-        "draining": found.streams.draining,
+        "draining": found.streams.server.draining,
         f"storage: {fault}": fault is not None,
         "no worker runs jobs: start one (python -m streaming.worker)": not load.threads,
         f"threads have ended: {', '.join(found.dead())}": bool(found.dead()),
