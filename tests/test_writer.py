@@ -12,8 +12,10 @@ from streaming.events.wire import Form
 from streaming.storage.base import Storage
 from streaming.storage.tail import TAIL_EVENTS
 from streaming.watching.channel import WRITE_BYTES, Channel, Line
+from streaming.watching.channels import Channels
+from streaming.watching.chunks import CHUNK_BYTES
 from streaming.watching.traffic import Traffic
-from streaming.watching.writer import CHUNK_BYTES, StreamWriter
+from streaming.watching.writer import StreamWriter
 from tests.jobs import completed, delta, events_of, new_job, progress
 from tests.sse_parser import parse_sse
 from tests.storage.conftest import SERVED
@@ -100,13 +102,14 @@ class Desk:
             call_later=self.loop.call_later,
             spawn=put_off,
         )
+        self.channels = Channels(self.writer)
         self.job = new_job(storage)
 
     def append(self, *texts: str) -> None:
         self.storage.log.append(self.job, [delta(text) for text in texts])
 
     def lent(self, *peers: Peer, form: Form = SSE, after: int = 1) -> Channel:
-        channels = [self.writer.join(self.job, form) for _ in peers]
+        channels = [self.channels.join(self.job, form) for _ in peers]
         assert all(channels[0].lend(peer.line, after) for peer in peers)
         return channels[0]
 
@@ -157,7 +160,7 @@ def test_a_line_is_lent_only_where_the_others_are(desk: Desk) -> None:
     desk.loop.run()
     late = Peer()
 
-    channel = desk.writer.join(desk.job, SSE)
+    channel = desk.channels.join(desk.job, SSE)
 
     assert not channel.lend(late.line, 1)
     assert channel.lend(late.line, 2)
@@ -166,7 +169,7 @@ def test_a_line_is_lent_only_where_the_others_are(desk: Desk) -> None:
 def test_a_line_is_not_lent_behind_the_log(desk: Desk) -> None:
     desk.append("a")
 
-    assert not desk.writer.join(desk.job, SSE).lend(Peer().line, 1)
+    assert not desk.channels.join(desk.job, SSE).lend(Peer().line, 1)
 
 
 def test_a_full_socket_goes_back_with_the_rest_and_the_others_go_on(desk: Desk) -> None:
@@ -238,7 +241,7 @@ def test_a_gap_is_for_the_cursor(desk: Desk) -> None:
     desk.append(*"abcdef")
     desk.storage.log.trim(desk.job, 4, b"fold")
 
-    channel = desk.writer.join(desk.job, SSE)
+    channel = desk.channels.join(desk.job, SSE)
 
     assert channel.next(2) is None
     assert channel.next(99) is None
@@ -356,8 +359,8 @@ def test_superseded_events_are_skipped_from_level_2_on(desk: Desk) -> None:
 def test_a_replay_at_level_0_is_whole_also_when_others_were_thinned(desk: Desk) -> None:
     desk.append("a", "b", "c")
     desk.level = 1
-    channel = desk.writer.join(desk.job, SSE)
-    desk.writer.join(desk.job, SSE)
+    channel = desk.channels.join(desk.job, SSE)
+    desk.channels.join(desk.job, SSE)
     thinned = channel.next(1)
     desk.level = 0
 
@@ -433,28 +436,28 @@ def test_who_is_ahead_of_the_log_is_left_to_the_cursor_while_others_watch(desk: 
 
 def test_chunks_are_kept_no_longer_than_their_channel_and_count_when_empty(desk: Desk) -> None:
     form = Form("sse", types=frozenset({"metric"}))
-    channels = [desk.writer.join(desk.job, form) for _ in range(2)]
+    channels = [desk.channels.join(desk.job, form) for _ in range(2)]
     channels[0].lend(Peer().line, 1)
     for _ in range(20):
         desk.append("not a metric")
         desk.loop.run()
-    assert len(desk.writer._kept) == 20
-    assert desk.writer._kept_bytes == 20 * CHUNK_BYTES
+    assert len(desk.writer.chunks) == 20
+    assert desk.writer.chunks.bytes == 20 * CHUNK_BYTES
 
     for channel in channels:
-        desk.writer.leave(channel)
+        desk.channels.leave(channel)
 
-    assert (len(desk.writer._kept), desk.writer._kept_bytes) == (0, 0)
+    assert (len(desk.writer.chunks), desk.writer.chunks.bytes) == (0, 0)
 
 
 def test_a_page_that_is_thinned_meanwhile_is_not_kept_as_whole(desk: Desk) -> None:
-    channels = [desk.writer.join(desk.job, SSE) for _ in range(2)]
+    channels = [desk.channels.join(desk.job, SSE) for _ in range(2)]
     desk.append("a", "b")
 
     desk.writer.level = iter([0, 1, 0, 0, 0]).__next__
     channels[0].next(1)
 
-    assert all(level in (0, 1) for _, _, level in desk.writer._kept)
-    [(_, _, level)] = desk.writer._kept
-    [chunk] = desk.writer._kept.values()
+    made = [desk.writer.chunks.get(channels[0], 1, level) for level in (0, 1)]
+    assert len(desk.writer.chunks) == 1
+    [(level, chunk)] = [(level, chunk) for level, chunk in enumerate(made) if chunk is not None]
     assert (level == 1) == (b'"from"' in chunk.data)

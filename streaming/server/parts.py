@@ -26,6 +26,7 @@ from streaming.server.observer import ServerObserver
 from streaming.server.process import ServingProcess
 from streaming.storage.base import Storage
 from streaming.storage.snapshots import Snapshots
+from streaming.watching.channels import Channels
 from streaming.watching.pressure import Pressure
 from streaming.watching.server_end import ServerEnd
 from streaming.watching.streams import Streams
@@ -228,10 +229,12 @@ def make_streams(
     settings: Settings, storage: Storage, *, pressure: Pressure, observer: Observer
 ) -> Streams:
     """The open streams, and under gevent the writer that sends to all of them."""
-    traffic, writer = Traffic(observer), None
+    traffic, channels = Traffic(observer), None
     if has_event_loop() and settings.direct_writes:
-        writer = StreamWriter(
-            storage.log, traffic, write_events=settings.events_per_write, level=pressure.at
+        channels = Channels(
+            StreamWriter(
+                storage.log, traffic, write_events=settings.events_per_write, level=pressure.at
+            )
         )
     server = ServerEnd(
         storage,
@@ -239,7 +242,7 @@ def make_streams(
         rotate_s=settings.rotate_s,
         pressure=pressure,
         traffic=traffic,
-        writer=writer,
+        channels=channels,
         observer=observer,
     )
     return Streams(server, limit=settings.max_streams or 1, owner_limit=settings.owner_streams)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 from streaming.concurrency.locks import Mutex
 from streaming.concurrency.waking import Wakeable
@@ -19,10 +18,9 @@ from streaming.events.thinning import SKIP_LEVEL, Thinned, thin
 from streaming.events.wire import Form, event_json
 from streaming.storage.base import Live
 from streaming.storage.rows import Page
+from streaming.watching.chunks import Chunk
 from streaming.watching.pressure import FRAME_GAP_S
-
-if TYPE_CHECKING:
-    from streaming.watching.writer import StreamWriter
+from streaming.watching.writer import StreamWriter
 
 logger = logging.getLogger(__name__)
 
@@ -30,17 +28,6 @@ logger = logging.getLogger(__name__)
 WRITE_BYTES = 1 << 16
 #: Events that are read from storage in one go.
 PAGE_EVENTS = 500
-
-
-class Chunk(NamedTuple):
-    """A page of a log as the readers of a channel get it."""
-
-    data: bytes
-    #: The position behind it.
-    end: int
-    events: int
-    #: Whether the log ends with it.
-    last: bool
 
 
 class Line:
@@ -73,7 +60,6 @@ class Channel:
         "_writer",
         "form",
         "job",
-        "kept",
         "position",
         "rung",
         "streams",
@@ -95,8 +81,6 @@ class Channel:
         self.position = 0
         #: When something was written last, on the monotonic clock.
         self.wrote_at = 0.0
-        #: Position and level of the chunks that are kept.
-        self.kept: set[tuple[int, int]] = set()
         #: Streams that use the channel.
         self.streams = 0
         #: Whether it is among those that have news.
@@ -112,12 +96,12 @@ class Channel:
         if self._lines and self.position <= after <= self._live.row.seq:
             return Chunk(b"", after, 0, last=False)
         try:
-            kept = self._writer.kept(self, after)
+            kept = self._kept(after)
             if kept is not None or self._live.row.seq == after:
                 return kept or self._page_chunk(after)
             self._loading = self._loading or Mutex()
             with self._loading:  # one reads and encodes for all
-                return self._writer.kept(self, after) or self._page_chunk(after)
+                return self._kept(after) or self._page_chunk(after)
         except NotFound:
             return None
 
@@ -168,11 +152,6 @@ class Channel:
         """Whether the line is on loan."""
         return line in self._lines
 
-    def has(self, after: int, end: int) -> bool:
-        """Whether the log still has what lies between: it may be trimmed, or have lost events."""
-        row = self._live.row
-        return row.base <= after and end <= row.seq
-
     def wake(self) -> None:
         """The log has moved; called by whoever appends to it."""
         if not self.rung:
@@ -214,7 +193,7 @@ class Channel:
     def _next_page(self) -> Page | None:
         """What is behind `position`, in memory; None when storage has to be asked."""
         fetched, limit = self._fetched, self._writer.write_events
-        if fetched is not None and self.has(self.position, fetched.events[-1].seq):
+        if fetched is not None and self._has(self.position, fetched.events[-1].seq):
             start = self.position + 1 - fetched.events[0].seq
             if 0 <= start < len(fetched.events):
                 return fetched._replace(events=fetched.events[start : start + limit])
@@ -236,6 +215,16 @@ class Channel:
         self._fetched = page
         self.wake()
 
+    def _kept(self, after: int) -> Chunk | None:
+        """A chunk that was made before, if the log still has what is in it."""
+        chunk = self._writer.chunks.get(self, after, self._writer.level())
+        return chunk if chunk is not None and self._has(after, chunk.end) else None
+
+    def _has(self, after: int, end: int) -> bool:
+        """Whether the log still has what lies between: it may be trimmed, or have lost events."""
+        row = self._live.row
+        return row.base <= after and end <= row.seq
+
     def _page_chunk(self, after: int) -> Chunk | None:
         """From storage; as far as those on loan are, where that is nearer."""
         limit = self._writer.write_events
@@ -256,7 +245,7 @@ class Channel:
         level = self._writer.level()  # once: it may change while the page is encoded
         chunk = Chunk(self._encode(events, after, level), end, len(events), last)
         if self.streams > 1:
-            self._writer.keep(self, after, level, chunk)
+            self._writer.chunks.keep(self, after, level, chunk)
         return chunk
 
     def _encode(self, events: Sequence[Event], after: int, level: int) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streaming.concurrency.waking import Waker
-from streaming.watching.channel import Channel, Chunk, Line
+from streaming.watching.channel import Channel, Line
+from streaming.watching.chunks import Chunk
 from streaming.watching.client_end import ClientEnd
 from streaming.watching.cursor import Cursor
 from streaming.watching.pace import Pace

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from streaming.events.observer import Observer
 from streaming.storage.base import Storage
+from streaming.watching.channels import Channels
 from streaming.watching.hangups import Hangups
 from streaming.watching.pressure import TOP, Pressure
 from streaming.watching.traffic import Traffic
-from streaming.watching.writer import StreamWriter
 
 
 class ServerEnd:
@@ -24,7 +24,7 @@ class ServerEnd:
         rotate_s: float,
         pressure: Pressure | None = None,
         traffic: Traffic,
-        writer: StreamWriter | None = None,
+        channels: Channels | None = None,
         observer: Observer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -33,8 +33,8 @@ class ServerEnd:
         self.rotate_s = rotate_s
         self.pressure = pressure or Pressure(clock=clock)
         self.traffic = traffic
-        #: Sends to those who have caught up; None where each stream sends by itself.
-        self.writer = writer
+        #: Where those who have caught up are sent to; None where each stream sends by itself.
+        self.channels = channels
         #: Hears of streams that are refused, and of those that have been closed.
         self.observer = observer or Observer()
         self.clock = clock

@@ -133,15 +133,15 @@ class Stream:
         that has sent what comes before them.
         """
         server = self._server
-        writer, job = server.writer, self.cursor.only_job
-        if writer is None or job is None or not self._client.is_plain:
+        channels, job = server.channels, self.cursor.only_job
+        if channels is None or job is None or not self._client.is_plain:
             return
         if not self._as_it_is:
             self._form = form  # until it is known what the server sends
             return
         with contextlib.suppress(NotFound, Unavailable):
             self._loan = Loan(
-                writer.join(job, form),
+                channels.join(job, form),
                 self.cursor,
                 self._client,
                 self.waker,
@@ -293,8 +293,8 @@ class Stream:
         self._client.unwatch(self._server.hangups, self.waker)
         for job in list(self._viewers):
             self.leave(job)
-        if self._loan is not None and self._server.writer is not None:
-            self._server.writer.leave(self._loan.channel)
+        if self._loan is not None and self._server.channels is not None:
+            self._server.channels.leave(self._loan.channel)
         self._on_close(self)
         self._server.observer.stream_ended(
             self.transport,
