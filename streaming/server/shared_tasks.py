@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from flask import current_app, has_app_context
+from flask import Flask, current_app, has_app_context
 
 from streaming.running.origin import Origin
 from streaming.running.task import Task, TaskRegistry
@@ -15,8 +15,17 @@ from streaming.running.traces import span_of_attempt
 from streaming.storage.base import Storage
 from streaming.web.services import EXTENSION
 
-if TYPE_CHECKING:
-    from streaming.server.mount import Mount
+
+class SharingApp(Protocol):
+    """An app of the server: its tasks, and the context in which they run."""
+
+    app: Flask
+    tasks: TaskRegistry
+    #: Among the apps of the server; the app's jobs remember it.
+    place: int
+
+    def inside(self, owner: str, origin: Origin) -> AbstractContextManager[None]:
+        """The app's context as an attempt has it."""
 
 
 class SharedTasks(TaskRegistry):
@@ -25,27 +34,27 @@ class SharedTasks(TaskRegistry):
     def __init__(self) -> None:
         super().__init__()
         #: By place. Those that have left stay: the jobs that they took still run, as them.
-        self._mounts: list[Mount] = []
-        self._left: list[Mount] = []
+        self._apps: list[SharingApp] = []
+        self._left: list[SharingApp] = []
 
-    def attach(self, mount: Mount) -> int:
+    def attach(self, app: SharingApp) -> int:
         """Have the app's tasks run here; its place among the apps, which its jobs remember."""
-        self._mounts.append(mount)
-        return len(self._mounts) - 1
+        self._apps.append(app)
+        return len(self._apps) - 1
 
-    def detach(self, mount: Mount) -> bool:
+    def detach(self, app: SharingApp) -> bool:
         """The app leaves; whether others are still there."""
-        if mount not in self._left:
-            self._left.append(mount)
-        return any(each not in self._left for each in self._mounts)
+        if app not in self._left:
+            self._left.append(app)
+        return any(each not in self._left for each in self._apps)
 
     def find(self, name: str) -> Task | None:
         """The present app's, in a request; else the one that runs as the app that took the job."""
         here = _present()
-        if here in self._mounts:
+        if here in self._apps:
             assert here is not None
             return here.tasks.find(name)
-        found = [task for mount in self._mounts if (task := mount.tasks.find(name)) is not None]
+        found = [task for each in self._apps if (task := each.tasks.find(name)) is not None]
         if not found:
             return None
         same = all(task is found[0] for task in found)
@@ -53,8 +62,8 @@ class SharedTasks(TaskRegistry):
 
     def __iter__(self) -> Iterator[Task]:
         here = _present()
-        mounts = [here] if here in self._mounts and here is not None else self._mounts
-        found = {task.name: task for mount in reversed(mounts) for task in mount.tasks}
+        apps = [here] if here in self._apps and here is not None else self._apps
+        found = {task.name: task for each in reversed(apps) for task in each.tasks}
         return iter(sorted(found.values(), key=lambda task: task.name))
 
     def around(self, storage: Storage, job: str) -> AbstractContextManager[None]:
@@ -63,22 +72,22 @@ class SharedTasks(TaskRegistry):
         assert row is not None
         origin = Origin.of(storage.log.records(job))
         return _entered(
-            self._mount_of(origin, row.task).inside(row.owner, origin),
+            self._app_of(origin, row.task).inside(row.owner, origin),
             span_of_attempt(row.task, job, row.attempt, origin.trace),
         )
 
-    def _mount_of(self, origin: Origin, task: str) -> Mount:
+    def _app_of(self, origin: Origin, task: str) -> SharingApp:
         """The app that took a job; after a restart, the one in its place, or that has the task."""
-        able = [mount for mount in self._mounts if mount.tasks.find(task) is not None]
-        named = [mount for mount in able if mount.app.name == origin.app]
-        placed = [mount for mount in named if mount.place == origin.place]
-        staying = [mount for mount in named if mount not in self._left]
-        return (placed or staying or named or able or self._mounts)[0]
+        able = [each for each in self._apps if each.tasks.find(task) is not None]
+        named = [each for each in able if each.app.name == origin.app]
+        placed = [each for each in named if each.place == origin.place]
+        staying = [each for each in named if each not in self._left]
+        return (placed or staying or named or able or self._apps)[0]
 
 
-def _present() -> Mount | None:
-    """The present app's mount, in a context of an app that has one."""
-    found: Mount | None = current_app.extensions.get(EXTENSION) if has_app_context() else None
+def _present() -> SharingApp | None:
+    """The present app, in a context of an app that has one."""
+    found: SharingApp | None = current_app.extensions.get(EXTENSION) if has_app_context() else None
     return found
 
 

@@ -1,30 +1,12 @@
-"""The outbox in SQLite: rows that the appends' own transactions write."""
+"""The outbox in SQLite: rows that the appends' own transactions write (`Transaction.put`)."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from streaming.events.event import Event
-from streaming.storage.outbox import Call, Outbox, calls_of
-from streaming.storage.rows import JobRow
-
-if TYPE_CHECKING:  # the writer's transactions call keep_calls
-    from streaming.storage.sqlite.database import Database
-    from streaming.storage.sqlite.transaction import Transaction
-
-
-def keep_calls(connection: sqlite3.Connection, row: JobRow, events: Sequence[Event]) -> None:
-    """Write the calls that an append asks for, in its transaction."""
-    for call in calls_of(row, events):
-        connection.execute(
-            "INSERT OR IGNORE INTO outbox (id, job, url, body, made_at, due_at)"
-            " SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM refused WHERE job = ?)",
-            (call.id, call.job, call.url, call.body, call.made_at, call.made_at, call.job),
-        )
-    if row.closed:
-        connection.execute("DELETE FROM refused WHERE job = ?", (row.id,))
+from streaming.storage.outbox import Call, Outbox
+from streaming.storage.sqlite.database import Database
+from streaming.storage.sqlite.transaction import Transaction
 
 
 class SqliteOutbox(Outbox):

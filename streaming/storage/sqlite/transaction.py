@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from streaming.events.event import Event, dumps
+from streaming.storage.outbox import calls_of
 from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.journal import Append, Journal
-from streaming.storage.sqlite.outbox import keep_calls
 
 
 class Transaction:
@@ -44,7 +44,7 @@ class Transaction:
             known.extend(events)
         self.grown += row.size - (0 if before is None else before.size)
         if row.summary.options.get("webhook") and events:
-            keep_calls(self.connection, row, events)
+            self._keep_calls(row, events)
 
     def forget(self, job: str) -> None:
         """Take back what was put for a job that is removed."""
@@ -81,3 +81,14 @@ class Transaction:
                 for row in map(self.rows.__getitem__, self._stale)
             ],
         )
+
+    def _keep_calls(self, row: JobRow, events: Sequence[Event]) -> None:
+        """Write the calls of webhooks that an append asks for."""
+        for call in calls_of(row, events):
+            self.connection.execute(
+                "INSERT OR IGNORE INTO outbox (id, job, url, body, made_at, due_at)"
+                " SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM refused WHERE job = ?)",
+                (call.id, call.job, call.url, call.body, call.made_at, call.made_at, call.job),
+            )
+        if row.closed:
+            self.connection.execute("DELETE FROM refused WHERE job = ?", (row.id,))
