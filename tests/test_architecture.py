@@ -2,12 +2,82 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+#: More lines, and more methods of a class, are more than one thing.
+FILE_LINES, FUNCTION_LINES, METHODS = 330, 60, 30
+
+
+@cache
+def files() -> dict[str, ast.Module]:
+    """The package's files by module name."""
+    found = {}
+    for path in (ROOT / "streaming").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The package's files that a file imports: also within functions, or for types alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name in files())
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for each in node.names:
+                name = f"{node.module}.{each.name}"
+                if name in files():
+                    yield name
+                elif node.module in files():
+                    yield node.module
+
+
+def length(node: ast.AST) -> int:
+    assert isinstance(node, ast.stmt)
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
+def test_no_two_files_import_each_other_by_whatever_way() -> None:
+    graph = {name: set(imported(tree)) - {name} for name, tree in files().items()}
+
+    assert sum(map(len, graph.values())) > len(graph)
+    TopologicalSorter(graph).prepare()  # CycleError names them
+
+
+def test_files_functions_and_classes_are_no_longer_than_one_can_keep_in_mind() -> None:
+    long = []
+    for name, tree in files().items():
+        lines = tree.body[-1].end_lineno or 0 if tree.body else 0
+        if lines > FILE_LINES and name != "streaming.config":  # a setting is a paragraph
+            long.append(f"{name}: {lines} lines")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                if length(node) > FUNCTION_LINES:
+                    long.append(f"{name}.{node.name}: {length(node)} lines")
+            elif isinstance(node, ast.ClassDef):
+                methods = sum(isinstance(each, ast.FunctionDef) for each in node.body)
+                if methods > METHODS:
+                    long.append(f"{name}.{node.name}: {methods} methods")
+
+    assert long == []
+
+
+def test_every_room_says_what_is_in_it() -> None:
+    rooms = {name.split(".")[1] for name in files() if "." in name}
+    table = ARCHITECTURE.partition("| room | what is in it |")[2].partition("\n\n")[0]
+    told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.+?) \|", table, re.MULTILINE))))
+
+    assert told == rooms
 
 
 def test_the_drawing_has_the_floors_that_are_checked() -> None:

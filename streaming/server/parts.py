@@ -116,16 +116,8 @@ def build(
     )  # fmt: skip
     runner = served_elsewhere or make_runner(settings, storage, dependencies, process=process)
     receivers = Receivers(settings.webhook_hosts)
-    registry = JobRegistry(
-        storage=storage,
-        snapshots=snapshots,
-        tasks=tasks,
-        runner=runner,
-        retention_s=settings.retention_s,
-        max_event_bytes=settings.max_event_bytes,
-        owner_jobs=settings.owner_jobs,
-        overloaded=pressure.at_top,
-        receivers=receivers,
+    registry = make_registry(
+        settings, storage, snapshots, tasks, runner, overloaded=pressure.at_top, receivers=receivers
     )
     look_after_submits(runner, registry)
     streams = make_streams(settings, storage, pressure=pressure, observer=observer)
@@ -138,14 +130,7 @@ def build(
         queue=settings.queue,
         readings=readings,
     )
-    retention = Retention(
-        storage,
-        snapshots,
-        forget=registry.expire,
-        retention_s=settings.retention_s,
-        events=settings.retention_events,
-        size=settings.retention_bytes,
-    )
+    retention = make_retention(settings, storage, snapshots, registry)
     secret = settings.webhook_secret.get_secret_value()
     webhooks = Webhooks(storage, receivers, lambda: signing_keys(secret) or [signing_key(storage)])
     loops = [meter.loop, retention.loop, deadlines.loop, storage_watch(storage, streams)]
@@ -223,6 +208,44 @@ def make_queue(settings: Settings) -> JobQueue:
 
     redis = RedisServer(settings.queue_url, verify=settings.redis_verify)
     return JobQueue(redis, timeout_s=settings.worker_timeout_s)
+
+
+def make_registry(
+    settings: Settings,
+    storage: Storage,
+    snapshots: Snapshots,
+    tasks: TaskRegistry,
+    runner: Runner,
+    *,
+    overloaded: Callable[[], bool],
+    receivers: Receivers,
+) -> JobRegistry:
+    """The jobs of the log: who submits, finds, cancels and answers them."""
+    return JobRegistry(
+        storage=storage,
+        snapshots=snapshots,
+        tasks=tasks,
+        runner=runner,
+        retention_s=settings.retention_s,
+        max_event_bytes=settings.max_event_bytes,
+        owner_jobs=settings.owner_jobs,
+        overloaded=overloaded,
+        receivers=receivers,
+    )
+
+
+def make_retention(
+    settings: Settings, storage: Storage, snapshots: Snapshots, registry: JobRegistry
+) -> Retention:
+    """What removes jobs that are too old, and trims logs that are too long."""
+    return Retention(
+        storage,
+        snapshots,
+        forget=registry.expire,
+        retention_s=settings.retention_s,
+        events=settings.retention_events,
+        size=settings.retention_bytes,
+    )
 
 
 def make_streams(

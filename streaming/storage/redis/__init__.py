@@ -8,7 +8,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidSettings, Unavailable
 from streaming.storage.base import SECRET_BYTES, Storage
@@ -34,8 +33,6 @@ from streaming.storage.redis.writer import Writer
 START_S, RETRY_S = 20.0, 0.25
 #: Seconds after which a half-written file in a shared folder is nobody's any more.
 HALF_WRITTEN_S = 86400.0
-#: Seconds between two looks whether the indexes are as the rows say.
-REPAIR_S = 300.0
 
 
 class RedisStorage(Storage):
@@ -63,62 +60,46 @@ class RedisStorage(Storage):
         """
         self._server = server = Server(url, verify=verify, prefix=prefix)
         self._start_s = start_s
-        process = os.urandom(6).hex()
-        self.link = Link(server, name="redis-link")
-        self.rows = rows = Rows(self.link, server.keys)
-        self.memberships = Memberships(self.link, rows, server.keys)
-        self.follower = Follower(server, self.link, rows, process=process)
-        self._writer = Writer(
+        keys, process = server.keys, os.urandom(6).hex()
+        self.link = link = Link(server, name="redis-link")
+        self.rows = rows = Rows(link, keys)
+        self.memberships = memberships = Memberships(link, rows, keys)
+        self.follower = follower = Follower(server, link, rows, process=process)
+        self._writer = writer = Writer(
             server,
             process=process,
-            published=self.follower.offer,
-            memberships=self.memberships,
-            lost=self.follower.lost,
+            published=follower.offer,
+            memberships=memberships,
+            lost=follower.lost,
         )
         self.index = RedisIndex(
-            self.link,
-            rows,
-            server.keys,
-            memberships=self.memberships,
-            follower=self.follower,
-            tombstone_s=tombstone_s,
+            link, rows, keys, memberships=memberships, follower=follower, tombstone_s=tombstone_s
         )
         self.log = RedisLog(
-            self.link,
+            link,
             rows,
-            server.keys,
-            writer=self._writer,
-            follower=self.follower,
-            memberships=self.memberships,
+            keys,
+            writer=writer,
+            follower=follower,
+            memberships=memberships,
             patience_s=patience_s,
         )
-        self.mender = RedisMender(
-            self.link,
-            rows,
-            server.keys,
-            follower=self.follower,
-            memberships=self.memberships,
-        )
-        self.outbox: Outbox = RedisOutbox(self.link, server.keys)
+        self.mender = RedisMender(link, rows, keys, follower=follower, memberships=memberships)
+        self.outbox: Outbox = RedisOutbox(link, keys)
         self.blobs: Blobs = (
-            FolderBlobs(blobs)
-            if blobs is not None
-            else RedisBlobs(self.link, server.keys, limit=blob_bytes)
+            RedisBlobs(link, keys, limit=blob_bytes) if blobs is None else FolderBlobs(blobs)
         )
-        self.viewers = self._viewers = RedisViewers(self.link, server.keys, process=process)
-        self.leases = self._leases = RedisLeases(
-            self.link,
-            server.keys,
+        self.viewers = self._viewers = RedisViewers(link, keys, process=process)
+        self.leases = self._leases = leases = RedisLeases(
+            link,
+            keys,
             process=process,
             sizes=resources,
             timeout_s=worker_timeout_s,
             patience_s=patience_s,
         )
-        self.follower.hear(server.keys.lease_news, self._leases.look)
-        self._turns = Turns(self.link, server.keys, process=process)
-        self._repair = Periodic(
-            self.memberships.repair_in_turn, every_s=REPAIR_S, name="redis-repair"
-        )
+        follower.hear(keys.lease_news, leases.look)
+        self._turns = Turns(link, keys, process=process)
 
     def open(self, *, timeout: float) -> None:
         """`InvalidSettings` when it is not reachable in time, or not fit for logs."""
@@ -144,7 +125,7 @@ class RedisStorage(Storage):
                 self.follower,
                 self._viewers,
                 self._leases,
-                self._repair,
+                self.memberships.loop,
             ):
                 part.start()
         except BaseException:
@@ -152,7 +133,7 @@ class RedisStorage(Storage):
             raise
 
     def close(self) -> None:
-        self._repair.stop()
+        self.memberships.loop.stop()
         self._turns.release()
         self._leases.stop()
         self._viewers.stop()  # others must not count our viewers any longer
@@ -183,5 +164,5 @@ class RedisStorage(Storage):
 
     def dead(self) -> list[str]:
         threads = (self._writer, self.follower, self.link)
-        loops = (self._viewers.loop, self._leases.loop, self._repair)
+        loops = (self._viewers.loop, self._leases.loop, self.memberships.loop)
         return [part.name for part in (*threads, *loops) if part.dead]

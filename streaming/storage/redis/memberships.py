@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 
+from streaming.concurrency.periodic import Periodic
 from streaming.concurrency.platform import native_lock
 from streaming.errors import Damaged
 from streaming.storage.redis.connection import Command
@@ -21,6 +22,8 @@ from streaming.storage.rows import JobRow
 
 #: Jobs looked at in one go by a repair.
 STRIDE = 500
+#: Seconds between two looks whether the indexes are as the rows say.
+REPAIR_S = 300.0
 #: Seconds for which a process has the repairs to itself.
 TURN_S = 240
 #: Seconds after which an entry without a row is no submission under way.
@@ -67,6 +70,7 @@ class Memberships:
         #: Bytes that the common count does not have yet.
         self._grown = 0
         self._process = os.urandom(6).hex()
+        self.loop = Periodic(self._repair_in_turn, every_s=REPAIR_S, name="redis-repair")
 
     def changes(self, before: JobRow | None, after: JobRow | None) -> list[Command]:
         """The commands that bring the indexes from one row of a job to another."""
@@ -103,7 +107,7 @@ class Memberships:
             raise
         return int(size)
 
-    def repair_in_turn(self) -> None:
+    def _repair_in_turn(self) -> None:
         """Repair, unless another process has just done so."""
         [mine] = self._link.call(
             call(TURN, [self._keys.turn("repair")], self._process, TURN_S * 1000)
