@@ -125,3 +125,35 @@ def test_every_file_that_is_named_is_there() -> None:
     assert named
     for name in named:
         assert any((place / name).exists() for place in (ROOT / "streaming", ROOT)), name
+
+
+def test_a_submission_goes_from_hop_to_hop() -> None:
+    table = ARCHITECTURE.partition("## A submission's way\n")[2].partition("\n## ")[0]
+    hops = re.findall(r"^\| [\d']+ \| (.+?) \|", table, re.MULTILINE)
+    called = {"submit_job"}
+
+    for hop in hops:
+        for path, functions in re.findall(r"`([a-z_/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", hop):
+            for name in re.findall(r"`([\w.]+)`", functions):
+                function = found(path, name)
+                assert function.name in called, f"nothing before it calls {name} of {path}"
+                called |= {
+                    node.attr if isinstance(node, ast.Attribute) else node.id
+                    for node in ast.walk(function)
+                    if isinstance(node, ast.Attribute | ast.Name)
+                }
+    assert len(hops) > 5
+
+
+def found(path: str, name: str) -> ast.FunctionDef:
+    """A function, or a class's method, of a file of the package."""
+    place: ast.AST = files()["streaming." + path.removesuffix(".py").replace("/", ".")]
+    *owner, function = name.split(".")
+    for each in owner:
+        [place] = [n for n in ast.walk(place) if isinstance(n, ast.ClassDef) and n.name == each]
+    [node] = [
+        each
+        for each in ast.walk(place)
+        if isinstance(each, ast.FunctionDef) and each.name == function
+    ]
+    return node
