@@ -1,15 +1,12 @@
-"""One POST to a receiver: signed as Standard Webhooks says, to a checked address, cut in time."""
+"""One POST to a receiver: signed (`signing.py`), to a checked address, cut in time."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import os
 import re
 import socket
 import ssl
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -20,8 +17,16 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from streaming.concurrency.platform import native_lock, original
 from streaming.jobs.receivers import Receiver
+from streaming.jobs.signing import signature_headers
 from streaming.storage.outbox import Call
 
+#: With every call.
+HEADERS = {
+    "Content-Type": "application/json",
+    "User-Agent": "streaming",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+}
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
 _Handle: type[socket.socket] = original("socket", "socket")
 #: A connected socket to one of the addresses, at a port, in so many seconds.
@@ -60,7 +65,7 @@ class Posting:
                 "POST",
                 place.target,
                 body=self._call.body,
-                headers=headers_of(self._call, keys, now),
+                headers={**HEADERS, **signature_headers(self._call, keys, now)},
                 preload_content=False,
             )
             answer = connection.getresponse()
@@ -119,22 +124,6 @@ class _Dialled(HTTPConnection):
 
 class _Secure(_Dialled, HTTPSConnection):
     pass
-
-
-def headers_of(call: Call, keys: Sequence[bytes], now: float) -> Mapping[str, str]:
-    """What Standard Webhooks 1.0 has with a call's body: one signature for each key."""
-    timestamp = str(int(now))
-    signed = b"%b.%b.%b" % (call.id.encode(), timestamp.encode(), call.body)
-    digests = [hmac.new(key, signed, hashlib.sha256).digest() for key in keys]
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "streaming",
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-        "webhook-id": call.id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": " ".join(f"v1,{b64encode(each).decode()}" for each in digests),
-    }
 
 
 @cache

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import random
 import time
@@ -41,11 +39,6 @@ LASTS_S = 86400.0
 LEAVE_S = 0.5
 #: "Gone": the receiver wants no more.
 GONE = 410
-
-
-def signing_key(storage: Storage) -> bytes:
-    """The key where no setting has one: the same in all processes on this storage, and lasting."""
-    return hmac.new(storage.secret(), b"streaming.webhook", hashlib.sha256).digest()
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Progress of one attempt: a percentage that never falls, and the time that is left."""
+"""Progress of one attempt: `percent`, which never falls, and `eta_s`, the time that is left."""
 
 from __future__ import annotations
 

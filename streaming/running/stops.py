@@ -1,4 +1,8 @@
-"""Cancels that other processes have written into the logs of jobs that run here."""
+"""Cancels that other processes have written into the logs of jobs that run here.
+
+Those of this process reach its runner at once (`JobRegistry.cancel`); either way what stops the
+task is its `StopSignal`.
+"""
 
 from __future__ import annotations
 

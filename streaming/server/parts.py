@@ -15,7 +15,8 @@ from streaming.jobs.receivers import Receivers
 from streaming.jobs.registry import JobRegistry
 from streaming.jobs.repair import Mending
 from streaming.jobs.retention import Retention
-from streaming.jobs.webhooks import Webhooks, signing_key
+from streaming.jobs.signing import signing_key
+from streaming.jobs.webhooks import Webhooks
 from streaming.llm.base import Model
 from streaming.running.dependencies import Dependencies
 from streaming.running.runner import Runner

@@ -7,7 +7,7 @@ from base64 import b64encode
 
 from streaming.config import Settings
 from streaming.errors import InvalidSettings
-from streaming.jobs.webhooks import signing_key
+from streaming.jobs.signing import signing_key
 from streaming.storage import make_storage
 
 

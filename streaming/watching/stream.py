@@ -1,4 +1,4 @@
-"""An open stream: its viewers, heartbeats, rotation and end, for every transport."""
+"""An open stream: what its reader is given and when, heartbeats among it; for every transport."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a reader starts, and what it wants: the query and headers that all transports share."""
+"""Where a reader starts (`after`, `Last-Event-ID`), and what it wants: alike on all transports."""
 
 from __future__ import annotations
 

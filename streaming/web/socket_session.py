@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 
 from flask import Flask, current_app, request
 
-from streaming.watching.limits import Flooded, MessageMeter
+from streaming.watching.message_meter import Flooded, MessageMeter
 from streaming.watching.stream import Stream
 from streaming.watching.websocket import Closed, Connection
 from streaming.web.services import services

@@ -15,7 +15,7 @@ from streaming import TaskError
 from streaming.config import Settings
 from streaming.errors import TooMany
 from streaming.running.emitter import Budget
-from streaming.watching.limits import PATIENCE, Flooded, MessageMeter
+from streaming.watching.message_meter import PATIENCE, Flooded, MessageMeter
 from streaming.web.rates import Rates
 from tests.clocks import Clock
 from tests.e2e.clients import Api, Socket, read_sse

@@ -17,7 +17,8 @@ from streaming.config import signing_keys
 from streaming.errors import Unavailable
 from streaming.events.event import dumps
 from streaming.jobs.receivers import Receivers
-from streaming.jobs.webhooks import Webhooks, signing_key
+from streaming.jobs.signing import signing_key
+from streaming.jobs.webhooks import Webhooks
 from streaming.storage.base import Storage
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.outbox import Call, Outbox
