@@ -12,7 +12,9 @@ import pytest
 from streaming.errors import Fenced, InvalidSettings, NotFound, TooLarge
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.connection import check_info
+from streaming.storage.redis.viewers import RedisViewers
 from streaming.storage.rows import JobRow, Submission
+from streaming.storage.viewers import SENT_AWAY_S
 from tests.cutting import CuttingProxy
 from tests.jobs import (
     completed,
@@ -212,20 +214,20 @@ def test_viewers_of_all_processes_are_seen(two: Two) -> None:
     assert there.viewers.absent_s("job_a") < TIMEOUT_S
 
 
-def test_viewers_of_a_process_that_is_gone_are_not_counted(
-    two: Two, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_viewers_of_a_process_that_is_gone_are_not_counted(two: Two) -> None:
     here, there = two
     here.viewers.enter("job_a", "sse", lambda: 3)
     eventually(lambda: len(there.viewers.of("job_a")) == 1)
     here.viewers.loop.stop()  # as if killed: it says nothing any more
 
-    monkeypatch.setattr("streaming.storage.redis.viewers.SILENT_S", 0.5)
+    patient, hasty = (
+        RedisViewers(there.link, KEYS, process="third", silent_s=0.5, sent_away_s=sent_away_s)
+        for sent_away_s in (SENT_AWAY_S, 0.0)
+    )
 
-    eventually(lambda: there.viewers.of("job_a") == [])
-    assert there.viewers.absent_s("job_a") == 0  # they have not hung up: they may come back
-    monkeypatch.setattr("streaming.storage.redis.viewers.SENT_AWAY_S", 0.0)
-    eventually(lambda: 0 < there.viewers.absent_s("job_a") < TIMEOUT_S)
+    eventually(lambda: patient.of("job_a") == [])
+    assert patient.absent_s("job_a") == 0  # they have not hung up: they may come back
+    eventually(lambda: 0 < hasty.absent_s("job_a") < TIMEOUT_S)
 
 
 def test_a_file_over_the_limit_is_refused_and_leaves_nothing(

@@ -7,8 +7,7 @@ import pytest
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Cancelled, InvalidInput
-from streaming.tasks import monitor as module
-from streaming.tasks.monitor import Fed, monitor
+from streaming.tasks.monitor import MAX_FED, Fed, monitor
 from tests.e2e.waiting import eventually
 from tests.tasks.conftest import Bench
 from tests.threads import Background
@@ -102,18 +101,16 @@ def test_an_alert_goes_on_after_a_restart_and_is_not_raised_again(bench: Make, r
     assert figures(job, "orders") == [1, 2, 30]
 
 
-def test_figures_without_end_are_left_out(
-    bench: Make, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_FED", 2)
+def test_figures_without_end_are_left_out(bench: Make, run: Any) -> None:
     job = bench(monitor, interval_s=3600)
     run(job)
 
-    for name in ("a", "b", "c", "a"):
-        job.feed({"name": name, "value": 1})
+    for number in (*range(MAX_FED + 1), 0):
+        job.feed({"name": f"figure_{number}", "value": 1})
 
-    eventually(lambda: len(figures(job, "a")) == 2, "the known ones come through")
-    assert figures(job, "c") == []
+    eventually(lambda: len(figures(job, "figure_0")) == 2, "the known ones come through")
+    assert len(figures(job, f"figure_{MAX_FED - 1}")) == 1
+    assert figures(job, f"figure_{MAX_FED}") == []
     assert len(job.data("log")) == 1
 
 

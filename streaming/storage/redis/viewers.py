@@ -40,10 +40,24 @@ class RedisViewers(Viewers):
 
     lag_s = 0.5
 
-    def __init__(self, link: Link, keys: Keys, *, process: str) -> None:
+    def __init__(
+        self,
+        link: Link,
+        keys: Keys,
+        *,
+        process: str,
+        silent_s: float = SILENT_S,
+        sent_away_s: float = SENT_AWAY_S,
+    ) -> None:
+        """`silent_s`: of silence, after which a process counts as dead.
+
+        `sent_away_s`: for which readers that have not hung up count as there.
+        """
         self._link = link
         self._keys = keys
         self._process = process
+        self._silent_s = silent_s
+        self._sent_away_s = sent_away_s
         self._local = LocalViewers()
         self._lock = native_lock()
         #: Jobs whose viewers have changed since they were told; those that have any.
@@ -65,7 +79,7 @@ class RedisViewers(Viewers):
             with self._lock:
                 jobs = self._told | self._changed
                 for job in filter(self._local.has, jobs):  # its stream has not ended in time
-                    self._sent_away[job] = time.time() + SENT_AWAY_S
+                    self._sent_away[job] = time.time() + self._sent_away_s
             self._link.call(*[self._tell(job, (), self._now()) for job in jobs])
         except StreamingError as error:
             logger.warning("viewers are not signed off: %s", error.detail)
@@ -82,7 +96,7 @@ class RedisViewers(Viewers):
         self._local.leave(job, viewer.rpartition(".")[2], sent_away=sent_away)
         if sent_away:
             with self._lock:
-                self._sent_away[job] = time.time() + SENT_AWAY_S
+                self._sent_away[job] = time.time() + self._sent_away_s
         self._note(job)
         self.loop.wake()
 
@@ -118,12 +132,12 @@ class RedisViewers(Viewers):
                 continue
             try:
                 told = json.loads(value)
-                told["alive"] = bool(told["viewers"]) and now - told["at"] < SILENT_S
+                told["alive"] = bool(told["viewers"]) and now - told["at"] < self._silent_s
             except (ValueError, TypeError, LookupError) as error:
                 logger.debug("what %r tells of job %s cannot be read: %s", name, job, error)
                 continue
             if told["viewers"] and not told["alive"]:  # it has died: nobody has hung up
-                told["sent_away_s"] = SILENT_S + SENT_AWAY_S
+                told["sent_away_s"] = self._silent_s + self._sent_away_s
             if not told["alive"]:
                 told["viewers"] = []
             others.append(told)

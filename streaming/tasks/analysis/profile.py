@@ -21,7 +21,7 @@ from streaming.tasks.tables.columns import Column, columns_of, decide, survey
 from streaming.tasks.tables.figures import figures_of
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.refusal import BadCsv, shown
-from streaming.tasks.tables.sheet import Batch, Sheet, describe, left_out_of
+from streaming.tasks.tables.sheet import BATCH_ROWS, Batch, Sheet, describe, left_out_of
 from streaming.tasks.tables.summing import is_certain, open_total, sums_up, totals_of
 
 #: Bins in which figures are counted, and of a chart.
@@ -30,9 +30,14 @@ FINE_BINS, CHART_BINS = 1024, 32
 Figures = NDArray[np.float64]
 
 
-def profile(path: Path, options: TableOptions) -> Generator[int, None, JsonObject]:
-    """Columns with their types and figures, the correlations of all pairs, and how it was read."""
-    sheet = Sheet(path, options)
+def profile(
+    path: Path, options: TableOptions, *, batch_rows: int = BATCH_ROWS
+) -> Generator[int, None, JsonObject]:
+    """Columns with their types and figures, the correlations of all pairs, and how it was read.
+
+    Given after each batch: bytes read of all.
+    """
+    sheet = Sheet(path, options, batch_rows=batch_rows)
     columns = columns_of(sheet)
     for batch in sheet.batches():
         survey(columns, batch)

@@ -47,8 +47,11 @@ class Batch(NamedTuple):
 class Sheet:
     """The rows below a header. Raises `BadCsv` with line and column."""
 
-    def __init__(self, source: Path | str, options: TableOptions) -> None:
+    def __init__(
+        self, source: Path | str, options: TableOptions, *, batch_rows: int = BATCH_ROWS
+    ) -> None:
         self._source = source
+        self._batch_rows = batch_rows
         self.options = options
         self.encoding = self._find_encoding()
         #: Bytes that were read, and bytes in all.
@@ -65,7 +68,7 @@ class Sheet:
         for line, row in self._below():
             batch.lines.append(line)
             batch.rows.append(row)
-            if len(batch.rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
+            if len(batch.rows) >= self._batch_rows or self._characters >= BATCH_CHARACTERS:
                 self._characters = 0
                 yield batch
                 batch = Batch([], [])

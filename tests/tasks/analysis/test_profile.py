@@ -15,9 +15,9 @@ import pytest
 from streaming.tasks.analysis.histogram import draw_histogram
 from streaming.tasks.analysis.page import render
 from streaming.tasks.analysis.profile import distributions, profile
-from streaming.tasks.tables import sheet
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.refusal import BadCsv
+from streaming.tasks.tables.sheet import BATCH_ROWS, MAX_LINE
 
 OPTIONS = TableOptions()
 
@@ -31,10 +31,10 @@ def ended(passing: Generator[int, None, dict[str, Any]]) -> tuple[list[int], dic
             return told, end.value
 
 
-def profiled(tmp_path: Path, text: str | bytes) -> dict[str, Any]:
+def profiled(tmp_path: Path, text: str | bytes, *, batch_rows: int = BATCH_ROWS) -> dict[str, Any]:
     file = tmp_path / "data.csv"
     file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return ended(profile(file, OPTIONS))[1]
+    return ended(profile(file, OPTIONS, batch_rows=batch_rows))[1]
 
 
 def test_each_column_has_its_type_and_its_missing_values(tmp_path: Path) -> None:
@@ -56,9 +56,7 @@ def test_each_column_has_its_type_and_its_missing_values(tmp_path: Path) -> None
     assert found["columns"][3]["top"][0]["count"] == 1
 
 
-def test_figures_are_those_of_the_data_however_it_is_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_figures_are_those_of_the_data_however_it_is_cut(tmp_path: Path) -> None:
     dice = random.Random(1)
     xs = [1e9 + dice.gauss(0, 1) for _ in range(500)]
     ys = [2 * x + dice.gauss(0, 1) if dice.random() > 0.1 else None for x in xs]
@@ -66,9 +64,8 @@ def test_figures_are_those_of_the_data_however_it_is_cut(
         f"{x!r},{'' if y is None else repr(y)}\n" for x, y in zip(xs, ys, strict=True)
     )
     whole = profiled(tmp_path, text)
-    monkeypatch.setattr(sheet, "BATCH_ROWS", 7)
 
-    found = profiled(tmp_path, text)
+    found = profiled(tmp_path, text, batch_rows=7)
 
     x, y = found["columns"]
     assert x["mean"] == pytest.approx(statistics.fmean(xs), rel=1e-15)
@@ -81,12 +78,8 @@ def test_figures_are_those_of_the_data_however_it_is_cut(
     assert y["missing"] == ys.count(None)
 
 
-def test_a_column_that_turns_out_to_be_text_is_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sheet, "BATCH_ROWS", 2)
-
-    found = profiled(tmp_path, "a,b\n1,1\n2,2\n3,3\nx,4\n5,5\n")
+def test_a_column_that_turns_out_to_be_text_is_text(tmp_path: Path) -> None:
+    found = profiled(tmp_path, "a,b\n1,1\n2,2\n3,3\nx,4\n5,5\n", batch_rows=2)
 
     assert [column["type"] for column in found["columns"]] == ["text", "integer"]
     assert found["correlations"] == []
@@ -126,7 +119,7 @@ def test_figures_beyond_all_sums_are_no_error(tmp_path: Path, huge: str) -> None
         (b"a,b\n1,2\nA\xf1o,3\n", 3, 1),
         (b"a,b\n1,\0\n", 2, 2),
         (b'a,b\n1,"2\n', 2, 1),
-        (b"a,b\n" + b"x" * (sheet.MAX_LINE + 1), 2, 1),
+        (b"a,b\n" + b"x" * (MAX_LINE + 1), 2, 1),
         (b",".join(b"c%d" % n for n in range(201)), 1, 201),
     ],
 )
@@ -147,14 +140,11 @@ def test_semicolons_quotes_and_a_byte_order_mark_are_read(tmp_path: Path) -> Non
     assert found["rows"] == 2
 
 
-def test_progress_is_bytes_up_to_all_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sheet, "BATCH_ROWS", 10)
+def test_progress_is_bytes_up_to_all_of_them(tmp_path: Path) -> None:
     file = tmp_path / "data.csv"
     file.write_text("a\n" + "1\n" * 95)
 
-    told, _ = ended(profile(file, OPTIONS))
+    told, _ = ended(profile(file, OPTIONS, batch_rows=10))
 
     assert told == sorted(told)
     assert (len(told), told[-1]) == (20, file.stat().st_size)
