@@ -126,7 +126,7 @@ class Stream:
             return self._loan.position
         return self.cursor.positions.get(job, 0)
 
-    def share(self, form: Form) -> None:
+    def lend(self, form: Form) -> None:
         """Have the writer send events to the socket, where there is one, once it is caught up.
 
         Only for a reader of one job whose events on the socket are to be as `form` says, and
@@ -154,7 +154,7 @@ class Stream:
         """Nothing stands between the stream and its socket: hooks and middleware let it pass."""
         self._as_it_is = True
         if self._form is not None:
-            self.share(self._form)
+            self.lend(self._form)
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:

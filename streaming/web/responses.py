@@ -53,7 +53,7 @@ def respond_sse(cursor: Cursor, *, snapshots: bool = False, composite: bool = Fa
     with stream.set_up():
         if not composite:
             types = cursor.types(next(iter(cursor.positions)))
-            stream.share(Form("sse", named=encoder.named, types=types))
+            stream.lend(Form("sse", named=encoder.named, types=types))
         # Before the snapshot moves the cursor: who never gets the snapshot has not got so far.
         opening = encoder.opening() + encoder.deliveries(_first(cursor, snapshots))
         return stream_response(stream, _encoded(stream, encoder, opening), wire.SSE)

@@ -47,7 +47,7 @@ class Session(SocketSession):
         self._from_snapshot = from_snapshot
         stream.stays = job is None
         if job is not None:
-            stream.share(Form("websocket", types=stream.cursor.types(job)))
+            stream.lend(Form("websocket", types=stream.cursor.types(job)))
             stream.sent_as_it_is()  # frames go to the socket, past the server
 
     def _run(self) -> tuple[int, str]:
