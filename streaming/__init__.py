@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from streaming.version import VERSION
+
 if TYPE_CHECKING:
     from streaming.config import Settings
     from streaming.errors import (
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from streaming.server.hosting import role
     from streaming.web.principal import Principal
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 #: Loaded when they are used: a client, and the child process of a computation, need no server.
 _HOMES = {

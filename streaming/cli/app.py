@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import click
 
-from streaming import __version__
 from streaming.cli import codes, completion, doctor, jobs, keys, launch, looking, running
 from streaming.cli.context import Context, Interrupted
 from streaming.client import ClientError, ProblemError, ServerAway, WaitTimeout
+from streaming.version import VERSION
 
 URL = "http://127.0.0.1:8000"
 
@@ -37,7 +37,7 @@ class InOrder(click.Group):
     "--api-key", envvar="STREAMING_API_KEY", help="a key, where it asks for one (STREAMING_API_KEY)"
 )
 @click.option("--json", "as_json", is_flag=True, help="print JSON; every command takes it, too")
-@click.version_option(__version__, prog_name="streaming")
+@click.version_option(VERSION, prog_name="streaming")
 @click.pass_context
 def cli(context: click.Context, url: str, api_key: str | None, as_json: bool) -> None:
     """Start jobs on a streaming server, watch them, steer them.

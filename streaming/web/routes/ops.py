@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 
 from flask import Flask, Response, current_app, make_response, render_template, request
@@ -10,6 +9,7 @@ from flask import Flask, Response, current_app, make_response, render_template, 
 from streaming.config import durable_disk
 from streaming.errors import Unavailable, missing_extra
 from streaming.events.vocabulary import CONTROL, Json
+from streaming.version import VERSION
 from streaming.web.asyncapi import asyncapi, event_schemas
 from streaming.web.blueprints import open_blueprint
 from streaming.web.metrics import Figures
@@ -102,14 +102,14 @@ def docs() -> Response:
 
 
 def _document() -> Json:
-    return openapi(_app(), title=TITLE, version=_version())
+    return openapi(_app(), title=TITLE, version=VERSION)
 
 
 def _asyncapi() -> Json:
     return asyncapi(
         _app(),
         title=TITLE,
-        version=_version(),
+        version=VERSION,
         host=request.host,
         root=request.script_root,
         secure=request.is_secure,
@@ -150,8 +150,3 @@ def _notes(found: Services) -> list[str]:
         "jobs are lost at every restart: the log is in memory": not found.storage.durable,
     }
     return [text for text, holds in checks.items() if holds]
-
-
-def _version() -> str:
-    """The package's; it is above this room, and there by now."""
-    return str(import_module("streaming").__version__)
