@@ -1,1 +1,1 @@
-"""Tasks: the registry, and one file per task that comes with the service."""
+"""The tasks that come with the service, one file each, and what only they need."""
