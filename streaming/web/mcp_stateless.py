@@ -22,7 +22,7 @@ from streaming.protocols.mcp import (
 from streaming.web import answers, mcp_calls
 from streaming.web.answers import Held
 from streaming.web.auth import require
-from streaming.web.routes.jobs import as_json
+from streaming.web.json_response import as_json
 from streaming.web.services import services
 from streaming.web.stopping import stopped
 

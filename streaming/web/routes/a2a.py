@@ -14,9 +14,9 @@ from streaming.protocols.a2a import VERSION, A2aError, rest_error, rpc_error
 from streaming.web import a2a_tasks
 from streaming.web.blueprints import open_blueprint
 from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body
+from streaming.web.json_response import as_json
 from streaming.web.models import listed
 from streaming.web.operations import operation
-from streaming.web.routes.jobs import as_json
 from streaming.web.services import services
 
 _MORE = {

@@ -16,9 +16,9 @@ from streaming.web import answers
 from streaming.web.answers import Held
 from streaming.web.commands import CancelBody, cancel
 from streaming.web.foreign import foreign_blueprint, foreign_body
+from streaming.web.json_response import as_json
 from streaming.web.operations import operation
 from streaming.web.responses import no_content
-from streaming.web.routes.jobs import as_json
 
 chat = foreign_blueprint("chat")
 

@@ -15,8 +15,8 @@ from streaming.storage.ids import new_id
 from streaming.web.auth import owner
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import in_time
+from streaming.web.json_response import as_json
 from streaming.web.operations import operation
-from streaming.web.routes.jobs import as_json
 from streaming.web.schemas import FileList, UploadForm
 from streaming.web.services import services
 

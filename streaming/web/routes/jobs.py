@@ -8,8 +8,6 @@ from functools import partial
 from flask import Response, request
 
 from streaming.errors import Conflict, NotFound
-from streaming.events.event import dumps
-from streaming.events.vocabulary import Json
 from streaming.events.wire import parse_position
 from streaming.storage.rows import JobRow
 from streaming.watching.stream import Stream
@@ -27,6 +25,7 @@ from streaming.web.commands import (
     submit,
     validate,
 )
+from streaming.web.json_response import as_json
 from streaming.web.operations import operation, parse_query
 from streaming.web.positions import last_event_id
 from streaming.web.responses import no_content, reader, respond_sse, wants_sse
@@ -45,14 +44,6 @@ from streaming.web.waiting import waiting
 MAX_PREFER_S = 300.0
 
 jobs = owned_blueprint("jobs")
-
-
-def as_json(body: Json, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer in UTF-8, not \\u-escaped, that no cache keeps."""
-    response = Response(dumps(body), status=status, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.update(headers or {})
-    return response
 
 
 @jobs.get("/tasks")

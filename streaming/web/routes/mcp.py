@@ -37,10 +37,10 @@ from streaming.web.answers import Held
 from streaming.web.auth import check_origin, find_job, owner, require
 from streaming.web.commands import CancelBody, cancel
 from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body
+from streaming.web.json_response import as_json
 from streaming.web.mcp_stateless import METHODS
 from streaming.web.operations import operation
 from streaming.web.responses import no_content
-from streaming.web.routes.jobs import as_json
 from streaming.web.services import services
 
 _SESSION = "Mcp-Session-Id"

@@ -16,10 +16,10 @@ from streaming.storage.rows import JobRow
 from streaming.web import answers
 from streaming.web.answers import Held
 from streaming.web.foreign import foreign_blueprint, foreign_body
+from streaming.web.json_response import as_json
 from streaming.web.models import find_model
 from streaming.web.operations import operation
 from streaming.web.responses import no_content, wants_sse
-from streaming.web.routes.jobs import as_json
 
 messages = foreign_blueprint("messages", error_body)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Response
 
 from streaming.web.foreign import foreign_blueprint
+from streaming.web.json_response import as_json
 from streaming.web.models import find_model, listed
 from streaming.web.operations import operation
-from streaming.web.routes.jobs import as_json
 
 models = foreign_blueprint("models")
 

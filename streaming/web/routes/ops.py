@@ -12,9 +12,9 @@ from streaming.events.vocabulary import CONTROL, Json
 from streaming.version import VERSION
 from streaming.web.asyncapi import asyncapi, event_schemas
 from streaming.web.blueprints import open_blueprint
+from streaming.web.json_response import as_json
 from streaming.web.metrics import Figures
 from streaming.web.operations import openapi
-from streaming.web.routes.jobs import as_json
 from streaming.web.services import EXTENSION, Services, services
 
 TITLE = "Streaming jobs"

@@ -26,12 +26,12 @@ from streaming.web.foreign import (
     openai_body,
 )
 from streaming.web.handshake import begin, check_handshake, hand_over
+from streaming.web.json_response import as_json
 from streaming.web.operations import operation, parse_query
 from streaming.web.problems import error_of_http
 from streaming.web.response_requests import asked_of, folded, parse_body
 from streaming.web.response_session import ResponseSession
 from streaming.web.responses import no_content
-from streaming.web.routes.jobs import as_json
 from streaming.web.services import services
 from streaming.web.stopping import stopped
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from streaming.jobs.supervisor import UNFINISHED
 from streaming.web.auth import principal
 from streaming.web.blueprints import owned_blueprint
+from streaming.web.json_response import as_json
 from streaming.web.operations import operation, parse_query
-from streaming.web.routes.jobs import as_json
 from streaming.web.services import services
 
 #: Jobs, the newest ones, whose streams are looked at.

@@ -10,8 +10,8 @@ from streaming.web.auth import find_job, principal
 from streaming.web.blueprints import owned_blueprint
 from streaming.web.bodies import json_body
 from streaming.web.commands import validate
+from streaming.web.json_response import as_json
 from streaming.web.operations import operation
-from streaming.web.routes.jobs import as_json
 from streaming.web.services import services
 
 #: Maximum jobs that one ticket is for: as many as a feed has.

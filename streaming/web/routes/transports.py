@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.events.vocabulary import JsonObject
 from streaming.web.blueprints import open_blueprint
+from streaming.web.json_response import as_json
 from streaming.web.operations import operation
-from streaming.web.routes.jobs import as_json
 
 transports = open_blueprint("transports")
 

@@ -12,9 +12,9 @@ from streaming.web import answers
 from streaming.web.answers import Held
 from streaming.web.foreign import BODY_BYTES, ForeignBody, foreign_blueprint, foreign_body
 from streaming.web.handshake import begin, check_handshake, hand_over
+from streaming.web.json_response import as_json
 from streaming.web.operations import operation
 from streaming.web.responses import no_content
-from streaming.web.routes.jobs import as_json
 from streaming.web.services import services
 from streaming.web.stopping import stopped
 from streaming.web.ui_session import UiSession, active, asked
