@@ -127,6 +127,19 @@ def test_every_file_that_is_named_is_there() -> None:
         assert any((place / name).exists() for place in (ROOT / "streaming", ROOT)), name
 
 
+def test_the_words_of_the_code_name_something_in_it() -> None:
+    glossary = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    words = re.findall(r"^\| (\w+) \|", glossary.partition("## Inside the code")[2], re.MULTILINE)
+    names = set(re.findall(r"[a-z]+", " ".join(files())))
+    for tree in files().values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                names |= {part.lower() for part in re.findall(r"[A-Z]?[a-z]+", node.name)}
+
+    assert len(words) > 10
+    assert [word for word in words if not {word, f"{word}s"} & names] == []
+
+
 def test_a_submission_goes_from_hop_to_hop() -> None:
     table = ARCHITECTURE.partition("## A submission's way\n")[2].partition("\n## ")[0]
     hops = re.findall(r"^\| [\d']+ \| (.+?) \|", table, re.MULTILINE)

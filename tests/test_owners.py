@@ -54,7 +54,7 @@ def parts_of(app: Flask) -> Parts:
     return parts
 
 
-LOOPS = ["load-meter", "retention", "deadlines", "storage-watcher", "job-keeper", "job-watcher"]
+LOOPS = ["load-meter", "retention", "deadlines", "storage-watcher", "job-supervisor", "job-watcher"]
 
 
 @pytest.mark.parametrize("name", [*LOOPS, "hangups"])

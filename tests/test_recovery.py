@@ -268,10 +268,10 @@ def test_jobs_that_are_taken_up_wait_a_minute_for_their_viewers() -> None:
     second = House(made, storage=house.storage, clock=clock, threads=0)  # it waits
     second.take_up()
     clock.advance(59)
-    second.registry.keeper.cancel_unwatched()
+    second.registry.supervisor.cancel_unwatched()
     assert second.row(job).status == "queued"
     clock.advance(2)
-    second.registry.keeper.cancel_unwatched()
+    second.registry.supervisor.cancel_unwatched()
 
     assert second.row(job).status == "cancelled"
 
@@ -294,8 +294,8 @@ def test_jobs_whose_attempts_were_lost_run_one_after_the_other(gate: Gate) -> No
     assert house.runner.load().running == 0
 
     for running in (1, 2, 3):
-        house.registry.keeper.try_suspects()
-        house.registry.keeper.try_suspects()  # too soon for the next one
+        house.registry.supervisor.try_suspects()
+        house.registry.supervisor.try_suspects()  # too soon for the next one
         eventually(lambda count=running: gate.inside == count)
         clock.advance(TRIAL_S + 0.1)
 
@@ -304,12 +304,12 @@ def test_jobs_whose_attempts_were_lost_run_one_after_the_other(gate: Gate) -> No
 
 def test_who_has_run_alone_for_a_time_is_acquitted(gate: Gate) -> None:
     house, clock, [job] = suspects(gate, 1)
-    house.registry.keeper.try_suspects()
+    house.registry.supervisor.try_suspects()
     eventually(lambda: gate.inside)
     assert house.state(job).recovery.lost_trials == 1
 
     clock.advance(TRIAL_S + 0.1)
-    house.registry.keeper.try_suspects()
+    house.registry.supervisor.try_suspects()
 
     assert house.state(job).recovery.lost_trials == 0
     gate.open()
@@ -321,7 +321,7 @@ def test_the_next_suspect_comes_at_once_when_one_has_ended(gate: Gate) -> None:
     gate.open()
 
     for job in reversed(jobs):  # the newest goes first: the older ones went on for a while
-        house.registry.keeper.try_suspects()
+        house.registry.supervisor.try_suspects()
         assert house.end(job).data["output"] == "let go"
         eventually(lambda job=job: not house.runner.knows(job))
 
@@ -333,7 +333,7 @@ def test_who_died_on_trial_before_goes_first(gate: Gate) -> None:
     left_behind(house, made, lost(1), lost(2))
     house.take_up()
 
-    house.registry.keeper.try_suspects()
+    house.registry.supervisor.try_suspects()
 
     eventually(lambda: gate.inside)
     assert house.runner.knows(died)
@@ -355,7 +355,7 @@ def test_a_suspect_is_cancelled_before_its_trial(gate: Gate) -> None:
 
     assert house.registry.cancel(house.row(job), "enough").status == "cancelled"
 
-    house.registry.keeper.try_suspects()
+    house.registry.supervisor.try_suspects()
     assert house.runner.load().running == 0
 
 
@@ -375,7 +375,7 @@ def test_a_job_that_loses_its_workers_again_and_again_fails(attempts: list[Draft
     second = House(made, storage=house.storage)
     second.take_up()
 
-    second.registry.keeper.try_suspects()
+    second.registry.supervisor.try_suspects()
 
     assert house.end(job).data["error"]["code"] == "worker_lost"
 
@@ -399,9 +399,9 @@ def test_a_job_that_nobody_runs_at_two_looks_is_taken_up() -> None:
     house = House(made)
     job = left_behind(house, made, started(1))
 
-    house.registry.keeper.adopt_orphans()
+    house.registry.supervisor.adopt_orphans()
     assert types(house.events(job))[-1] == "job.started"
-    house.registry.keeper.adopt_orphans()
+    house.registry.supervisor.adopt_orphans()
 
     assert house.end(job).data["output"] == "done"
 
@@ -413,7 +413,7 @@ def test_jobs_that_run_or_wait_are_no_orphans(gate: Gate) -> None:
     eventually(lambda: gate.inside)
 
     for _ in range(3):
-        house.registry.keeper.adopt_orphans()
+        house.registry.supervisor.adopt_orphans()
     gate.open()
 
     for job in jobs:

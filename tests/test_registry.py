@@ -256,11 +256,11 @@ def watched_job(grace_s: float = 30, storage: Storage | None = None) -> tuple[Ho
 def test_a_job_that_nobody_ever_watched_ends_after_its_grace() -> None:
     house, clock, job = watched_job()
     clock.advance(29)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
     assert house.row(job).status == "running"
 
     clock.advance(2)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
 
     assert "nobody" in house.end(job).data["reason"]
 
@@ -270,14 +270,14 @@ def test_the_grace_begins_when_the_last_viewer_has_left() -> None:
     viewer = house.storage.viewers.enter(job, "sse", lambda: 0)
     for _ in range(5):
         clock.advance(29)
-        house.registry.keeper.cancel_unwatched()
+        house.registry.supervisor.cancel_unwatched()
     house.storage.viewers.leave(job, viewer)
 
     clock.advance(29)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
     assert house.row(job).status == "running"
     clock.advance(2)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
 
     assert house.end(job).type == "job.cancelled"
 
@@ -289,7 +289,7 @@ def test_a_viewer_whom_the_server_sent_away_has_more_time() -> None:
     )
 
     clock.advance(30)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
 
     assert house.row(job).status == "running"
     house.registry.cancel(house.row(job))
@@ -299,10 +299,10 @@ def test_a_viewer_who_comes_back_in_time_keeps_the_job() -> None:
     house, clock, job = watched_job()
     clock.advance(20)
     house.storage.viewers.enter(job, "ws", lambda: 0)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
 
     clock.advance(25)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
 
     assert house.row(job).status == "running"
     house.registry.cancel(house.row(job))
@@ -315,7 +315,7 @@ def test_a_job_that_continues_needs_no_viewer() -> None:
     house.until_type(job, "job.started")
 
     clock.advance(10_000)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
 
     assert house.row(job).status == "running"
     house.registry.cancel(house.row(job))
@@ -327,9 +327,9 @@ def test_ended_jobs_are_not_looked_after_any_more() -> None:
     house.end(job)
 
     clock.advance(100)
-    house.registry.keeper.cancel_unwatched()
+    house.registry.supervisor.cancel_unwatched()
 
-    assert house.registry.keeper.watched == 0
+    assert house.registry.supervisor.watched == 0
 
 
 def test_who_accepted_a_job_looks_for_its_viewers_while_others_keep_the_jobs_of_all() -> None:
@@ -340,10 +340,10 @@ def test_who_accepted_a_job_looks_for_its_viewers_while_others_keep_the_jobs_of_
             return False
 
     house, clock, job = watched_job(storage=Elsewhere())
-    house.registry.keeper.look()
+    house.registry.supervisor.look()
 
     clock.advance(31)
-    house.registry.keeper.look()
+    house.registry.supervisor.look()
 
     assert house.end(job).type == "job.cancelled"
 

@@ -23,7 +23,7 @@ from streaming.events.vocabulary import Json
 from streaming.jobs.inputs import Inputs, fitting
 from streaming.jobs.receivers import Receivers
 from streaming.jobs.request import Request
-from streaming.jobs.supervisor import UNFINISHED, JobKeeper
+from streaming.jobs.supervisor import UNFINISHED, Supervisor
 from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.storage.base import Storage
@@ -64,7 +64,7 @@ class JobRegistry:
         #: Whether new jobs are refused until the load is less.
         self._overloaded = overloaded
         #: Looks after jobs that go on.
-        self.keeper = JobKeeper(
+        self.supervisor = Supervisor(
             storage=storage,
             snapshots=snapshots,
             tasks=tasks,
@@ -77,11 +77,11 @@ class JobRegistry:
         """Take up the jobs that an earlier process left, and look after all from now on."""
         if not self._runner.shared:  # else others run them
             self.recover()
-        self.keeper.loop.start()
+        self.supervisor.loop.start()
 
     def stop(self) -> None:
         """Look after jobs no longer."""
-        self.keeper.loop.stop()
+        self.supervisor.loop.stop()
 
     def submit(
         self,
@@ -130,7 +130,7 @@ class JobRegistry:
         if not new:
             self._forgo(job, request, cooperative=task.cooperative)
             return row, False
-        self.keeper.watch(row)
+        self.supervisor.watch(row)
         self._runner.enqueue(row.id, cooperative=task.cooperative, reserved=True)
         return row, True
 
@@ -174,7 +174,7 @@ class JobRegistry:
             self._storage.log.append(row.id, [requested], expect=expect, patient=False)
         except (LogRefusal, NotFound):
             return self._storage.index.get(row.id) or row
-        if self._runner.stop(row.id, Cancelled(reason or "")) or self.keeper.release(row.id):
+        if self._runner.stop(row.id, Cancelled(reason or "")) or self.supervisor.release(row.id):
             self._end_queued(row.id, reason)
         return self._storage.index.get(row.id) or row
 
@@ -206,7 +206,7 @@ class JobRegistry:
 
     def recover(self) -> None:
         """Run the jobs that an earlier process left, from their last checkpoints."""
-        self.keeper.adopt_all()
+        self.supervisor.adopt_all()
 
     def drain(self, *, finish_s: float, unwind_s: float) -> None:
         """Take no more jobs, and finish or hand over those that run."""

@@ -1,4 +1,4 @@
-"""JobKeeper: looks after jobs that go on without viewers, without a runner, or suspicious."""
+"""Supervisor: looks after jobs that go on without viewers, without a runner, or suspicious."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ UNFINISHED = ("queued", "running", "waiting_for_input", "cancelling")
 ANSWER_S = 600.0
 
 
-class JobKeeper:
+class Supervisor:
     """Owns the loop that looks after jobs."""
 
     def __init__(
@@ -72,11 +72,11 @@ class JobKeeper:
         #: The one of them that runs, and since when.
         self._on_trial: tuple[JobRow, float] | None = None
         self._next_look = clock() + ORPHANS_S
-        self.loop = Periodic(self.look, every_s=TICK_S, name="job-keeper")
+        self.loop = Periodic(self.look, every_s=TICK_S, name="job-supervisor")
 
     def look(self) -> None:
         """One look: at the jobs accepted here, and at those of all where it is the turn for it."""
-        has_turn = self._storage.turn("keeper")
+        has_turn = self._storage.turn("keeper")  # as older programs call it
         self.cancel_unwatched()
         if not has_turn:
             self._stand_down()

@@ -79,7 +79,7 @@ class JobQueue:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send what was put, unless Redis is away: then the keeper finds those jobs."""
+        """Send what was put, unless Redis is away: then the supervisor finds those jobs."""
         self._stopping = True
         self._ring()
         self._thread.join(timeout=10)

@@ -168,7 +168,7 @@ def _make_host_runner(
 def look_after_submits(runner: Runner, registry: JobRegistry) -> None:
     """Have jobs that tasks in hosts submit looked after like all others."""
     if isinstance(runner, HostRunner):
-        runner.accepted = registry.keeper.watch
+        runner.accepted = registry.supervisor.watch
 
 
 def _answers(dependencies: Dependencies) -> Mapping[str, Callable[..., object]]:

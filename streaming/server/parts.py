@@ -85,7 +85,7 @@ class Parts:
 
     def dead(self) -> list[str]:
         """Threads that have ended although nobody has stopped them: only a new process helps."""
-        loops = (*self.loops, self.registry.keeper.loop, self.webhooks.loop)
+        loops = (*self.loops, self.registry.supervisor.loop, self.webhooks.loop)
         dead = [loop.name for loop in loops if loop.dead]
         if self.streams.server.hangups.dead:
             dead.append("hangups")

@@ -21,9 +21,9 @@ from streaming.events.event import Event
 from streaming.storage.redis.appends import Append, Asked, Call, assemble
 from streaming.storage.redis.connection import Command, Reply, Server, as_damage, explain, is_away
 from streaming.storage.redis.known import Known, KnownRows
-from streaming.storage.redis.line import AWAY, Line
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.rows import StoredRow, decode, new_rev
+from streaming.storage.redis.writer_connection import AWAY, WriterConnection
 from streaming.storage.rows import JobRow
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Writer:
         self._memberships = memberships
         self._lost = lost
         self._inbox: Inbox[Asked] = Inbox()
-        self._line = Line(server)
+        self._connection = WriterConnection(server)
         self._known = KnownRows()
         #: Appends that are under way.
         self._in_hand: list[Asked] = []
@@ -65,7 +65,7 @@ class Writer:
     @property
     def fault(self) -> str | None:
         """What keeps it from writing at present."""
-        return self._line.fault
+        return self._connection.fault
 
     @property
     def name(self) -> str:
@@ -108,7 +108,7 @@ class Writer:
         for asked in [*self._in_hand, *self._inbox.abandon(why)]:
             if not asked.done:
                 self._answer(asked, Unavailable(why, code="storage_away"))
-        self._line.close()
+        self._connection.close()
 
     def _serve(self) -> None:
         #: Appends of which it is not known whether Redis has them.
@@ -142,7 +142,7 @@ class Writer:
             unsettled = self._give_up(unsettled)
             self._inbox.pause(RETRY_S)
             if not unsettled:
-                self._line.probe(("SET", self._keys.turn("probe"), "", "PX", 1000))
+                self._connection.probe(("SET", self._keys.turn("probe"), "", "PX", 1000))
         elif not batch and not calls:
             self._inbox.rest(1.0)
         return unsettled
@@ -155,7 +155,7 @@ class Writer:
         try:
             damaged = self._look_up([job for job in by_job if job not in self._known])
         except AWAY as error:
-            self._line.away(error)
+            self._connection.away(error)
             self._inbox.put_back(batch)
             return []
         for job, damage in damaged.items():
@@ -169,7 +169,7 @@ class Writer:
         damaged: dict[str, Damaged] = {}
         if not jobs:
             return damaged
-        found = self._line.execute([("HGETALL", self._keys.row(job)) for job in jobs])
+        found = self._connection.execute([("HGETALL", self._keys.row(job)) for job in jobs])
         for job, fields in zip(jobs, found, strict=True):
             try:
                 if isinstance(fields, Exception):
@@ -207,15 +207,15 @@ class Writer:
         if not calls:
             return []
         try:
-            results = self._line.execute([made.command for made in calls])
+            results = self._connection.execute([made.command for made in calls])
         except AWAY as error:
-            self._line.away(error)
+            self._connection.away(error)
             return calls
         unsettled, taken = [], []
         for made, result in zip(calls, results, strict=True):
             if isinstance(result, Exception):
                 if is_away(result):
-                    self._line.away(result)
+                    self._connection.away(result)
                     unsettled.append(made)
                 else:
                     self._fail(made, result)
@@ -224,7 +224,7 @@ class Writer:
             else:
                 self._refused(made, result)
         if not unsettled:
-            self._line.back()
+            self._connection.back()
         self._settle(taken)
         return unsettled
 
@@ -253,7 +253,7 @@ class Writer:
         if not changes:
             return
         try:
-            self._line.execute(changes)
+            self._connection.execute(changes)
         except AWAY as error:
             logger.warning("the job indexes are to be repaired: %s", explain(error))
 

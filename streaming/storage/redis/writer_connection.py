@@ -1,4 +1,4 @@
-"""A connection to Redis that knows whether Redis is away; for the one thread that uses it."""
+"""The writer's connection to Redis, which knows whether Redis is away; for its one thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 AWAY = (redis.RedisError, OSError, Unavailable)
 
 
-class Line:
+class WriterConnection:
     """Connects when it is needed, and anew after an error."""
 
     def __init__(self, server: Server) -> None:
