@@ -7,11 +7,10 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from streaming.events import thinning
 from streaming.events.event import Draft, Event
 from streaming.events.snapshot import Snapshot
 from streaming.events.summary import blank
-from streaming.events.thinning import Thinned, thin
+from streaming.events.thinning import MERGED_BYTES, Thinned, thin
 from streaming.events.wire import event_json
 from tests.jobs import completed, delta, metric, progress, reset, said, started, step, thought
 
@@ -79,13 +78,11 @@ def test_deltas_are_merged_over_what_is_skipped_between_them() -> None:
     assert shown(thin(log, 0, skip=True)) == [(1, 3, "text.delta"), (None, 4, "job.progress")]
 
 
-def test_a_merged_delta_has_an_end(monkeypatch: Any) -> None:
-    monkeypatch.setattr(thinning, "MERGED_BYTES", 400)
-
-    thinned = thin(log_of(*[delta("x" * 20)] * 10), 0, skip=False)
+def test_a_merged_delta_has_an_end() -> None:
+    thinned = thin(log_of(*[delta("x" * (MERGED_BYTES // 20))] * 50), 0, skip=False)
 
     assert len(thinned) > 2
-    assert all(len(each.event.json) <= 400 for each in thinned)
+    assert all(len(each.event.json) <= MERGED_BYTES for each in thinned)
 
 
 DRAFTS = st.one_of(
