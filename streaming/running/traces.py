@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from streaming.errors import Interrupted, Stop
 from streaming.events.vocabulary import Json, JsonMapping
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanKind
     from opentelemetry.util.types import AttributeValue
 
-    from streaming.running.model import BoundModel
-
 F = TypeVar("F", bound=Callable[..., object])
 G = TypeVar("G", bound=Callable[..., Generator[object, None, object]])
 
@@ -30,6 +28,17 @@ G = TypeVar("G", bound=Callable[..., Generator[object, None, object]])
 _THERE = find_spec("opentelemetry") is not None
 #: Who makes the spans, for those who filter.
 NAME = "streaming"
+
+
+class AskedModel(Protocol):
+    """A job's model, as far as a span tells of it."""
+
+    #: What its answers have cost so far.
+    usage: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        """The model that is wanted."""
 
 
 def carried(task: str) -> dict[str, str]:
@@ -88,9 +97,9 @@ def in_span_of_call(method: G) -> G:
 
     @functools.wraps(method)
     def traced(
-        self: BoundModel, prompt: object, **options: Json
+        self: AskedModel, prompt: object, **options: Json
     ) -> Generator[object, None, object]:
-        model, before = str(self._model.name), dict(self.usage)
+        model, before = str(self.name), dict(self.usage)
         span = _start_call(model, options)
         try:
             result = yield from method(self, prompt, **options)
