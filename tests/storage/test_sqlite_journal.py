@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from streaming.events.event import Draft
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.sqlite.journal import LOOSE_COMMITS, PAGE_EVENTS
 from streaming.storage.sqlite.schema import MIGRATIONS, connect, prepare
@@ -33,6 +35,17 @@ def copied(storage: SqliteStorage, folder: Path) -> SqliteStorage:
     again = make_sqlite(folder)
     again.open(timeout=1)
     return again
+
+
+def progress(percent: float) -> Draft:
+    return Draft("job.progress", {"percent": percent, "eta_s": None, "basis": "measured"})
+
+
+def percent_in_file(storage: SqliteStorage, job: str) -> float:
+    with sqlite3.connect(storage.path) as file:
+        found = file.execute("SELECT summary FROM jobs WHERE id = ?", (job,)).fetchone()
+    percent: float = json.loads(found[0])["progress"]["percent"]
+    return percent
 
 
 def rows_of(storage: SqliteStorage, table: str) -> int:
@@ -60,6 +73,40 @@ def test_a_copy_made_at_any_time_has_what_was_acknowledged(
     assert again.size() == storage.size()
     assert again.log.append(job, [delta("on")], attempt=1).seq == count + 3
     again.close()
+
+
+@pytest.mark.parametrize("count", [1, PAGE_EVENTS // 2, 2 * PAGE_EVENTS])
+def test_what_a_row_does_not_say_yet_follows_from_the_journal(
+    storage: SqliteStorage, tmp_path: Path, count: int
+) -> None:
+    job = new_job(storage)
+    storage.log.append(job, [started()], attempt=1)
+    for number in range(count):
+        storage.log.append(job, [progress(float(number % 100)), delta()], attempt=1)
+        storage.log.append(job, [Draft("metric", {"name": "loss", "value": number})], attempt=1)
+    storage.log.append(job, [Draft("artifact", {"name": "a.txt", "size": 1000})], attempt=1)
+    storage.log.append(job, [progress(99.5)], attempt=1)
+
+    again = copied(storage, tmp_path / "copy")
+    twice = copied(again, tmp_path / "twice")
+
+    known = storage.index.get(job)
+    assert known.summary.progress["percent"] == 99.5
+    for each in (again, twice):
+        assert each.index.get(job) == known
+        assert each.size() == storage.size()
+        each.close()
+
+
+def test_a_row_is_written_when_its_status_changes_and_with_pages(storage: SqliteStorage) -> None:
+    job = new_job(storage)
+    storage.log.append(job, [started(), progress(1.0)], attempt=1)
+    storage.log.append(job, [progress(50.0)], attempt=1)
+
+    assert percent_in_file(storage, job) == 1.0
+
+    storage.log.append(job, [delta() for _ in range(PAGE_EVENTS)], attempt=1)
+    assert percent_in_file(storage, job) == 50.0
 
 
 def test_a_quiet_storage_has_all_in_pages(storage: SqliteStorage) -> None:

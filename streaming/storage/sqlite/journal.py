@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from streaming.errors import Damaged
-from streaming.events.event import Event
-from streaming.storage.rows import JobRow
+from streaming.events.event import Event, dumps
+from streaming.storage.rows import JobRow, follow
 from streaming.storage.sqlite.health import REMEDY
 from streaming.storage.sqlite.schema import ROW, row_of
 
@@ -35,8 +35,10 @@ class Loose(NamedTuple):
     events: Sequence[Event]
     #: Bytes of these events.
     size: int
-    #: Bytes of the job, with the last of them.
-    job_size: int
+    #: As it is with the last of them.
+    row: JobRow
+    #: The row in the file lags behind in more than seq and size.
+    lags: bool
 
 
 class Append(NamedTuple):
@@ -45,6 +47,10 @@ class Append(NamedTuple):
     number: int
     row: JobRow
     events: Sequence[Event]
+    #: Whether the transaction writes the row.
+    written: bool
+    #: Whether the row has changed in more than seq and size.
+    changed: bool
 
 
 class Journal:
@@ -135,8 +141,11 @@ class Journal:
         size = sum([len(event.json) for event in events])
         known = self._planned[job] if job in self._planned else self._loose.get(job)
         if known is None:
-            return Loose(number, self._next, events, size, row.size)
-        return Loose(number, known.since, [*known.events, *events], known.size + size, row.size)
+            lags = append.changed and not append.written
+            return Loose(number, self._next, events, size, row, lags)
+        lags = (append.changed or known.lags) and not append.written
+        events = [*known.events, *events]
+        return Loose(number, known.since, events, known.size + size, row, lags)
 
     def _old(self, limit: int) -> list[Loose]:
         """Those that have waited for long; they are planned as paged."""
@@ -156,7 +165,7 @@ class Journal:
         connection.execute("DELETE FROM journal WHERE id < ?", (done,))
 
     def _insert(self, connection: sqlite3.Connection, pages: Iterable[Loose]) -> None:
-        """Write pages; with each, the job's row comes to know its seq and size."""
+        """Write pages; with each, the job's row in the file catches up."""
         pages = list(pages)
         if not pages:
             return
@@ -169,8 +178,9 @@ class Journal:
         )
         connection.executemany(
             "UPDATE jobs SET seq = ?1, size = ?2 WHERE number = ?3 AND seq < ?1",
-            [(page.events[-1].seq, page.job_size, page.number) for page in pages],
+            [(page.row.seq, page.row.size, page.number) for page in pages if not page.lags],
         )
+        write_rows(connection, [(page.number, page.row) for page in pages if page.lags])
 
     def _load_job(
         self, connection: sqlite3.Connection, job: str, events: Sequence[tuple[int, Event]]
@@ -187,11 +197,34 @@ class Journal:
         if not loose:
             return None
         missing = [event for _, event in loose]
-        grown = sum(len(event.json) for event in missing if event.seq > row.seq)
-        row = row._replace(seq=missing[-1].seq, size=row.size + grown)
+        unseen = [event for event in missing if event.seq > row.seq]
+        newest = follow(row, unseen) if unseen else row
         size = sum(len(event.json) for event in missing)
-        self._loose[job] = Loose(number, loose[0][0], missing, size, row.size)
-        return row, missing, grown
+        lags = newest.summary is not row.summary
+        self._loose[job] = Loose(number, loose[0][0], missing, size, newest, lags)
+        return newest, missing, newest.size - row.size
+
+
+def write_rows(connection: sqlite3.Connection, rows: Sequence[tuple[int, JobRow]]) -> None:
+    """Write rows of jobs whole, by number."""
+    if not rows:
+        return
+    connection.executemany(
+        "UPDATE jobs SET seq = ?, base = ?, size = ?, status = ?, expires_at = ?, summary = ?"
+        " WHERE number = ?",
+        [
+            (
+                row.seq,
+                row.base,
+                row.size,
+                row.status,
+                row.expires_at,
+                dumps(row.summary.to_json()).decode(),
+                number,
+            )
+            for number, row in rows
+        ],
+    )
 
 
 def events_of(data: bytes) -> list[Event]:

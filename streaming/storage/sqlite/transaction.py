@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from streaming.events.event import Event, dumps
+from streaming.events.event import Event
 from streaming.storage.outbox import calls_of
 from streaming.storage.rows import JobRow
-from streaming.storage.sqlite.journal import Append, Journal
+from streaming.storage.sqlite.journal import Append, Journal, write_rows
 
 
 class Transaction:
@@ -22,8 +22,9 @@ class Transaction:
         self.numbers: dict[str, int] = {}
         #: What was appended to each job, in order.
         self.events: dict[str, list[Event]] = {}
-        #: Jobs whose rows are written.
+        #: Jobs whose rows are written, and those whose rows have changed but can be written later.
         self._stale: set[str] = set()
+        self._lagging: set[str] = set()
         #: By how many bytes the jobs have grown.
         self.grown = 0
         self.after_commit: list[Callable[[], None]] = []
@@ -32,9 +33,12 @@ class Transaction:
         self, number: int, row: JobRow, events: Sequence[Event], *, before: JobRow | None = None
     ) -> None:
         """Take an append: written with all others of the batch, published after the commit."""
-        # Text leaves the summary as it is, and the row in the file: `Journal.load` knows its seq.
-        if before is None or row.summary is not before.summary or row.base != before.base:
+        # The file is asked for jobs by these. All else that the row says is written with the next
+        # page of the job; until then the journal has the events that it follows from.
+        if before is None or row.status != before.status or row.base != before.base:
             self._stale.add(row.id)
+        elif row.summary is not before.summary:
+            self._lagging.add(row.id)
         self.rows[row.id] = row
         self.numbers[row.id] = number
         known = self.events.get(row.id)
@@ -51,36 +55,22 @@ class Transaction:
         self.rows.pop(job, None)
         self.events.pop(job, None)
         self._stale.discard(job)
+        self._lagging.discard(job)
         self.journal.forget(self.connection, job)
 
     def flush(self) -> None:
         """Write the events and rows that were put."""
+        stale, lagging = self._stale, self._lagging
         self.journal.write(
             self.connection,
             {
-                job: Append(self.numbers[job], self.rows[job], events)
+                job: Append(self.numbers[job], self.rows[job], events, job in stale, job in lagging)
                 for job, events in self.events.items()
                 if events
             },
         )
-        if not self._stale:
-            return
-        self.connection.executemany(
-            "UPDATE jobs SET seq = ?, base = ?, size = ?, status = ?, expires_at = ?, summary = ?"
-            " WHERE number = ?",
-            [
-                (
-                    row.seq,
-                    row.base,
-                    row.size,
-                    row.status,
-                    row.expires_at,
-                    dumps(row.summary.to_json()).decode(),
-                    self.numbers[row.id],
-                )
-                for row in map(self.rows.__getitem__, self._stale)
-            ],
-        )
+        if stale:
+            write_rows(self.connection, [(self.numbers[job], self.rows[job]) for job in stale])
 
     def _keep_calls(self, row: JobRow, events: Sequence[Event]) -> None:
         """Write the calls of webhooks that an append asks for."""

@@ -120,22 +120,22 @@ class Writer:
         answer(left)
 
     def _serve(self, connection: sqlite3.Connection) -> None:
+        began = 0.0
         while (batch := self._inbox.take(BATCH)) is not None:
-            began = time.monotonic()
             try:
                 if batch:
+                    began = time.monotonic()
                     self._execute(connection, batch)
                 if self._aside and time.monotonic() >= self._retry_at:
                     self._try_again(connection)
-                if not batch:
+                if not self._inbox:
                     self._rest(connection)
             except Exception:  # whatever it was, the commands behind it must be run
                 logger.exception("writing to %s failed", self._path)
                 _roll_back(connection)
                 self._answer_in_hand()
-            if batch:
-                native_sleep(began + COMMIT_S - time.monotonic())
-                self._inbox.gather(began + GATHER_S - time.monotonic())
+            self._inbox.gather(began + GATHER_S - time.monotonic())
+            native_sleep(began + COMMIT_S - time.monotonic())
         if self._aside:
             self._try_again(connection)
         self._empty_journal(connection)
