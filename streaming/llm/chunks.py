@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import msgspec
 
 from streaming.errors import TaskError
 from streaming.events.halves import Joiner
+from streaming.events.vocabulary import Json, JsonMapping
 from streaming.llm.base import Broken, Ending, Finish, Piece, Reasoning, Usage
 from streaming.llm.failures import failure
 from streaming.llm.shapes import odd, parsed, parts, shown, thought
@@ -37,28 +37,28 @@ class _Delta(msgspec.Struct):
     """Of the chunk that nearly every token has: anything but text makes it another one."""
 
     content: str = ""
-    reasoning_content: Any = None
-    reasoning: Any = None
-    thinking: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
-    refusal: Any = None
+    reasoning_content: Json = None
+    reasoning: Json = None
+    thinking: Json = None
+    tool_calls: Json = None
+    function_call: Json = None
+    refusal: Json = None
 
 
 class _Choice(msgspec.Struct):
     delta: _Delta
     index: int = 0
-    finish_reason: Any = None
-    message: Any = None
-    text: Any = None
+    finish_reason: Json = None
+    message: Json = None
+    text: Json = None
 
 
 class _Chunk(msgspec.Struct):
     choices: list[_Choice]
-    usage: Any = None
-    timings: Any = None
-    error: Any = None
-    object: Any = None
+    usage: Json = None
+    timings: Json = None
+    error: Json = None
+    object: Json = None
 
 
 #: Members of a delta that have its thinking.
@@ -82,7 +82,7 @@ class Answer:
         self._refused = False
         self._wrote = False
         #: The first chunk of which nothing could be made.
-        self.unknown: Any = None
+        self.unknown: Json = None
 
     def take(self, name: bytes, data: bytes) -> Iterable[Piece]:
         """The pieces of an event's data; `TaskError` for an error."""
@@ -97,7 +97,7 @@ class Answer:
                 return self._text(text)
         return self._take_any(name, data)
 
-    def take_whole(self, body: Any) -> Iterator[Piece]:
+    def take_whole(self, body: Json) -> Iterator[Piece]:
         """The pieces of an answer that came in one: JSON in place of a stream."""
         yield from self._take_chunk(body)
         if not self.began:
@@ -148,7 +148,7 @@ class Answer:
             raise TaskError(message, code="upstream_error", retryable=True)
         yield from self._take_chunk(chunk)
 
-    def _take_chunk(self, chunk: Any) -> Iterator[Piece]:
+    def _take_chunk(self, chunk: Json) -> Iterator[Piece]:
         if not isinstance(chunk, dict):
             return
         if _is_error(chunk):
@@ -166,7 +166,7 @@ class Answer:
             if self.finish is None:  # a running count
                 yield usage
 
-    def _take_choice(self, choice: Mapping[str, Any]) -> Iterator[Piece]:
+    def _take_choice(self, choice: JsonMapping) -> Iterator[Piece]:
         members = (choice.get(name) for name in ("delta", "message", "text"))
         delta = next((found for found in members if found is not None), None)
         if not isinstance(delta, dict) or ("text" in delta and delta.get("content") is None):
@@ -179,7 +179,7 @@ class Answer:
             if self.finish is None or _word(self.finish) in _GOOD:  # a bad end stays one
                 self.finish = finish
 
-    def _take_delta(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
+    def _take_delta(self, delta: JsonMapping) -> Iterator[Piece]:
         thoughts = (thought(delta.get(name)) for name in _THOUGHTS)
         yield from self._joined(Reasoning, next(filter(None, thoughts), ""))
         for part in parts(delta.get("content")):
@@ -225,7 +225,7 @@ class Answer:
             yield piece
 
 
-def _choices(chunk: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _choices(chunk: JsonMapping) -> Iterator[JsonMapping]:
     choices = chunk.get("choices")
     if not isinstance(choices, (list, dict, type(None))):
         raise odd(choices, "choices")
@@ -241,7 +241,7 @@ def _word(finish: str) -> str:
     return word.removeprefix("finish_reason_")
 
 
-def _is_error(chunk: Mapping[str, Any]) -> bool:
+def _is_error(chunk: JsonMapping) -> bool:
     """Whether it is an error, by one of the forms that makers have for it."""
     if chunk.get("error") or "error" in (chunk.get("object"), chunk.get("type")):
         return True
@@ -264,7 +264,7 @@ def _plain(chunk: _Chunk) -> str | None:
     return None if delta.tool_calls or delta.function_call else delta.content
 
 
-def _usage(chunk: Mapping[str, Any]) -> Usage | None:
+def _usage(chunk: JsonMapping) -> Usage | None:
     """What the answer has cost, if the chunk says so: `usage`, or llama.cpp's `timings`."""
     found, timings = chunk.get("usage"), chunk.get("timings")
     if isinstance(found, dict):
@@ -281,7 +281,7 @@ def _usage(chunk: Mapping[str, Any]) -> Usage | None:
     return None
 
 
-def _number(members: Any, name: str) -> int | None:
+def _number(members: Json, name: str) -> int | None:
     found = members.get(name) if isinstance(members, dict) else None
     if isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0:
         return int(found)

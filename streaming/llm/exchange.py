@@ -25,7 +25,7 @@ from streaming.llm.silence import Arrival, Silence, is_bare
 READ, MAX_HEAD = 1 << 14, 1 << 18
 
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
-_Handle: Callable[..., Any] = original("socket", "socket")
+_Handle: type[socket.socket] = original("socket", "socket")
 
 
 class BadAnswer(OSError):
@@ -38,7 +38,7 @@ class Exchange:
     def __init__(self, dialer: Dialer, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._dialer = dialer
         self._lock = native_lock()
-        self._handle: Any = None
+        self._handle: socket.socket | None = None
         self._is_cut = False
         self._sock: socket.socket | None = None
         self._silence: Silence | None = None

@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from streaming.concurrency.stop_signal import StopSignal
@@ -34,7 +33,7 @@ from streaming.running.emitter import Budget
 from streaming.running.endings import Endings, Spent, timed_out
 from streaming.running.origin import Origin
 from streaming.running.steps import skip_open
-from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task
+from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskFunction
 from streaming.storage.parts import whole_input
 from streaming.storage.rows import JobRow
 
@@ -123,7 +122,7 @@ class Attempt:
         if found is not None:
             self._execute(*found)
 
-    def _begin(self, row: JobRow) -> tuple[Callable[..., Any], Task, Any] | None:
+    def _begin(self, row: JobRow) -> tuple[TaskFunction, Task, object] | None:
         """What is to run, its task and input, once the job is claimed; None where it has ended."""
         state = self._dependencies.snapshots.state(self.job)
         if row.status == "cancelling":
@@ -208,7 +207,7 @@ class Attempt:
         )
         self._driver = Driver(given, clock=self._clock)
 
-    def _execute(self, function: Callable[..., Any], task: Task, value: Any) -> None:
+    def _execute(self, function: TaskFunction, task: Task, value: object) -> None:
         """Run the task's code and append its end, whatever it raises."""
         assert self._driver is not None
         try:

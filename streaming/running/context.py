@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
@@ -15,7 +15,7 @@ from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.events import make
 from streaming.events.snapshot import Snapshot
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.llm.base import Model
 from streaming.running import compute as child
 from streaming.running.closing import Closing
@@ -30,6 +30,8 @@ from streaming.storage.blobs import Blobs
 from streaming.storage.leases import Leases
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 #: RFC 9110, 8.3.1: type, subtype, and parameters whose values are tokens or quoted strings.
@@ -186,14 +188,16 @@ class JobContext:
         """
         self._steps.plan(steps)
 
-    def step(self, id: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def step(
+        self, id: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> Json:
         """Run a step once over all attempts; its result (JSON) is kept and given again.
 
         A generator's strings are the step's text, its return value is the result.
         """
         return self._steps.run(id, function, *args, **kwargs)
 
-    def tool(self, name: str, function: Callable[..., Any], **arguments: Any) -> Any:
+    def tool(self, name: str, function: Callable[..., R], **arguments: Json) -> R:
         """Call a tool, with its call and its result as events; its error is raised again."""
         return self._steps.tool(name, function, arguments)
 
@@ -201,7 +205,7 @@ class JobContext:
         self,
         prompt: str,
         *,
-        schema: type[BaseModel] | Mapping[str, Json] | None = None,
+        schema: type[BaseModel] | JsonMapping | None = None,
         timeout_s: float | None = None,
     ) -> Any:
         """Ask a person, and wait for the answer; the job is `waiting_for_input` meanwhile.
@@ -212,7 +216,7 @@ class JobContext:
         """
         return self._questions.ask(self._steps.current, prompt, schema, timeout_s)
 
-    def inputs(self, timeout_s: float | None = None) -> Iterator[Any]:
+    def inputs(self, timeout_s: float | None = None) -> Iterator[Json]:
         """What clients send to the running job, as it comes; ends after `timeout_s` of quiet.
 
         For tasks that say `takes_input`. What was taken in before the last step that finished, or
@@ -220,7 +224,7 @@ class JobContext:
         """
         return self._questions.inputs(timeout_s)
 
-    def take_input(self) -> Any:
+    def take_input(self) -> Json:
         """What a client has sent to the running job, if anything; else None, at once."""
         self.raise_if_cancelled()
         return self._questions.take()
@@ -229,11 +233,11 @@ class JobContext:
         """Keep `state` for a later attempt of the present step; see `restore`."""
         self._steps.checkpoint(state)
 
-    def restore(self, default: Any = None) -> Any:
+    def restore(self, default: Json = None) -> Json:
         """The last checkpoint of the present step, of this attempt or an earlier one."""
         return self._steps.restore(default)
 
-    def compute(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def compute(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run pure-Python computing in a child process, where it delays no stream.
 
         Of a generator function it gives a generator: what it yields, and its return value.
@@ -241,7 +245,7 @@ class JobContext:
         self.raise_if_cancelled()
         return child.compute(self._given.stop, function, *args, **kwargs)
 
-    def file_info(self, file: str) -> dict[str, Json]:
+    def file_info(self, file: str) -> JsonObject:
         """`name`, `media_type` and `size` of an upload; `TaskError` when the owner has none."""
         return self._uploads.info(file)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import Stop, TaskError
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.llm.base import (
     Answering,
     Broken,
@@ -35,7 +34,7 @@ CONTINUES = 3
 _FINISHES = {"content_filtered": "filtered"}
 
 #: `wanted` is asked of each input that comes; at the first yes `heard` is called.
-Listen = Callable[[Callable[[Json], bool], Callable[[], object]], AbstractContextManager[Any]]
+Listen = Callable[[Callable[[Json], bool], Callable[[], object]], AbstractContextManager[object]]
 
 
 class _Enough(Stop):
@@ -47,7 +46,7 @@ class Told:
     """What is known of a job's answers, for its end and for its steps."""
 
     #: `finish_reason`, `cut`, `simulated` of the last answer; empty before the first.
-    said: dict[str, Json] = field(default_factory=dict)
+    said: JsonObject = field(default_factory=dict)
     #: `CannotContinue` starts the present step over, if the task lets it through.
     restarts: bool = False
 
@@ -60,7 +59,7 @@ class Desk:
     #: Thinking, as it comes.
     reasoning: Callable[[str], object]
     #: A line of the log, with members that the snapshot knows.
-    note: Callable[[str, Mapping[str, Json]], object]
+    note: Callable[[str, JsonMapping], object]
     listen: Listen
     #: A call that somebody else runs: its id, name and arguments.
     call: Callable[[str, str, Json], object]
@@ -80,10 +79,10 @@ class BoundModel:
         #: What the job's answers have cost so far.
         self.usage: dict[str, int] = {}
         #: Options of the answer that `pace` was asked about last, its limit, and how long it gets.
-        self._paced: tuple[dict[str, Any], int | None, int | None] | None = None
+        self._paced: tuple[JsonObject, int | None, int | None] | None = None
 
     @property
-    def told(self) -> dict[str, Json]:
+    def told(self) -> JsonObject:
         """For the job's end: `finish_reason`, `cut`, `simulated`; empty before the first answer."""
         return self._desk.told.said
 
@@ -101,7 +100,7 @@ class BoundModel:
         """Fail with `model_unavailable` when the model is not there: before work that it ends."""
         self._model.check(self._stop)
 
-    def pace(self, written: int, **options: Any) -> tuple[int, int, bool]:
+    def pace(self, written: int, **options: Json) -> tuple[int, int, bool]:
         """Done, total, and whether the total is an estimate: for `ctx.progress`.
 
         `written` pieces have come of an answer to `options`, which are those of `stream`. How
@@ -140,10 +139,10 @@ class BoundModel:
     @in_span_of_call
     def stream(
         self,
-        prompt: str | Sequence[Mapping[str, Json]],
+        prompt: str | Sequence[JsonMapping],
         *,
         until: Callable[[Json], bool] | None = None,
-        **options: Any,
+        **options: Json,
     ) -> Generator[str, None, list[ToolCall]]:
         """The model's answer to a text or a conversation, piece by piece.
 

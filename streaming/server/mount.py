@@ -164,7 +164,7 @@ class Mount:
         """Learn how this process is served, before its server is made; for server hooks."""
         self._serving, self._woken, self._hooked = serving, True, True
 
-    def wake(self, *_: Any, **__: Any) -> None:
+    def wake(self, *_: object, **__: object) -> None:
         """Start with the first request of any kind: interrupted jobs go on, settings are read."""
         if self._woken or (self.app.testing and not request.path.startswith(self.base_url)):
             return

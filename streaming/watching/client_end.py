@@ -6,12 +6,15 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from streaming.concurrency.waking import Waker
 from streaming.watching.hangups import Hangups, client_socket, has_hung_up
 from streaming.watching.websocket import SEND_S, send_all
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 class ClientEnd:
@@ -19,7 +22,7 @@ class ClientEnd:
 
     __slots__ = ("_lost", "_socket", "_watched", "is_plain", "taken_at")
 
-    def __init__(self, environ: Mapping[str, Any]) -> None:
+    def __init__(self, environ: WSGIEnvironment) -> None:
         self._socket = client_socket(environ)
         #: Whether what is written to the socket is what the client reads: no TLS, HTTP/1.1.
         self.is_plain = self._socket is not None and _is_plain(environ)
@@ -85,7 +88,7 @@ def _drop_when_stalled(sock: socket.socket | None) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, int(SEND_S * 1000))
 
 
-def _is_plain(environ: Mapping[str, Any]) -> bool:
+def _is_plain(environ: WSGIEnvironment) -> bool:
     """Whether what is written to the socket is what the client reads: no TLS, HTTP/1.1."""
     real = environ.get("gunicorn.socket")
     return environ["SERVER_PROTOCOL"] == "HTTP/1.1" and not isinstance(real, ssl.SSLSocket)

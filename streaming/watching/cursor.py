@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from streaming.concurrency.waking import Waker
 from streaming.errors import NotFound
 from streaming.events.event import Event
-from streaming.events.vocabulary import Json
+from streaming.events.vocabulary import JsonMapping
 from streaming.events.wire import control_json, event_json
 from streaming.storage.base import EventLog
 from streaming.storage.rows import Page
@@ -33,7 +33,7 @@ class Delivery:
     position: int
     event: Event | None = None
     kind: str = ""
-    data: Mapping[str, Json] | None = None
+    data: JsonMapping | None = None
     #: The event's `from`: events from here on were merged into it, or skipped.
     since: int | None = None
 
@@ -59,8 +59,8 @@ class Cursor:
         log: EventLog,
         positions: Mapping[str, int],
         *,
-        snapshot: Callable[[str], Mapping[str, Json]],
-        base: Callable[[str], Mapping[str, Json]],
+        snapshot: Callable[[str], JsonMapping],
+        base: Callable[[str], JsonMapping],
         types: Collection[str] = (),
     ) -> None:
         """`snapshot` gives a job's present state, `base` its state after what was trimmed."""
@@ -112,7 +112,7 @@ class Cursor:
         """The job's present state; the reader goes on behind it."""
         return self._moved_to(job, self._snapshot(job))
 
-    def _moved_to(self, job: str, data: Mapping[str, Json]) -> Delivery:
+    def _moved_to(self, job: str, data: JsonMapping) -> Delivery:
         seq = int(data["seq"])
         self._open[job] = self.positions[job] = seq
         return Delivery(job, seq, kind="stream.snapshot", data={"seq": seq, "job": data})

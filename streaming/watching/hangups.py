@@ -6,18 +6,20 @@ import contextlib
 import select
 import socket
 import ssl
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streaming.concurrency.platform import native_lock, original
 from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import Waker
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 #: Seconds that one look lasts at the most.
 LOOK_S = 1.0
 
 
-def client_socket(environ: Mapping[str, Any]) -> socket.socket | None:
+def client_socket(environ: WSGIEnvironment) -> socket.socket | None:
     """The connection behind a request, where the server gives it away."""
     found = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     return getattr(found, "_sock", found)

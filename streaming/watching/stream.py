@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import NotFound, Unavailable
@@ -17,6 +17,9 @@ from streaming.watching.lifetime import Closing, Lifetime
 from streaming.watching.loan import Loan
 from streaming.watching.pace import Pace, thinned
 from streaming.watching.server_end import ServerEnd
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 #: Seconds between looks for messages where nothing tells of them.
 LISTEN_S = 0.05
@@ -35,7 +38,7 @@ class Reader:
 
     owner: str
     #: The WSGI environment of the request.
-    environ: Mapping[str, Any]
+    environ: WSGIEnvironment
     request_id: str = ""
     #: Epoch seconds at which the right to read ends.
     expires_at: float | None = None

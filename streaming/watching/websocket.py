@@ -15,13 +15,16 @@ import struct
 import termios
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsproto.connection import Connection as Protocol, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError
 
 from streaming.events.wire import ws_text
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 #: Seconds that a write may take: a peer that reads nothing for so long is gone.
 SEND_S = 45.0
@@ -223,7 +226,7 @@ class _Handshake:
         return getattr(self._real, name)
 
 
-def prepare_handshake(environ: dict[str, Any]) -> None:
+def prepare_handshake(environ: WSGIEnvironment) -> None:
     """Have flask-sock do the handshake, and no more.
 
     Compression is not agreed on (oddity 12).

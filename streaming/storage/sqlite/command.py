@@ -19,7 +19,7 @@ class Command(Pending[Any]):
 
     def __init__(
         self,
-        run: Callable[[Transaction], Any] | None,
+        run: Callable[[Transaction], object] | None,
         gives_up_at: float,
         job: str | None,
         inbox: Inbox[Command],

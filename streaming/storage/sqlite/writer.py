@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from streaming.concurrency.inbox import Inbox
 from streaming.concurrency.platform import native_sleep
@@ -87,7 +87,7 @@ class Writer:
         return self.post(run, patience_s=patience_s, job=job).result()  # type: ignore[no-any-return]
 
     def post(
-        self, run: Callable[[Transaction], Any], *, patience_s: float, job: str | None = None
+        self, run: Callable[[Transaction], object], *, patience_s: float, job: str | None = None
     ) -> Command:
         """Have a command run after those that were given before it; returns at once.
 
