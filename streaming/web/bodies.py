@@ -53,7 +53,9 @@ def read_body(limit: int) -> bytes:
     raw = bytearray()
     if declared is None or declared <= limit:
         with in_time():
-            while len(raw) <= limit and (piece := request.stream.read(limit + 1 - len(raw))):
+            # What the app has read before us (a signature's check, a log of requests) is kept there.
+            source = request._get_stream_for_parsing()  # noqa: SLF001 - as its parsers of forms do
+            while len(raw) <= limit and (piece := source.read(limit + 1 - len(raw))):
                 raw += piece
     if len(raw) > limit or (declared or 0) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes (STREAMING_MAX_BODY_BYTES)")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 
 from streaming import JobContext, Streaming, server_of
 from streaming.web.services import Services
@@ -63,3 +63,14 @@ def test_a_body_that_has_come_whole_is_taken_although_its_time_is_over(
         )
 
     assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("read", ["get_data", "json"])
+def test_a_body_that_the_app_has_read_before_us_is_taken(app: Flask, read: str) -> None:
+    @app.before_request
+    def look() -> None:
+        request.get_data() if read == "get_data" else getattr(request, read)
+
+    posted = {"task": "quick", "input": {}}
+    answer = app.test_client().post("/v1/jobs", json=posted, headers={"Origin": "http://localhost"})
+    assert answer.status_code == 202, answer.text
