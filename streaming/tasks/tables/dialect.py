@@ -189,7 +189,7 @@ def _with_header(
     below = [_filled(row) for _, row in known[at + 1 :]]
     header = cells[: max([_filled(cells), *(each for each in below if each <= len(cells))])]
     if options.header_row is None:
-        _check_header(line, header)
+        _check_header(line, header, below_titles=at > 0)
     return Dialect(delimiter, by, skipped, line, header, [each for each, _ in known[:at]])
 
 
@@ -202,13 +202,18 @@ def _check_first(lines: Sequence[str], delimiter: str, skipped: int) -> None:
         raise BadCsv(f"not CSV: {error}", skipped + 1, 1) from None
 
 
-def _check_header(line: int, header: Sequence[str]) -> None:
-    """`BadCsv` where what should be names are figures: then a row of them would be lost."""
+def _check_header(line: int, header: Sequence[str], *, below_titles: bool) -> None:
+    """`BadCsv` where what should be names are figures: then a row of them would be lost.
+
+    Below titles, which may be the names of fewer columns than the rows have, one figure is enough.
+    """
+    dates = [each for each in header[1:] if figure_of(each) is None and moments_of(each)]
+    certain = bool(moments_of(header[0]) or dates or (below_titles and _is_data(header)))
     for number, name in enumerate(header, start=1):
         is_first = number == 1 and len(header) > 1
         if name and not is_first and figure_of(name) is not None:
             rest = [each for each in header[1:] if each]
-            if moments_of(header[0]) or all(figure_of(each) is not None for each in rest or header):
+            if certain or all(figure_of(each) is not None for each in rest or header):
                 problem = f"the first row must name the columns; {shown(name)} is a figure"
                 hint = "the option header_row says which row does"
                 raise BadCsv(f"{problem}; {hint}", line, number, option="header_row")

@@ -31,6 +31,24 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: How files begin that people take for tables, and what to do with them.
+_WORKBOOK = "save its sheet as CSV"
+_OTHER_FORMS = (
+    (re.compile(rb"PK\x03\x04.*?xl/", re.DOTALL), "an Excel workbook", _WORKBOOK),
+    (re.compile(rb"PK\x03\x04.*?opendocument", re.DOTALL), "an OpenDocument file", _WORKBOOK),
+    (re.compile(rb"PK\x03\x04"), "a zip archive or a workbook", "send the table in it as CSV"),
+    (re.compile(rb"\xd0\xcf\x11\xe0"), "an Excel workbook of the old form", _WORKBOOK),
+    (re.compile(rb"\x1f\x8b"), "a gzip archive", "unpack it"),
+    (re.compile(rb"%PDF-"), "a PDF", "send the table in it as CSV"),
+    (re.compile(rb"PAR1"), "a Parquet file", "write it as CSV"),
+    (re.compile(rb"SQLite format 3\0"), "an SQLite database", "send a table of it as CSV"),
+    (
+        re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|\?xml|table)\b", re.IGNORECASE),
+        "HTML or XML",
+        "send the table in it as CSV",
+    ),
+    (re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*\""), "JSON", "write it as CSV"),
+)
 #: A word with a byte beyond ASCII, and a byte of what is around it. Bytes below 0x40 are never
 #: part of a longer character.
 _WORD = re.compile(rb"[\x00-\x3f]?[\x40-\xff]*[\x80-\xff][\x40-\xff]*[\x00-\x3f]?")
@@ -51,6 +69,7 @@ class Encoding:
 
 def find_encoding(file: BinaryIO, asked: str | None) -> Encoding:
     """The encoding of all bytes of `file`; `BadCsv` names the option when they leave it open."""
+    _refuse_other_forms(_read(file, 1 << 12))
     if asked is not None:
         codec = "utf-8-sig" if codecs.lookup(asked).name == "utf-8" else asked
         _check(file, codec, f"not {asked} text")
@@ -70,6 +89,13 @@ def find_encoding(file: BinaryIO, asked: str | None) -> Encoding:
             return Encoding("iso2022_jp", "its escapes")
         return Encoding("utf-8", "all bytes")
     return _older(file)
+
+
+def _refuse_other_forms(head: bytes) -> None:
+    """`BadCsv` for what is no text of cells at all: no encoding would help."""
+    for begins, kind, remedy in _OTHER_FORMS:
+        if begins.match(head) is not None:
+            raise BadCsv(f"this is {kind}, not CSV: {remedy}", 1, 1)
 
 
 def _read(file: BinaryIO, size: int) -> bytes:

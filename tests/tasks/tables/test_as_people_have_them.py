@@ -159,6 +159,21 @@ def test_names_with_gaps_are_a_header(header: str) -> None:
     assert found.read_as["header_row"] == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "month,v\nWed, 3 Jan 2024,1\nMon, 1 Jan 2024,2\nTue, 2 Jan 2024,3\n",
+        "place,v\nParis, France,10\nLyon, France,20\nNice, France,30\n",
+        "A,2024-01-03,1\nB,2024-01-04,2\nC,2024-01-05,3\n",
+    ],
+)
+def test_a_row_of_the_table_is_not_lost_as_its_header(text: str) -> None:
+    with pytest.raises(BadCsv, match="must name the columns") as refusal:
+        series(text)
+
+    assert refusal.value.extra["option"] == "header_row"
+
+
 def test_notes_below_a_table_may_have_delimiters(tmp_path: Path) -> None:
     text = "y,v\n2021,1\n2022,2\nSource: Eurostat, 2024\n* provisional, rounded\n"
 

@@ -76,3 +76,22 @@ def test_what_is_no_text_is_refused_in_words_that_can_be_sent(data: bytes) -> No
         find_encoding(io.BytesIO(data), None)
 
     assert str(refusal.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("begins", "kind"),
+    [
+        (b"PK\x03\x04\x14\0\x06\0[Content_Types].xml\0xl/workbook.xml", "an Excel workbook"),
+        (b"PK\x03\x04\x14\0\0\x08mimetypeapplication/vnd.oasis.opendocument", "OpenDocument"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
+        (b"\x1f\x8b\x08\0month", "gzip"),
+        (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
+        (b"<table><tr><td>month</td></tr></table>", "HTML"),
+        (b'[{"month": "2024-01", "v": 1}]', "JSON"),
+    ],
+)
+def test_what_is_no_text_of_cells_is_named(begins: bytes, kind: str) -> None:
+    with pytest.raises(BadCsv, match=kind) as refusal:
+        find_encoding(io.BytesIO(begins), None)
+
+    assert "option" not in refusal.value.extra
