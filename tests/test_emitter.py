@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import Any
 
 import pytest
 
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.stop_signal import StopSignal
+from streaming.errors import TaskError
 from streaming.events import make
 from streaming.running.emitter import POSTED_BYTES, POSTS, Emitter
 from streaming.storage.rows import JobRow
@@ -57,3 +59,22 @@ def test_who_is_too_far_ahead_waits_for_the_oldest_commit(size: int, free: int) 
 
     rest.result()
     assert len(log.posts) == free + 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_is_told_that_it_has_no_job() -> None:
+    posts, forks = emitter_on(SlowLog()), multiprocessing.get_context("fork")
+    ours, theirs = forks.Pipe()
+
+    def say() -> None:
+        try:
+            theirs.send(posts.emit(make.text_delta, "a", "x"))
+        except TaskError as error:
+            theirs.send(error.code)
+
+    child = forks.Process(target=say)
+    child.start()
+    child.join(20)
+
+    assert ours.poll(0)
+    assert ours.recv() == "forked"

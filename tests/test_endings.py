@@ -310,3 +310,23 @@ def test_halves_of_characters_are_joined_wherever_a_task_says_them() -> None:
     for each in house.data(job, "text.delta"):
         told[each["item"]] = told.get(each["item"], "") + each["text"]
     assert told == {"answer": text, "other": "🚀"}
+
+
+def test_a_log_handler_that_fails_keeps_no_job_from_ending(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Closed(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise ValueError("I/O operation on closed file")
+
+    def fails(ctx: JobContext, input: Any) -> None:
+        raise KeyError("its own")
+
+    log, handler = logging.getLogger("streaming"), Closed()
+    caplog.set_level(logging.ERROR)
+    log.addHandler(handler)
+    try:
+        kind, data = ends_once(fails)
+    finally:
+        log.removeHandler(handler)
+    assert (kind, data["error"]["code"]) == ("job.failed", "task_failed")

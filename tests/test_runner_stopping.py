@@ -74,7 +74,7 @@ def test_code_that_swallows_every_exception_is_ended_without_it(gate: Gate) -> N
             except BaseException as error:  # noqa: BLE001 - that is the point
                 swallowed.append(error)
 
-    house = House(swallows, stop_grace_s=0.05)
+    house = House(swallows, stop_grace_s=600)  # it emits, so no grace is waited for
     house.runner.start()
     job = house.submit(swallows)
     house.until_type(job, "text.delta")

@@ -14,6 +14,10 @@ from streaming.errors import Stop
 
 logger = logging.getLogger(__name__)
 
+#: How often, and for how many seconds, a task is unwound before it counts as one that goes on in
+#: spite of it: what tidies up may be unwound itself.
+SWALLOWED, SWALLOWED_S = 3, 0.2
+
 
 class StopSignal:
     """Set once, from any thread; the task's own thread checks it, sleeps on it, and is unwound."""
@@ -28,7 +32,7 @@ class StopSignal:
         self.reason: Stop | None = None
         #: On `clock`: when it was set.
         self.set_at: float | None = None
-        self._raised = False
+        self._raised = 0
 
     def set(self, reason: Stop) -> bool:
         """Stop the task; whether this was the first reason. Runs the `closing` calls."""
@@ -49,8 +53,15 @@ class StopSignal:
         if self.reason is not None:
             if self._raised:  # swallowed before: at least let others run
                 pause()
-            self._raised = True
+            self._raised += 1
             raise self.reason.with_traceback(None)
+
+    @property
+    def swallowed(self) -> bool:
+        """Whether the task has caught the stop again and again, and goes on."""
+        if self.set_at is None or self._raised < SWALLOWED:
+            return False
+        return self._clock() - self.set_at > SWALLOWED_S
 
     def sleep(self, seconds: float) -> None:
         """Sleep; a stop ends it at once."""

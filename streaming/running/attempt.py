@@ -30,7 +30,7 @@ from streaming.running.context import AttemptInputs
 from streaming.running.dependencies import Dependencies
 from streaming.running.driver import Driver
 from streaming.running.emitter import Budget
-from streaming.running.endings import Endings, Spent, timed_out
+from streaming.running.endings import Endings, Spent, note, timed_out
 from streaming.running.origin import Origin
 from streaming.running.steps import skip_open
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskFunction
@@ -115,8 +115,8 @@ class Attempt:
             found = self._begin(row)
         except (StreamingError, Stop):
             raise
-        except Exception as error:  # a state that cannot be read, or a validator that raises
-            logger.exception("job %s cannot begin", self.job)
+        except Exception as error:  # noqa: BLE001 - a state that cannot be read, a validator that raises
+            note(logger.exception, "job %s cannot begin", self.job)
             self._append([self._failed(error)])
             return
         if found is not None:
@@ -236,7 +236,8 @@ class Attempt:
             message = "the server is shutting down, and the job is not to start over (on_break)"
             return self._last(self._failed(TaskError(message, code="worker_lost", retryable=True)))
         if self._number is not None and self._number >= OFTEN:
-            logger.warning(
+            note(
+                logger.warning,
                 "job %s is handed over at attempt %d: its step lasts longer than the time between "
                 "restarts; raise STREAMING_DRAIN_S, or give its step a checkpoint",
                 self.job,

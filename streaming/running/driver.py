@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 
 from streaming.events import make
@@ -12,7 +14,7 @@ from streaming.events.vocabulary import JsonObject
 from streaming.running.closing import http_ends_with
 from streaming.running.context import AttemptInputs, JobContext
 from streaming.running.emitter import Emitter
-from streaming.running.endings import Spent
+from streaming.running.endings import Spent, note
 from streaming.running.leases import Holding
 from streaming.running.model import BoundModel, Desk, Told
 from streaming.running.questions import Questions
@@ -75,8 +77,9 @@ class Driver:
                 self._given.around(self._given.job),
                 http_ends_with(self._given.stop),
             ):
-                result = function(self.context, value)
-                output = drive(result, self._steps.say, self._given.stop)
+                with _in_one_process():
+                    result = function(self.context, value)
+                    output = drive(result, self._steps.say, self._given.stop)
                 self._steps.say_rest()
                 return output
         finally:
@@ -108,3 +111,32 @@ class Driver:
 
     def _tell_leases(self, message: str, leases: list[JsonObject]) -> None:
         self._emitter.emit(make.log, message, leases=leases)
+
+
+@contextlib.contextmanager
+def _in_one_process() -> Iterator[None]:
+    """A child that the task has forked and not ended ends where it would leave the task's code.
+
+    The end of the job, its leases and its app's context are the parent's.
+    """
+    me, code = os.getpid(), 0
+    try:
+        yield
+    except BaseException as error:
+        code = _exit_code(error)
+        if os.getpid() == me:
+            raise
+        if not isinstance(error, SystemExit):
+            note(traceback.print_exception, error)
+    finally:
+        if os.getpid() != me:
+            os._exit(code)
+
+
+def _exit_code(error: BaseException) -> int:
+    """What Python ends with for what nobody has caught."""
+    if not isinstance(error, SystemExit):
+        return 1
+    if error.code is None:
+        return 0
+    return error.code & 0xFF if isinstance(error.code, int) else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
@@ -47,6 +48,7 @@ class Emitter:
         self._bytes = 0
         #: Held by the one thread of the task that posts or settles.
         self._turn = Mutex()
+        self._process = os.getpid()
 
     def draft(self, make: Callable[P, Draft], *args: P.args, **kwargs: P.kwargs) -> Draft:
         """The event of a constructor; `TaskError` for what cannot be one."""
@@ -63,6 +65,7 @@ class Emitter:
             raise _untellable(make, error) from error
         if self._stop.reason is not None:
             self._stop.check()
+        self._refuse_forks()
         size, under_way = self._check(draft), self._under_way
         with self._turn:
             try:
@@ -87,6 +90,7 @@ class Emitter:
         `Unexpected` when the job is not as `expect` says.
         """
         self._stop.check()
+        self._refuse_forks()
         for draft in drafts:
             self._check(draft)
         with self._turn:
@@ -99,6 +103,14 @@ class Emitter:
                 raise
             except (LogRefusal, NotFound) as refusal:
                 raise self._superseded(refusal) from refusal
+
+    def _refuse_forks(self) -> None:
+        """What leads to the log is one process's: in a child of it nothing would ever arrive."""
+        if os.getpid() != self._process:
+            raise TaskError(
+                "a forked process has no job: have the task itself tell what its children do",
+                code="forked",
+            )
 
     def settle(self) -> None:
         """Wait until all that was posted is committed; raises what a post raised."""

@@ -6,6 +6,7 @@ and where that fails too, plainly.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class Endings:
         if isinstance(error, TimedOut):
             return self.failed(timed_out(error), spent, text)
         if not isinstance(error, TaskError):
-            logger.error("job %s failed", self._job, exc_info=error)
+            note(logger.error, "job %s failed", self._job, exc_info=error)
         return self.failed(error, spent, text)
 
     def failed(self, error: BaseException, spent: Spent, text: Callable[[], str]) -> Draft:
@@ -92,8 +93,8 @@ class Endings:
             shown: JsonObject = whole if _is_json(whole) else plain(whole)
             if len(dumps(shown)) <= self._limit // 4:
                 return shown
-        except Exception:  # a subclass whose members raise
-            logger.exception("the error of job %s cannot be shown whole", self._job)
+        except Exception:  # noqa: BLE001 - a subclass whose members raise
+            note(logger.exception, "the error of job %s cannot be shown whole", self._job)
         return dict(plain(problem(_in_brief(error), instance=self._href)))
 
     def _terminal(
@@ -109,8 +110,17 @@ class Endings:
             cut = {"text": whole[:room], "cut": len(whole) > room} if whole else None
             return make_draft(cut, *spent.said())
         except (TypeError, ValueError):
-            logger.exception("job %s ends without its usage and text", self._job)
+            note(logger.exception, "job %s ends without its usage and text", self._job)
             return make_draft(None, None, {})
+
+
+def note(log: Callable[..., None], *args: object, **options: object) -> None:
+    """Log a line where the job ends in any case: handlers are the app's, and may fail.
+
+    One whose stream the task has closed does, and the error of another would be the job's.
+    """
+    with contextlib.suppress(Exception):
+        log(*args, **options)
 
 
 def _standard(shown: JsonObject) -> JsonObject:
@@ -158,6 +168,6 @@ def _in_brief(error: BaseException) -> TaskError:
         if isinstance(error, StreamingError):
             detail = plain_text(error.detail, DETAIL)
             code, retryable = plain_text(error.code, 100), bool(error.retryable)
-    except Exception:
-        logger.exception("an error's own members cannot be read")
+    except Exception:  # noqa: BLE001 - as above
+        note(logger.exception, "an error's own members cannot be read")
     return TaskError(detail, code=code, retryable=retryable)

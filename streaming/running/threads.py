@@ -308,7 +308,7 @@ class ThreadRunner(Runner):
             if attempt.overdue():
                 attempt.ask_to_stop(TimedOut("its running time is over (timeout_s)"))
             return
-        late = self._clock() - stopped_at > self._stop_grace_s
+        late = attempt.stop.swallowed or self._clock() - stopped_at > self._stop_grace_s
         if not late or isinstance(attempt.stop.reason, Interrupted):
             return
         with self._lock:

@@ -53,7 +53,7 @@ def read_body(limit: int) -> bytes:
     raw = bytearray()
     if declared is None or declared <= limit:
         with in_time():
-            # What the app has read before us (a signature's check, a log of requests) is kept there.
+            # What the app has read before us, to check a signature for example, is kept there.
             source = request._get_stream_for_parsing()  # noqa: SLF001 - as its parsers of forms do
             while len(raw) <= limit and (piece := source.read(limit + 1 - len(raw))):
                 raw += piece

@@ -216,6 +216,18 @@ def _httpx(asked: Asked) -> Any:
     return asyncio.run(get())
 
 
+def _fork_that_raises(asked: Asked) -> Any:
+    child = os.fork()
+    if child == 0:
+        raise SystemExit(5)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _fork_that_returns(asked: Asked) -> Any:
+    child = os.fork()
+    return "the child's" if child == 0 else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 CASES: dict[str, Case] = {
     "subprocess.run": _subprocess_run,
     "popen-pipes": _pipes,
@@ -224,6 +236,8 @@ CASES: dict[str, Case] = {
     "pool-fork": _pool("fork"),
     "pool-spawn": _pool("spawn"),
     "pool-forkserver": _pool("forkserver"),
+    "fork-raises": _fork_that_raises,
+    "fork-returns": _fork_that_returns,
     "process-terminate": _process,
     "process-executor": _executor,
     "thread-executor": _threads,
@@ -248,6 +262,8 @@ RESULTS: dict[str, Any] = {
     "pool-fork": [0, 1, 4, 9, 16],
     "pool-spawn": [0, 1, 4, 9, 16],
     "pool-forkserver": [0, 1, 4, 9, 16],
+    "fork-raises": 5,
+    "fork-returns": 0,
     "process-terminate": -15,
     "process-executor": [0, 1, 4, 9, 16],
     "thread-executor": [0, 1, 4, 9, 16],
