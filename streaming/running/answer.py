@@ -41,9 +41,15 @@ class Answer:
         """`TaskError` for an answer without a word."""
         if not self.written and not self.calls and not self.prompt.is_step:
             raise TaskError(self._nothing(ending), code="upstream_error")
-        if not self.written and not self.prompt.may_call:
+        if not self.written and not self._may_call():
             message = "the model called tools where it was to answer in words"
             raise TaskError(message, code="upstream_error")
+
+    def _may_call(self) -> bool:
+        """Whether calls of tools are an answer: to those who have named some."""
+        asked = self.prompt
+        named = asked.tools or asked.calls or "tools" in asked.extra
+        return bool(asked.may_call and (named or self.passes_on))
 
     def _nothing(self, ending: Ending) -> str:
         if ending.reason == "length" and self.thought:

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streaming.errors import TaskError
+from streaming.errors import BadRequest, TaskError
 from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.llm.base import Ending, Prompt, Reasoning, ToolCall, ToolCallPart
 from streaming.running.context import JobContext
 from streaming.running.task import task
 
-#: Parameters that only the simulated model knows.
-_SIMULATED = ("tokens_per_s", "fail_after", "thinking", "script")
+
+class SimulatedParameters(BaseModel):
+    """What the simulated model takes of a question's parameters; a server would refuse others."""
+
+    model_config = ConfigDict(strict=True)
+
+    max_completion_tokens: int | None = Field(None, ge=0)
+    max_tokens: int | None = Field(None, ge=0)
+    seed: int | None = None
+    tokens_per_s: float = Field(20.0, ge=0, le=10_000)
+    fail_after: int | None = Field(None, ge=0)
+    thinking: str = ""
+    script: str | None = None
 
 
 class CompletionInput(BaseModel):
@@ -77,17 +88,26 @@ def prompt_of(input: CompletionInput, ctx: JobContext) -> Prompt:
         # Others stand in for the first model alone: who names another one, means it.
         model = "" if input.model == ctx.llm.name else input.model
         return Prompt(messages=messages, model=model, max_tokens=limit, extra=extra)
-    own: JsonMapping = {name: extra[name] for name in _SIMULATED if name in extra}
-    limit = next(
-        (
-            extra[n]
-            for n in ("max_completion_tokens", "max_tokens")
-            if isinstance(extra.get(n), int)
-        ),
-        None,
+    return _simulated(messages, extra)
+
+
+def _simulated(messages: tuple[JsonMapping, ...], extra: JsonMapping) -> Prompt:
+    try:
+        asked = SimulatedParameters.model_validate(extra)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        message = f"{wrong['loc'][0]}: {wrong['msg']}"
+        raise BadRequest(message, code="invalid_request") from None
+    limit = asked.max_completion_tokens
+    return Prompt(
+        messages=messages,
+        max_tokens=asked.max_tokens if limit is None else limit,
+        seed=asked.seed or 0,
+        tokens_per_s=asked.tokens_per_s,
+        fail_after=asked.fail_after,
+        thinking=asked.thinking,
+        script=asked.script,
     )
-    seed = extra.get("seed")
-    return Prompt(messages=messages, max_tokens=limit, seed=seed or 0, **own)
 
 
 def _longer(known: ToolCall | None, part: ToolCallPart) -> ToolCall:

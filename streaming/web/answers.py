@@ -137,10 +137,13 @@ def respond_stream(
     held: Held,
     make: Callable[[Mapping[str, int]], Encoder],
     headers: Mapping[str, str] | None = None,
+    *,
+    again: bool = False,
 ) -> Response:
     """The answer as a stream, behind the encoder's position; `make` takes `last_restarts`.
 
-    A failure before the first piece has its own status, within `HOLD_S`. Behind the end: 204.
+    A failure before the first piece has its own status, within `HOLD_S`; not where the answer is
+    read `again`, and its end is what is asked for. Behind the end: 204.
     """
     stream, row = held.stream, held.row
     with stream.set_up():
@@ -151,7 +154,7 @@ def respond_stream(
         if encoder.ended is not None and encoder.done and not body:
             stream.close()
             return with_job(no_content(), row)
-        if _failed_early(encoder):
+        if not again and _failed_early(encoder):
             raise failure_of(encoder.ended, row.id)  # type: ignore[arg-type]
         response = stream_response(stream, _rest(stream, encoder, body), SSE)
     response.headers.update(headers or {})

@@ -146,7 +146,8 @@ def _is_malformed(error: Exception) -> bool:
 def parse_json(raw: bytes | str) -> Json:
     """JSON (RFC 8259). `BadRequest` says where it is not; `InvalidInput`: lone surrogates."""
     try:
-        value = json.loads(raw, parse_constant=_refuse_constant, parse_float=_finite)
+        text = raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise _too_deep() from None
     except (UnicodeDecodeError, json.JSONDecodeError, ValueError) as error:

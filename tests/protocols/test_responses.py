@@ -225,6 +225,17 @@ def test_cancelling_ends_it_as_incomplete(server: Server) -> None:
     assert client.responses.retrieve(id).status == "cancelled"
 
 
+def test_what_has_ended_before_its_first_word_is_got_again_as_a_stream(server: Server) -> None:
+    client = client_of(server)
+    asked = client.responses.create(model="mute", input=unique("x"), background=True)
+    client.responses.cancel(asked.id)
+    eventually(lambda: client.responses.retrieve(asked.id).status == "cancelled", "it is over")
+
+    events = list(client.responses.retrieve(asked.id, stream=True))
+
+    assert [events[0].type, events[-1].type] == ["response.created", "response.incomplete"]
+
+
 def test_a_removed_or_unstored_response_is_not_found(server: Server) -> None:
     client = client_of(server)
     kept = client.responses.create(model="fluent", input="x", max_output_tokens=2)

@@ -94,6 +94,13 @@ def test_a_body_is_json_or_refused(raw: bytes) -> None:
         json.dumps(value, allow_nan=False).encode()
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_a_body_in_another_encoding_is_refused(encoding: str) -> None:
+    _, refused = outcome(lambda: parse_json('{"a": 1}'.encode(encoding)), RequestError)
+
+    assert (refused.status, refused.code) == (400, "malformed_json")
+
+
 @given(st.text(alphabet='month,sales;\t"0123456789.-% \n\r\x00é', max_size=200) | st.text())
 @example("a,b\n1,2\n2,3")
 def test_a_table_is_read_or_refused_with_line_and_column(text: str) -> None:

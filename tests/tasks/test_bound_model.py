@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
-from streaming.llm.base import Ending, Model, Piece, Prompt, ToolCallPart, Usage
+from streaming.llm.base import Ending, Model, Piece, Prompt, ToolCall, ToolCallPart, Usage
 from streaming.llm.openai import OpenAIModel
 from streaming.llm.simulated import SimulatedModel
 from streaming.running.context import JobContext
@@ -142,3 +142,12 @@ def test_the_caps_are_sent_where_a_prompt_names_none() -> None:
     assert limits == [11, 7, 3, 5]
     assert model.simulated is False
     assert SimulatedModel.simulated is True
+
+
+def test_a_call_of_tools_that_nobody_named_is_no_answer() -> None:
+    model = Saying(ToolCall("a", "find", "{}"), Ending("tool_calls"))
+
+    with pytest.raises(TaskError, match="called tools") as failed:
+        Bench(generate, {"prompt": "Tides"}).run(model=model)
+
+    assert failed.value.code == "upstream_error"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from examples.openai_server import ModelServer
-from streaming.errors import TaskError
+from streaming.errors import BadRequest, TaskError
 from streaming.llm.base import Answering, Broken, Ending, Piece, ToolCall, ToolCallPart
 from streaming.llm.openai import BREAK_AFTER, OpenAIModel
 from streaming.llm.server import Patience
@@ -144,3 +144,20 @@ def test_a_picture_is_not_counted_by_its_bytes() -> None:
         "completion_tokens": 1,
         "estimated": True,
     }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_tokens": -1},
+        {"max_completion_tokens": -5},
+        {"max_tokens": "5"},
+        {"seed": "x"},
+        {"tokens_per_s": "fast"},
+        {"script": 5},
+        {"thinking": 5},
+    ],
+)
+def test_the_simulated_model_refuses_what_it_cannot_take(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match=next(iter(wrong))):
+        ask("simulated", **{"max_tokens": 2, "tokens_per_s": 0, **wrong}).run()

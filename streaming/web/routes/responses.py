@@ -157,7 +157,7 @@ def resume(answer: str) -> Response:
         return answers.with_job(no_content(), row)
     held = answers.reopen(row, "responses")
     with held.stream.set_up():
-        return _answer(held, streams=True, after=after)
+        return _answer(held, streams=True, after=after, again=True)
 
 
 @responses.post("/responses/<answer>/cancel")
@@ -203,11 +203,13 @@ def list_input_items(answer: str) -> Response:
     return as_json({"object": "list", "data": page, "has_more": more, **ends})
 
 
-def _answer(held: Held, *, streams: bool, after: int = -1) -> Response:
+def _answer(held: Held, *, streams: bool, after: int = -1, again: bool = False) -> Response:
     about = held.about
     if streams:
         return answers.respond_stream(
-            held, lambda restarts: ResponsesEncoder(about, after=after, restarts=restarts)
+            held,
+            lambda restarts: ResponsesEncoder(about, after=after, restarts=restarts),
+            again=again,
         )
     whole = answers.wait_for_end(held)
     if whole.ended is not None and whole.ended.status == "failed":
