@@ -47,10 +47,12 @@ def shown(row: JobRow) -> JsonObject:
 
 def find(id: Json) -> JobRow:
     """The job of a task; those of others are as unknown as what never was."""
+    if not isinstance(id, str):
+        raise A2aError("INVALID_PARAMS", "id: the task's id, a string")
     try:
-        return find_job(str(id))
+        return find_job(id)
     except StreamingError:
-        raise A2aError("TASK_NOT_FOUND", f"there is no task {str(id)[:60]!r}") from None
+        raise A2aError("TASK_NOT_FOUND", f"there is no task {id[:60]!r}") from None
 
 
 def send(params: JsonMapping, *, stream: bool) -> Response | JsonObject:

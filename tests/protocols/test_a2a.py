@@ -277,3 +277,21 @@ async def ask_for_more(url: str, binding: str) -> list[type[Exception]]:
                 await asked
             found.append(refused.type)
     return found
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({"jsonrpc": "1.0", "id": 1, "method": "GetTask", "params": {"id": "x"}}, -32600),
+        ({"jsonrpc": "2.0", "id": {}, "method": "GetTask", "params": {"id": "x"}}, -32600),
+        ({"id": 1, "method": "GetTask", "params": {"id": "x"}}, -32600),
+        ({"jsonrpc": "2.0", "id": 1, "method": "GetTask"}, -32602),
+        ({"jsonrpc": "2.0", "id": 1, "method": "CancelTask", "params": {"id": 7}}, -32602),
+    ],
+)
+def test_what_is_no_request_of_json_rpc_is_told_as_such(
+    server: Server, message: dict[str, Any], code: int
+) -> None:
+    answer = requests.post(f"{server.url}/a2a", json=message, timeout=10).json()
+
+    assert answer["error"]["code"] == code

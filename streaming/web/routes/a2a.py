@@ -118,7 +118,7 @@ def _interface(binding: str, url: str) -> JsonObject:
 def rpc() -> Response:
     """SendMessage, SendStreamingMessage, SubscribeToTask, GetTask, CancelTask."""
     message = foreign_body()
-    if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+    if not _is_request(message):
         raise A2aError("INVALID_REQUEST", "a message is one JSON-RPC 2.0 request")
     g.a2a_id = message.get("id")
     _check_version()
@@ -129,6 +129,15 @@ def rpc() -> Response:
         name = message["method"][:60]
         raise A2aError(_UNSUPPORTED.get(name, "METHOD_NOT_FOUND"), f"{name} is not offered here")
     return _told(answer(params))
+
+
+def _is_request(message: Json) -> bool:
+    """As JSON-RPC 2.0 has it: an id is text or a number, or missing."""
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        return False
+    id = message.get("id")
+    named = id is None or (isinstance(id, str | int | float) and not isinstance(id, bool))
+    return named and isinstance(message.get("method"), str)
 
 
 _METHODS: Mapping[str, Callable[[JsonMapping], Response | JsonObject]] = {
