@@ -145,15 +145,25 @@ def _is_malformed(error: Exception) -> bool:
 
 def parse_json(raw: bytes | str) -> Json:
     """JSON (RFC 8259). `BadRequest` says where it is not; `InvalidInput`: lone surrogates."""
+    value = read_json(raw)
+    check_json(value)
+    return value
+
+
+def read_json(raw: bytes | str) -> Json:
+    """JSON whose texts and depth are still to be checked, by `check_json`."""
     try:
         text = raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise _too_deep() from None
     except (UnicodeDecodeError, json.JSONDecodeError, ValueError) as error:
         raise BadRequest(f"the body is not JSON in UTF-8: {error}", code="malformed_json") from None
+
+
+def check_json(value: Json) -> None:
+    """Refuse what UTF-8 cannot carry, and what is nested too deep."""
     _check(value, "", 0)
-    return value
 
 
 def _finite(digits: str) -> float:
@@ -168,7 +178,6 @@ def _refuse_constant(name: str) -> None:
 
 
 def _check(value: Json, path: str, depth: int) -> None:
-    """Refuse what UTF-8 cannot carry, and what is nested too deep."""
     if depth > MAX_DEPTH:
         raise _too_deep()
     if isinstance(value, str):

@@ -17,7 +17,7 @@ from streaming.watching.lifetime import TICKET_EXPIRED, Closing
 from streaming.watching.stream import Stream
 from streaming.watching.websocket import Closed, Connection
 from streaming.web.auth import count, find_job, require
-from streaming.web.bodies import parse_json
+from streaming.web.bodies import check_json, read_json
 from streaming.web.commands import (
     AnswerBody,
     CancelBody,
@@ -77,16 +77,19 @@ class Session(SocketSession):
     def _answer(self, message: str | bytes) -> JsonMapping:
         ref: Json = None
         try:
-            self._meter.check()
             command = self._parse(message)
-            ref = command.pop("ref", None)
+            given = command.pop("ref", None)
+            check_json(given)
+            ref = given  # from here on refusals have it too
+            self._meter.check()
+            check_json(command)
             reply = self._execute(command.pop("type", None), command)
         except StreamingError as error:
             return {"type": "error", "ref": ref, "error": problem(error, instance=request.path)}
         return {"type": "ack", "ref": ref, **reply}
 
     def _parse(self, message: str | bytes) -> JsonObject:
-        command = parse_json(message)
+        command = read_json(message)
         if not isinstance(command, dict):
             raise BadRequest('a message is a JSON object: {"type": …}')
         return command

@@ -53,6 +53,14 @@ def test_every_command_is_answered_with_its_ref(api: Api) -> None:
             assert connection.receive() == {"type": "ack", "ref": ref}
 
 
+def test_a_command_with_text_that_is_none_is_refused_with_its_ref(api: Api) -> None:
+    with Socket(api, "/v1/ws") as connection:
+        connection.send('{"type": "submit", "task": "plain", "title": "\\ud800", "ref": "mine"}')
+        answer = connection.receive()
+
+    assert (answer["ref"], answer["error"]["code"]) == ("mine", "invalid_text")
+
+
 def test_submit_stores_the_job_and_follows_it_from_the_start(api: Api) -> None:
     fields = {"title": "Mine", "metadata": {"k": "v"}, "timeout_s": 60}
     with Socket(api, "/v1/ws") as connection:

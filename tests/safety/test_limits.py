@@ -114,9 +114,9 @@ def test_more_than_the_rate_is_429_and_says_when_to_come_again(strict: Server) -
 
 def test_too_many_messages_are_errors_and_far_too_many_end_the_socket(ann: Api) -> None:
     with Socket(ann, "/v1/ws") as connection:
-        for _ in range(5 * PATIENCE + 20):
+        for number in range(5 * PATIENCE + 20):
             try:
-                connection.send(json.dumps({"type": "ping"}))
+                connection.send(json.dumps({"type": "ping", "ref": number}))
             except OSError:
                 break
         messages = list(iter(connection.receive, None))
@@ -124,6 +124,7 @@ def test_too_many_messages_are_errors_and_far_too_many_end_the_socket(ann: Api) 
     codes = [message["error"]["code"] for message in messages if message["type"] == "error"]
     assert len(messages) - len(codes) >= 5
     assert set(codes) == {"too_many_messages"}
+    assert [message["ref"] for message in messages] == list(range(len(messages)))
     assert connection.code == 1008
 
 
