@@ -28,7 +28,7 @@ import requests
 
 from examples.openai_server import ModelServer
 from tests.e2e.server import Server
-from tests.protocols.ways import WAYS, Frames, Way, frames_of
+from tests.protocols.ways import WAYS, Frames, Way, frames_of, last_id
 
 #: What is counted as wrong.
 FAULTS = ("lost", "doubled", "false successes", "still running", "retried", "cancelled by us")
@@ -110,7 +110,7 @@ class ByWay:
         else:
             response = self._way.begin(self._server, QUESTION, TASK)
         with response:
-            for frame in frames_of(response):
+            for frame in frames_of(response, last_id=last_id(self._seen)):
                 self._seen.append(frame)
                 leave()
         if self._way.end(self._seen) == "restarted":

@@ -69,7 +69,7 @@ class Way(ABC):
         """Read on until the answer has ended, however often the stream is closed."""
         for _ in range(20):
             with self.again(server, seen) as response:
-                seen += frames_of(response)
+                seen += frames_of(response, last_id=last_id(seen))
             ended = self.end(seen)
             if ended == "restarted":
                 seen.clear()
@@ -300,14 +300,19 @@ WAYS: dict[str, type[Way]] = {
 }  # fmt: skip
 
 
-def frames_of(response: requests.Response) -> Iterator[tuple[str, Any]]:
-    """The frames that have come whole; each with the last id."""
-    id = ""
+def frames_of(response: requests.Response, *, last_id: str = "") -> Iterator[tuple[str, Any]]:
+    """The frames that have come whole; each with the last id, over reconnects as well."""
+    id = last_id
     for line in response.iter_lines(chunk_size=None):
         if line.startswith(b"id: "):
             id = line[4:].decode()
         if line.startswith((b"data: {", b"data: [{")):
             yield id, json.loads(line[6:])
+
+
+def last_id(seen: Frames) -> str:
+    """Where a client is that has seen these: what it sends as `Last-Event-ID`."""
+    return seen[-1][0] if seen else ""
 
 
 def _asked(model: str, text: str) -> dict[str, Any]:
