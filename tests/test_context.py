@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from streaming import JobContext, Task, TaskError, task
@@ -73,6 +74,18 @@ def test_a_metric_has_name_value_unit_and_labels() -> None:
     shown = data(lambda ctx: ctx.metric("rate", 2.5, unit="1/s", labels={"gpu": "0"}), "metric")
 
     assert shown == [{"name": "rate", "value": 2.5, "unit": "1/s", "labels": {"gpu": "0"}}]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    def train(ctx: JobContext) -> None:
+        ctx.metric("loss", np.float32(0.5))
+        ctx.metric("step", np.int64(7))
+        ctx.progress(np.float32(1), np.int32(4))
+
+    house, job = does(train)
+
+    assert [each["value"] for each in house.data(job, "metric")] == [0.5, 7]
+    assert house.data(job, "job.progress")[0]["percent"] == 25.0
 
 
 def test_an_alert_fires_and_is_resolved() -> None:

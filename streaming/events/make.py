@@ -6,6 +6,7 @@ author: `TypeError` names the member, `ValueError` says what JSON in UTF-8 canno
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 
 from streaming.events.event import Draft
@@ -93,8 +94,7 @@ def metric(
     for key, label in (labels or {}).items():
         _text("labels", key)
         _text(f"labels[{key!r}]", label)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"value is a number, not {type(value).__name__}")
+    value = _number("value", value)
     data = {"name": name, "value": value, "unit": unit, "labels": dict(labels or {})}
     return Draft("metric", data)
 
@@ -175,6 +175,18 @@ def checklist(titles: Sequence[tuple[str, str]], skip: frozenset[str]) -> list[D
         for index, (id, title) in enumerate(titles, start=1)
         if id not in skip
     ]
+
+
+def _number(name: str, value: object) -> int | float:
+    """The number, also of those that numpy and others have of their own."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    kind = type(value)
+    if hasattr(kind, "__index__") and not isinstance(value, bool):
+        return operator.index(value)  # type: ignore[arg-type]
+    if hasattr(kind, "__float__") and not isinstance(value, bool):
+        return float(value)  # type: ignore[arg-type]
+    raise TypeError(f"{name} is a number, not {kind.__name__}")
 
 
 def _text(name: str, value: object) -> None:

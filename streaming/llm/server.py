@@ -37,6 +37,9 @@ _SIZE, _SLACK = 16, 4096
 
 _SIGNS = "signs of life"
 
+#: Characters that a key has at least that is hidden in errors: shorter ones stand in any text.
+SHORTEST_KEY = 8
+
 #: What goes wrong with an exchange, by whichever library notices it.
 _BROKEN = (urllib3.exceptions.HTTPError, OSError)
 
@@ -89,6 +92,8 @@ class ModelServer:
     ) -> None:
         self._dialers = [Dialer(url) for url in endpoints(base_url)]
         self._key = key.strip()
+        #: What no error may show. A word that servers without keys are given ("x") is none.
+        self._secret = self._key if len(self._key) >= SHORTEST_KEY else ""
         self._patience = patience
         self._think_tags = think_tags
         self._clock = clock
@@ -210,15 +215,15 @@ class ModelServer:
 
     def _discreet(self, error: TaskError) -> TaskError:
         """The error without our key, should the server have quoted it."""
-        if self._key and self._key in error.detail:
-            error.detail = error.detail.replace(self._key, "…")
+        if self._secret and self._secret in error.detail:
+            error.detail = error.detail.replace(self._secret, "…")
             error.args = (error.detail,)
         return error
 
     def _readable(self, body: bytes) -> Json:
         """An error's body, without our key in it."""
-        if self._key:
-            body = body.replace(self._key.encode("utf-8", "replace"), "…".encode())
+        if self._secret:
+            body = body.replace(self._secret.encode("utf-8", "replace"), "…".encode())
         with contextlib.suppress(ValueError):
             return parsed(body)
         return whole(body.decode("utf-8", "replace"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from streaming.events.vocabulary import Json
-from streaming.llm.base import Model, Piece, Prompt, Reasoning, Usage
+from streaming.llm.base import Model, Piece, Prompt, Reasoning, ToolCallPart, Usage
 
 
 class Spending:
@@ -30,7 +30,7 @@ class Spending:
         if isinstance(piece, Usage):
             self._counted, self._follows = True, False
             self._set(piece)
-        elif isinstance(piece, (str, Reasoning)):
+        elif isinstance(piece, (str, Reasoning, ToolCallPart)):
             self._written += 1
             if self._follows:
                 self._usage["completion_tokens"] += 1

@@ -21,6 +21,11 @@ HINTS = frozenset(
         "prompt_cache_key", "service_tier", "parallel_tool_calls", "reasoning_effort", "verbosity",
     }
 )  # fmt: skip
+#: All that clients of Chat Completions send besides the conversation.
+CHAT_PARAMETERS = HINTS | {
+    "tools", "tool_choice", "functions", "function_call", "response_format", "logit_bias",
+    "prediction", "web_search_options", "store", "metadata", "stream_options",
+}  # fmt: skip
 #: Members that ask for what a log of text does not carry, with what may stand there.
 UNSUPPORTED: Mapping[str, tuple[Json, ...]] = {
     "n": (None, 1),

@@ -64,7 +64,8 @@ class Progress:
         self, done: float, total: float, message: str | None, *, estimated: bool = False
     ) -> Reading | None:
         """Units of the present step are done; a reading when one is due."""
-        self._fraction = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
+        # Numbers of numpy and others are told as those of Python.
+        self._fraction = min(1.0, max(0.0, float(done / total))) if total > 0 else 0.0
         if message is None and not self._may_be_due():
             return None
         known = self._steps == 1 and not estimated

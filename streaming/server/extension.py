@@ -124,6 +124,12 @@ class Streaming:
             if any(each() is known for each in self._mounts):
                 return
             raise InvalidSettings(f"the Flask app {app.name!r} has another Streaming already")
+        if app.url_map.host_matching:
+            raise InvalidSettings(
+                f"the Flask app {app.name!r} has host_matching=True, under which a route without a "
+                "host answers nobody: mount Streaming on an app of its own, behind werkzeug's "
+                "DispatcherMiddleware"
+            )
         base_url = f"{self._url_prefix}/v1"
         mount = Mount(
             app,

@@ -89,3 +89,8 @@ def error_response(error: StreamingError, error_body: ErrorBody) -> Response:
 def foreign_body() -> Json:
     """The JSON body of a request, 32 MiB at the most."""
     return json_body(limit=BODY_BYTES)
+
+
+def is_rpc_id(id: Json) -> bool:
+    """Whether JSON-RPC 2.0 lets a message have this id: text, a number, or none."""
+    return id is None or (isinstance(id, str | int | float) and not isinstance(id, bool))

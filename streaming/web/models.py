@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from streaming.errors import BadRequest, NotFound
 from streaming.events.vocabulary import JsonObject
+from streaming.protocols.question import CHAT_PARAMETERS
 from streaming.running.task import Task
 from streaming.tasks.completion import completion
 from streaming.web.services import services
@@ -32,9 +33,14 @@ class Answering:
 
     @property
     def takes(self) -> frozenset[str] | None:
-        """The members that the task's input may have; None for any."""
+        """The members that the task's input may have; None for any.
+
+        A task that does not say what it takes is given what clients of Chat Completions send.
+        """
         model: type[BaseModel] | None = self.task.input
-        if model is None or model.model_config.get("extra") == "allow":
+        if model is None:
+            return CHAT_PARAMETERS
+        if model.model_config.get("extra") == "allow":
             return None
         aliases = {field.alias for field in model.model_fields.values() if field.alias}
         return frozenset(model.model_fields) | aliases

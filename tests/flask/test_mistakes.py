@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from werkzeug.local import LocalProxy
 
 from streaming import JobContext, Streaming, task
-from streaming.errors import InvalidInput
+from streaming.errors import InvalidInput, InvalidSettings
 from streaming.testing import running
 
 
@@ -118,3 +118,23 @@ def test_who_asks_may_be_named_through_a_proxy_as_flask_login_has_them(
 
     assert app.test_client().get("/v1/jobs").status_code == status
     streaming.close()
+
+
+def test_an_app_with_a_server_name_is_tested_without_keys() -> None:
+    app, _ = make_app(open_submit=True)
+    app.config["SERVER_NAME"] = "shop.example:8080"
+
+    with running(app):
+        allowed = app.test_client().get("/v1/jobs")
+        foreign = app.test_client().get("/v1/jobs", base_url="http://other.example")
+        app.config["TESTING"] = app.testing = False
+        untested = app.test_client().get("/v1/jobs")
+
+    assert (allowed.status_code, foreign.status_code, untested.status_code) == (200, 403, 403)
+
+
+def test_an_app_that_matches_hosts_is_refused_with_the_way_out() -> None:
+    app = Flask("shop", host_matching=True, static_host="shop.example")
+
+    with pytest.raises(InvalidSettings, match="DispatcherMiddleware"):
+        Streaming(app)

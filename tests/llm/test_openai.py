@@ -318,6 +318,16 @@ def test_the_key_is_sent_and_shows_nowhere(
     assert KEY not in str(problem(error)) + caplog.text
 
 
+def test_a_word_in_place_of_a_key_stays_in_what_is_said(
+    connect: Connect, model_server: ModelServer
+) -> None:
+    model_server.key = "another"
+
+    error = failure_of(connect("fluent", key="e"))
+
+    assert "Incorrect API key provided: e" in error.detail
+
+
 def test_a_key_in_a_netrc_file_does_not_replace_ours(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:

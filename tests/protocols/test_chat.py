@@ -487,3 +487,16 @@ def test_many_answers_are_written_at_once(server: Server, model_server: ModelSer
     assert time.monotonic() - began < 60
     last = model_server.answers[-100:]
     eventually(lambda: {each.state for each in last} == {"finished"}, "all answers are written")
+
+
+def test_a_task_that_says_nothing_of_its_input_takes_what_clients_send(server: Server) -> None:
+    asked = {"model": "sized", "messages": said("abc")}
+
+    url = f"{server.url}/v1/chat/completions"
+    hints = {"temperature": 0.5, "tools": [], "response_format": {"type": "text"}}
+
+    known = requests.post(url, json={**asked, **hints}, timeout=10)
+    unknown = requests.post(url, json={**asked, "colour": "red"}, timeout=10)
+
+    assert known.json()["choices"][0]["message"]["content"] == "3"
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "colour")

@@ -259,3 +259,19 @@ async def ask_with_python(url: str, mode: Any) -> dict[str, Any]:
         "result": answer.structured_content,
         "progress": told,
     }
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"id": {}, "method": "tools/list"}, {"id": True, "method": "tools/list"}, {"id": 1}],
+)
+def test_what_is_no_request_of_json_rpc_is_told_as_such(
+    server: Server, message: dict[str, Any]
+) -> None:
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+    body = {"jsonrpc": "2.0", **message, "params": {"_meta": meta}}
+
+    refused = requests.post(f"{server.url}/mcp", json=body, headers=ACCEPT, timeout=10)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == -32600

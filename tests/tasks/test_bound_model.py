@@ -15,6 +15,7 @@ from streaming.llm.openai import OpenAIModel
 from streaming.llm.simulated import SimulatedModel
 from streaming.running.context import JobContext
 from streaming.running.task import task
+from streaming.tasks.completion import completion
 from streaming.tasks.generate import generate
 from tests.tasks.conftest import Bench
 
@@ -96,6 +97,20 @@ def test_what_nobody_has_counted_is_marked_as_an_estimate(bench: Make) -> None:
         "reasoning_tokens": 6,
     }
     assert guessed.context.usage["estimated"] is True
+
+
+def test_an_answer_of_nothing_but_calls_costs_what_was_asked_and_written(bench: Make) -> None:
+    job = bench(completion, model="saying", messages=[{"role": "user", "content": "time?"}])
+    parts = [ToolCallPart(0, "c1", "clock", ""), ToolCallPart(0, "", "", "{}")]
+    call = ToolCall("c1", "clock", "{}")
+
+    job.run(model=Saying(*parts, call, Ending("tool_calls")))
+
+    assert job.context.usage == {
+        "prompt_tokens": len("time?"),
+        "completion_tokens": 2,
+        "estimated": True,
+    }
 
 
 def test_a_cut_answer_is_told_in_the_log_and_at_the_end(bench: Make) -> None:

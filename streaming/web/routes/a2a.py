@@ -13,7 +13,7 @@ from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.a2a import VERSION, A2aError, rest_error, rpc_error
 from streaming.web import a2a_tasks
 from streaming.web.blueprints import open_blueprint
-from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body
+from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body, is_rpc_id
 from streaming.web.json_response import as_json
 from streaming.web.models import listed
 from streaming.web.operations import operation
@@ -132,12 +132,10 @@ def rpc() -> Response:
 
 
 def _is_request(message: Json) -> bool:
-    """As JSON-RPC 2.0 has it: an id is text or a number, or missing."""
+    """As JSON-RPC 2.0 has it."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return False
-    id = message.get("id")
-    named = id is None or (isinstance(id, str | int | float) and not isinstance(id, bool))
-    return named and isinstance(message.get("method"), str)
+    return is_rpc_id(message.get("id")) and isinstance(message.get("method"), str)
 
 
 _METHODS: Mapping[str, Callable[[JsonMapping], Response | JsonObject]] = {

@@ -36,7 +36,7 @@ from streaming.web import answers, mcp_calls, mcp_sessions
 from streaming.web.answers import Held
 from streaming.web.auth import check_origin, find_job, owner, require
 from streaming.web.commands import CancelBody, cancel
-from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body
+from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body, is_rpc_id
 from streaming.web.json_response import as_json
 from streaming.web.mcp_stateless import METHODS
 from streaming.web.operations import operation
@@ -91,6 +91,8 @@ def call() -> Response:
     message = foreign_body()
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise BadRequest("a message is one JSON-RPC 2.0 object", code="invalid_request")
+    if not is_rpc_id(message.get("id")):
+        raise BadRequest("the id of a message is text or a number", code="invalid_request")
     g.mcp_id = message.get("id")
     params = message.get("params")
     params = params if isinstance(params, dict) else {}
@@ -168,9 +170,11 @@ def _stateless(message: JsonMapping, method: Json, params: JsonMapping) -> Respo
             raise RpcError(HEADER_MISMATCH, f"{header} is not what the body says", status=400)
     if "id" not in message:
         return _accepted()
-    answer = METHODS.get(str(method))
+    if not isinstance(method, str):
+        raise RpcError(INVALID_REQUEST, "a request names its method", status=400)
+    answer = METHODS.get(method)
     if answer is None:
-        raise RpcError(NO_METHOD, f"there is no method {str(method)[:60]!r}", status=404)
+        raise RpcError(NO_METHOD, f"there is no method {method[:60]!r}", status=404)
     found = answer(params)
     if isinstance(found, Response):
         return found
