@@ -1,7 +1,7 @@
-"""Records the moving picture of the README: one job, watched by four clients at once.
+"""Records the moving picture of the README: one job, watched by five clients at once.
 
-All of it runs: an MCP client starts a job on a real server; the page, curl and the openai package
-watch it. curl is ended on its way, and comes back with its position.
+All of it runs: an MCP client starts a job on a real server; the page, curl, the openai package and
+the AI SDK's useChat watch it. curl is ended on its way, and comes back with its position.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
@@ -26,6 +25,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.browser.conftest import launch
 from tests.e2e.server import ROOT, Server
 from tests.e2e.waiting import eventually
+from tests.protocols.packages import bundle, serve_page
 
 TARGET = ROOT / "docs/img/one-job.gif"
 STAGE = ROOT / "bench/picture.html"
@@ -37,8 +37,12 @@ CUT_AFTER, AWAY_S = 30, 2.0
 LAST_S, FRAME_S, PATIENCE_S = 5.0, 0.2, 600.0
 #: Tokens per second in the picture.
 TOKENS_PER_S = 3.0
-#: Lines that a terminal shows, and the picture's colours.
-LINES, COLOURS = 9, 64
+#: Characters of a line of curl's that are seen: two rows. And the picture's colours.
+WIDTH, COLOURS = 148, 96
+#: How the page with useChat looks.
+STYLE = """body { margin: 10px 14px; font: 13px/1.38 sans-serif } button { float: right }
+    header { height: 26px } small { font-size: 12px; color: #555 }
+    p { margin: 4px 0; white-space: pre-wrap }"""
 
 
 class Terminal:
@@ -56,8 +60,10 @@ class Terminal:
 
     @property
     def text(self) -> str:
+        """All that it has shown, with the prompt that follows its end."""
+        ended = self.ended
         with self._lock:
-            return self._text
+            return f"{self._text}$ " if ended else self._text
 
     @property
     def ended(self) -> bool:
@@ -68,7 +74,8 @@ class Terminal:
         self._process.terminate()
         self._process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
-        return self.text
+        with self._lock:
+            return self._text
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -96,7 +103,8 @@ class Curl:
     @property
     def text(self) -> str:
         now = self._now.text if self._now else "$ "
-        return re.sub(r"\n\n+", "\n", self._before + now).replace(self._job, "$JOB")
+        shown = re.sub(r"\n\n+", "\n", self._before + now).replace(self._job, "$JOB")
+        return re.sub(rf"(?m)^(data.{{{WIDTH - 5}}}).+$", r"\1…", shown)
 
     @property
     def ended(self) -> bool:
@@ -116,16 +124,9 @@ def last_id(shown: str) -> int:
     )
 
 
-def lines(text: str, *, width: int | None = None) -> str:
-    """The last lines of a terminal, each cut to its width."""
-    shown = text.rstrip("\n").split("\n")
-    cut = [line if not width or len(line) <= width else f"{line[: width - 1]}…" for line in shown]
-    return "\n".join(cut[-LINES:])
-
-
 def record(
-    url: str, page: Page, stage: Page, job_of: Callable[[], str | None], times: float
-) -> list[Any]:
+    url: str, page: Page, chat: Page, stage: Page, job_of: Callable[[], str | None], times: float
+) -> list[tuple[Image.Image, float]]:
     """The frames, each with the seconds for which it is seen."""
     asked = Terminal(
         url,
@@ -136,6 +137,8 @@ def record(
     job = job_of()
     assert job
     page.goto(f"{url}/#/jobs/{job}")
+    chat.goto(f"{url}/use-chat?job={job}")
+    chat.add_style_tag(content=STYLE)
     curl = Curl(url, job, AWAY_S * times)
     script = str(CLIENTS / "openai_client.py")
     reader = Terminal(url, "python openai_client.py $JOB", [sys.executable, script, job])
@@ -145,35 +148,43 @@ def record(
     while ended_at is None or time.monotonic() - ended_at < 1:
         began = time.monotonic()
         curl.look()
-        if ended_at is None and reader.ended and curl.ended:
+        if ended_at is None and asked.ended and reader.ended and curl.ended:
             ended_at = began
-        shot = base64.b64encode(page.screenshot()).decode()
-        terminals = {
-            "mcp": lines(asked.text, width=70),
-            "curl": lines(curl.text, width=70),
-            "openai": reader.text.strip(),
-        }
+        shots = {"page": shot_of(page), "chat": shot_of(chat)}
+        texts = {"mcp": asked.text, "curl": curl.text, "openai": reader.text}
         stage.evaluate(
-            """async ([shot, terminals]) => {
-                const image = document.getElementById("page");
-                image.src = "data:image/png;base64," + shot;
-                await image.decode();
-                for (const [id, text] of Object.entries(terminals))
-                    document.getElementById(id).textContent = text;
+            """async ([shots, texts]) => {
+                const places = document.querySelectorAll("pre");
+                for (const place of places) {
+                    place.textContent = texts[place.id].replace(/\\n$/, "");
+                    place.scrollTop = place.scrollHeight;
+                }
+                for (const image of document.images) {
+                    image.src = "data:image/png;base64," + shots[image.id];
+                    await image.decode();
+                }
             }""",
-            [shot, terminals],
+            [shots, texts],
         )
         frame = Image.open(io.BytesIO(stage.screenshot())).convert("RGB")
         time.sleep(max(0.0, FRAME_S - (time.monotonic() - began)))
         frames.append((frame, time.monotonic() - began))
         if time.monotonic() > until:
-            raise TimeoutError(f"it does not end: {terminals}")
+            raise TimeoutError(f"it does not end: {texts}")
     return frames
+
+
+def shot_of(page: Page) -> str:
+    return base64.b64encode(page.screenshot()).decode()
 
 
 def save(frames: list[tuple[Image.Image, float]], path: Path, times: float) -> None:
     """One palette for all frames, of which each holds what has changed."""
-    palette = frames[-1][0].quantize(COLOURS, dither=Image.Dither.NONE)
+    middle, last = frames[len(frames) // 2][0], frames[-1][0]
+    both = Image.new("RGB", (middle.width, 2 * middle.height))
+    both.paste(middle)
+    both.paste(last, (0, middle.height))
+    palette = both.quantize(COLOURS, dither=Image.Dither.NONE)
     images = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each, _ in frames]
     seconds = [*(seconds / times for _, seconds in frames[:-1]), LAST_S]
     images[0].save(
@@ -202,8 +213,10 @@ def main() -> int:
     ):
         server.start()
         browser = launch(playwright)
-        page = browser.new_page(viewport={"width": 760, "height": 910}, locale="en-US")
-        stage = browser.new_page(viewport={"width": 1120, "height": 640})
+        page = browser.new_page(viewport={"width": 600, "height": 888}, locale="en-US")
+        chat = browser.new_page(viewport={"width": 305, "height": 280})
+        stage = browser.new_page(viewport={"width": 1120, "height": 740})
+        serve_page(chat, bundle(CLIENTS / "use_chat.jsx"))
         page.goto(server.url)
         stage.goto(STAGE.as_uri())
 
@@ -211,7 +224,7 @@ def main() -> int:
             found = server.api.get("/v1/jobs?limit=1").json()["jobs"]
             return found[0]["id"] if found else None
 
-        frames = record(server.url, page, stage, job_of, options.times)
+        frames = record(server.url, page, chat, stage, job_of, options.times)
         browser.close()
     save(frames, options.to, options.times)
     print(f"{options.to}: {len(frames)} frames, {options.to.stat().st_size >> 10} KiB")

@@ -12,7 +12,7 @@ SPEED = float(os.environ.get("TOKENS_PER_S", "3"))
 
 
 async def tell(progress: float, total: float | None = None, message: str | None = None) -> None:
-    print(f"{progress:3.0f} %  {message or ''}", flush=True)
+    print(f"{progress:5.1f} %  {message or ''}", flush=True)
 
 
 async def main(question: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streaming.errors import BadRequest, StreamingError, TaskError
+from streaming.errors import BadRequest, Expired, NotFound, StreamingError, TaskError
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json, JsonObject
 from streaming.protocols.frames import one_line
@@ -16,7 +16,7 @@ from streaming.watching.lifetime import Closing
 from streaming.watching.stream import Stream
 from streaming.watching.websocket import Connection
 from streaming.web import answer_errors, answers
-from streaming.web.auth import count, owner, require
+from streaming.web.auth import count, find_job, owner, require
 from streaming.web.bodies import parse_json
 from streaming.web.commands import CancelBody, cancel
 from streaming.web.response_session import ResponseSession
@@ -34,9 +34,29 @@ def asked(question: Question, body: Json, stream: Stream) -> JobRow:
 
 
 def active(chat: str) -> JobRow | None:
-    """The asker's job that runs in a chat."""
-    row = services().conversations.find("ui", owner(), chat)
+    """The job that runs in a chat of the asker's, or that has this id itself."""
+    row = _last(chat) or _named(chat)
     return None if row is None or row.closed else row
+
+
+def to_show(chat: str) -> JobRow | None:
+    """What runs in a chat; or the job that has this id itself, also when it has ended.
+
+    A page that asked in a chat keeps what it was answered. One that names a job of others has
+    nothing yet.
+    """
+    return active(chat) if _last(chat) else _named(chat)
+
+
+def _last(chat: str) -> JobRow | None:
+    return services().conversations.find("ui", owner(), chat)
+
+
+def _named(job: str) -> JobRow | None:
+    try:
+        return find_job(job)
+    except (NotFound, Expired):
+        return None
 
 
 @dataclass(slots=True)
@@ -100,7 +120,7 @@ class UiSession(ResponseSession):
     def _resume(self, request: str, body: JsonObject) -> None:
         require("read")
         count("read")
-        row = active(chat_id(body.get("id")))
+        row = to_show(chat_id(body.get("id")))
         if row is None:
             self._send({"type": "no-active", "requestId": request})
             return

@@ -18,6 +18,7 @@ import requests
 from examples.openai_server import ModelServer
 from tests.e2e.server import Server
 from tests.e2e.waiting import eventually
+from tests.protocols.packages import install
 
 HERE = Path(__file__).parent
 #: The first one is asked by default; the others by name.
@@ -70,13 +71,8 @@ def new_server(make_server: NewServer) -> NewServer:
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """The pinned npm packages, installed once."""
-    installed = HERE / "node_modules" / ".package-lock.json"
-    lock = HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=300)
-        installed.touch()
-    return installed.parent
+    """The pinned npm packages."""
+    return install()
 
 
 @pytest.fixture(scope="session")

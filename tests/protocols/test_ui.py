@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.e2e.clients import Socket
 from tests.e2e.server import Server
 from tests.e2e.waiting import eventually
 from tests.protocols.conftest import NewServer, RunNode, ends_as, unique
@@ -112,6 +113,33 @@ def test_who_leaves_does_not_stop_it_and_stop_does(server: Server) -> None:
     stopped = requests.post(f"{server.url}/v1/ui/chat/{chat}/stop", timeout=5).json()
     assert stopped == {"id": chat, "job": job, "status": "cancelled"}
     ends_as(server, job, "cancelled")
+
+
+def test_a_job_of_others_is_a_chat_by_its_own_id(server: Server) -> None:
+    job = server.api.submit("counting", {"messages": [{"content": "2000 numbers"}]})
+    url = f"{server.url}/v1/ui/chat/{job}"
+    with requests.get(f"{url}/stream", stream=True, timeout=20) as running:
+        assert running.headers["X-Job-Id"] == job
+        stopped = requests.post(f"{url}/stop", timeout=5).json()
+        assert stopped == {"id": job, "job": job, "status": "cancelled"}
+        seen = chunks_of(running)
+    ended = ends_as(server, job, "cancelled")
+
+    assert seen[-1]["type"] == "abort"
+    assert text_of(seen) == ended["text"] != ""
+    assert requests.post(f"{url}/stop", timeout=5).status_code == 204
+    assert chunks_of(requests.get(f"{url}/stream", timeout=5)) == seen
+    with Socket(server.api, "/v1/ui/chat") as connection:
+        connection.send(json.dumps({"type": "resume", "requestId": "r", "id": job}))
+        told = list(iter(connection.receive, {"type": "end", "requestId": "r"}))
+    assert [message["chunk"] for message in told if message["type"] == "chunk"] == seen
+
+
+def test_in_a_chat_of_its_own_an_answer_that_has_ended_is_not_told_again(server: Server) -> None:
+    chat = unique("chat")
+    chunks_of(ask(server, "x", "echo", chat))
+
+    assert requests.get(f"{server.url}/v1/ui/chat/{chat}/stream", timeout=5).status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from streaming.web.operations import operation
 from streaming.web.responses import no_content
 from streaming.web.services import services
 from streaming.web.stopping import stopped
-from streaming.web.ui_session import UiSession, active, asked
+from streaming.web.ui_session import UiSession, active, asked, to_show
 
 _MORE = {
     404: "No such model",
@@ -57,8 +57,8 @@ def create() -> Response:
     more={204: "Nothing runs in that chat"},
 )
 def resume(chat: str) -> Response:
-    """The whole message again from its start, and then what comes."""
-    row = active(chat_id(chat))
+    """The whole message again from its start, and then what comes. A chat may be a job's id."""
+    row = to_show(chat_id(chat))
     if row is None:
         return no_content()
     held = answers.reopen(row, "ui")
