@@ -10,6 +10,7 @@ import click
 
 from streaming.cli import codes, completion, doctor, jobs, keys, launch, looking, running
 from streaming.cli.context import Context, Interrupted
+from streaming.cli.output import fitted
 from streaming.client import ClientError, ProblemError, ServerAway, WaitTimeout
 from streaming.version import VERSION
 
@@ -88,7 +89,8 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _tell("interrupted", codes.INTERRUPTED, word="")
     except Interrupted as error:
-        return _tell(str(error), codes.INTERRUPTED, word="")
+        click.echo(str(error), err=True)
+        return codes.INTERRUPTED
     except (BrokenPipeError, SystemExit):  # click makes the one of the other
         # Who read us has left: `| head`. Nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -148,5 +150,5 @@ def _refusal(error: ProblemError) -> str:
 
 
 def _tell(message: str, code: int, word: str = "error: ") -> int:
-    click.echo(f"{word}{' '.join(message.split())}", err=True)
+    click.echo(fitted(f"{word}{' '.join(message.split())}", sys.stderr), err=True)
     return code

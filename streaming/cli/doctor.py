@@ -9,7 +9,7 @@ import click
 from streaming.cli import codes
 from streaming.cli.checks import Finding, examine
 from streaming.cli.context import Context, with_json
-from streaming.cli.output import emit
+from streaming.cli.output import emit, fitted
 
 #: What stands before a finding, and its colour.
 SIGNS = {"ok": ("ok   ", "green"), "note": ("note ", "yellow"), "bad": ("BAD  ", "red")}
@@ -43,7 +43,8 @@ def doctor(context: Context, url: str | None, quick: bool) -> int:
 
 def _show(finding: Finding) -> None:
     sign, colour = SIGNS[finding.state]
-    click.echo(f"{click.style(sign, fg=colour)}{finding.name}: {finding.seen}")
+    told = fitted(f"{sign}{finding.name}: {finding.seen}", sys.stdout, hang=len(sign))
+    click.echo(click.style(sign, fg=colour) + told.removeprefix(sign))
     if finding.change:
-        click.echo(f"       change: {finding.change}")
+        click.echo(fitted(f"       change: {finding.change}", sys.stdout, hang=7))
     sys.stdout.flush()

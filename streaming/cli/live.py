@@ -75,6 +75,8 @@ class LiveView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._progress:
+            self._progress = {**self._progress, "eta_s": None}  # nobody counts it down any more
         self._settle()
         self._live.__exit__(kind, error, trace)
 
@@ -96,7 +98,7 @@ class LiveView:
                 self._end = shown
             else:
                 self._settle()
-                self._console.print(shown, soft_wrap=True)
+                self._print(shown, soft_wrap=True)
 
     def _add(self, text: str) -> None:
         """Whole lines go up into the terminal's own history; the last one stays in the picture."""
@@ -104,20 +106,25 @@ class LiveView:
         self._rest += harmless(text)
         lines, newline, rest = self._rest.rpartition("\n")
         if newline:
-            self._rest = rest  # first: each print draws the picture anew
-            self._console.print(Text(lines))
+            self._rest = rest
+            self._print(Text(lines))
         if len(self._rest) > 2 * self._console.width:
             wrapped = list(Text(self._rest).wrap(self._console, self._console.width))
             space = self._rest[len(self._rest.rstrip()) :]  # which wrapping may take away
             self._rest = wrapped[-1].plain.rstrip() + space
-            for line in wrapped[:-1]:
-                self._console.print(line)
+            self._print(*wrapped[:-1])
 
     def _settle(self) -> None:
         """The line that grew is whole."""
         rest, self._rest = self._rest, ""
         if rest:
-            self._console.print(Text(rest))
+            self._print(Text(rest))
+
+    def _print(self, *lines: Text, soft_wrap: bool = False) -> None:
+        """Put lines above the picture, and draw it without them in the same breath."""
+        with self._console:
+            self._console.print(*lines, sep="\n", soft_wrap=soft_wrap)
+            self._live.refresh()
 
     def picture(self) -> RenderableType:
         parts: list[RenderableType] = [Text(self._rest)] if self._rest else []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import textwrap
+from typing import TextIO
 
 import click
 
@@ -38,6 +41,19 @@ def note(text: str) -> None:
 def harmless(text: str) -> str:
     """Without control characters: what jobs say must not command a terminal."""
     return _CONTROL.sub("", text)
+
+
+def fitted(text: str, stream: TextIO, *, hang: int = 0) -> str:
+    """A line of prose: on a terminal wrapped between words, further lines behind `hang` spaces."""
+    if not stream.isatty():
+        return text
+    return textwrap.fill(
+        text,
+        shutil.get_terminal_size().columns,
+        subsequent_indent=" " * hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def short(text: object, width: int) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 
 import click
 
-from streaming.cli.output import note, say
+from streaming.cli.output import note, say, short
 from streaming.events.vocabulary import JsonMapping
 
+#: Characters of an answer that are shown.
+ANSWER = 200
 #: What is shown of each type besides text.
 LINES: Mapping[str, str] = {
     "step.updated": "[{index}/{total}] {title}: {status}",
@@ -64,6 +67,8 @@ class PlainView:
 def line_of(event: JsonMapping) -> str | None:
     """What is said of an event; None: nothing."""
     data = event["data"]
+    if event["type"] == "input.received" and data.get("request"):
+        return f"answered: {short(json.dumps(data['data'], ensure_ascii=False), ANSWER)}"
     line = LINES.get(event["type"])
     if line is None or data.get("status") == "pending":
         return None

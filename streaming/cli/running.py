@@ -168,8 +168,9 @@ def follow(context: Context, client: Client, job: str, after: int) -> int:
     except KeyboardInterrupt:
         seen = watch.positions[job]
         raise Interrupted(
-            f"the job goes on; come back: streaming watch {job} --after {seen}; "
-            f"stop it: streaming cancel {job}"
+            "the job goes on\n"
+            f"  come back: streaming watch {job} --after {seen}\n"
+            f"  stop it:   streaming cancel {job}"
         ) from None
     finally:
         watch.close()

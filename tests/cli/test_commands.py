@@ -281,9 +281,12 @@ def test_ctrl_c_says_how_to_come_back(server: Server, api: Api) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
 
-    after = int(said.split("--after ")[1].split(";")[0])
+    goes_on, come_back, stop = said.splitlines()[-3:]
     assert process.returncode == codes.INTERRUPTED
-    assert f"streaming cancel {job}" in said
+    assert goes_on == "the job goes on"
+    assert come_back.startswith(f"  come back: streaming watch {job} --after ")
+    assert stop == f"  stop it:   streaming cancel {job}"
+    after = int(come_back.rpartition(" ")[2])
     assert 3 <= after <= api.snapshot(job)["seq"]
     api.cancel(job)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from streaming.cli.live import LiveView
 from tests.clocks import Clock
+from tests.e2e.waiting import eventually
 
 
 def event(kind: str, **data: Any) -> dict[str, Any]:
@@ -19,12 +20,24 @@ def step(id: str, status: str, **more: Any) -> dict[str, Any]:
     return event("step.updated", id=id, index=1, total=2, title=f"Step {id}", status=status, **more)
 
 
+class Writes(io.StringIO):
+    """Keeps what was written, each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.parts.append(text)
+        return len(text)
+
+
 class Terminal:
     """Shows events, and what stands there afterwards."""
 
     def __init__(self, width: int = 60, height: int = 20) -> None:
         self.clock = Clock()
-        self._file = io.StringIO()
+        self._file = Writes()
         console = Console(file=self._file, width=width, height=height, force_terminal=True)
         self.view = LiveView(console, clock=self.clock)
         self._console = console
@@ -37,7 +50,12 @@ class Terminal:
 
     @property
     def history(self) -> str:
-        return self._file.getvalue()
+        return "".join(self._file.parts)
+
+    @property
+    def last_written(self) -> str:
+        """What the last write to the terminal was, all of which is seen at once."""
+        return self._file.parts[-1]
 
 
 def test_lines_go_up_when_they_are_whole_and_each_once() -> None:
@@ -50,6 +68,18 @@ def test_lines_go_up_when_they_are_whole_and_each_once() -> None:
         view.show(event("text.delta", item="answer", text="\n"))
         assert "second" not in terminal.picture()
         assert terminal.history.count("first line") == 1
+
+
+def test_a_line_that_goes_up_leaves_the_picture_in_the_same_breath() -> None:
+    terminal = Terminal()
+    with terminal.view as view:
+        view.show(event("text.delta", item="answer", text="first"))
+        eventually(lambda: "first" in terminal.history, "the picture has it")
+        view.show(event("text.delta", item="answer", text=" line\n"))
+        line, _, picture = terminal.last_written.rpartition("\x1b[2K")
+
+    assert "first line" in line
+    assert "first" not in picture
 
 
 def test_a_long_line_is_wrapped_between_words() -> None:
@@ -101,6 +131,15 @@ def test_the_time_that_is_left_runs_down_between_events() -> None:
     assert "about 1 min 15 s left" in first
     assert "half" in first
     assert "about 55 s left" in second
+
+
+def test_who_leaves_sees_how_far_it_was_and_no_time_that_runs_down() -> None:
+    terminal = Terminal()
+    with terminal.view as view:
+        view.show(event("job.progress", percent=40, eta_s=75, basis="measured"))
+
+    assert "40 %" in terminal.picture()
+    assert "left" not in terminal.picture()
 
 
 def test_at_the_end_there_is_no_bar_but_how_it_ended() -> None:
