@@ -27,9 +27,9 @@ export class Timeline {
     this.last = time;
     if (type === "job.started") this.begin(`attempt ${data.attempt}`, "attempt", t("attempt_n", { n: data.attempt }), time);
     if (type === "step.updated" && data.status === "running") this.begin(`step ${data.id}`, "step", tText(data.title), time);
-    if (type === "step.updated" && OVER.includes(data.status)) this.end(`step ${data.id}`, time, data.status);
+    if (type === "step.updated" && OVER.includes(data.status)) this.end(`step ${data.id}`, time, data.status, data.duration_s);
     if (type === "tool.call") this.begin(`tool ${data.id}`, "tool", data.name, time);
-    if (type === "tool.result") this.end(`tool ${data.id}`, time, data.error ? "failed" : "completed");
+    if (type === "tool.result") this.end(`tool ${data.id}`, time, data.error ? "failed" : "completed", data.duration_s);
     if (/^job\.(completed|failed|cancelled)$/.test(type)) this.endAll(time, type.slice(4));
   }
 
@@ -43,13 +43,14 @@ export class Timeline {
     const time = el("span", { className: "hint number" });
     const row = el("li", { data: { kind } }, el("span", { className: "name" }, name), el("span", { className: "track" }, bar), time);
     this.node.append(row);
-    return { row, bar, time, from, to: null };
+    return { row, bar, time, from, to: null, took: null };
   }
 
-  end(id, to, status) {
+  /** `took`: the seconds that it says itself, as the checklist has them. */
+  end(id, to, status, took = null) {
     const span = this.spans.get(id);
     if (!span || span.to !== null) return;
-    span.to = to;
+    Object.assign(span, { to, took });
     span.row.dataset.status = status;
   }
 
@@ -61,11 +62,11 @@ export class Timeline {
     if (this.from === null) return;
     const now = ended ? this.last : Date.now();
     const all = Math.max(1, now - this.from);
-    for (const { bar, time, from, to } of this.spans.values()) {
+    for (const { bar, time, from, to, took } of this.spans.values()) {
       const until = to ?? now;
       bar.style.marginInlineStart = `${Math.min(99, (100 * (from - this.from)) / all)}%`;
       bar.style.width = `${Math.max(1, (100 * (until - from)) / all)}%`;
-      say(time, duration(Math.max(0, until - from) / 1000));
+      say(time, duration(took ?? Math.max(0, until - from) / 1000));
     }
   }
 }

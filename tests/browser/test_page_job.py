@@ -305,3 +305,43 @@ def test_the_steps_are_said_and_the_tokens_are_not(page: Page) -> None:
     assert "Write the summary: running" in ". ".join(heard)
     live = "[...document.querySelectorAll('[aria-live=polite], [role=status], [role=log]')]"
     assert page.evaluate(f"{live}.filter((each) => each.querySelector('.prose')).length") == 0
+
+
+def test_a_line_end_is_one_before_it_is_rendered(page: Page) -> None:
+    shown = page.evaluate(
+        """async () => {
+            const { Prose } = await import("/static/page/prose.js");
+            const prose = new Prose();
+            document.body.append(prose.node);
+            prose.show("one");
+            prose.show("one\\ntwo");
+            const raw = [prose.unsettled, prose.node.innerText.trim()];
+            prose.show("one\\ntwo", true);
+            return [raw, [prose.unsettled, prose.node.innerText.trim()]];
+        }"""
+    )
+
+    assert shown == [[True, "one\ntwo"], [False, "one\ntwo"]]
+
+
+def test_the_timeline_says_of_steps_and_tools_what_they_say_themselves(page: Page) -> None:
+    shown = page.evaluate(
+        """async () => {
+            const { Timeline } = await import("/static/page/timeline.js");
+            const line = new Timeline();
+            const at = (ms) => new Date(1e12 + ms).toISOString();
+            const step = { id: "read", title: "Read" }, call = { id: "c", name: "search" };
+            for (const [ms, type, data] of [
+                [0, "job.started", { attempt: 1 }],
+                [10, "step.updated", { ...step, status: "running" }],
+                [20, "tool.call", call],
+                [40, "tool.result", { ...call, duration_s: 0.005 }],
+                [90, "step.updated", { ...step, status: "completed", duration_s: 0.07 }],
+                [100, "job.completed", {}],
+            ]) line.add({ type, at: at(ms), data });
+            line.draw(true);
+            return [...line.node.querySelectorAll(".number")].map((each) => each.textContent);
+        }"""
+    )
+
+    assert shown == ["100 ms", "70 ms", "5 ms"]
