@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import shutil
 import subprocess
@@ -16,11 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+import requests
+from playwright.sync_api import sync_playwright
 
 from bench.hostile import HostileProxy
 from streaming.client import AsyncClient, Client
+from streaming.client.fold import Fold
+from tests.browser.conftest import launch
 from tests.e2e.clients import Api
 from tests.e2e.server import ROOT, Server
+from tests.e2e.waiting import eventually
 
 Events = list[dict[str, Any]]
 #: Gives all events of the jobs through the proxy at this address.
@@ -30,6 +38,8 @@ Run = Callable[[str, list[str]], Events]
 MANY = 3
 #: Seconds between two pieces of text of a job.
 PAUSE_S = 0.003
+#: What the clients in JavaScript run, in Node and in a page.
+WATCH_ALL = (ROOT / "bench/watch_all.js").read_text()
 #: A job must keep the events that a reader who is cut again and again has not seen yet.
 KEPT = {"STREAMING_RETENTION_EVENTS": 1_000_000}
 
@@ -68,10 +78,31 @@ def run_node(transport: str, url: str, jobs: list[str]) -> Events:
     return events
 
 
+def run_chromium(transport: str, url: str, jobs: list[str]) -> Events:
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        page = browser.new_page()
+        page.goto(f"{url}/v1/healthz")
+        page.set_default_timeout(0)
+        events: Events = page.evaluate(
+            """async ([script, module, jobs, transport]) => {
+                const { watchAll } = await import(script);
+                const { Streaming } = await import(module);
+                const events = [];
+                await watchAll(new Streaming(), jobs, transport, (event) => events.push(event));
+                return events;
+            }""",
+            [f"data:text/javascript,{quote(WATCH_ALL)}", f"{url}/v1/streaming.js", jobs, transport],
+        )
+        browser.close()
+    return events
+
+
 CLIENTS: Mapping[str, tuple[Callable[[str, str, list[str]], Events], tuple[str, ...]]] = {
     "python": (run_sync, ("sse", "poll", "feed")),
     "python-async": (run_async, ("sse", "poll", "feed")),
     "node": (run_node, ("sse", "websocket", "poll", "ndjson", "feed")),
+    "chromium": (run_chromium, ("sse", "websocket", "poll", "ndjson", "feed")),
 }
 
 
@@ -118,7 +149,7 @@ def judge(
     lost = repeated = wrong = 0
     for job in jobs:
         mine = [event for event in found if event.get("job") == job and "seq" in event]
-        log = {event["seq"]: event for event in api.log_of(job)}
+        log = whole_log(api, job)
         seen = [
             seq
             for event in mine
@@ -127,10 +158,27 @@ def judge(
         lost += len(set(log) - set(seen))
         repeated += len(seen) - len(set(seen))
         wrong += sum("from" not in event and event != log[event["seq"]] for event in mine)
-        text = "".join(e["data"]["text"] for e in mine if e["type"] == "text.delta")
-        wrong += text.encode() != api.snapshot(job)["text"].encode()
+        folded = Fold()
+        for event in mine:
+            folded.apply(event)  # type: ignore[arg-type]
+        told = "" if folded.job is None else folded.job["text"]
+        wrong += told.encode() != api.snapshot(job)["text"].encode()
         wrong += seen != sorted(seen)
     return Verdict(client, transport, cuts, seconds, len(found), lost, repeated, wrong)
+
+
+def whole_log(api: Api, job: str) -> dict[int, dict[str, Any]]:
+    """A job's events by number, each of them: a server under pressure merges what it gives."""
+    log: dict[int, dict[str, Any]] = {}
+    count = api.snapshot(job)["seq"]
+
+    def is_whole() -> bool:
+        with contextlib.suppress(requests.ConnectionError):  # it is asked again
+            log.update((each["seq"], each) for each in api.log_of(job) if "from" not in each)
+        return len(log) == count
+
+    eventually(is_whole, f"the log of {job} comes whole", timeout_s=120)
+    return log
 
 
 def trials(clients: Iterable[str], transports: Iterable[str] | None) -> Iterator[tuple[str, str]]:
