@@ -219,13 +219,17 @@ def _httpx(asked: Asked) -> Any:
 def _fork_that_raises(asked: Asked) -> Any:
     child = os.fork()
     if child == 0:
+        time.sleep(asked.seconds)
         raise SystemExit(5)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _fork_that_returns(asked: Asked) -> Any:
     child = os.fork()
-    return "the child's" if child == 0 else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if child == 0:
+        time.sleep(asked.seconds)
+        return "the child's"
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 CASES: dict[str, Case] = {
