@@ -1,18 +1,21 @@
-"""How far a task may be ahead of the commit of what it says."""
+"""What a task says on its way to the log: how far ahead, how large, and what a refusal means."""
 
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.stop_signal import StopSignal
-from streaming.errors import TaskError
+from streaming.errors import Fenced, Superseded, TaskError, Unavailable
 from streaming.events import make
+from streaming.events.event import Draft
 from streaming.running.emitter import POSTED_BYTES, POSTS, Emitter
-from streaming.storage.rows import JobRow
+from streaming.storage.rows import JobRow, first_row
+from tests.jobs import submission
 from tests.threads import Background, eventually
 
 
@@ -27,15 +30,52 @@ class SlowLog:
         return self.posts[-1]
 
 
-def emitter_on(log: Any) -> Emitter:
+class LazyLog:
+    """A log that commits a post when somebody waits for it, or fails to do so."""
+
+    def __init__(self, *, error: Exception | None = None) -> None:
+        self.error = error
+        self.written: list[str] = []
+
+    def post(self, _job: str, drafts: Sequence[Draft], **_: Any) -> Pending[JobRow]:
+        return LazyPost(self, drafts)
+
+    def append(self, _job: str, drafts: Sequence[Draft], **_: Any) -> JobRow:
+        self.written += [draft.type for draft in drafts]
+        return first_row(submission())
+
+
+class LazyPost(Pending[JobRow]):
+    """Under way until somebody waits for it."""
+
+    def __init__(self, log: LazyLog, drafts: Sequence[Draft]) -> None:
+        super().__init__()
+        self._log = log
+        self._drafts = drafts
+
+    def hurry(self) -> None:
+        self.error = self._log.error
+        if self.error is None:
+            self._log.append("job_1", self._drafts)
+        settle([self])
+
+
+def emitter_on(
+    log: Any, *, stop: StopSignal | None = None, max_event_bytes: int = 2 * POSTED_BYTES
+) -> Emitter:
     return Emitter(
         log,
         "job_1",
         attempt=1,
-        stop=StopSignal(),
-        max_event_bytes=2 * POSTED_BYTES,
+        stop=stop or StopSignal(),
+        max_event_bytes=max_event_bytes,
         spend=lambda _events, _size: None,
     )
+
+
+def say(posts: Emitter, times: int = 1) -> None:
+    for _ in range(times):
+        posts.emit(make.text_delta, "a", "x")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +99,64 @@ def test_who_is_too_far_ahead_waits_for_the_oldest_commit(size: int, free: int) 
 
     rest.result()
     assert len(log.posts) == free + 1
+
+
+def test_an_append_goes_behind_all_that_was_posted() -> None:
+    log = LazyLog()
+    posts = emitter_on(log)
+    say(posts, times=2)
+    assert log.written == []
+
+    posts.append([make.log("the end")])
+
+    assert log.written == ["text.delta", "text.delta", "log"]
+
+
+def test_behind_a_post_that_has_failed_nothing_is_appended() -> None:
+    log = LazyLog(error=Unavailable("no room"))
+    posts = emitter_on(log)
+    say(posts)
+
+    with pytest.raises(Unavailable, match="no room"):
+        posts.append([make.log("the end")])
+
+    assert log.written == []
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda posts: say(posts, times=POSTS),
+        lambda posts: posts.append([make.log("the end")]),
+        lambda posts: posts.settle(),
+    ],
+    ids=["emit", "append", "settle"],
+)
+def test_a_refusal_by_the_log_ends_the_task_even_where_it_is_swallowed(
+    act: Callable[[Emitter], object],
+) -> None:
+    stop = StopSignal()
+    posts = emitter_on(LazyLog(error=Fenced("a newer attempt writes")), stop=stop)
+    say(posts)
+
+    with pytest.raises(Superseded, match="a newer attempt writes") as raised:
+        act(posts)
+
+    assert stop.reason is raised.value
+    with pytest.raises(Superseded):
+        say(posts)
+
+
+def test_an_event_may_be_as_large_as_the_limit_and_not_a_byte_larger() -> None:
+    log = SlowLog()
+    posts = emitter_on(log, max_event_bytes=len(make.text_delta("a", "x" * 100).encoded))
+
+    posts.emit(make.text_delta, "a", "x" * 100)
+    with pytest.raises(TaskError) as refused:
+        posts.emit(make.text_delta, "a", "x" * 101)
+
+    assert refused.value.code == "output_too_large"
+    assert len(log.posts) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

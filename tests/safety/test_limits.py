@@ -214,3 +214,13 @@ def test_a_budget_is_spent_once_and_for_all() -> None:
         budget.spend(0, 0)
     with pytest.raises(TaskError, match="MAX_JOB_EVENTS"):
         Budget(events=0).spend(1, 1)
+
+
+def test_a_budget_can_be_spent_to_its_last_event_and_byte() -> None:
+    for more, limit in ((1, 0), "MAX_JOB_EVENTS"), ((0, 1), "MAX_JOB_BYTES"):
+        budget = Budget(events=2, size=100)
+        budget.spend(1, 60)
+        budget.spend(1, 40)
+
+        with pytest.raises(TaskError, match=limit):
+            budget.spend(*more)

@@ -1,0 +1,142 @@
+"""One attempt: its running time, and what is told of one that does not begin or is over."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, field_validator
+
+from streaming import JobContext, Task, task
+from streaming.errors import Interrupted
+from streaming.events.event import Draft, rfc3339
+from tests.clocks import Clock
+from tests.gate import Gate
+from tests.house import House
+from tests.jobs import delta, started, types
+from tests.threads import TIMEOUT_S, Background, eventually
+
+
+def at(seconds: float, draft: Draft) -> Draft:
+    """The same event, of that epoch second."""
+    return Draft(draft.type, draft.data, at=rfc3339(seconds))
+
+
+@pytest.mark.parametrize(("ran_s", "left_s"), [(40, 60), (100, 0), (150, 0)])
+def test_a_later_attempt_has_the_time_that_earlier_ones_have_left(
+    gate: Gate, held: Task, ran_s: int, left_s: int
+) -> None:
+    clock = Clock()
+    house = House(held, clock=clock)
+    job = house.store(held, timeout_s=100)
+    house.storage.log.append(job, [at(0, started()), at(ran_s, delta())])
+    attempt = house.attempt(job)
+    assert not attempt.overdue()
+
+    running = Background(attempt.run)
+    eventually(lambda: gate.inside)
+
+    clock.advance(left_s)
+    assert not attempt.overdue()
+    clock.advance(0.5)
+    assert attempt.overdue()
+    gate.open()
+    running.result()
+
+
+def test_behind_an_answer_the_running_time_goes_on_where_it_stood(gate: Gate) -> None:
+    @task("asks")
+    def asks(ctx: JobContext, input: Any) -> None:
+        ctx.ask("Which?")
+        gate.wait()
+
+    clock = Clock()
+    began = clock.now
+    house = House(asks, clock=clock)
+    job = house.store(asks, timeout_s=100_000)
+    attempt = house.attempt(job)
+    running = Background(attempt.run)
+    house.until_type(job, "input.requested")
+    eventually(lambda: (clock.advance(1), attempt.waited_s() > 0)[1])
+
+    clock.advance(1_000_000)
+    assert not attempt.overdue()
+    house.registry.answer(house.row(job), None, "blue")
+    eventually(lambda: gate.inside)
+
+    ran_s = clock.now - began - attempt.waited_s()
+    clock.advance(100_000 - ran_s)
+    assert not attempt.overdue()
+    clock.advance(0.5)
+    assert attempt.overdue()
+    gate.open()
+    running.result()
+
+
+def test_a_job_that_cannot_begin_is_named_in_the_log_with_the_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Odd(BaseModel):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def look_up(cls, name: str) -> str:
+            raise KeyError(name)
+
+    odd = task("odd", input=Odd)(lambda ctx, input: None)
+    house = House(odd)
+    job = house.store(odd, {"name": "x"})
+
+    with caplog.at_level(logging.ERROR):
+        house.attempt(job).run()
+
+    [record] = caplog.records
+    assert record.getMessage() == f"job {job} cannot begin"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is KeyError
+    assert house.end(job).type == "job.failed"
+
+
+def test_an_end_is_told_with_the_seconds_since_the_first_start() -> None:
+    quick: Task = task("quick")(lambda ctx, input: "done")
+    told: list[tuple[str, str, float]] = []
+    house = House(quick)
+    house.dependencies = replace(house.dependencies, ended=lambda *end: told.append(end))
+    again = house.store(quick)
+    house.storage.log.append(again, [at(time.time() - 100, started())])
+
+    house.attempt(again).run()
+
+    [(name, status, seconds)] = told
+    assert (name, status) == ("quick", "completed")
+    assert 99 < seconds < 100 + TIMEOUT_S
+
+
+def test_the_end_of_a_job_that_was_never_started_is_told_with_no_seconds() -> None:
+    told: list[tuple[str, str, float]] = []
+    house = House()
+    house.dependencies = replace(house.dependencies, ended=lambda *end: told.append(end))
+    job = house.store(task("gone")(lambda ctx, input: None))
+
+    house.attempt(job).run()
+
+    assert told == [("gone", "failed", 0.0)]
+
+
+def test_an_attempt_that_is_interrupted_before_it_has_begun_is_handed_over(
+    held: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(held)
+    job = house.store(held)
+    attempt = house.attempt(job)
+    attempt.ask_to_stop(Interrupted("the server is shutting down"))
+
+    attempt.end()
+
+    assert types(house.events(job)) == ["job.queued", "log"]
+    assert house.data(job, "log")[0]["handed_over"]
+    assert caplog.records == []  # it has not come often
