@@ -10,7 +10,7 @@ import pytest
 from streaming.concurrency.waking import make_waker
 from streaming.errors import NotFound, Unavailable
 from streaming.events.event import Event
-from streaming.storage.rows import JobRow, first_row
+from streaming.storage.rows import JobRow, first_row, follow
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.tail import CLOSED_TAILS, TAIL_BYTES, TAIL_EVENTS, Tail, Tails
 from tests.jobs import delta, ended_job, events_of, new_job, seqs, submission
@@ -70,6 +70,103 @@ def test_a_tail_that_was_loaded_before_its_events_are_published_does_not_go_back
     assert tail.row == ahead
 
 
+def empty_tail(*, keep: bool = False) -> Tail:
+    return Tail(first_row(submission())._replace(seq=0), keep=keep)
+
+
+def told(tail: Tail, *numbers: int, text: str = "word ") -> list[Event]:
+    """Events of these numbers."""
+    return [Event.of(tail.row.id, number, delta(text)) for number in numbers]
+
+
+def publish(tail: Tail, events: list[Event]) -> None:
+    """Each of them by itself."""
+    for event in events:
+        tail.publish(tail.row._replace(seq=event.seq), [event])
+
+
+def kept(tail: Tail) -> list[int]:
+    """The numbers of the events that are in memory."""
+    pages = (tail.page(after, tail.row.seq) for after in range(tail.row.seq))
+    return next(seqs(page.events) for page in pages if page is not None)
+
+
+def test_a_tail_is_cut_when_it_has_twice_the_events_that_it_keeps() -> None:
+    tail = empty_tail()
+
+    publish(tail, told(tail, *range(1, 2 * TAIL_EVENTS + 1)))
+    assert kept(tail) == list(range(1, 2 * TAIL_EVENTS + 1))
+
+    publish(tail, told(tail, 2 * TAIL_EVENTS + 1))
+    assert kept(tail) == list(range(TAIL_EVENTS + 2, 2 * TAIL_EVENTS + 2))
+
+
+def test_a_tail_of_few_events_is_cut_when_their_bytes_are_too_many() -> None:
+    tail = empty_tail()
+    [blank] = told(tail, 1, text="")
+    half = "x" * (TAIL_BYTES // 2 - len(blank.json))
+
+    publish(tail, told(tail, 1, 2, text=half))
+    assert kept(tail) == [1, 2]
+
+    publish(tail, told(tail, 3, text=half))
+    assert kept(tail) == [3]
+
+
+def test_the_newest_event_stays_however_large_it_is() -> None:
+    tail = empty_tail()
+
+    publish(tail, told(tail, 1, 2, text="x" * 2 * TAIL_BYTES))
+
+    assert kept(tail) == [2]
+
+
+def test_events_that_are_told_twice_are_shown_once() -> None:
+    tail = empty_tail()
+
+    for numbers in (1, 2), (2, 3), (1, 2, 3), ():
+        assert tail.follow(told(tail, *numbers), follow)
+
+    assert kept(tail) == [1, 2, 3]
+    assert tail.row.seq == 3
+
+
+def test_behind_a_hole_nothing_is_shown_until_it_is_filled() -> None:
+    tail = empty_tail()
+    assert tail.follow(told(tail, 1), follow)
+
+    assert not tail.follow(told(tail, 3, 4), follow)
+    assert (kept(tail), tail.row.seq) == ([1], 1)
+
+    assert tail.follow(told(tail, 2, 3, 4), follow)
+    assert (kept(tail), tail.row.seq) == ([1, 2, 3, 4], 4)
+
+
+def test_who_waits_is_woken_by_what_is_new_and_not_by_what_is_told_again() -> None:
+    tail, waker = empty_tail(), make_waker()
+    tail.follow(told(tail, 1), follow)
+    assert tail.watch(1, waker)
+
+    tail.follow(told(tail, 1), follow)
+    assert not waker.wait(0)
+
+    tail.follow(told(tail, 2), follow)
+    assert waker.wait(0)
+
+
+def test_a_log_that_was_cut_goes_on_behind_the_cut_and_who_waits_is_woken() -> None:
+    tail, waker = empty_tail(), make_waker()
+    tail.follow(told(tail, 1, 2, 3), follow)
+    assert tail.watch(3, waker)
+
+    tail.restart(tail.row._replace(seq=2))
+
+    assert waker.wait(0)
+    assert tail.page(0, 9) is None  # storage has to be asked
+    assert tail.follow(told(tail, 3, text="another"), follow)
+    assert kept(tail) == [3]
+
+
 def test_readers_share_one_copy_of_an_event(storage: SqliteStorage) -> None:
     job = new_job(storage)
 
@@ -106,10 +203,19 @@ def test_a_job_that_is_removed_while_it_is_loaded_does_not_come_back() -> None:
     row = first_row(submission())
     rows[row.id] = row
     tails = Tails(load)
+    tails.drop("job_before")  # it was not the first to be removed
 
     with pytest.raises(NotFound):
         tails.get(row.id)
     assert tails.find(row.id) is None
+
+
+def test_the_rows_in_memory_are_those_of_jobs_that_go_on_and_of_ended_ones(
+    storage: SqliteStorage,
+) -> None:
+    jobs = {new_job(storage): "queued", ended_job(storage): "completed"}
+
+    assert {row.id: row.status for row in storage.database.tails.rows()} == jobs
 
 
 def test_a_file_that_cannot_be_read_is_told_as_storage_away(storage: SqliteStorage) -> None:
