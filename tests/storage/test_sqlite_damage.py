@@ -16,6 +16,7 @@ from streaming.storage.base import Storage
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.sqlite.lock import FileLock
 from streaming.storage.sqlite.transaction import Transaction
+from streaming.storage.sqlite.writer import Writer
 from tests.jobs import completed, delta, events_of, new_job, seqs
 from tests.storage.conftest import make_sqlite
 from tests.threads import TIMEOUT_S, Background, eventually
@@ -139,6 +140,21 @@ def test_whatever_a_command_raises_the_others_go_on(storage: SqliteStorage) -> N
             storage.database.writer.call(fail)
 
     assert storage.log.append(job, [delta("text")]).seq == 2
+
+
+def test_whatever_ends_the_thread_that_writes_everybody_is_answered(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, committed=lambda _: None)  # a folder: it cannot be opened
+    given = writer.post(lambda _: None, patience_s=60)
+
+    writer.start()
+
+    with pytest.raises(Unavailable, match="restart the server") as answered:
+        Background(given.result).result()
+    assert answered.value.code == "storage_away"
+    with pytest.raises(Unavailable, match="restart the server"):
+        writer.call(lambda _: None)
+    assert "restart the server" in (writer.fault or "")
+    eventually(writer.dead)
 
 
 def test_a_file_that_has_gone_is_told_and_takes_nothing(

@@ -113,6 +113,34 @@ def test_the_fault_names_the_file_until_there_is_room(disk: Disk, storage: Sqlit
     eventually(lambda: storage.fault() is None)  # though nobody writes
 
 
+def test_the_fault_is_over_with_the_first_write_that_gets_through(
+    disk: Disk, storage: SqliteStorage
+) -> None:
+    job = new_job(storage)
+    disk.fill()
+    append = Background(storage.log.append, job, [delta(LARGE)])
+    eventually(storage.fault)
+
+    disk.make_room()
+    append.result()
+
+    assert storage.fault() is None
+
+
+def test_who_does_not_wait_behind_others_of_its_job_is_told_what_they_wait_for(
+    disk: Disk, storage: SqliteStorage
+) -> None:
+    job = new_job(storage)
+    disk.fill()
+    storage.log.post(job, [delta(LARGE)], attempt=0)
+    eventually(storage.fault)
+
+    with pytest.raises(Unavailable, match=r"streaming\.db.*full") as refused:
+        storage.log.append(job, [delta()], patient=False)
+
+    assert refused.value.code == "storage_away"
+
+
 def test_a_refusal_while_the_disk_is_full_does_not_hide_the_fault(
     disk: Disk, storage: SqliteStorage
 ) -> None:
