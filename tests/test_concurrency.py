@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
+from types import FrameType
 
 import pytest
 
@@ -166,6 +168,26 @@ def test_who_comes_again_does_not_overtake_those_who_wait() -> None:
     waiting.result()
 
     assert order == ["who waited", "who came again"]
+
+
+def test_a_mutex_that_becomes_free_between_a_look_and_the_queue_is_taken() -> None:
+    mutex, left = Mutex(), []
+    mutex.__enter__()
+
+    def leave(frame: FrameType, event: str, _: object) -> None:
+        """Its holder goes when the other one has found it held, and nobody knows of him yet."""
+        if frame.f_code is make_waker.__code__ and event == "call":
+            left.append(mutex.waiting)
+            mutex.__exit__()
+
+    def take() -> None:
+        sys.setprofile(leave)  # of this thread alone
+        with mutex:
+            sys.setprofile(None)
+
+    Background(take).result()
+
+    assert left == [0]
 
 
 def test_an_error_gives_a_mutex_back() -> None:

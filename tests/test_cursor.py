@@ -283,6 +283,21 @@ def test_a_reader_of_many_logs_ends_with_the_last_of_them(
     assert cursor.positions == {ended: 2, other: 3}
 
 
+def test_the_only_job_is_the_one_whose_log_alone_goes_on(
+    memory: MemoryStorage, reading: Reading
+) -> None:
+    ended, other = ended_job(memory), job_of(memory, 2)
+    cursor = reading.cursor({ended: 0, other: 2})
+    assert cursor.only_job is None
+
+    cursor.read(0)
+    assert cursor.only_job == other
+
+    memory.log.append(other, [completed()])
+    cursor.read(0)
+    assert cursor.only_job is None
+
+
 def test_a_busy_log_does_not_keep_a_reader_from_the_others(
     memory: MemoryStorage, reading: Reading
 ) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from streaming.events.event import Event
+from streaming.events.observer import Observer
 from streaming.events.wire import Form
 from streaming.storage.base import Storage
 from streaming.storage.tail import TAIL_EVENTS
@@ -84,6 +86,16 @@ class Loop:
             self.calls.popleft()()
 
 
+class Deliveries(Observer):
+    """Notes what it is told of deliveries."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, float]] = []
+
+    def delivered(self, transport: str, event: Event, since: float) -> None:
+        self.told.append((transport, event.seq, since))
+
+
 class Desk:
     """A writer on a storage, with one job."""
 
@@ -91,7 +103,8 @@ class Desk:
         self.storage = storage
         self.loop = Loop()
         self.level = 0
-        self.traffic = Traffic()
+        self.observer = Deliveries()
+        self.traffic = Traffic(self.observer)
         put_off = self.loop.calls.append
         self.writer = StreamWriter(
             storage.log,
@@ -317,6 +330,21 @@ def test_traffic_tells_what_went_this_way(desk: Desk) -> None:
 
     size = len(peers[0].got) + len(peers[1].got)
     assert list(desk.traffic.sent()) == [("sse", "writer", size, 4)]
+
+
+def test_the_oldest_event_of_the_last_write_of_each_turn_is_told_as_delivered(desk: Desk) -> None:
+    channel = desk.lent(Peer(), Peer())
+
+    desk.append("a", "b")
+    desk.append("c")
+    desk.loop.run()
+    assert desk.observer.told == [("sse", 2, 0.0)]
+
+    desk.append("d")
+    desk.loop.run()
+    desk.writer.ring(channel)  # a turn without news
+    desk.loop.run()
+    assert desk.observer.told == [("sse", 2, 0.0), ("sse", 5, 0.0)]
 
 
 def test_under_pressure_frames_are_apart_and_merged(desk: Desk) -> None:
