@@ -39,6 +39,8 @@ from tests.ports import free_port
 
 #: Tokens of an answer, tokens a second, and openings a second.
 TOKENS, RATE, OPENINGS = 100, 20.0, 100.0
+#: Servers that are left out where their program is not there.
+INSTALLED = ("nginx", "flask-redis")
 PROMPT = "Why is the sky blue?"
 CHAT = {"model": "m", "stream": True, "max_tokens": TOKENS}
 
@@ -288,6 +290,9 @@ def main() -> None:
     counts = [int(n) for n in asked.n.split(",")]
     known = starts(max(counts), asked.against and asked.against.resolve())
     names = [*asked.servers.split(","), *(["before"] if asked.against else [])]
+    unknown = [name for name in names if name not in known and name not in INSTALLED]
+    if unknown:
+        parser.error(f"no server {unknown[0]!r}; there are {', '.join(sorted({*known, *INSTALLED}))}")
     console = Console()
     console.print(machine())
     runs: list[dict[str, Any]] = []
