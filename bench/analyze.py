@@ -55,7 +55,7 @@ def measure(path: Path) -> None:
     )
     print(f"types, figures, correlations: {between - began:.1f} s")
     print(f"distributions: {time.monotonic() - between:.1f} s")
-    print(f"memory: {peak_mb()} MB at the most, {before} MB before")
+    print(f"memory: {peak_mb()} MB at most, {before} MB before")
 
 
 def peak_mb() -> int:

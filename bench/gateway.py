@@ -292,7 +292,8 @@ def main() -> None:
     names = [*asked.servers.split(","), *(["before"] if asked.against else [])]
     unknown = [name for name in names if name not in known and name not in INSTALLED]
     if unknown:
-        parser.error(f"no server {unknown[0]!r}; there are {', '.join(sorted({*known, *INSTALLED}))}")
+        there = ", ".join(sorted({*known, *INSTALLED}))
+        parser.error(f"no server {unknown[0]!r}; there are {there}")
     console = Console()
     console.print(machine())
     runs: list[dict[str, Any]] = []

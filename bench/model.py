@@ -78,7 +78,7 @@ class Trial:
             slowest = max(slowest, time.monotonic() - began)
             on += idle is None
         print(f"{count} cancels: {on} generations still running after {LATEST_S:g} s", flush=True)
-        print(f"from a cancel to an idle model: {slowest:.2f} s at the most", flush=True)
+        print(f"from a cancel to an idle model: {slowest:.2f} s at most", flush=True)
         if on:
             self.faults.append("generations went on")
 

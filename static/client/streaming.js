@@ -104,7 +104,7 @@ export class Streaming {
 
   /**
    * Start a job; its snapshot. With a key it is safe to call again.
-   * `waitS`: hold the answer until the job has ended, so many seconds at the most (300).
+   * `waitS`: hold the answer until the job has ended, so many seconds at most (300).
    * @param {JobRequest} request
    * @param {{idempotencyKey?: string, waitS?: number, signal?: AbortSignal}} [options]
    * @returns {Promise<Job>}

@@ -15,7 +15,7 @@ from streaming.concurrency.waking import Waker
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: Seconds that one look lasts at the most.
+#: Seconds that one look lasts at most.
 LOOK_S = 1.0
 
 

@@ -257,7 +257,7 @@ class Stream:
         return thinned(self.cursor.read(timeout, self.waker), before, self._pace.level)
 
     def patience(self, seconds: float) -> float:
-        """How long to wait at the most, so that the stream's end comes in time."""
+        """How long to wait at most, so that the stream's end comes in time."""
         if self._two_way and not self._server.hangups.works:
             seconds = min(seconds, LISTEN_S)
         return max(0.001, min(seconds, self.lifetime.ends_at - self._clock()))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SEND_S = 45.0
 #: Bytes that are read in one go.
 READ_BYTES = 1 << 16
-#: Fragments of a message at the most: empty ones have no size.
+#: Fragments of a message at most: empty ones have no size.
 PARTS = 10_000
 #: Reads at a time.
 READS = 4
@@ -197,7 +197,7 @@ class Connection:
             self._parts.append(bytes(event.data))
             self._parts_size += len(event.data)
         if self._parts_size > self._max_message_bytes or len(self._parts) > PARTS:
-            self.close(TOO_LARGE, f"a message has {self._max_message_bytes} bytes at the most")
+            self.close(TOO_LARGE, f"a message has {self._max_message_bytes} bytes at most")
             raise Closed
         if event.message_finished:
             empty = "" if isinstance(event, TextMessage) else b""

@@ -43,7 +43,7 @@ class StreamWriter:
         call_later: Callable[[float, Callable[[], object]], object] = call_later,
         spawn: Callable[[Callable[[], object]], object] = spawn_greenlet,
     ) -> None:
-        """`write_events`: events in one write at the most; `level`: the pressure level.
+        """`write_events`: events in one write at most; `level`: the pressure level.
 
         The others run calls in the loop.
         """

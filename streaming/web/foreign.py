@@ -87,7 +87,7 @@ def error_response(error: StreamingError, error_body: ErrorBody) -> Response:
 
 
 def foreign_body() -> Json:
-    """The JSON body of a request, 32 MiB at the most."""
+    """The JSON body of a request, 32 MiB at most."""
     return json_body(limit=BODY_BYTES)
 
 

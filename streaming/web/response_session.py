@@ -24,7 +24,7 @@ from streaming.web.socket_session import GOING_AWAY, NORMAL, RESTART, SocketSess
 
 logger = logging.getLogger(__name__)
 
-#: Requests that wait for the one before them, at the most.
+#: Requests that wait for the one before them, at most.
 WAITING = 16
 
 

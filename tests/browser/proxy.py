@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Self
 
-#: Bytes of a request's head at the most.
+#: Bytes of a request's head at most.
 HEAD_BYTES = 1 << 16
 
 

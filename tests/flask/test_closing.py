@@ -21,7 +21,7 @@ from streaming import JobContext, Streaming
 from streaming.testing import running
 
 Json = Any
-#: Seconds from a cancel to the end of the upstream exchange, at the most; here for a busy machine.
+#: Seconds from a cancel to the end of the upstream exchange, at most; here for a busy machine.
 PROMPT_S = 0.5
 #: Seconds after which a test has failed.
 LIMIT_S = 20.0

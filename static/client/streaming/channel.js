@@ -8,7 +8,7 @@
 import { problemOf } from "./http.js";
 import { LINES } from "./lines.js";
 
-/** Jobs that one connection follows at the most; with a ticket, which names them once more, the address of
+/** Jobs that one connection follows at most; with a ticket, which names them once more, the address of
  * more would be too long. */
 const SHARED_JOBS = 100, SHARED_JOBS_WITH_TICKET = 75;
 /** Seconds until a connection must be open; until it must have given something that is there; quiet
@@ -16,7 +16,7 @@ const SHARED_JOBS = 100, SHARED_JOBS_WITH_TICKET = 75;
 const OPEN_S = 10, FIRST_S = 5, QUIET_S = 20;
 /** Seconds that an event may be under way when a look has found it. */
 const UNDER_WAY_S = 2;
-/** Seconds before another try, at the most: the first, doubled with each that fails, up to the longest. */
+/** Seconds before another try, at most: the first, doubled with each that fails, up to the longest. */
 const SOON_S = 0.1, LONGEST_S = 10;
 /** Connections in a row that gave nothing, where the server has something, until the next transport. */
 const FRUITLESS = 2;

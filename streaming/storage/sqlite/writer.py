@@ -27,7 +27,7 @@ from streaming.storage.sqlite.transaction import Transaction
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-#: Commands in one transaction at the most: bounds how long the first of them waits.
+#: Commands in one transaction at most: bounds how long the first of them waits.
 BATCH = 1000
 #: Minimum seconds from one commit's begin to the next one's, and where nobody waits for one. The
 #: first after a pause is not delayed; under load, more events share a commit (oddity 14).

@@ -22,7 +22,7 @@ from streaming.web.schemas import EventPage, PositionQuery
 from streaming.web.services import Services, services
 from streaming.web.waiting import waiting
 
-#: Seconds that a poll is held when it does not say, and at the most: below what proxies allow.
+#: Seconds that a poll is held when it does not say, and at most: below what proxies allow.
 WAIT_S, MAX_WAIT_S = 25.0, 30.0
 #: Events in a page when the poll does not say, and the most that it may ask for: more is 422.
 LIMIT, MAX_LIMIT = 500, 5000
@@ -31,7 +31,7 @@ LIMIT, MAX_LIMIT = 500, 5000
 class PollQuery(BaseModel):
     """How long to wait for how much."""
 
-    wait: float = Field(default=WAIT_S, ge=0, description="seconds to wait, 30 at the most")
+    wait: float = Field(default=WAIT_S, ge=0, description="seconds to wait, 30 at most")
     limit: int = Field(default=LIMIT, ge=1, le=MAX_LIMIT, description="events in a page")
 
 

@@ -38,7 +38,7 @@ class MessagesBody(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str | None = Field(default=None, description="see /v1/models; without one, the first")
-    max_tokens: int = Field(ge=1, description="tokens of the answer at the most")
+    max_tokens: int = Field(ge=1, description="tokens of the answer at most")
     messages: list[JsonObject] = Field(description="the conversation")
     system: str | list[JsonObject] | None = Field(default=None, description="what it is to be")
     stream: bool | None = Field(default=None, description="as events")
