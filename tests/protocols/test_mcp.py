@@ -235,6 +235,39 @@ def test_the_clients_for_node(server: Server, node: RunNode, script: str) -> Non
     ends_as(server, found["old sdk cancelled"]["job"], "cancelled")
 
 
+def test_the_tasks_session_for_node(server: Server, node: RunNode) -> None:
+    found = {each.pop("what"): each for each in node("mcp_tasks.mjs", server.url, timeout_s=90)}
+
+    assert found["short"]["kind"] == "immediate"
+    assert found["short"]["output"] == {"paces": 2}
+    long = found["long"]
+    assert (long["kind"], long["status"], long["output"]) == ("task", "completed", {"paces": 30})
+    assert long["statuses"][0] == "working"
+    assert long["statuses"][-1] == "completed"
+    check_asked(found["asked"])
+    for failed, why in [("failed", "it broke in the middle"), ("failed late", "it cannot")]:
+        assert found[failed]["status"] == "completed"
+        assert found[failed]["isError"], failed
+        assert why in found[failed]["text"]
+    assert found["cancelled"]["status"] == "cancelled"
+    ends_as(server, found["cancelled"]["task"], "cancelled")
+
+    left = found["left"]["reference"]
+    assert left["taskId"] != found["asked"]["task"]
+    [resumed] = node("mcp_tasks.mjs", server.url, json.dumps(left))
+    assert resumed["task"] == left["taskId"]
+    check_asked(resumed)
+
+
+def check_asked(found: dict[str, Any]) -> None:
+    """A task that got its input by the session's routing, once."""
+    assert (found["kind"], found["status"]) == ("task", "completed")
+    assert found["text"] == "the colour is red"
+    assert found["statuses"][0] == "input_required"
+    question = {"kind": "elicitation", "message": "Which colour?", "delivery": "task-update"}
+    assert found["questions"] == [{**question, "taskId": found["task"]}]
+
+
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 def test_the_client_for_python(server: Server, mode: Any) -> None:
     found = asyncio.run(ask_with_python(f"{server.url}/mcp", mode))
