@@ -178,6 +178,7 @@ def test_a_file_that_has_gone_is_told_and_takes_nothing(
 
 
 def test_another_file_in_its_place_takes_nothing(storage: SqliteStorage, tmp_path: Path) -> None:
+    new_job(storage)  # the writer has its file open
     (tmp_path / "streaming.db").unlink()
     (tmp_path / "streaming.db").touch()
 
