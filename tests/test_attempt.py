@@ -76,7 +76,7 @@ def test_behind_an_answer_the_running_time_goes_on_where_it_stood(gate: Gate) ->
     running.result()
 
 
-def test_a_job_that_cannot_begin_is_named_in_the_log_with_the_error(
+def test_an_input_whose_validation_raises_ends_the_job_and_is_named_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Odd(BaseModel):

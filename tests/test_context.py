@@ -80,11 +80,12 @@ def test_numbers_of_numpy_are_numbers() -> None:
     def train(ctx: JobContext) -> None:
         ctx.metric("loss", np.float32(0.5))
         ctx.metric("step", np.int64(7))
+        ctx.metric("rate", np.array(2.5))  # as a tensor of one number is
         ctx.progress(np.float32(1), np.int32(4))
 
     house, job = does(train)
 
-    assert [each["value"] for each in house.data(job, "metric")] == [0.5, 7]
+    assert [each["value"] for each in house.data(job, "metric")] == [0.5, 7, 2.5]
     assert house.data(job, "job.progress")[0]["percent"] == 25.0
 
 

@@ -226,29 +226,6 @@ def test_a_task_cannot_hand_its_job_over_by_itself(stop: BaseException) -> None:
     assert ends_once(raises)[0] == "job.failed"
 
 
-def test_an_input_whose_validation_raises_ends_the_job() -> None:
-    from pydantic import BaseModel, field_validator
-
-    class Odd(BaseModel):
-        name: str
-
-        @field_validator("name")
-        @classmethod
-        def look_up(cls, name: str) -> str:
-            raise KeyError(name)
-
-    @task("odd", input=Odd)
-    def odd(ctx: JobContext, input: Odd) -> None:
-        """Never runs."""
-
-    house = House(odd)
-    job = house.store(odd, {"name": "x"})
-
-    house.attempt(job).run()
-
-    assert house.end(job).type == "job.failed"
-
-
 @pytest.mark.parametrize(
     "media_type",
     ["text/plain\r\nX-Evil: 1", "text/pläin", "текст/plain", "text", "", " ", "a/b; c", 5, None],

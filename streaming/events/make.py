@@ -6,8 +6,8 @@ author: `TypeError` names the member, `ValueError` says what JSON in UTF-8 canno
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
+from typing import SupportsFloat
 
 from streaming.events.event import Draft
 from streaming.events.vocabulary import Json, JsonMapping, JsonObject
@@ -179,14 +179,9 @@ def checklist(titles: Sequence[tuple[str, str]], skip: frozenset[str]) -> list[D
 
 def _number(name: str, value: object) -> int | float:
     """The number, also of those that numpy and others have of their own."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    kind = type(value)
-    if hasattr(kind, "__index__") and not isinstance(value, bool):
-        return operator.index(value)  # type: ignore[arg-type]
-    if hasattr(kind, "__float__") and not isinstance(value, bool):
-        return float(value)  # type: ignore[arg-type]
-    raise TypeError(f"{name} is a number, not {kind.__name__}")
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        raise TypeError(f"{name} is a number, not {type(value).__name__}")
+    return value if isinstance(value, int | float) else float(value)
 
 
 def _text(name: str, value: object) -> None:
