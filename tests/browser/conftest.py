@@ -1,7 +1,7 @@
 """A real browser for the browser client and the page, with a context for each test.
 
-Browser and server live as long as the tests of this folder: Playwright's event loop would be in
-the way of others'.
+The browser lives as long as the tests of this folder: Playwright's event loop would be in the way
+of others'.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The settings as they come, but for heartbeats that follow faster upon each other."""
     folder = tmp_path_factory.mktemp("browser")

@@ -18,7 +18,7 @@ Run = Callable[..., Ended]
 COMMAND = [sys.executable, "-m", "streaming.cli"]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("cli"), "gevent") as server:
         yield server.start()

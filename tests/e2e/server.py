@@ -93,6 +93,9 @@ class Server:
 
         eventually(ready, "the server is ready", timeout_s=PATIENCE_S)
 
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def wait_until_ended(self) -> int:
         """The exit status of a server that ends by itself."""
         return self.process.wait(PATIENCE_S)

@@ -17,18 +17,16 @@ from tests.e2e.waiting import eventually
 from tests.webhooks.receiver import SECRET, Receiver
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hooked(lasting_server: NewServer) -> Server:
     """Webhooks may go to this machine, by its address."""
-    return lasting_server(
-        STREAMING_WEBHOOK_HOSTS="127.0.0.1", STREAMING_WEBHOOK_SECRET=SECRET
-    ).start()
+    return lasting_server(STREAMING_WEBHOOK_HOSTS="127.0.0.1", STREAMING_WEBHOOK_SECRET=SECRET)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def outgoing(lasting_server: NewServer) -> Server:
     """Webhooks may go to all public hosts."""
-    return lasting_server(STREAMING_WEBHOOK_HOSTS="*").start()
+    return lasting_server(STREAMING_WEBHOOK_HOSTS="*")
 
 
 def told(receiver: Receiver) -> list[str]:

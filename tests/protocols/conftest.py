@@ -40,33 +40,32 @@ def model_server() -> Iterator[ModelServer]:
 
 
 @pytest.fixture(scope="session")
-def make_server(
-    tmp_path_factory: pytest.TempPathFactory, model_server: ModelServer
-) -> Iterator[NewServer]:
+def make_server(tmp_path_factory: pytest.TempPathFactory, model_server: ModelServer) -> NewServer:
     """Makes servers, not yet started, in front of the model server."""
-    with ExitStack() as stack:
 
-        def make(worker_class: str = "gevent", **settings: Any) -> Server:
-            upstream = {
-                "STREAMING_LLM_BASE_URL": model_server.url,
-                "STREAMING_LLM_MODEL": MODELS,
-                "STREAMING_TASKS": "tests.protocols.protocol_tasks",
-            }
-            folder = tmp_path_factory.mktemp("server")
-            return stack.enter_context(Server(folder, worker_class, **{**upstream, **settings}))
+    def make(worker_class: str = "gevent", **settings: Any) -> Server:
+        upstream = {
+            "STREAMING_LLM_BASE_URL": model_server.url,
+            "STREAMING_LLM_MODEL": MODELS,
+            "STREAMING_TASKS": "tests.protocols.protocol_tasks",
+        }
+        folder = tmp_path_factory.mktemp("server")
+        return Server(folder, worker_class, **{**upstream, **settings})
 
-        yield make
+    return make
 
 
 @pytest.fixture(scope="session")
-def server(make_server: NewServer) -> Server:
-    return make_server().start()
+def server(make_server: NewServer) -> Iterator[Server]:
+    with make_server() as made:
+        yield made.start()
 
 
 @pytest.fixture
-def new_server(make_server: NewServer) -> NewServer:
-    """For tests that end or break a server."""
-    return make_server
+def new_server(make_server: NewServer) -> Iterator[NewServer]:
+    """For tests that end or break a server, or need settings of their own."""
+    with ExitStack() as stack:
+        yield lambda *kind, **settings: stack.enter_context(make_server(*kind, **settings))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -123,34 +124,37 @@ class Trouble:
 
 
 @pytest.fixture(scope="module")
-def killed(make_server: NewServer) -> Trouble:
-    trouble = Trouble(make_server().start(), "300 numbers")
-    trouble.wait_until_all_have_begun()
-    trouble.server.kill()
-    trouble.wait_until_all_have_ended()
-    trouble.server.start()
-    trouble.come_back()
-    return trouble
+def killed(make_server: NewServer) -> Iterator[Trouble]:
+    with make_server() as server:
+        trouble = Trouble(server.start(), "300 numbers")
+        trouble.wait_until_all_have_begun()
+        trouble.server.kill()
+        trouble.wait_until_all_have_ended()
+        trouble.server.start()
+        trouble.come_back()
+        yield trouble
 
 
 @pytest.fixture(scope="module")
-def drained(make_server: NewServer) -> Trouble:
-    trouble = Trouble(make_server(STREAMING_DRAIN_S=4).start(), "300 numbers")
-    trouble.wait_until_all_have_begun()
-    trouble.server.process.terminate()
-    trouble.wait_until_all_have_ended()
-    trouble.server.wait_until_ended()
-    trouble.server.start()
-    trouble.come_back()
-    return trouble
+def drained(make_server: NewServer) -> Iterator[Trouble]:
+    with make_server(STREAMING_DRAIN_S=4) as server:
+        trouble = Trouble(server.start(), "300 numbers")
+        trouble.wait_until_all_have_begun()
+        trouble.server.process.terminate()
+        trouble.wait_until_all_have_ended()
+        trouble.server.wait_until_ended()
+        trouble.server.start()
+        trouble.come_back()
+        yield trouble
 
 
 @pytest.fixture(scope="module")
-def rotated(make_server: NewServer) -> Trouble:
-    trouble = Trouble(make_server(STREAMING_ROTATE_S=1).start(), "200 numbers")
-    trouble.wait_until_all_have_ended()
-    trouble.come_back()
-    return trouble
+def rotated(make_server: NewServer) -> Iterator[Trouble]:
+    with make_server(STREAMING_ROTATE_S=1) as server:
+        trouble = Trouble(server.start(), "200 numbers")
+        trouble.wait_until_all_have_ended()
+        trouble.come_back()
+        yield trouble
 
 
 @pytest.mark.parametrize("name", WAYS)
