@@ -17,13 +17,13 @@ import requests
 import websocket
 from httpx_sse import EventSource, ServerSentEvent
 
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import PATIENCE_S, eventually
 
 Json = Any
 Envelope = dict[str, Any]
 
 #: Seconds that a client waits for a byte before the test fails.
-SILENCE_S = 10.0
+SILENCE_S = 30.0
 
 #: Made once: to make it takes longer than a request, and there is nothing encrypted here.
 _TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -68,7 +68,7 @@ class Api:
         assert response.status_code == 200, response.text
         return response.json()
 
-    def reach(self, job: str, *statuses: str, timeout_s: float = 10.0) -> Json:
+    def reach(self, job: str, *statuses: str, timeout_s: float = PATIENCE_S) -> Json:
         """The snapshot, once the job has one of these statuses."""
 
         def look() -> Json:
@@ -77,7 +77,7 @@ class Api:
 
         return eventually(look, f"{job} is {' or '.join(statuses)}", timeout_s)
 
-    def finish(self, job: str, timeout_s: float = 10.0) -> Json:
+    def finish(self, job: str, timeout_s: float = PATIENCE_S) -> Json:
         """The snapshot of the job once it has ended."""
         return self.reach(job, *ENDED, timeout_s=timeout_s)
 

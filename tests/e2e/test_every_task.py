@@ -119,7 +119,7 @@ def test_a_task_goes_on_after_a_crash(new_server: NewServer, task: str) -> None:
     server.start()
 
     for job in jobs:
-        shown = api.finish(job, timeout_s=30)
+        shown = api.finish(job, timeout_s=60)
         assert shown["status"] == "completed", shown["error"]
         assert sorted(each["name"] for each in shown["artifacts"]) == ARTIFACTS[task]
         steps = [each["data"] for each in of_type(api.log_of(job), "step.updated")]
