@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 import sqlite3
 import threading
@@ -155,6 +156,31 @@ def test_whatever_ends_the_thread_that_writes_everybody_is_answered(tmp_path: Pa
         writer.call(lambda _: None)
     assert "restart the server" in (writer.fault or "")
     eventually(writer.dead)
+
+
+@pytest.mark.parametrize("place", ["_committed", "health.note_health"])
+@pytest.mark.parametrize("raised", [SystemExit(3), ValueError("no")], ids=["exit", "error"])
+def test_who_has_written_is_told_so_whatever_is_raised_behind_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, raised: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    with contextlib.closing(make_sqlite(tmp_path)) as storage:
+        storage.open(timeout=1)
+        job = new_job(storage)
+        writer = storage.database.writer
+        *parts, name = place.split(".")
+        monkeypatch.setattr(operator.attrgetter(*parts)(writer) if parts else writer, name, fail)
+        post = storage.log.post(job, [delta("text")], attempt=0)
+        eventually(lambda: post.done)
+        eventually(lambda: isinstance(raised, Exception) or writer.dead())
+
+        assert post.result().seq == 2
+        monkeypatch.undo()
+    with contextlib.closing(make_sqlite(tmp_path)) as again:
+        again.open(timeout=1)
+        assert seqs(events_of(again, job)) == [1, 2]
 
 
 def test_a_file_that_has_gone_is_told_and_takes_nothing(

@@ -113,6 +113,7 @@ class Writer:
         if not self._inbox.closed:
             self.health.end = why
         left = [*self._in_hand, *self._aside, *self._inbox.abandon(why)]
+        left = [command for command in left if not command.done]
         for command in left:
             if command.error is None:
                 command.error = Unavailable(why, code="storage_away")
@@ -265,12 +266,12 @@ class Writer:
             self.health.note(error)
             return error
 
-        if connection.total_changes != changes:
-            self.health.note_health()
-        self.journal.committed()
         try:
+            self.journal.committed()  # first: it is to know what the file has
+            if connection.total_changes != changes:
+                self.health.note_health()
             self._committed(transaction)
-        finally:
+        finally:  # whatever fails behind the commit, they are in the file
             answer(batch)
         return None
 
