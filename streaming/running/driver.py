@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 
 from streaming.events import make
 from streaming.events.event import Draft
@@ -20,6 +22,8 @@ from streaming.running.model import BoundModel, Desk, Told
 from streaming.running.questions import Questions
 from streaming.running.returned import drive
 from streaming.running.steps import Steps
+
+logger = logging.getLogger(__name__)
 
 
 class Driver:
@@ -74,7 +78,7 @@ class Driver:
         try:
             with (
                 self._leased(needs),
-                self._given.around(self._given.job),
+                self._inside(),
                 http_ends_with(self._given.stop),
             ):
                 with _in_one_process():
@@ -97,6 +101,31 @@ class Driver:
     def skip_open(self) -> list[Draft]:
         """The events that close the checklist; from any thread."""
         return self._steps.skip_open()
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Within the block: in what is entered round a task, its app's context.
+
+        What leaving it raises (teardown functions of the app) comes behind what the task has
+        returned or raised, which stands.
+        """
+        around = self._given.around(self._given.job)
+        around.__enter__()
+        try:
+            yield
+        except BaseException as error:
+            self._leave(around, error)
+            raise
+        self._leave(around, None)
+
+    def _leave(self, around: AbstractContextManager[object], raised: BaseException | None) -> None:
+        kind, trace = (None, None) if raised is None else (type(raised), raised.__traceback__)
+        try:
+            around.__exit__(kind, raised, trace)
+        except BaseException as error:  # noqa: BLE001 - people's code: sys.exit() as well
+            if error is not raised:
+                said = "job %s: tearing down what its task ran in failed; its end stands"
+                note(logger.error, said, self._given.job, exc_info=error)
 
     @contextlib.contextmanager
     def _leased(self, needs: Mapping[str, int]) -> Iterator[None]:

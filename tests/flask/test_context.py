@@ -176,6 +176,28 @@ def test_each_attempt_has_one_context_which_is_torn_down_at_its_end() -> None:
     assert not has_app_context()
 
 
+def test_a_teardown_function_that_raises_leaves_jobs_their_ends_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = make_app()
+    failures = iter([OSError("the first"), OSError("the second")])
+
+    @app.teardown_appcontext
+    def give_back(_: BaseException | None) -> None:
+        if g.get("who") is not None:
+            raise next(failures)
+
+    with running(app) as jobs:
+        completed, failed = jobs.run("pieces"), jobs.run("fails")
+
+    assert (completed.error, completed.status) == (None, "completed")
+    assert failed.error is not None
+    assert "LookupError" in failed.error["detail"]
+    told = [str(each.exc_info[1]) for each in caplog.records if each.exc_info]
+    assert sorted(told) == ["no such thing", "the first", "the second"]
+    assert not has_app_context()
+
+
 def test_a_factory_is_called_any_number_of_times() -> None:
     apps = [make_app(name=f"shop{number}") for number in range(3)]
     for app in apps:
