@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from streaming import JobContext, Task, task
-from streaming.errors import Interrupted
+from streaming.errors import Conflict, Interrupted, StreamingError, TaskError
 from streaming.events.event import Draft, rfc3339
 from tests.clocks import Clock
 from tests.gate import Gate
@@ -99,6 +99,28 @@ def test_an_input_whose_validation_raises_ends_the_job_and_is_named_in_the_log(
     assert record.exc_info is not None
     assert record.exc_info[0] is KeyError
     assert house.end(job).type == "job.failed"
+
+
+@pytest.mark.parametrize("raised", [TaskError("sold out", code="sold_out"), Conflict("taken")])
+def test_an_input_that_is_refused_with_an_error_of_ours_ends_the_job(
+    raised: StreamingError,
+) -> None:
+    class Order(BaseModel):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def look_up(cls, name: str) -> str:
+            raise raised
+
+    order = task("order", input=Order)(lambda ctx, input: None)
+    house = House(order)
+    job = house.store(order, {"name": "x"})
+
+    house.attempt(job).run()
+
+    end = house.end(job)
+    assert (end.type, end.data["error"]["detail"]) == ("job.failed", raised.detail)
 
 
 def test_an_end_is_told_with_the_seconds_since_the_first_start() -> None:

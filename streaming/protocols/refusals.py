@@ -23,11 +23,6 @@ def status_of(error: JsonMapping) -> int:
     return status if isinstance(status, int) and 400 <= status < 600 else 500
 
 
-def may_retry(error: JsonMapping) -> bool:
-    """Whether the same request may go well later."""
-    return bool(error.get("retryable")) and error.get("upstream_status") not in _OURS
-
-
 def failure_of(ended: Ended, job: str) -> StreamingError:
     """The end of a job that has not completed, as an error; its status is `status_of`."""
     if ended.status == "cancelled":

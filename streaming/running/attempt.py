@@ -17,7 +17,6 @@ from streaming.errors import (
     LogRefusal,
     NotFound,
     Stop,
-    StreamingError,
     TaskError,
     TimedOut,
     Unavailable,
@@ -113,7 +112,7 @@ class Attempt:
             return
         try:
             found = self._begin(row)
-        except (StreamingError, Stop):
+        except (LogRefusal, NotFound, Unavailable, Stop):
             raise
         except Exception as error:  # noqa: BLE001 - a state that cannot be read, a validator that raises
             note(logger.exception, "job %s cannot begin", self.job)
@@ -129,14 +128,10 @@ class Attempt:
             self._append([self._cancelled(state.recovery.cancel_reason)])
             return None
         self._on_break = state.recovery.asked.get("on_break")
-        task = self._dependencies.tasks.find(row.task)
-        failure = _refuse(task, row, state)
-        if failure is not None or task is None:
-            self._append([self._failed(failure or TaskError())])
-            return None
         try:
+            task = _able(self._dependencies.tasks.find(row.task), row, state)
             value = task.validate(whole_input(self._dependencies.storage.blobs, state))
-        except InvalidInput as error:
+        except (InvalidInput, TaskError) as error:
             self._append([self._failed(error)])
             return None
         basic = self._claim(row, state, task, timeout_s=state.recovery.asked["timeout_s"])
@@ -288,11 +283,11 @@ def _running_s(row: JobRow) -> float:
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
 
 
-def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None:
-    """Why a job cannot have another attempt, if so."""
+def _able(task: Task | None, row: JobRow, state: Snapshot) -> Task:
+    """The job's task, where there may be an attempt at it; else the `TaskError` of its end."""
     if task is None:
         message = f"this server has no task {row.task!r} any more"
-        return TaskError(message, code="unknown_task", retryable=True)
+        raise TaskError(message, code="unknown_task", retryable=True)
     known = state.recovery
     lost = known.lost_trials >= LOST_TRIALS or known.lost_attempts >= LOST_ATTEMPTS
     stays = not task.retry or known.asked.get("on_break") == "fail"
@@ -300,8 +295,8 @@ def _refuse(task: Task | None, row: JobRow, state: Snapshot) -> TaskError | None
         message = f"the worker of attempt {row.attempt} was lost"
         if known.lost_trials >= LOST_TRIALS:
             message += "; it died each time that this job ran there alone"
-        return TaskError(message, code="worker_lost", retryable=True)
-    return None
+        raise TaskError(message, code="worker_lost", retryable=True)
+    return task
 
 
 def _kept(state: Snapshot) -> dict[str, str]:
