@@ -7,6 +7,14 @@ cd -- "$root"
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "${0##*/}: $*"; exit 1; }
 
+# gunicorn reads WEB_CONCURRENCY before any of our settings, and says nothing sensible of a bad one.
+check_concurrency() {
+    case ${WEB_CONCURRENCY-1} in
+        '') unset WEB_CONCURRENCY ;;
+        *[!0-9]*) fail "WEB_CONCURRENCY='$WEB_CONCURRENCY': set a whole number of web processes, from 1 to 256" ;;
+    esac
+}
+
 # use_environment LOCK_FILE...: .venv holds what they list, and its programs come first in PATH.
 use_environment() {
     if ! is_current "$@"; then

@@ -26,6 +26,7 @@ def serve(host: str | None, port: int | None, options: tuple[str, ...]) -> None:
     if port is not None:
         # A given PORT listens everywhere, as platforms want it: here it is only a number.
         settings |= {"PORT": str(port), "HOST": host or os.environ.get("HOST", "127.0.0.1")}
+    _check_concurrency()
     _become(["gunicorn", *SERVICE, *options], settings)
 
 
@@ -37,6 +38,16 @@ def worker(app: str | None) -> None:
     APP is the Flask app whose tasks it runs: myapp:app, or myapp:create_app() (STREAMING_APP).
     """
     _become(["streaming.worker"], {} if app is None else {"STREAMING_APP": app})
+
+
+def _check_concurrency() -> None:
+    """gunicorn reads it before any of our settings, and says nothing sensible of a bad one."""
+    given = os.environ.get("WEB_CONCURRENCY", "1")
+    if not given:
+        del os.environ["WEB_CONCURRENCY"]
+    elif not given.isdecimal():
+        allowed = "set a whole number of web processes, from 1 to 256"
+        raise click.ClickException(f"WEB_CONCURRENCY={given!r}: {allowed}")
 
 
 def _become(arguments: list[str], settings: dict[str, str]) -> NoReturn:

@@ -324,11 +324,35 @@ def test_scopes_are_the_servers() -> None:
     assert set(USUAL) == OWN
 
 
-def test_serve_serves_and_stops(tmp_path: Path) -> None:
+#: What starts a server on this machine, through gunicorn.
+SERVING = [[*COMMAND, "serve"], ["sh", "scripts/serve"], ["sh", "scripts/cluster"]]
+
+
+@pytest.mark.parametrize("command", SERVING, ids=["command", "script", "cluster"])
+@pytest.mark.parametrize("value", ["x", "1.5", "-1"])
+def test_a_number_of_processes_that_is_none_is_named_before_gunicorn_reads_it(
+    command: list[str], value: str
+) -> None:
+    ended = subprocess.run(
+        command,
+        env=environment("", WEB_CONCURRENCY=value),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    [line] = (ended.stdout + ended.stderr).splitlines()
+    assert f"WEB_CONCURRENCY='{value}': set a whole number of web processes" in line
+
+
+def test_serve_serves_and_stops_and_an_empty_setting_is_none(tmp_path: Path) -> None:
     port = free_port()
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", str(port)],
-        env=environment("", STREAMING_VAR_DIR=str(tmp_path / "var")),
+        env=environment("", STREAMING_VAR_DIR=str(tmp_path / "var"), WEB_CONCURRENCY=""),
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
