@@ -67,6 +67,12 @@ def wordless(answer: Answer) -> None:
     answer.finish()
 
 
+def hollow(answer: Answer) -> None:
+    """Begins its answer, and hangs up before the first word."""
+    answer.delta(role="assistant", content="")
+    answer.cut(b"data: {")
+
+
 def filtering(answer: Answer) -> None:
     """Stops in the middle because of the content."""
     say(answer)
@@ -259,8 +265,8 @@ def counting(answer: Answer) -> None:
 
 
 ODDITIES: tuple[Callable[[Answer], None], ...] = (
-    erring, aborting, eos, capped, brooding, brooding_long, wordless, filtering, refusing, endless,
-    undone, torn,
+    erring, aborting, eos, capped, brooding, brooding_long, wordless, hollow, filtering, refusing,
+    endless, undone, torn,
     muttering, parted, nested, numeric, pictured, tagged, halved, returning, plain, azure, wrapped,
     page, lined, crowded, vanishing, dated, loading, lively, counting,
 )  # fmt: skip

@@ -22,7 +22,10 @@ from tests.protocols.packages import install
 
 HERE = Path(__file__).parent
 #: The first one is asked by default; the others by name.
-MODELS = "fluent,slow,thinking,stalling,failing,cut,broken,away,overrun,narrow,mute"
+MODELS = (
+    "fluent,slow,thinking,stalling,failing,cut,broken,away,overrun,narrow,mute,"
+    "wordless,hollow,vanishing"
+)
 
 NewServer = Callable[..., Server]
 RunNode = Callable[..., Any]

@@ -54,6 +54,7 @@ ENDS: dict[str, tuple[str, int, int, int, int]] = {
     "endless": ("length", 1, 1, 1, 2),
     "brooding": ("upstream_error", 1, 1, 1, 2),
     "wordless": ("upstream_error", 1, 1, 1, 2),
+    "hollow": ("upstream_error", 1, 1, 1, 1),
     "erring": ("upstream_error", 1, 1, 1, 1),
     "aborting": ("upstream_error", 1, 1, 1, 1),
     "filtering": ("content_filtered", 1, 1, 1, 1),
