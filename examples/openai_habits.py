@@ -128,6 +128,24 @@ def overrun(answer: Answer) -> None:
     answer.refuse(429, "come back later", "rate_limit_exceeded", Retry_After="3600")
 
 
+def swamped(answer: Answer) -> None:
+    """Is asked too much, always, for the next five seconds."""
+    answer.refuse(429, "come back soon", "rate_limit_exceeded", Retry_After="5")
+
+
+def closed(answer: Answer) -> None:
+    """Is away, always, for the next five seconds."""
+    answer.refuse(503, "no healthy upstream", "unavailable", Retry_After="5")
+
+
+def pausing(answer: Answer) -> None:
+    """Is asked too much every other time, for three seconds."""
+    if answer.number % 2:
+        answer.refuse(429, "come back soon", "rate_limit_exceeded", Retry_After="3")
+    else:
+        fluent(answer)
+
+
 def broken(answer: Answer) -> None:
     """Fails with status 500, always."""
     answer.refuse(500, "internal error", "server_error")
@@ -240,7 +258,7 @@ HABITS: dict[str, Callable[[Answer], None]] = {
     each.__name__: each
     for each in (
         fluent, thinking, slow, silent, mute, stalling, cut, unfinished, failing, garbled, split,
-        busy, overrun, broken, away, narrow, strict, picky, breaking,
+        busy, overrun, swamped, closed, pausing, broken, away, narrow, strict, picky, breaking,
         counting_on, unwilling, *ODDITIES,
     )
 }  # fmt: skip

@@ -143,6 +143,9 @@ class Prompt:
     thinking: str = ""
     #: For the simulated model alone: the tools that it wants called, instead of an answer.
     calls: tuple[ToolCall, ...] = ()
+    #: Seconds from the question within which a busy server may want to be asked again: where it
+    #: wants more, the answer fails and says how much. None: half a minute each time.
+    wait_s: float | None = None
 
     def conversation(self) -> list[JsonMapping]:
         """The messages; of a plain text, one."""

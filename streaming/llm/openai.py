@@ -87,7 +87,7 @@ class OpenAIModel(Model):
                 failed = failed or _left_alone(self._breakers[name])
                 continue
             try:
-                retrying = self._retrying(stop, patient=bool(prompt.so_far))
+                retrying = self._retrying(stop, patient=bool(prompt.so_far), wait_s=prompt.wait_s)
                 answer = retrying(self._begin, name, prompt, stop)
             except TaskError as error:
                 self._tell(name, error)
@@ -175,8 +175,13 @@ class OpenAIModel(Model):
             answer.close()
         self._tell(name, None)
 
-    def _retrying(self, stop: StopSignal, *, patient: bool = False) -> tenacity.Retrying:
-        """`patient`: a server that cannot be reached may have been restarted, and loads."""
+    def _retrying(
+        self, stop: StopSignal, *, patient: bool = False, wait_s: float | None = None
+    ) -> tenacity.Retrying:
+        """`patient`: a server that cannot be reached may have been restarted, and loads.
+
+        `wait_s`: see `Prompt`.
+        """
         first_s = self._patience.retry_s
         backoff = tenacity.wait_exponential_jitter(multiplier=first_s, jitter=first_s)
 
@@ -185,6 +190,13 @@ class OpenAIModel(Model):
             return max(_asked_s(state), min(backoff(state), longest))
 
         def is_enough(state: tenacity.RetryCallState) -> bool:
+            asked_s = _asked_s(state)
+            if (
+                wait_s is not None
+                and asked_s
+                and (state.seconds_since_start or 0) + asked_s > wait_s
+            ):
+                return True
             if _loads(state, patient):
                 return (state.seconds_since_start or 0.0) >= self._patience.loading_s
             return state.attempt_number >= TRIES

@@ -195,6 +195,7 @@ class Attempt:
             figures=dependencies.figures,
             around=dependencies.around,
             kept=kept,
+            held_until=_held_until(row),
             budget=Budget(
                 events=dependencies.max_job_events - row.seq,
                 size=dependencies.max_job_bytes - row.size,
@@ -297,6 +298,12 @@ def _able(task: Task | None, row: JobRow, state: Snapshot) -> Task:
             message += "; it died each time that this job ran there alone"
         raise TaskError(message, code="worker_lost", retryable=True)
     return task
+
+
+def _held_until(row: JobRow) -> float:
+    """Epoch seconds until which a client's status line waits for the job's first piece."""
+    held_s = (row.options.get("origin") or {}).get("held_s", 0)
+    return datetime.fromisoformat(row.summary.created_at).timestamp() + held_s if held_s else 0.0
 
 
 def _kept(state: Snapshot) -> dict[str, str]:

@@ -64,6 +64,8 @@ class AttemptInputs:
     figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
     #: What the task's code runs inside of: the host app's context, given the job's id.
     around: Callable[[str], AbstractContextManager[object]] = nullcontext
+    #: Epoch seconds until which a client's status line waits for the first piece; 0: none does.
+    held_until: float = 0.0
     budget: Budget = field(default_factory=Budget)
     #: What an earlier attempt left of the texts that start over, where they may be gone on with.
     kept: Mapping[str, str] = field(default_factory=dict)

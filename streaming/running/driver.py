@@ -63,6 +63,7 @@ class Driver:
             self._questions.listen,
             steps.called,
             on_break,
+            given.held_until,
             steps.kept,
         )
         llm = BoundModel(given.model, given.stop, desk)

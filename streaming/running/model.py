@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -65,6 +66,8 @@ class Desk:
     call: Callable[[str, str, Json], object]
     #: What is done when an answer breaks: `restart`, `continue` or `fail`.
     on_break: str = "restart"
+    #: Epoch seconds until which a client's status line waits for an answer that is passed on.
+    held_until: float = 0.0
     #: The text that an earlier attempt left of the answer that is about to be asked for.
     kept: Callable[[], str] = str
 
@@ -268,8 +271,12 @@ class BoundModel:
         """Every piece of an answer as the model gives it, for those who pass it on.
 
         Its usage counts and its end is kept, as in `stream`; what it says is left to the caller,
-        an answer without a word too.
+        an answer without a word too. A server that is busy for longer than a client's status line
+        waits is not waited for: the client is told, and comes back by itself.
         """
+        held_s = self._desk.held_until - time.time()
+        if held_s > 0 and prompt.wait_s is None:
+            prompt = replace(prompt, wait_s=held_s)
         answer = Answer(prompt, Spending(self.usage, self._model, prompt), passes_on=True)
         try:
             with contextlib.closing(self._given(answer, None)) as pieces:

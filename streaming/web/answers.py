@@ -86,13 +86,16 @@ def ask(question: Question, protocol: str, body: Json, *, stream: Stream | None)
     """
     model = find_model(question.model)
     check_open(model.task)
-    grace = {"on_disconnect": on_disconnect(question.goes_on), "disconnect_grace_s": GRACE_S}
+    at_hang_up = on_disconnect(question.goes_on)
+    grace = {"on_disconnect": at_hang_up, "disconnect_grace_s": GRACE_S}
     digest = digest_of([protocol, body, request.headers.get(USER, "")])
     row = services().retries.find(owner(), digest)
     if row is None:
         given = _input(question, model.name, is_upstream=model.is_upstream, takes=model.takes)
         kept, blobs = parts.split(given)
-        known = {"protocol": protocol, "model": model.name, "digest": digest}
+        known: JsonObject = {"protocol": protocol, "model": model.name, "digest": digest}
+        if question.stream and at_hang_up == "cancel":
+            known["held_s"] = HOLD_S  # a failure is to come by then, so that it has a status
         asked = Request(
             task=model.task.name,
             input=given,

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -120,6 +121,23 @@ def test_a_busy_server_is_asked_again_when_it_says_so(
 
     assert len(model_server.answers) == 3
     assert time.monotonic() - began > 0.4
+
+
+def test_a_busy_server_is_not_waited_for_beyond_the_time_that_the_question_has(
+    connect: Connect, model_server: ModelServer
+) -> None:
+    error = failure_of(connect("busy"), replace(ASKED, wait_s=0.3))  # twice 0.2 s
+
+    assert (error.code, error.extra["retry_after_s"]) == ("rate_limited", 0.2)
+    assert len(model_server.answers) == 2
+
+
+def test_the_stand_in_of_a_busy_model_is_asked_where_there_is_no_time_to_wait(
+    connect: Connect, model_server: ModelServer
+) -> None:
+    assert text_of(ask(connect("swamped", "fluent"), replace(ASKED, wait_s=2.0)))
+
+    assert [each.model for each in model_server.answers] == ["swamped", "fluent"]
 
 
 def test_a_server_that_loads_its_model_is_asked_for_as_long_as_that_may_take(

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 #: The first one is asked by default; the others by name.
 MODELS = (
     "fluent,slow,thinking,stalling,failing,cut,broken,away,overrun,narrow,mute,"
-    "wordless,hollow,vanishing"
+    "wordless,hollow,vanishing,swamped,closed,pausing"
 )
 
 NewServer = Callable[..., Server]

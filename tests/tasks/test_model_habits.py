@@ -82,7 +82,7 @@ ENDS: dict[str, tuple[str, int, int, int, int]] = {
     "narrow": ("context_too_long", 1, 1, 1, 1),
 }
 #: How it ends depends on the time that a test would have to wait.
-ELSEWHERE = {"slow", "away", "brooding_long"}
+ELSEWHERE = {"slow", "away", "brooding_long", "swamped", "closed", "pausing"}
 FINISHES = {"stop", "length", "refused"}
 
 
