@@ -154,6 +154,13 @@ def tagged(answer: Answer) -> None:
     answer.finish()
 
 
+def opened(answer: Answer) -> None:
+    """Thinks in a tag that its template has opened, and closes it in two deltas."""
+    for piece in ("let me", " see</thi", "nk>\n\n", "It ", "is ", "so."):
+        answer.say(piece)
+    answer.finish()
+
+
 def halved(answer: Answer) -> None:
     """Sends the halves of a character in two deltas, and one half alone."""
     for piece in ("up \\ud83d", "\\ude80 and ", "half \\ud83d", "!"):
@@ -267,6 +274,6 @@ def counting(answer: Answer) -> None:
 ODDITIES: tuple[Callable[[Answer], None], ...] = (
     erring, aborting, eos, capped, brooding, brooding_long, wordless, hollow, filtering, refusing,
     endless, undone, torn,
-    muttering, parted, nested, numeric, pictured, tagged, halved, returning, plain, azure, wrapped,
-    page, lined, crowded, vanishing, dated, loading, lively, counting,
+    muttering, parted, nested, numeric, pictured, tagged, opened, halved, returning, plain,
+    azure, wrapped, page, lined, crowded, vanishing, dated, loading, lively, counting,
 )  # fmt: skip

@@ -226,6 +226,9 @@ class Settings(BaseSettings):
     llm_think_tags: bool = _setting(
         True, "STREAMING_LLM_THINK_TAGS", "move what stands in <think> out of answers"
     )
+    llm_thinks_first: CommaList = _setting(
+        (), "STREAMING_LLM_THINKS_FIRST", "models whose answers begin in thinking that no tag opens"
+    )
     llm_omit: Annotated[dict[str, frozenset[str]], NoDecode] = _setting(
         {}, "STREAMING_LLM_OMIT", "parameters never sent, per model: o3:max_tokens+seed"
     )
@@ -247,6 +250,7 @@ class Settings(BaseSettings):
         "allowed_origins",
         "tasks",
         "llm_models",
+        "llm_thinks_first",
         "api_keys_hashed",
         "webhook_hosts",
         mode="before",
@@ -405,6 +409,9 @@ class Settings(BaseSettings):
             raise ValueError("STREAMING_LLM_MODEL must name a model of STREAMING_LLM_BASE_URL")
         if not self.llm_base_url and (self.llm_models or self.llm_api_key.get_secret_value()):
             raise ValueError("STREAMING_LLM_MODEL and _API_KEY need STREAMING_LLM_BASE_URL")
+        if unknown := set(self.llm_thinks_first) - {"*", *self.llm_models}:
+            names = ", ".join(sorted(unknown))
+            raise ValueError(f"STREAMING_LLM_THINKS_FIRST: {names} is not in STREAMING_LLM_MODEL")
         return self
 
     @model_validator(mode="after")

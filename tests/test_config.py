@@ -191,6 +191,7 @@ BAD = {
     "STREAMING_LLM_MAX_TOKENS": ["0", "many"],
     "STREAMING_LLM_STEP_TOKENS": ["0", "many"],
     "STREAMING_LLM_THINK_TAGS": ["perhaps"],
+    "STREAMING_LLM_THINKS_FIRST": ["o9"],
     "STREAMING_LLM_OMIT": ["seed", "o3:", ":seed", "o3:max tokens"],
 }
 

@@ -27,5 +27,6 @@ def make_model(settings: Settings) -> Model:
         answer_tokens=settings.llm_max_tokens,
         step_tokens=settings.llm_step_tokens,
         think_tags=settings.llm_think_tags,
+        thinks_first=settings.llm_thinks_first,
         omit=settings.llm_omit,
     )

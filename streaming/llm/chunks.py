@@ -70,12 +70,13 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 class Answer:
     """What has come of one answer so far."""
 
-    def __init__(self, *, think_tags: bool = True) -> None:
+    def __init__(self, *, think_tags: bool = True, opened: bool = False) -> None:
+        """`opened`: it begins within its thinking, without a tag that says so."""
         #: The server's word for the end, once it has come.
         self.finish: str | None = None
         #: Something of an answer has come: a piece, or a reason for its end.
         self.began = False
-        self._tags = ThinkTags() if think_tags else None
+        self._tags = ThinkTags(opened=opened) if think_tags else None
         self._calls = ToolCalls()
         self._usage: Usage | None = None
         self._joiners: dict[type, Joiner] = {}
@@ -205,7 +206,11 @@ class Answer:
     def _made(self, kind: type, text: str) -> Iterable[Piece]:
         if not text:
             return ()
-        return self._seen([Reasoning(text)]) if kind is Reasoning else self._told(text)
+        if kind is not Reasoning:
+            return self._told(text)
+        if self._tags is not None:
+            self._tags.told_apart()
+        return self._seen([Reasoning(text)])
 
     def _text(self, text: str) -> Iterable[Piece]:
         """A piece of the answer's text, as nearly every chunk has one."""

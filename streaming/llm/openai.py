@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
 import tenacity
 from circuitbreaker import CircuitBreaker
@@ -59,10 +59,14 @@ class OpenAIModel(Model):
         answer_tokens: int = 4096,
         step_tokens: int = 2048,
         think_tags: bool = True,
+        thinks_first: Collection[str] = (),
         omit: Mapping[str, frozenset[str]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`answer_tokens` and `step_tokens` are the caps of prompts that name none."""
+        """`answer_tokens` and `step_tokens` are the caps of prompts that name none.
+
+        Answers of the models `thinks_first` (`*`: of all) begin within their thinking.
+        """
         self.name = names[0]
         self._names = tuple(names)
         self._patience = patience
@@ -70,6 +74,7 @@ class OpenAIModel(Model):
         self._server = ModelServer(
             base_url, key=key, patience=patience, think_tags=think_tags, clock=clock
         )
+        self._thinks_first = thinks_first
         self._lock = native_lock()
         self._breakers = {name: _breaker(name) for name in names}
         never = omit or {}
@@ -134,11 +139,13 @@ class OpenAIModel(Model):
     ) -> tuple[Piece, Generator[Piece, None, None]]:
         """An answer whose first piece has come, put without what the model refuses."""
         manners = self._manners[name]
+        # Where an answer goes on behind words of its own, it has been thought about.
+        opened = not prompt.so_far and any(each in self._thinks_first for each in (name, EVERY))
         without: list[str] = []
         while True:
             body = manners.body(name, prompt, self.limit(prompt), without=without)
             limits = (self.limit(prompt), max(self._caps))
-            answer = self._server.answer(body, limits, manners, stop)
+            answer = self._server.answer(body, limits, manners, stop, opened=opened)
             try:
                 return next(answer), answer
             except Unwelcome as refusal:

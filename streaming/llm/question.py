@@ -27,7 +27,7 @@ _OPTIONAL = (
 _NEW_NAME = "max_completion_tokens"
 #: Said of a value, not of a parameter: another question may have it.
 _TOO_MUCH = re.compile(r"too (large|high|big)|at most|maximum|exceed|less than", re.IGNORECASE)
-#: In `STREAMING_LLM_OMIT`: for every model.
+#: In `STREAMING_LLM_OMIT` and `STREAMING_LLM_THINKS_FIRST`: for every model.
 EVERY = "*"
 
 

@@ -114,12 +114,15 @@ class ModelServer:
         limits: tuple[int, int],
         manners: Manners,
         stop: StopSignal,
+        *,
+        opened: bool = False,
     ) -> Generator[Piece, None, None]:
         """One request, from connecting to the last piece, which is an `Ending`.
 
         `limits`: tokens of the text at most, and of all else (thinking, calls of tools).
+        `opened`: the answer begins within its thinking.
         """
-        answer = Answer(think_tags=self._think_tags)
+        answer = Answer(think_tags=self._think_tags, opened=opened)
         line = Exchange(self._dialer, clock=self._clock)
         try:
             with line, stop.closing(line.cut):
@@ -127,7 +130,7 @@ class ModelServer:
                 yield from _capped(self._read(line, answer, stop), *limits)
             stop.check()  # a cut may look like an end
         except _Elsewhere:
-            yield from self.answer(body, limits, manners, stop)
+            yield from self.answer(body, limits, manners, stop, opened=opened)
         except TaskError as error:
             stop.check()
             raise self._discreet(error) from error.__cause__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from streaming.llm.base import Reasoning
 
@@ -26,10 +26,13 @@ _QUOTES = "`'\"“‘«\\"
 class ThinkTags:
     """Takes the pieces of an answer; tags may be split over any number of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, opened: bool = False) -> None:
+        """`opened`: it begins within its thinking, whose tag stands at the end of the prompt."""
         self._held = ""
-        #: The tag that ends the thinking that is going on.
-        self._until = ""
+        #: The tags that end the thinking that is going on.
+        self._until: Collection[str] = frozenset(TAGS.values()) if opened else ()
+        #: Nothing has come yet: a model may open its thinking itself all the same.
+        self._may_open = opened
         #: The last character of the text, "" before the first.
         self._before = ""
         self._wrote = False
@@ -55,6 +58,11 @@ class ThinkTags:
             if part is not None:
                 yield part
 
+    def told_apart(self) -> None:
+        """The server says by itself what is thinking: the text begins outside of it."""
+        if self._may_open:
+            self._may_open, self._until = False, ()
+
     def end(self) -> Iterator[str | Reasoning]:
         """What was held back, as it is."""
         held, self._held = self._held, ""
@@ -63,14 +71,31 @@ class ThinkTags:
 
     def _thinking(self, text: str) -> tuple[Reasoning | None, str]:
         """The thinking up to its end, and what is behind."""
-        at = _small(text).find(self._until)
-        if at >= 0:
-            thought, rest = text[:at], text[at + len(self._until) :]
-            self._until, self._trim = "", not self._wrote
+        if self._may_open:
+            text = self._opening(text)
+        small = _small(text)
+        found = min(((at, tag) for tag in self._until for at in _places(small, tag)), default=None)
+        if found is not None:
+            at, tag = found
+            thought, rest = text[:at], text[at + len(tag) :]
+            self._until, self._trim = (), not self._wrote
         else:
-            kept = _overlap(_small(text), (self._until,))
+            kept = len(text) if self._may_open else _overlap(small, self._until)
             thought, self._held, rest = text[: len(text) - kept], text[len(text) - kept :], ""
         return Reasoning(thought) if thought else None, rest
+
+    def _opening(self, text: str) -> str:
+        """The text without a tag that opens the thinking at its beginning."""
+        begun = text.lstrip()
+        small = _small(begun)
+        if any(tag.startswith(small) and tag != small for tag in TAGS):
+            return text  # it is not certain yet
+        self._may_open = False
+        tag = next((tag for tag in TAGS if small.startswith(tag)), None)
+        if tag is None:
+            return text
+        self._until = (TAGS[tag],)
+        return begun[len(tag) :]
 
     def _writing(self, text: str) -> tuple[str | None, str]:
         """The text up to the next tag, and what is behind."""
@@ -80,7 +105,7 @@ class ThinkTags:
         at, tag = self._next_tag(text)
         if tag:
             written, rest = text[:at], text[at + len(tag) :]
-            self._until = TAGS[tag]
+            self._until = (TAGS[tag],)
         else:
             kept = _overlap(_small(text), TAGS)
             written, self._held, rest = text[: len(text) - kept], text[len(text) - kept :], ""
@@ -111,9 +136,9 @@ def _places(text: str, tag: str) -> Iterator[int]:
         at = text.find(tag, at + 1)
 
 
-def _overlap(text: str, tags: object) -> int:
+def _overlap(text: str, tags: Iterable[str]) -> int:
     """Characters at the text's end that may be the beginning of a tag."""
     return max(
-        (n for tag in tags for n in range(1, len(tag)) if text.endswith(tag[:n])),  # type: ignore[attr-defined]
+        (n for tag in tags for n in range(1, len(tag)) if text.endswith(tag[:n])),
         default=0,
     )

@@ -54,6 +54,21 @@ def test_thinking_is_kept_apart_from_the_answer(connect: Connect) -> None:
     assert len([piece for piece in pieces if isinstance(piece, str)]) == 8
 
 
+@pytest.mark.parametrize("named", [["opened"], ["*"]], ids=str)
+def test_a_model_that_is_said_to_begin_with_thinking_does(
+    model_server: ModelServer, named: list[str]
+) -> None:
+    model = OpenAIModel(model_server.url, ["opened"], key=KEY, thinks_first=named)
+
+    pieces = ask(model)
+
+    assert "".join(each.text for each in pieces if isinstance(each, Reasoning)) == "let me see"
+    assert text_of(pieces) == "It is so."
+    # What goes on behind words that have been said has been thought already.
+    rest = ask(model, replace(ASKED, so_far="And "))
+    assert text_of(rest) == "let me see</think>\n\nIt is so."
+
+
 def test_the_parts_of_a_tool_call_become_one(connect: Connect) -> None:
     parameters = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
     tool = {"type": "function", "function": {"name": "search", "parameters": parameters}}

@@ -269,8 +269,8 @@ def test_the_parts_of_a_call_have_its_id_and_its_name(parts: list[Any]) -> None:
 # -- thinking between tags
 
 
-def untagged(*pieces: str) -> tuple[str, str]:
-    tags, text, thought = ThinkTags(), "", ""
+def untagged(*pieces: str, opened: bool = False) -> tuple[str, str]:
+    tags, text, thought = ThinkTags(opened=opened), "", ""
     found = [part for piece in pieces for part in _pass(tags, piece)]
     for part in [*found, *tags.end()]:
         if isinstance(part, str):
@@ -308,6 +308,46 @@ def test_tags_of_all_kinds_are_moved_unless_they_are_quoted(
     given_: str, text: str, thought: str
 ) -> None:
     assert untagged(given_) == (text, thought)
+
+
+@given(st.lists(st.integers(0, 60), max_size=8), st.sampled_from(["", "<think>", "\n<Think>"]))
+def test_a_model_that_begins_within_its_thinking_may_open_it_all_the_same(
+    cuts: list[int], opening: str
+) -> None:
+    whole = f"{opening}a < b, </b>\n</think>\n\nx < y, </think> and <b"
+    at = sorted({0, *(cut for cut in cuts if cut < len(whole)), len(whole)})
+
+    parts = [whole[start:stop] for start, stop in zip(at, at[1:], strict=False)]
+
+    text, thought = untagged(*parts, opened=True)
+    assert (text, thought) == ("x < y, </think> and <b", "a < b, </b>\n")
+
+
+@pytest.mark.parametrize(
+    ("given_", "text", "thought"),
+    [
+        (" hm [/THINK]so", "so", " hm "),
+        ("never ended", "", "never ended"),
+        ("<thi", "", "<thi"),
+        ("[think]t</think>u[/think] a", "a", "t</think>u"),
+        ("t</think>a<think>u</think>b", "ab", "tu"),
+    ],
+)
+def test_thinking_that_no_tag_opens_ends_with_any_tag_that_ends_some(
+    given_: str, text: str, thought: str
+) -> None:
+    assert untagged(given_, opened=True) == (text, thought)
+
+
+def test_thinking_that_the_server_tells_apart_needs_no_tag_to_end() -> None:
+    taken = Answer(opened=True)
+    deltas = [{"content": ""}, {"reasoning_content": "hm"}, {"content": "so"}]
+    chunks = [{"choices": [{"delta": each}]} for each in deltas]
+
+    bodies = [json.dumps(each).encode() for each in [*chunks, DONE]]
+    pieces = [piece for body in bodies for piece in taken.take(b"", body)]
+
+    assert [*pieces, *taken.end()] == [Reasoning("hm"), "so", Ending("stop")]
 
 
 # -- errors

@@ -46,6 +46,7 @@ ENDS: dict[str, tuple[str, int, int, int, int]] = {
     "parted": ("stop", 1, 1, 1, 2),
     "nested": ("stop", 1, 1, 1, 2),
     "tagged": ("stop", 1, 1, 1, 2),
+    "opened": ("stop", 1, 1, 1, 2),
     "halved": ("stop", 1, 1, 1, 2),
     "returning": ("stop", 1, 1, 1, 2),
     "plain": ("stop", 1, 1, 1, 2),
