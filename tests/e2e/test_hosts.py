@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streaming.events.recovery import SUSPICIOUS
+from streaming.server.hosting import LONE
 from tests.e2e.clients import Api, Json
 from tests.e2e.reading import assert_whole, of_type
 from tests.e2e.server import Server
@@ -119,6 +121,43 @@ def test_who_kills_its_host_again_and_again_fails_and_the_others_go_on(
     api.cancel(beside)
     assert api.finish(beside)["status"] == "cancelled"
     assert_whole(api.log_of(beside))
+
+
+def test_two_suspects_at_a_time_have_a_host_and_the_next_follows_the_first_that_ends(
+    own: Server,
+) -> None:
+    api = own.start().api
+    jobs = [api.submit("asking") for _ in range(LONE + 1)]
+    for attempt in range(1, SUSPICIOUS + 1):
+        for job in jobs:
+            reach(api, job, attempt)
+        host_of(own).kill()
+
+    def with_hosts() -> list[str]:
+        found = [job for job in jobs if api.snapshot(job)["attempt"] == SUSPICIOUS + 1]
+        return found if len(found) == LONE else []
+
+    first, second = eventually(with_hosts, "two have a host of their own", REPLACED_S)
+    (waiting,) = {*jobs} - {first, second}
+    for job in (first, second):
+        reach(api, job, SUSPICIOUS + 1)
+    assert api.run("plain", {"words": ["a"]})["status"] == "completed"  # the shared one is there
+    assert len(hosts_of(own)) == 1 + LONE
+    assert api.snapshot(waiting)["attempt"] == SUSPICIOUS
+    api.answer(first, {"ok": True})
+    assert api.finish(first)["status"] == "completed"
+    reach(api, waiting, SUSPICIOUS + 1)
+    assert api.snapshot(second)["attempt"] == SUSPICIOUS + 1
+
+
+def reach(api: Api, job: str, attempt: int) -> None:
+    """The job asks, as this attempt."""
+
+    def asks() -> bool:
+        shown = api.snapshot(job)
+        return (shown["attempt"], shown["status"]) == (attempt, "waiting_for_input")
+
+    eventually(asks, f"attempt {attempt} of {job} asks", REPLACED_S)
 
 
 def test_a_host_that_is_stopped_is_replaced_and_nobody_loses_an_attempt(shared: Server) -> None:
