@@ -37,6 +37,8 @@ READS = 4
 #: Seconds for which a closed connection waits for its peer's Close: TCP ends within 2 s of ours
 #: (oddity 8).
 LINGER_S = 1.5
+#: Seconds between looks whether something of what was sent is still to be taken.
+LOOK_S = 0.1
 #: Close code: the message was larger than is taken (RFC 6455, 7.4.1).
 TOO_LARGE = 1009
 
@@ -129,10 +131,15 @@ class Connection:
                     break
         with contextlib.suppress(OSError):  # the peer has gone
             self._sock.shutdown(socket.SHUT_WR)
-            until, self._unsent = time.monotonic() + SEND_S, _unsent(self._sock)
-            while self._unsent and patient() and time.monotonic() < until:
-                if not self._drop(time.monotonic() + LINGER_S) or not self.taking():
+            ended_at = taken_at = time.monotonic()
+            self._unsent = _unsent(self._sock)  # our end, too, until the peer's system has it
+            while self._unsent and patient():
+                now = time.monotonic()
+                late = now > min(ended_at + SEND_S, taken_at + LINGER_S)
+                if late or not self._drop(now + LOOK_S):
                     return
+                if self.taking():
+                    taken_at = now
 
     def _read_away(self, until: float) -> bool:
         """Take what comes by then; whether anything did."""

@@ -186,9 +186,11 @@ class _Body:
         finally:
             # gunicorn answers the request now, into what is no HTTP any more: it takes the error
             # of that write for a client that has gone. An error raised here would be reported.
+            # Both halves end: the peer has been waited for, and gunicorn, under gthread, would
+            # wait once more for what it sends.
             if self._sock is not None:
                 with contextlib.suppress(OSError):
-                    self._sock.shutdown(socket.SHUT_WR)
+                    self._sock.shutdown(socket.SHUT_RDWR)
         if self._taken_over:
             self._start_response("101 Switching Protocols", [])
         else:
