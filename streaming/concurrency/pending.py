@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from typing import Generic, TypeVar, cast
 
@@ -26,13 +27,22 @@ class Pending(Generic[T]):
 
     def result(self) -> T:
         """Wait for the value, or raise the error."""
+        self.wait()
+        self.check()
+        return cast(T, self.value)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is settled, `timeout_s` at most; whether it is."""
         if not self.done:
+            until = None if timeout_s is None else time.monotonic() + timeout_s
             self.waker = waker = make_waker()
             self.hurry()
             while not self.done:
-                waker.wait()
-        self.check()
-        return cast(T, self.value)
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
+                    break
+                waker.wait(left)
+        return self.done
 
     def hurry(self) -> None:
         """Somebody is about to wait for it: whoever settles it may have taken his time."""

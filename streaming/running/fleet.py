@@ -79,11 +79,14 @@ class Fleet:
         self._view = View({}, ())
         self._seen_at: float | None = None
 
-    def view(self, *, age_s: float = VIEW_S) -> View:
-        """The fleet as it was at most `age_s` ago. `Unavailable` when Redis is away."""
+    def view(self, *, age_s: float = VIEW_S, within_s: float | None = None) -> View:
+        """The fleet as it was at most `age_s` ago. `Unavailable` when Redis is away.
+
+        `within_s`: how long it may be silent before it counts as that.
+        """
         now = self._clock()
         if self._seen_at is None or now - self._seen_at > age_s:
-            self._view = self._look()
+            self._view = self._look(within_s)
             self._seen_at = now
         return self._view
 
@@ -111,9 +114,12 @@ class Fleet:
         self._link.call(*[("HDEL", f"{self._queue}.msgs", each) for each in ids])
         return any(taken)
 
-    def _look(self) -> View:
+    def _look(self, within_s: float | None) -> View:
         clock, queue, workers = self._link.call(
-            ("TIME",), ("LRANGE", self._queue, 0, -1), ("HGETALL", self._workers)
+            ("TIME",),
+            ("LRANGE", self._queue, 0, -1),
+            ("HGETALL", self._workers),
+            within_s=within_s,
         )
         now = _seconds(clock)
         waiting = {
@@ -128,7 +134,7 @@ class Fleet:
             jobs, taken = frozenset(told["jobs"]), frozenset(told.get("taken", ()))
             found.append(Worker(name.decode(), told["threads"], jobs, taken, told["stuck"]))
         if gone:
-            self._link.call(("HDEL", self._workers, *gone))
+            self._link.post(("HDEL", self._workers, *gone))
         return View(waiting, found)
 
 

@@ -45,6 +45,8 @@ STOP_MS = 2000
 SENT_S = 1.0
 #: Seconds that a view of the queue may be old: a list of jobs asks for each of them.
 POSITION_S = 0.005
+#: Maximum seconds that a look at the load waits for Redis.
+LOOK_S = 1.0
 #: Seconds between tries to queue a job while Redis is away.
 RETRY_S = 0.5
 
@@ -246,13 +248,14 @@ class DramatiqRunner(Runner):
             return None
 
     def load(self) -> Load:
+        unsent = self._queue.unsent
         try:
-            view = self._queue.fleet.view()
-        except Unavailable:
-            return Load(running=0, queued=self._queue.unsent, stuck=0, threads=0)
+            view = self._queue.fleet.view(within_s=LOOK_S)
+        except Unavailable as error:
+            return Load(running=0, queued=unsent, stuck=0, threads=0, unknown=error.detail)
         return Load(
             running=len(view.running),
-            queued=len(view.waiting) + self._queue.unsent,
+            queued=len(view.waiting) + unsent,
             stuck=sum(worker.stuck for worker in view.workers),
             threads=view.threads,
         )

@@ -38,6 +38,8 @@ class Load:
     threads: int
     #: The task hosts of this process, where it has any.
     hosts: HostFigures | None = None
+    #: Why the rest is not known at present, if so.
+    unknown: str | None = None
 
 
 class Runner(ABC):

@@ -230,6 +230,10 @@ class Storage(ABC):
     def fault(self) -> str | None:
         """What keeps it from storing events at present, or None."""
 
+    def fault_now(self, within_s: float) -> str | None:  # noqa: ARG002 - here it is known
+        """`fault`, or that it gives no answer within `within_s`, where it has to be asked."""
+        return self.fault()
+
     def dead(self) -> list[str]:
         """Threads of its own that have ended although it is open: only a new process helps."""
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.reading import assert_ended, assert_whole, of_type, texts
 from tests.e2e.waiting import eventually
 from tests.redis_server import RedisServer
+from tests.threads import together
 
 #: The ways of reading that keep one connection for a whole job.
 STREAMS = ("sse", "ndjson", "websocket", "feed")
@@ -89,3 +91,23 @@ def test_streams_stay_and_are_told_jobs_wait_new_ones_get_503_and_nothing_is_mis
         assert assert_whole(events) == shown["seq"], name
         assert "".join(texts(events).values()) == shown["text"]
     assert api.run("plain", {"words": ["after"]})["status"] == "completed"
+
+
+@pytest.mark.parametrize("kind", ["gevent", "gthread"])
+def test_a_frozen_redis_is_told_to_every_probe_in_time(
+    tmp_path: Path, redis: RedisServer, kind: str
+) -> None:
+    def probe() -> tuple[int, float]:
+        began = time.monotonic()
+        status = cluster.api.get("/readyz").status_code
+        return status, time.monotonic() - began
+
+    with Cluster(tmp_path, redis.url, GUNICORN_WORKER_CLASS=kind) as cluster:
+        cluster.start()
+        redis.freeze()
+        answers = [*together([probe] * 20), *together([probe] * 20)]
+        redis.thaw()
+        eventually(lambda: probe()[0] == 200, "it is ready again")
+
+    assert {status for status, _ in answers} == {503}
+    assert max(took_s for _, took_s in answers) < 3

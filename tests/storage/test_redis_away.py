@@ -282,5 +282,23 @@ def test_a_closed_log_that_goes_on_after_all_is_loaded_anew(
     assert seqs(reader.result().events) == [10]
 
 
+def test_a_frozen_server_is_told_in_time_and_nobody_waits_behind_others(
+    server: RedisServer, storage: RedisStorage
+) -> None:
+    assert storage.fault_now(0.5) is None
+
+    server.freeze()
+    first = Background(lambda: storage.fault_now(0.5))
+    assert first.result() == "Redis has not answered within 0.5 s"
+    began = time.monotonic()
+    for _ in range(100):
+        assert storage.fault_now(0.5) is not None
+    took_s = time.monotonic() - began
+    server.thaw()
+
+    assert took_s < 1
+    eventually(lambda: storage.fault_now(0.5) is None)
+
+
 def cursor(storage: RedisStorage, snapshots: Snapshots, job: str, after: int) -> Cursor:
     return Cursor(storage.log, {job: after}, snapshot=snapshots.public, base=snapshots.public_base)

@@ -162,6 +162,15 @@ class RedisStorage(Storage):
         dead = [f"the thread {name} has ended" for name in self.dead()]
         return next(iter(dead), None) or self._writer.fault or self.follower.fault
 
+    def fault_now(self, within_s: float) -> str | None:
+        known = self.fault()
+        if known is None:
+            try:
+                self.link.call(("PING",), within_s=within_s)
+            except Unavailable as error:
+                return error.detail
+        return known
+
     def dead(self) -> list[str]:
         threads = (self._writer, self.follower, self.link)
         loops = (self._viewers.loop, self._leases.loop, self.memberships.loop)

@@ -6,6 +6,7 @@ Callers may be threads or greenlets; the connection is used by the link's own th
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -65,6 +66,8 @@ class Link:
         self._client: redis.Redis | None = None
         #: Requests that are under way.
         self._in_hand: list[_Request] = []
+        #: Since when Redis owes answers, on `monotonic`; None when it has given all.
+        self._owed_since: float | None = None
         self._thread = Thread(self._work, name=name)
 
     @property
@@ -84,16 +87,25 @@ class Link:
         self._inbox.close()
         self._thread.join(timeout=10)
 
-    def call(self, *commands: Command) -> list[Reply]:
+    def call(self, *commands: Command, within_s: float | None = None) -> list[Reply]:
         """Their results, in order. `Unavailable` when Redis is away: some may have been run.
 
         Every command must bear to be run again: a broken connection is tried once more.
+        `within_s`: a server that is silent for longer is away, and who comes while it is waits no
+        more, so that those who ask again and again do not pile up.
         """
         if not commands:
             return []
         request = _Request(commands)
-        self._inbox.give(request)
-        return request.result()
+        if within_s is None:
+            self._inbox.give(request)
+            return request.result()
+        if self._silent_s() <= within_s:
+            self._inbox.give(request)
+            if request.wait(within_s):
+                return request.result()
+        why = f"Redis has not answered within {within_s:g} s"
+        raise Unavailable(why, code="storage_away")
 
     def try_all(self, *commands: Command) -> list[Reply]:
         """Their results, in order, with an error in the place of each command that has failed."""
@@ -108,6 +120,11 @@ class Link:
     def post(self, *commands: Command) -> None:
         """Run commands some time; nobody waits for them, nobody hears when they fail."""
         self._inbox.give(_Request(commands))
+
+    def _silent_s(self) -> float:
+        """Seconds for which it has been asked in vain; 0 while it is not being asked."""
+        since = self._owed_since
+        return 0.0 if since is None or not self._in_hand else time.monotonic() - since
 
     def _work(self) -> None:
         self._inbox.open()
@@ -124,6 +141,8 @@ class Link:
             if not batch:
                 self._inbox.rest(1.0)
                 continue
+            if self._owed_since is None:
+                self._owed_since = time.monotonic()
             self._in_hand = batch
             try:
                 self._run(batch)
@@ -145,6 +164,7 @@ class Link:
             for request in batch:
                 _answer(request, error)
             return
+        self._owed_since = None
         for request in batch:
             request.value = [results.popleft() for _ in request.commands]
             errors = [each for each in request.value if isinstance(each, Exception)]

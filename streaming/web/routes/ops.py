@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, make_response, render_template, 
 from streaming.config import durable_disk
 from streaming.errors import Unavailable, missing_extra
 from streaming.events.vocabulary import CONTROL, Json
+from streaming.running.runner import Load
 from streaming.version import VERSION
 from streaming.web.asyncapi import asyncapi, event_schemas
 from streaming.web.blueprints import open_blueprint
@@ -19,6 +20,8 @@ from streaming.web.services import EXTENSION, Services, services
 
 TITLE = "Streaming jobs"
 
+#: Maximum seconds that `/readyz` waits for the storage's answer, and again for the queue's.
+ANSWER_S = 1.0
 #: What `/docs` may load: its own files. It talks to its own server alone.
 DOCS_POLICY = "; ".join(
     [
@@ -49,8 +52,8 @@ def readyz() -> Response:
     if not server.started:
         return as_json({"ready": False, "missing": ["storage is not open"], "notes": []}, 503)
     found = services()
-    missing, notes = _missing(found), _notes(found)
-    load = found.runner.load()
+    fault, load = found.storage.fault_now(ANSWER_S), found.runner.load()
+    missing, notes = _missing(found, load, fault), _notes(found, load)
     body = {
         "ready": not missing,
         "missing": missing,
@@ -121,13 +124,15 @@ def _app() -> Flask:
     return app
 
 
-def _missing(found: Services) -> list[str]:
-    load, fault = found.runner.load(), found.storage.fault()
+def _missing(found: Services, load: Load, fault: str | None) -> list[str]:
     hosts = load.hosts
     checks = {
         "draining": found.streams.server.draining,
         f"storage: {fault}": fault is not None,
-        "no worker runs jobs: start one (python -m streaming.worker)": not load.threads,
+        f"queue: {load.unknown}": load.unknown is not None,
+        "no worker runs jobs: start one (python -m streaming.worker)": (
+            not load.threads and load.unknown is None
+        ),
         f"threads have ended: {', '.join(found.dead())}": bool(found.dead()),
         "task hosts: none has loaded the app yet": hosts is not None and hosts.starting,
         f"all {load.threads} job threads are stuck": 0 < load.threads <= load.stuck,
@@ -135,8 +140,7 @@ def _missing(found: Services) -> list[str]:
     return [text for text, holds in checks.items() if holds]
 
 
-def _notes(found: Services) -> list[str]:
-    load = found.runner.load()
+def _notes(found: Services, load: Load) -> list[str]:
     hosts = load.hosts
     given_up = hosts.given_up if hosts is not None else None
     checks = {
