@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from streaming.concurrency.platform import native_lock
 from streaming.errors import Unavailable
+from streaming.running.runner import HostFigures
 from streaming.storage.base import Storage
 from streaming.storage.redis.link import Link
 
@@ -30,6 +32,8 @@ class Worker:
     taken: frozenset[str]
     #: Threads whose code did not stop with its job.
     stuck: int
+    #: Its task hosts, where it says so.
+    hosts: HostFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,11 @@ class View:
     @property
     def running(self) -> frozenset[str]:
         return frozenset[str]().union(*(worker.jobs for worker in self.workers))
+
+    @property
+    def hosts(self) -> HostFigures | None:
+        """The task hosts of all workers."""
+        return HostFigures.of_all([each.hosts for each in self.workers if each.hosts is not None])
 
     def has(self, job: str) -> bool:
         """Whether it waits, or a worker has it."""
@@ -99,6 +108,7 @@ class Fleet:
             "jobs": sorted(worker.jobs),
             "taken": sorted(worker.taken),
             "stuck": worker.stuck,
+            "hosts": None if worker.hosts is None else asdict(worker.hosts),
         }
         self._link.call(("HSET", self._workers, worker.name, json.dumps(told)))
 
@@ -132,7 +142,8 @@ class Fleet:
                 gone.append(name)
                 continue
             jobs, taken = frozenset(told["jobs"]), frozenset(told.get("taken", ()))
-            found.append(Worker(name.decode(), told["threads"], jobs, taken, told["stuck"]))
+            hosts = _hosts_of(told.get("hosts"))
+            found.append(Worker(name.decode(), told["threads"], jobs, taken, told["stuck"], hosts))
         if gone:
             self._link.post(("HDEL", self._workers, *gone))
         return View(waiting, found)
@@ -160,7 +171,9 @@ class FleetFigures:
             view, size = self._fleet.view(), self._storage.size()
         except Unavailable:
             return {}
+        hosts = {} if view.hosts is None else {"service_hosts": (view.hosts.ready, "1")}
         return {
+            **hosts,
             "service_jobs": (len(view.running), "1"),
             "service_queue": (len(view.waiting), "1"),
             "service_workers": (len(view.workers), "1"),
@@ -177,6 +190,13 @@ class FleetFigures:
                 rate = (appended - before) / (now - at)
                 self._counted = (now, appended, rate)
             return rate
+
+
+def _hosts_of(told: Mapping[str, Any] | None) -> HostFigures | None:
+    """What is told of hosts, as far as this version knows it."""
+    if told is None:
+        return None
+    return HostFigures(**{each.name: told[each.name] for each in fields(HostFigures)})
 
 
 def _seconds(clock: tuple[int, int]) -> float:

@@ -258,6 +258,7 @@ class DramatiqRunner(Runner):
             queued=len(view.waiting) + unsent,
             stuck=sum(worker.stuck for worker in view.workers),
             threads=view.threads,
+            hosts=view.hosts,
         )
 
     def drain(self, *, finish_s: float, unwind_s: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Self
 
 from streaming.errors import Stop
 
@@ -14,16 +16,30 @@ class HostFigures:
 
     #: Those that run attempts.
     ready: int
-    #: Those that are wanted; 0 once tasks run as threads of this process.
+    #: Those that are wanted; 0 once tasks run as threads of their process.
     wanted: int
     #: Whether none has loaded the app yet.
     starting: bool
     #: How many have taken the place of one that had died, or hung.
     replaced: int
-    #: Why tasks run as threads of the serving process after all.
+    #: Why tasks run as threads of their process after all.
     given_up: str | None
     #: Memory of all of them, in bytes.
     rss: float
+
+    @classmethod
+    def of_all(cls, figures: Collection[Self]) -> Self | None:
+        """Those of several processes together; None where none has any."""
+        if not figures:
+            return None
+        return cls(
+            ready=sum(each.ready for each in figures),
+            wanted=sum(each.wanted for each in figures),
+            starting=all(each.starting for each in figures),
+            replaced=sum(each.replaced for each in figures),
+            given_up=next((each.given_up for each in figures if each.given_up), None),
+            rss=sum(each.rss for each in figures),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +52,7 @@ class Load:
     stuck: int
     #: Jobs at once in threads.
     threads: int
-    #: The task hosts of this process, where it has any.
+    #: The task hosts of this process, or of all workers, where there are any.
     hosts: HostFigures | None = None
     #: Why the rest is not known at present, if so.
     unknown: str | None = None

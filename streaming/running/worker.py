@@ -184,8 +184,10 @@ class JobWorker:
         threads = 0 if self._draining.is_open else self._threads
         with self._lock:
             taken = frozenset(self._taken)
-        stuck = self._runner.load().stuck
-        self._queue.fleet.tell(Worker(self.name, threads, self.jobs(), taken, stuck))
+        load = self._runner.load()
+        self._queue.fleet.tell(
+            Worker(self.name, threads, self.jobs(), taken, load.stuck, load.hosts)
+        )
 
     def _sign_off(self) -> None:
         try:

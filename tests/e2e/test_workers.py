@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -267,6 +268,27 @@ def test_a_task_that_kills_its_workers_is_found_out_and_its_neighbours_complete(
         api.reach(job, "waiting_for_input", timeout_s=RECOVERY_S)
         api.answer(job, {"ok": True})
         assert api.finish(job, timeout_s=RECOVERY_S)["status"] == "completed"
+
+
+def test_web_processes_show_the_workers_hosts(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(STREAMING_TASK_PROCESSES=1, WEB_CONCURRENCY=1)
+    api = cluster.start().api
+    assert api.get("/readyz").json()["notes"] == []
+    assert figure(api, "streaming_task_hosts") == 1
+    assert figure(api, "streaming_task_hosts_memory_bytes") > 1e6
+
+    worker = psutil.Process(cluster.job_workers[0].pid)
+    for host in worker.children():
+        host.kill()
+
+    eventually(lambda: figure(api, "streaming_task_hosts_replaced") == 1, "that is seen")
+    eventually(lambda: figure(api, "streaming_task_hosts") == 1, "there is a host again", 20)
+
+
+def figure(api: Api, name: str) -> float:
+    """As a web process shows it."""
+    (line,) = re.findall(rf"^{name} (.+)$", api.get("/metrics").text, re.MULTILINE)
+    return float(line)
 
 
 def test_a_worker_needs_a_redis_and_says_so(make_cluster: MakeCluster) -> None:

@@ -14,8 +14,9 @@ from streaming import JobContext, Task, task
 from streaming.events.event import Draft, dumps
 from streaming.events.snapshot import Snapshot, public_summary
 from streaming.events.summary import blank
-from streaming.running.fleet import Fleet, Worker
+from streaming.running.fleet import Fleet, FleetFigures, Worker
 from streaming.running.queue import NAMESPACE, QUEUE, WORKERS
+from streaming.running.runner import HostFigures
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.leases import RedisLeases
 from streaming.storage.rows import Submission
@@ -269,6 +270,22 @@ def test_what_newer_workers_tell_besides_is_left_alone(storage: RedisStorage, cl
     assert view.has("job_a")
     assert view.has("job_b")
     assert client.hget(WORKERS, "newer") == newer.encode()
+
+
+def test_what_workers_tell_of_their_hosts_is_added_up(storage: RedisStorage, client: Any) -> None:
+    fleet = fleet_of(storage)
+    hosts = HostFigures(1, 2, starting=False, replaced=3, given_up=None, rss=0.5)
+    starting = HostFigures(0, 1, starting=True, replaced=0, given_up="why", rss=0.0)
+    for name, each in {"first": hosts, "second": starting, "older": None}.items():
+        fleet.tell(Worker(name, 1, frozenset(), frozenset(), 0, each))
+    told = json.loads(client.hget(WORKERS, "older"))
+    del told["hosts"]
+    client.hset(WORKERS, "older", json.dumps(told))
+
+    added_up = fleet.view(age_s=0).hosts
+
+    assert added_up == HostFigures(1, 3, starting=False, replaced=3, given_up="why", rss=0.5)
+    assert FleetFigures(fleet, storage).look()["service_hosts"] == (1, "1")
 
 
 def fleet_of(storage: RedisStorage) -> Fleet:

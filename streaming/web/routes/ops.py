@@ -143,8 +143,9 @@ def _missing(found: Services, load: Load, fault: str | None) -> list[str]:
 def _notes(found: Services, load: Load) -> list[str]:
     hosts = load.hosts
     given_up = hosts.given_up if hosts is not None else None
+    process = "a worker" if found.runner.shared else "the serving process"
     checks = {
-        f"tasks run as threads of the serving process: {given_up}": given_up is not None,
+        f"tasks run as threads of {process}: {given_up}": given_up is not None,
         "a task host is missing": hosts is not None and hosts.ready < hosts.wanted,
         f"{load.stuck} job threads are stuck": load.stuck > 0,
         "jobs are lost at every restart: this platform's disk does not last": (
