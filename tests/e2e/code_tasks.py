@@ -17,8 +17,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import requests
 from pydantic import BaseModel
 from sqlalchemy import create_engine, text
@@ -232,6 +234,19 @@ def _fork_that_returns(asked: Asked) -> Any:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def connections_to_redis() -> list[int]:
+    """Descriptors of this process that lead to the server's Redis, where it has one."""
+    port = urlsplit(os.environ.get("REDIS_URL", "")).port
+    found = psutil.Process().net_connections("tcp")
+    return [each.fd for each in found if each.raddr and each.raddr.port == port]
+
+
+def _fork_of_a_server(asked: Asked) -> Any:
+    time.sleep(asked.seconds)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        return executor.submit(connections_to_redis).result()
+
+
 CASES: dict[str, Case] = {
     "subprocess.run": _subprocess_run,
     "popen-pipes": _pipes,
@@ -242,6 +257,7 @@ CASES: dict[str, Case] = {
     "pool-forkserver": _pool("forkserver"),
     "fork-raises": _fork_that_raises,
     "fork-returns": _fork_that_returns,
+    "fork-of-a-server": _fork_of_a_server,
     "process-terminate": _process,
     "process-executor": _executor,
     "thread-executor": _threads,
@@ -268,6 +284,7 @@ RESULTS: dict[str, Any] = {
     "pool-forkserver": [0, 1, 4, 9, 16],
     "fork-raises": 5,
     "fork-returns": 0,
+    "fork-of-a-server": [],
     "process-terminate": -15,
     "process-executor": [0, 1, 4, 9, 16],
     "thread-executor": [0, 1, 4, 9, 16],

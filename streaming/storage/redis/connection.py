@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import redis
 from redis.backoff import NoBackoff
@@ -105,8 +108,34 @@ class Server:
             # A retry that nobody knows of would repeat an append.
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            redis_connect_func=_greet,
             **options,
         )
+
+
+#: The sockets of this process's connections.
+_sockets: WeakSet[socket.socket] = WeakSet()
+
+
+def _greet(connection: Any) -> None:
+    """A connection is there: remember its socket, and say what the library would."""
+    _sockets.add(connection._sock)  # noqa: SLF001 - the library has no other name for it
+    connection.on_connect()
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: let go of connections that are to end with the process that made them.
+
+    Their numbers stay taken, so that who still has the objects closes nobody else's.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for each in list(_sockets):
+        if each.fileno() >= 0:
+            os.dup2(nowhere, each.fileno(), inheritable=False)
+    os.close(nowhere)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def run(client: redis.Redis, commands: Sequence[Command]) -> list[Reply]:
