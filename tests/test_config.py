@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -396,3 +399,14 @@ def test_the_platforms_description_asks_for_known_settings_only() -> None:
     described = json.loads((Path(__file__).parent.parent / "app.json").read_text())
 
     assert set(described.get("env", {})) <= {*NAMES, "GUNICORN_CMD_ARGS"}
+
+
+def test_proxies_end_idle_connections_before_gunicorn_does() -> None:
+    deploy = Path(__file__).parent.parent / "deploy"
+    (nginx,) = re.findall(r"keepalive_timeout (\d+)s;", (deploy / "nginx.conf").read_text())
+    (caddy,) = re.findall(r"keepalive (\d+)s", (deploy / "Caddyfile").read_text())
+    asked = "from streaming.server.gunicorn_conf import keepalive; print(keepalive)"
+
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+
+    assert int(told.stdout) > max(90, int(nginx), int(caddy))  # Heroku's router: 90

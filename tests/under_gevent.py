@@ -29,6 +29,7 @@ from streaming.concurrency.waking import make_waker, wake_all
 from streaming.errors import Cancelled
 from streaming.llm.base import Prompt
 from streaming.llm.openai import OpenAIModel
+from streaming.server.idle import IdleConnections
 from streaming.storage.memory import MemoryStorage
 from streaming.storage.sqlite import SqliteStorage
 from tests.jobs import completed, delta, new_job, seqs
@@ -397,6 +398,44 @@ def check_greenlets_and_threads_append_to_one_log() -> None:
         assert all(thread.join(LIMIT_S) for thread in threads)
         assert seqs(storage.log.page(job, 0, 500).events) == list(range(1, 262))
         storage.close()
+
+
+def check_the_longest_idle_connections_are_ended_when_there_are_too_many() -> None:
+    idle, ended = IdleConnections(keep_s=LIMIT_S, most=2), []
+
+    def serve(number: int) -> None:
+        with idle.wait():
+            pass  # its first request is there
+        with idle.wait():
+            gevent.sleep(LIMIT_S)
+        ended.append(number)
+
+    serving = [gevent.spawn(serve, number) for number in range(5)]
+    gevent.joinall(serving[:3], timeout=LIMIT_S / 2)
+    assert ended == [0, 1, 2]
+
+    idle.end_all()
+    all_end(serving)
+
+
+def check_a_connection_that_is_served_again_is_not_ended() -> None:
+    idle, over = IdleConnections(keep_s=LIMIT_S, most=1), Latch()
+
+    def serve() -> bool:
+        with idle.wait():
+            pass
+        with idle.wait():
+            pass  # its next request has come
+        return over.wait(LIMIT_S / 2)
+
+    serving = [gevent.spawn(serve) for _ in range(3)]
+    gevent.sleep(0)
+    idle.end_all()
+    gevent.sleep(0)
+    over.open()
+
+    all_end(serving)
+    assert all(each.value for each in serving)
 
 
 CHECKS = {

@@ -56,8 +56,9 @@ threads = settings.threads
 timeout = 60
 # Our own drain is over by then; what is left is cut.
 graceful_timeout = int(settings.drain_s) + 5
-# An idle keep-alive connection holds up the end of a gevent worker for so long.
-keepalive = 2
+# Longer than a proxy keeps idle connections (nginx and AWS 60 s, Heroku 90 s): a request on one
+# that is ended here at that very moment would be lost.
+keepalive = 100
 control_socket_disable = True
 if os.path.isdir("/dev/shm"):
     worker_tmp_dir = "/dev/shm"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,9 @@ class Config(Protocol):
     worker_class_str: str
     workers: int
     threads: int
+    worker_connections: int
+    #: Seconds that an idle connection is kept.
+    keepalive: int
     reuse_port: bool
     #: Host and port, the path of a Unix socket, or a descriptor.
     address: Sequence[object]
@@ -41,6 +45,8 @@ class Accepted(Protocol):
     """A connection that a gthread worker serves."""
 
     close: Callable[..., None]
+    #: Whether anything has come on it.
+    initialized: bool
 
 
 class Worker(Protocol):
@@ -60,5 +66,7 @@ class Worker(Protocol):
     load_wsgi: Callable[[], None]
     #: Serves a connection until the next request is awaited, and says whether one is: gthread's.
     handle: Callable[[Accepted], object]
+    #: Ends a connection's wait for its next request: gevent's.
+    timeout_ctx: Callable[[], AbstractContextManager[None]]
 
     def handle_exit(self, signal: int, frame: FrameType | None) -> None: ...

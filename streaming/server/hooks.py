@@ -117,6 +117,10 @@ def post_worker_init(worker: Worker) -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     if hasattr(worker, "tpool"):  # gthread
         _close_in_threads(worker)
+    elif patched():
+        from streaming.server.idle import keep_idle_connections
+
+        keep_idle_connections(worker)
     with _refused_plainly():
         for server in servers_served(worker):
             _log_as(worker, server.settings.log_format)
@@ -193,15 +197,16 @@ def _close_in_threads(worker: Worker) -> None:
     """Have a connection closed in the thread that has served it.
 
     gunicorn waits up to 2 s for the client's end of it, in the thread that lets clients in
-    (oddity 17).
+    (oddity 17). One on which nothing has come it would keep as if it had been served.
     """
     handle = worker.handle
 
     def handle_and_close(connection: Accepted) -> object:
         kept = handle(connection)
-        if not kept:
-            connection.close(graceful=True)
+        if not kept or not connection.initialized:
+            connection.close(graceful=connection.initialized)
             connection.close = lambda **_: None
+            return False
         return kept
 
     worker.handle = handle_and_close

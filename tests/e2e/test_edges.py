@@ -10,6 +10,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
@@ -152,6 +153,22 @@ def test_a_client_that_goes_on_sending_after_the_close_is_let_go(api: Api) -> No
                 sock.sendall(frame(PING, b"still here"))
 
     assert time.monotonic() - began < 2.5
+
+
+def test_an_idle_connection_is_kept_for_the_next_request(api: Api) -> None:
+    address = urlsplit(api.url).netloc
+    with closing(HTTPConnection(address, timeout=3)) as kept:
+        for _ in range(2):
+            kept.request("GET", "/healthz")
+            answer = kept.getresponse()
+            assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
+            with pytest.raises(TimeoutError):  # neither an end nor anything else
+                kept.sock.recv(1)
+
+
+def test_a_connection_that_says_nothing_is_not_kept(api: Api) -> None:
+    with connection(api) as sock:
+        assert sock.recv(1) == b""
 
 
 def test_a_client_that_has_closed_its_sending_half_gets_what_is_there(api: Api) -> None:
