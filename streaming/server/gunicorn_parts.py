@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from contextlib import AbstractContextManager
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -68,5 +68,7 @@ class Worker(Protocol):
     handle: Callable[[Accepted], object]
     #: Ends a connection's wait for its next request: gevent's.
     timeout_ctx: Callable[[], AbstractContextManager[None]]
+    #: Connections that wait for their next request.
+    keepalived_conns: Sized
 
     def handle_exit(self, signal: int, frame: FrameType | None) -> None: ...

@@ -63,8 +63,9 @@ class GunicornWorker(ServingProcess):
         return _reloads[0] != self._born
 
     def listening(self) -> bool:
-        # gthread stops listening at once.
-        return patched() and any(each.fileno() >= 0 for each in self._worker.sockets)
+        # gthread stops listening at once. A connection that is kept brings requests all the same.
+        accepts = patched() and any(each.fileno() >= 0 for each in self._worker.sockets)
+        return accepts or len(getattr(self._worker, "keepalived_conns", ())) > 0
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]

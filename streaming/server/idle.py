@@ -20,11 +20,11 @@ from streaming.server.gunicorn_parts import Worker
 FIRST_S = 2.0
 #: Seconds after which a worker that leaves ends those that are idle: who sends at that moment is
 #: still answered, and told that it was the last time.
-LEAVE_S = 2.0
+LEAVE_S = 0.5
 #: Idle connections at most, and at most this share of all: streams and new clients find a place.
 MOST, SHARE = 500, 0.25
 #: Seconds between looks whether the worker was told to leave.
-LOOK_S = 0.5
+LOOK_S = 0.1
 
 
 class _Greenlet(Protocol):
@@ -42,6 +42,10 @@ class IdleConnections:
         self._served: WeakSet[_Greenlet] = WeakSet()
         #: What ends the wait of each that is idle; the longest idle one is first.
         self._waits: dict[Timeout, _Greenlet] = {}
+
+    def __len__(self) -> int:
+        """How many are idle."""
+        return len(self._waits)
 
     @contextmanager
     def wait(self) -> Iterator[None]:
@@ -82,10 +86,10 @@ def _over_after(seconds: float) -> Timeout:
 
 
 def keep_idle_connections(worker: Worker) -> None:
-    """Have a gevent worker keep connections as it is said here."""
+    """Have a gevent worker keep connections as it is said here, and tell of them as gthread's."""
     most = min(MOST, int(worker.cfg.worker_connections * SHARE))
     idle = IdleConnections(keep_s=worker.cfg.keepalive, most=most)
-    worker.timeout_ctx = idle.wait
+    worker.timeout_ctx, worker.keepalived_conns = idle.wait, idle
 
     def leave_with_it() -> None:
         while worker.alive:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import BadStatusLine, HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -165,6 +167,38 @@ def test_a_reload_is_no_outage(new_server: NewServer) -> None:
     assert len(server.workers()) == len(old)
     assert_ended(events)
     assert assert_whole(events) == api.snapshot(job)["seq"]
+
+
+def test_a_reload_answers_whoever_keeps_connections(new_server: NewServer) -> None:
+    """As proxies do, which send the next request on one of them some time after the last."""
+    server = new_server().start()
+    job = server.api.run("plain", {"words": ["a"]})["id"]
+    address = urlsplit(server.url).netloc
+
+    def ask(kept: HTTPConnection) -> int:
+        kept.request("GET", f"/v1/jobs/{job}")
+        response = kept.getresponse()
+        response.read()
+        return response.status
+
+    def ask_later(number: int) -> int | None:
+        over.wait(0.1 * number)
+        try:
+            return ask(connections[number])
+        except (ConnectionError, BadStatusLine):  # ended while nothing was asked: that is told
+            return None
+
+    over = threading.Event()
+    connections = [HTTPConnection(address, timeout=20) for _ in range(20)]
+    assert {ask(kept) for kept in connections} == {200}
+    with ThreadPoolExecutor(len(connections)) as pool:
+        os.kill(server.process.pid, signal.SIGHUP)
+        answers = list(pool.map(ask_later, range(len(connections))))
+    for kept in connections:
+        kept.close()
+
+    assert 200 in answers
+    assert set(answers) <= {200, None}
 
 
 def asks_again(api: Api, job: str) -> bool:
