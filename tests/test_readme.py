@@ -34,9 +34,22 @@ FOREIGN = ("STREAMING_", "GUNICORN_", "WEB_CONCURRENCY", "REDIS_URL", "DYNO", "P
 #: Ends the output of an example.
 MARK = "-- the example has ended --"
 
-#: All but the one that runs these very tests, with their pages.
+#: The server as it comes: where it runs already, it stays for the next page that begins with it.
+PLAIN = "scripts/serve\n"
+
+
+def served(page: Path) -> list[str]:
+    """The servers that a page starts, in order."""
+    return [each.shell.text for each in examples(page) if each.serves]
+
+
+#: All but the one that runs these very tests, with their pages: those with the same servers follow
+#: each other, and start them once.
 EXAMPLES = [
-    (page, each) for page in PAGES for each in examples(page) if each.shell.text != "scripts/test\n"
+    (page, each)
+    for page in sorted(PAGES, key=served)
+    for each in examples(page)
+    if each.shell.text != "scripts/test\n"
 ]
 
 
@@ -46,9 +59,9 @@ pytestmark = pytest.mark.timeout(240)
 class Machine:
     """A user's machine: a server and a terminal."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: Server) -> None:
         self.folder = folder
-        self.server = Server(folder)
+        self.server = server
         self.terminal = Terminal(folder)
         #: What the examples have shown, by the line at which they begin.
         self.shown: dict[int, str] = {}
@@ -58,20 +71,23 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.terminal.close()
-        self.server.stop()
 
 
 class Server:
     """What `scripts/serve` starts, on a free port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
-        self._folder = folder
+        self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
+        self._runs = ""
 
-    def start(self, command: str) -> None:
-        """Run the page's command, in place of the server before it."""
+    def start(self, command: str, folder: Path) -> None:
+        """Run the page's command, in place of the server before it; what is kept is in `folder`."""
+        if command == self._runs == PLAIN and self.exit_code is None:
+            return
         self.stop()
+        self._folder, self._runs = folder, command
         if Path(sys.prefix) != ROOT / ".venv":  # which the script would make and fill
             command = command.replace("scripts/serve", shlex.join(procfile_command()))
         flask = shlex.quote(f"{Path(sys.executable).parent}/flask")
@@ -167,8 +183,15 @@ class Terminal:
 
 
 @pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
 def machine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machine]:
     """All examples of a page, run one after the other as far as they go."""
     page: Path = request.param
@@ -181,7 +204,7 @@ def machine(
     for name, text in files(page).items():
         (folder / name).write_text(text)
 
-    with Machine(folder) as machine:
+    with Machine(folder, server) as machine:
         run_all(machine, [example for at, example in EXAMPLES if at == page])
         yield machine
 
@@ -191,7 +214,7 @@ def run_all(machine: Machine, examples: list[Example]) -> None:
         text = example.shell.text.replace("http://127.0.0.1:8000", machine.server.url)
         text = text.replace(".venv/bin/python", shlex.quote(sys.executable))
         if example.serves:
-            machine.server.start(text)
+            machine.server.start(text, machine.folder)
             machine.shown[example.shell.line] = ""
             continue
         went_well, shown = machine.terminal.run(text)
@@ -238,10 +261,11 @@ def test_every_block_is_an_example_or_no_console_at_all() -> None:
 def test_the_configuration_for_gunicorn_serves_an_app_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "gunicorn.conf.py").write_text(files(FLASK)["gunicorn.conf.py"])
     shutil.copy(ROOT / "examples/existing_app/after.py", tmp_path)
-    server = Server(tmp_path)
+    server = Server()
     address = server.url.removeprefix("http://")
+    command = f"HOME={tmp_path} gunicorn -c {tmp_path}/gunicorn.conf.py -b {address} after:app"
 
-    server.start(f"HOME={tmp_path} gunicorn -c {tmp_path}/gunicorn.conf.py -b {address} after:app")
+    server.start(command, tmp_path)
     try:
         body = {"question": "Why?"}
         job = requests.post(f"{server.url}/ask", json=body, timeout=PATIENCE_S).json()
