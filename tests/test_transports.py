@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -120,8 +121,9 @@ def connected(proxy: Proxy) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=5)
 
 
-def test_the_route_needs_no_started_server() -> None:
-    app = create_app(Settings(STREAMING_LOG_URL="redis://127.0.0.1:1"))
+def test_the_route_needs_no_started_server(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()  # and no folder: no server can start
+    app = create_app(Settings(STREAMING_VAR_DIR=tmp_path / "file"))
 
     assert app.test_client().get("/v1/transports").status_code == 200
     assert not server_of(app).started
