@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from streaming.tasks.analyze import analyze
 from tests.tasks.conftest import Bench
 
 Make = Callable[..., Bench]
+#: A job that has run, and its output.
+Analysis = tuple[Bench, Any]
 
 
 def measurements(count: int) -> bytes:
@@ -25,15 +28,20 @@ def measurements(count: int) -> bytes:
     return "\n".join(lines).encode()
 
 
-@pytest.fixture
-def analysis(bench: Make) -> Bench:
-    job = bench(analyze, file="file_x", title="Heights")
+def heights() -> Bench:
+    job = Bench(analyze, {"file": "file_x", "title": "Heights"})
     job.upload("file_x", measurements(5000), name="heights.csv")
     return job
 
 
-def test_the_output_sums_up_the_columns(analysis: Bench) -> None:
-    output = analysis.run()
+@pytest.fixture(scope="module")
+def analysis() -> Analysis:
+    job = heights()
+    return job, job.run()
+
+
+def test_the_output_sums_up_the_columns(analysis: Analysis) -> None:
+    _, output = analysis
 
     assert output["rows"] == 5000
     assert [column["type"] for column in output["columns"]] == [
@@ -46,27 +54,27 @@ def test_the_output_sums_up_the_columns(analysis: Bench) -> None:
     assert 0.85 < output["correlations"][0]["r"] < 0.95
 
 
-def test_each_column_of_figures_has_a_chart(analysis: Bench) -> None:
-    output = analysis.run()
+def test_each_column_of_figures_has_a_chart(analysis: Analysis) -> None:
+    job, output = analysis
 
     assert output["charts"] == ["01-time.svg", "02-height.svg", "03-weight.svg"]
-    assert all(analysis.artifact(name).startswith(b"<svg") for name in output["charts"])
+    assert all(job.artifact(name).startswith(b"<svg") for name in output["charts"])
 
 
-def test_the_report_is_there_for_people_and_for_programs(analysis: Bench) -> None:
-    analysis.run()
+def test_the_report_is_there_for_people_and_for_programs(analysis: Analysis) -> None:
+    job, _ = analysis
 
-    report = json.loads(analysis.artifact("report.json"))
+    report = json.loads(job.artifact("report.json"))
     assert sum(report["distributions"]["height"]["bins"]) == 5000
-    page = analysis.artifact("report.html").decode()
+    page = job.artifact("report.html").decode()
     assert "<h1>Heights</h1>" in page
     assert page.count("<svg") == 3
 
 
-def test_progress_rises_to_100(analysis: Bench) -> None:
-    analysis.run()
+def test_progress_rises_to_100(analysis: Analysis) -> None:
+    job, _ = analysis
 
-    percents = [each["percent"] for each in analysis.data("job.progress")]
+    percents = [each["percent"] for each in job.data("job.progress")]
     assert percents == sorted(percents)
     assert percents[-1] == 100
 
@@ -93,8 +101,10 @@ def test_a_file_is_needed() -> None:
         analyze.validate({"title": "x"})
 
 
-def test_its_basic_variant_reads_once_and_draws_nothing(analysis: Bench) -> None:
-    output = analysis.run(basic=True)
+def test_its_basic_variant_reads_once_and_draws_nothing() -> None:
+    job = heights()
+
+    output = job.run(basic=True)
 
     assert output["rows"] == 5000
-    assert sorted(analysis.state.summary.artifacts) == ["report.html", "report.json"]
+    assert sorted(job.state.summary.artifacts) == ["report.html", "report.json"]

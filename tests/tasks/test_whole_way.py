@@ -51,35 +51,41 @@ CASES = [
     Case(files, {"files": ["file_a", "file_none", "file_b"]}, {"file_a": b"a b", "file_b": b"\0"}),
 ]
 
-each_task = pytest.mark.parametrize("case", CASES, ids=[case.task.name for case in CASES])
+
+@dataclass(frozen=True)
+class Whole:
+    """A job of a case that nothing has disturbed."""
+
+    case: Case
+    job: Bench
+    output: Any
+    #: The lengths of the log at which others are stopped: from its start to its end.
+    stops: range
 
 
-def stops_of(case: Case) -> range:
-    """The lengths of the log at which the task is stopped: from its start to its end."""
-    whole = case.bench()
-    begun = whole.state.seq + 1 + len(case.task.steps)
-    whole.run()
-    return range(begun + 1, whole.state.seq + 1, case.stride)
+@pytest.fixture(scope="module", params=CASES, ids=[case.task.name for case in CASES])
+def whole(request: pytest.FixtureRequest) -> Whole:
+    case: Case = request.param
+    job = case.bench()
+    begun = job.state.seq + 1 + len(case.task.steps)
+    output = job.run()
+    return Whole(case, job, output, range(begun + 1, job.state.seq + 1, case.stride))
 
 
-@each_task
-def test_a_task_that_was_cut_short_anywhere_ends_as_if_it_had_not_been(case: Case) -> None:
-    undisturbed = case.bench()
-    expected = undisturbed.run()
-    for at in stops_of(case):
-        job = case.bench()
+def test_a_task_that_was_cut_short_anywhere_ends_as_if_it_had_not_been(whole: Whole) -> None:
+    for at in whole.stops:
+        job = whole.case.bench()
         stopped = run_until_stopped(lambda job=job, at=at: job.run(stop_at=at))
 
-        assert job.run() == expected, (at, stopped)
-        assert job.state.texts == undisturbed.state.texts
-        assert artifacts(job) == artifacts(undisturbed)
+        assert job.run() == whole.output, (at, stopped)
+        assert job.state.texts == whole.job.state.texts
+        assert artifacts(job) == artifacts(whole.job)
         assert_steps_completed_once(job)
 
 
-@each_task
-def test_a_cancel_anywhere_ends_the_task(case: Case) -> None:
-    for at in stops_of(case)[:-1]:
-        job = case.bench()
+def test_a_cancel_anywhere_ends_the_task(whole: Whole) -> None:
+    for at in whole.stops[:-1]:
+        job = whole.case.bench()
 
         assert run_until_stopped(lambda job=job, at=at: job.run(stop_at=at, reason=Cancelled())), at
         assert job.state.seq == job.log.stopped_at
