@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -14,6 +15,10 @@ ROOT = Path(__file__).parents[1]
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
 #: More lines, and more methods of a class, are more than one thing.
 FILE_LINES, FUNCTION_LINES, METHODS = 330, 60, 30
+#: As many as there are: `Any` in the package, and looks of tests into the inside of an object.
+ANY, LOOKS_INSIDE = 59, 5
+#: Begin with an underscore, and are for everybody: of a named tuple, and of `os`.
+PUBLIC = {"_replace", "_exit"}
 
 
 @cache
@@ -70,6 +75,35 @@ def test_files_functions_and_classes_are_no_longer_than_one_can_keep_in_mind() -
                     long.append(f"{name}.{node.name}: {methods} methods")
 
     assert long == []
+
+
+def test_no_more_is_of_any_type_than_has_to_be() -> None:
+    uses = Counter(
+        name
+        for name, tree in files().items()
+        for node in ast.walk(tree)
+        if "Any" in (getattr(node, "id", ""), getattr(node, "attr", ""))
+    )
+
+    assert uses.total() <= ANY, uses
+
+
+def test_tests_look_at_what_is_public() -> None:
+    paths = [path for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts]
+    texts = [path.read_text("utf-8") for path in paths]
+    # To parse them all takes seconds.
+    suspects = [text for text in texts if re.search(r"(?<!\bself)(?<!\bcls)\._[a-z]", text)]
+    inside = [
+        ast.unparse(node)
+        for text in suspects
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_(?!_)", node.attr)
+        and node.attr not in PUBLIC
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    ]
+
+    assert len(inside) <= LOOKS_INSIDE, inside
 
 
 def test_every_room_says_what_is_in_it() -> None:

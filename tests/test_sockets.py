@@ -23,7 +23,10 @@ class Client:
         self._protocol = Protocol(ConnectionType.CLIENT)
 
     def send(self, *events: object) -> None:
-        self.sock.sendall(b"".join(self._protocol.send(event) for event in events))  # type: ignore[arg-type]
+        self.sock.sendall(self.frames(*events))
+
+    def frames(self, *events: object) -> bytes:
+        return b"".join(self._protocol.send(event) for event in events)  # type: ignore[arg-type]
 
     def received(self) -> list[object]:
         self._protocol.receive_data(self.sock.recv(1 << 16))
@@ -59,7 +62,7 @@ def test_what_was_said_before_the_end_is_heard(pair: tuple[Connection, Client]) 
 
 def test_a_flood_of_pongs_does_not_hold_the_caller(pair: tuple[Connection, Client]) -> None:
     connection, client = pair
-    pongs, stop = client._protocol.send(Pong()) * 10_000, threading.Event()
+    pongs, stop = client.frames(Pong()) * 10_000, threading.Event()
 
     def flood() -> None:
         with contextlib.suppress(OSError):
@@ -72,7 +75,7 @@ def test_a_flood_of_pongs_does_not_hold_the_caller(pair: tuple[Connection, Clien
 
     assert not flooding.ends_within(0)
     stop.set()
-    connection._sock.shutdown(socket.SHUT_RDWR)
+    client.sock.shutdown(socket.SHUT_RDWR)
     flooding.result()
 
 

@@ -243,7 +243,7 @@ def test_who_has_a_key_that_is_not_known_is_told_so(cli: Run) -> None:
     Streaming(app, authorize=lambda: None)
     with running(app):
         server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
             ended = cli("list", url=f"http://127.0.0.1:{server.port}", STREAMING_API_KEY="mine")

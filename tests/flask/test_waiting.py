@@ -13,7 +13,7 @@ from flask import Flask, g, has_app_context, session
 from websocket import create_connection
 from werkzeug.serving import make_server
 
-from streaming import JobContext, Streaming
+from streaming import JobContext, Streaming, server_of
 from streaming.testing import Jobs, running
 
 Json = Any
@@ -87,7 +87,7 @@ def app(pool: Pool, gate: threading.Event) -> Flask:
 def serving(app: Flask) -> Iterator[tuple[str, Jobs]]:
     """The app behind Flask's development server, its jobs running."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     with running(app) as jobs:
         thread.start()
         try:
@@ -117,7 +117,7 @@ def test_a_long_poll_gives_the_apps_connections_back_while_it_waits(
         job = jobs.start("wait", owner="ann")
         job.wait_for("job.started")
         thread, got = ask("GET", f"{url}/v1/jobs/{job.id}/poll?after=2&wait=20")
-        watched(jobs, job.id)
+        watched(app, job.id)
         pool.wait_until_free()
         assert not got
         gate.set()
@@ -132,12 +132,12 @@ def test_a_long_poll_gives_the_apps_connections_back_while_it_waits(
 def test_prefer_wait_gives_the_apps_connections_back_while_it_waits(
     app: Flask, pool: Pool, gate: threading.Event
 ) -> None:
-    with serving(app) as (url, jobs):
+    with serving(app) as (url, _):
         thread, got = ask(
             "POST", f"{url}/v1/jobs", json={"task": "wait"}, headers={"Prefer": "wait=20"}
         )
         only = first_job(app)
-        watched(jobs, only)
+        watched(app, only)
         pool.wait_until_free()
         assert not got
         gate.set()
@@ -183,9 +183,9 @@ def test_a_websocket_holds_no_connection_and_no_context_of_the_apps(
         socket.close()
 
 
-def watched(jobs: Jobs, job: str) -> None:
+def watched(app: Flask, job: str) -> None:
     """Wait until somebody watches the job."""
-    viewers = jobs._mount.server.services().storage.viewers
+    viewers = server_of(app).services().storage.viewers
     done = threading.Event()
     for _ in range(2000):
         if viewers.of(job):

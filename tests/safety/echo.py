@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 
 from flask import Flask, g, request
 from flask_sock import Sock
@@ -34,12 +35,12 @@ def echo(ws: Server) -> None:
     raw = client_socket(request.environ)
     assert raw is not None
     connection = Connection(raw, max_message_bytes=MAX_BYTES)
-    g.served = _Response(lambda: serve(connection), lambda: None)
+    g.served = _Response(lambda: serve(raw, connection), lambda: None)
 
 
-def serve(connection: Connection) -> None:
+def serve(raw: socket.socket, connection: Connection) -> None:
     try:
-        while select.select([connection._sock], [], [], SILENCE_S)[0]:
+        while select.select([raw], [], [], SILENCE_S)[0]:
             for message in connection.receive():
                 connection._write(frame(message))
     except (Closed, OSError):

@@ -84,7 +84,6 @@ def test_what_is_given_gathers_until_somebody_is_in_a_hurry() -> None:
         return inbox.take(9)
 
     batch = Background(collect)
-    eventually(lambda: inbox._gathering)
     inbox.give(1)
     inbox.give(2)
     assert not batch.ends_within(0.1)

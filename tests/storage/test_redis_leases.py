@@ -17,7 +17,7 @@ from streaming.errors import NotFound, Unavailable
 from streaming.storage.leases import Pool
 from streaming.storage.redis import RedisStorage
 from streaming.storage.redis.leases import RedisLeases
-from tests.redis_server import RedisServer
+from tests.redis_server import KEYS, RedisServer
 from tests.threads import TIMEOUT_S, Background, eventually, together
 
 #: Seconds after which these tests' processes are gone.
@@ -240,16 +240,19 @@ def test_a_process_that_was_thought_to_be_gone_is_counted_again(process: Process
     acquire(other, "job_3")
 
 
-def test_an_older_statement_that_comes_late_is_not_taken(process: Process) -> None:
-    leases = process()
-    leases.request("job_1", NEEDS)
-    leases.release("job_1")
-    leases.loop.stop()  # or it states too, and numbers on
-    leases._number = 0
+def test_an_older_statement_that_comes_late_is_not_taken(
+    process: Process, make_redis: Callable[..., RedisStorage]
+) -> None:
+    storage = make_redis()
+    storage.open(timeout=1)
+    twice = [RedisLeases(storage.link, KEYS, process="one", sizes=SIZES) for _ in range(2)]
+    twice[0].request("job_1", NEEDS)
+    twice[0].release("job_1")
 
-    leases.request("job_1", NEEDS)
+    twice[1].request("job_1", NEEDS)  # as its first statement, now that the second is known
 
     assert process().pools()["gpu"].taken == 0
+    storage.close()
 
 
 def test_a_process_that_closes_gives_all_back(

@@ -71,8 +71,7 @@ def held_up(storage: SqliteStorage) -> threading.Event:
 
 
 def waiting_commands(storage: SqliteStorage) -> int:
-    writer = storage.database.writer
-    return len(writer._inbox)
+    return storage.database.writer.waiting
 
 
 def test_everything_is_there_after_a_restart(storage: SqliteStorage, tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def spoil(path: Path, table: str) -> None:
         file.write(b"\xa5" * PAGE)
 
 
+def rows_of(path: Path, table: str) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        count: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return count
+
+
 def set_summary(path: Path, job: str, text: str) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE jobs SET summary = ? WHERE id = ?", (text, job))
@@ -88,8 +94,9 @@ def test_damage_while_it_runs_is_told_and_ends_no_thread(
 ) -> None:
     job = new_job(storage)
     storage.log.append(job, [delta("text")])
-    eventually(lambda: not storage.database.writer.journal._loose)
-    spoil(tmp_path / "streaming.db", table)
+    path = tmp_path / "streaming.db"
+    eventually(lambda: rows_of(path, "journal") == 0)  # all is in pages
+    spoil(path, table)
 
     def write() -> bool:
         for _ in range(3):
@@ -277,7 +284,7 @@ def test_a_trim_that_readers_have_not_been_told_of_is_no_damage(storage: SqliteS
     trim = Background(storage.log.trim, job, 400, b"{}")
     assert committed.wait(TIMEOUT_S)
     reading = Background(storage.log.page, job, 0, 500)
-    eventually(lambda: len(writer._inbox) or reading.ends_within(0))
+    eventually(lambda: writer.waiting or reading.ends_within(0))
     told.set()
 
     page = reading.result()

@@ -204,7 +204,7 @@ def test_a_trim_in_a_batch_of_appends_leaves_the_others_their_rows(
     writer.post(lambda _: begun.set() or hold.wait(TIMEOUT_S), patience_s=0)  # type: ignore[func-returns-value]
     assert begun.wait(TIMEOUT_S)
     trim = Background(storage.log.trim, first, 3, b"fold")
-    eventually(lambda: len(writer._inbox) == 1)
+    eventually(lambda: writer.waiting == 1)
     append = storage.log.post(first, [delta("new")], attempt=0)
     hold.set()  # the trim and the append are one batch
     trim.result()

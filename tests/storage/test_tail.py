@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ def test_a_bounded_number_of_events_is_kept(storage: SqliteStorage) -> None:
     for _ in range(10):
         storage.log.append(job, [delta("x") for _ in range(100)])
 
-    assert len(tail_of(storage, job)._events) <= 2 * TAIL_EVENTS
+    assert len(kept(tail_of(storage, job))) <= 2 * TAIL_EVENTS
     assert seqs(events_of(storage, job)) == list(range(1, 1002))
 
 
@@ -45,8 +45,8 @@ def test_a_bounded_number_of_bytes_is_kept(storage: SqliteStorage) -> None:
     for _ in range(50):
         storage.log.append(job, [delta("x" * 10_000)])
 
-    kept = sum(len(event.json) for event in tail_of(storage, job)._events)
-    assert kept <= TAIL_BYTES + 11_000
+    size = sum(len(event.json) for event in in_memory(tail_of(storage, job)))
+    assert size <= TAIL_BYTES + 11_000
     assert seqs(events_of(storage, job)) == list(range(1, 52))
 
 
@@ -85,10 +85,15 @@ def publish(tail: Tail, events: list[Event]) -> None:
         tail.publish(tail.row._replace(seq=event.seq), [event])
 
 
+def in_memory(tail: Tail) -> Sequence[Event]:
+    """The events for which storage need not be asked."""
+    pages = (tail.page(after, tail.row.seq) for after in range(tail.row.seq))
+    return next(page.events for page in pages if page is not None)
+
+
 def kept(tail: Tail) -> list[int]:
     """The numbers of the events that are in memory."""
-    pages = (tail.page(after, tail.row.seq) for after in range(tail.row.seq))
-    return next(seqs(page.events) for page in pages if page is not None)
+    return seqs(in_memory(tail))
 
 
 def test_a_tail_is_cut_when_it_has_twice_the_events_that_it_keeps() -> None:
@@ -180,8 +185,8 @@ def test_a_bounded_number_of_ended_logs_is_kept(storage: SqliteStorage) -> None:
     for job in [ended_job(storage) for _ in range(CLOSED_TAILS + 5)]:
         storage.log.page(job, 0, 9)
 
-    assert len(tails._closed) == CLOSED_TAILS
-    assert len(tails._live) == 0
+    assert len(tails.rows()) == CLOSED_TAILS
+    assert all(row.closed for row in tails.rows())
 
 
 def test_who_has_gone_is_remembered_by_no_log(storage: SqliteStorage) -> None:
@@ -189,7 +194,8 @@ def test_who_has_gone_is_remembered_by_no_log(storage: SqliteStorage) -> None:
     for _ in range(5):
         storage.log.wait({job: 1}, 0.001, make_waker())
 
-    assert len(tail_of(storage, job)._wakers) == 0
+    tail = tail_of(storage, job)
+    assert not tail.show(tail.row._replace(seq=2), told(tail, 2)), "nobody is to be woken"
 
 
 def test_a_job_that_is_removed_while_it_is_loaded_does_not_come_back() -> None:

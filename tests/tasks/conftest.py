@@ -25,6 +25,14 @@ from streaming.storage.snapshots import Snapshots
 OWNER = "somebody"
 
 
+class WatchedStorage(MemoryStorage):
+    """One whose log is watched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = self.watched = WatchedLog(self._jobs)
+
+
 class WatchedLog(MemoryLog):
     """Does something once the log has so many events."""
 
@@ -46,8 +54,8 @@ class Bench:
     """One job of a task. Each `run` is an attempt at it."""
 
     def __init__(self, task: Task, data: dict[str, Any], **options: Any) -> None:
-        self.storage = MemoryStorage()
-        self.log = self.storage.log = WatchedLog(self.storage._jobs)
+        self.storage = WatchedStorage()
+        self.log = self.storage.watched
         self.job = new_id("job_")
         self._task = task
         self._value = task.validate(data)

@@ -59,7 +59,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                receiver._take(self)
+                receiver.take(self)
 
             def log_message(self, *_: object) -> None:
                 return
@@ -83,7 +83,7 @@ class Receiver:
             self._server.server_close()
             self._server = None
 
-    def _take(self, request: BaseHTTPRequestHandler) -> None:
+    def take(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:

@@ -62,6 +62,11 @@ class Writer:
         """What keeps it from writing at present."""
         return self.health.fault
 
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for the next transaction."""
+        return len(self._inbox)
+
     def dead(self) -> list[str]:
         """The thread's name, when it has ended by itself."""
         return [self._thread.name] if self._thread.dead else []
