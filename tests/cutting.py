@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections at moments that matter: for tests of lost answers."""
+"""A TCP proxy for tests of answers that are lost, or that come when they are old already."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
-        self._cut_answer_to: bytes | None = None
+        self._needle: bytes | None = None
+        self._cuts = False
         self._meanwhile: Callable[[], object] = lambda: None
         self._open: set[socket.socket] = set()
         #: Answers that were swallowed.
@@ -40,7 +41,12 @@ class CuttingProxy:
         Between the answer and the cut, `meanwhile` is called.
         """
         with self._lock:
-            self._cut_answer_to, self._meanwhile = needle, meanwhile
+            self._needle, self._meanwhile, self._cuts = needle, meanwhile, True
+
+    def hold_answer_to(self, needle: bytes, *, meanwhile: Callable[[], object]) -> None:
+        """Pass the next request that has `needle`, and its answer when `meanwhile` is over."""
+        with self._lock:
+            self._needle, self._meanwhile, self._cuts = needle, meanwhile, False
 
     def _accept(self) -> None:
         while True:
@@ -54,25 +60,29 @@ class CuttingProxy:
         server = socket.create_connection(("127.0.0.1", self._target))
         with self._lock:
             self._open |= {client, server}
-        cut = threading.Event()
-        threading.Thread(target=self._answer, args=(server, client, cut), daemon=True).start()
+        wanted = threading.Event()
+        threading.Thread(target=self._answer, args=(server, client, wanted), daemon=True).start()
         try:
             while data := client.recv(1 << 20):
                 if self._is_wanted(data):
-                    cut.set()
+                    wanted.set()
                 server.sendall(data)
         except OSError:
             pass  # cut: what this proxy is for
         finally:
             _shut(server)
 
-    def _answer(self, server: socket.socket, client: socket.socket, cut: threading.Event) -> None:
+    def _answer(
+        self, server: socket.socket, client: socket.socket, wanted: threading.Event
+    ) -> None:
         try:
             while data := server.recv(1 << 20):
-                if cut.is_set():
-                    self.swallowed += 1
+                if wanted.is_set():
+                    wanted.clear()
                     self._meanwhile()
-                    break
+                    if self._cuts:
+                        self.swallowed += 1
+                        break
                 client.sendall(data)
         except OSError:
             pass  # cut: what this proxy is for
@@ -81,8 +91,8 @@ class CuttingProxy:
 
     def _is_wanted(self, data: bytes) -> bool:
         with self._lock:
-            found = self._cut_answer_to is not None and self._cut_answer_to in data
-            self._cut_answer_to = None if found else self._cut_answer_to
+            found = self._needle is not None and self._needle in data
+            self._needle = None if found else self._needle
             return found
 
 

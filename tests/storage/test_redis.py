@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -405,13 +404,14 @@ def test_a_redis_that_is_not_there_is_named_at_the_start(make_redis: MakeRedis) 
 
 
 def test_a_log_that_nobody_reads_is_followed_no_longer_and_may_be_read_again(
-    two: Two, monkeypatch: pytest.MonkeyPatch
+    make_redis: MakeRedis,
 ) -> None:
-    here, there = two
+    here, there = make_redis(), make_redis(idle_s=0.1)
+    for each in (here, there):
+        each.open(timeout=1)
     job = new_job(here)
     follower = there.follower
     held = [there.log.live(job)]
-    monkeypatch.setattr("streaming.storage.redis.follower.IDLE_S", 0.1)
     here.log.append(job, [delta("first")])
     eventually(lambda: held[0].row.seq == 2)  # held, it is followed on
 
@@ -423,30 +423,34 @@ def test_a_log_that_nobody_reads_is_followed_no_longer_and_may_be_read_again(
     reader = Background(lambda: there.log.read(job, 3, timeout=3 * TIMEOUT_S))
     here.log.append(job, [delta("news")])
     assert [event.data["text"] for event in reader.result().events] == ["news"]
+    for each in (here, there):
+        each.close()
 
 
 def test_a_log_that_moves_while_it_is_compared_is_not_taken_for_torn(
-    two: Two, monkeypatch: pytest.MonkeyPatch
+    make_redis: MakeRedis, redis_server: RedisServer
 ) -> None:
-    here, there = two
-    job = new_job(here)
-    there.log.page(job, 0, 9)
-    follower, rows = there.follower, there.rows
-    get = rows.get
+    here = make_redis()
+    with CuttingProxy(redis_server.port) as proxy:
+        there = RedisStorage(f"redis://127.0.0.1:{proxy.port}/0")
+        for each in (here, there):
+            each.open(timeout=1)
+        job = new_job(here)
+        there.log.page(job, 0, 9)
+        behind, tail = there.rows.get(job), there.follower.tails.get(job)
 
-    def then_another_comes(asked: str) -> Any:
-        found = get(asked)
-        row = here.log.append(job, [delta()])
-        eventually(lambda: follower.tails.get(job).row.seq == row.seq)
-        return found
+        def append() -> None:
+            row = here.log.append(job, [delta()])
+            eventually(lambda: tail.row.seq == row.seq)
 
-    behind = get(job)
-    here.log.append(job, [delta()])
-    eventually(lambda: follower.tails.get(job).row.seq == 2)
-    monkeypatch.setattr(rows, "get", then_another_comes)
-    follower.bring(follower.tails.get(job), behind)
+        append()
+        proxy.hold_answer_to(KEYS.row(job).encode(), meanwhile=append)
+        there.follower.bring(tail, behind)
 
-    assert there.mender.torn() == {}
+        assert tail.row.seq == 3
+        assert there.mender.torn() == {}
+        for each in (here, there):
+            each.close()
 
 
 def test_a_log_that_ends_while_it_is_compared_is_not_taken_for_torn(two: Two) -> None:

@@ -16,7 +16,7 @@ from streaming.storage.folder import FolderBlobs
 from streaming.storage.outbox import Outbox
 from streaming.storage.redis.blobs import RedisBlobs
 from streaming.storage.redis.connection import Server, explain
-from streaming.storage.redis.follower import Follower
+from streaming.storage.redis.follower import IDLE_S, Follower
 from streaming.storage.redis.index import RedisIndex
 from streaming.storage.redis.leases import RedisLeases
 from streaming.storage.redis.link import Link
@@ -53,18 +53,18 @@ class RedisStorage(Storage):
         start_s: float = START_S,
         resources: Mapping[str, int] | None = None,
         worker_timeout_s: float = 10.0,
+        idle_s: float = IDLE_S,
     ) -> None:
         """`blobs`: a folder that all machines share; without one, blobs are in Redis too.
-
-        `worker_timeout_s`: seconds of silence after which what a process leases is free.
-        """
+        Seconds: `worker_timeout_s` of silence, and what a process leases is free; `idle_s` without
+        a reader here, and a log is followed no longer."""
         self._server = server = Server(url, verify=verify, prefix=prefix)
         self._start_s = start_s
         keys, process = server.keys, os.urandom(6).hex()
         self.link = link = Link(server, name="redis-link")
         self.rows = rows = Rows(link, keys)
         self.memberships = memberships = Memberships(link, rows, keys)
-        self.follower = follower = Follower(server, link, rows, process=process)
+        self.follower = follower = Follower(server, link, rows, process=process, idle_s=idle_s)
         self._writer = writer = Writer(
             server,
             process=process,

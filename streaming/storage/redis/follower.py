@@ -24,7 +24,7 @@ from streaming.storage.tail import Tail, Tails
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a log that nobody reads is followed no longer.
+#: Seconds for which a log that nobody reads is followed on: a reader may come back.
 IDLE_S = 60.0
 #: Events fetched at once of a log that is behind.
 CATCH_UP = 500
@@ -35,7 +35,11 @@ AGAIN = b"again"
 class Follower:
     """Owns the tails, and the subscription that feeds them."""
 
-    def __init__(self, server: Server, link: Link, rows: Rows, *, process: str) -> None:
+    def __init__(
+        self, server: Server, link: Link, rows: Rows, *, process: str, idle_s: float = IDLE_S
+    ) -> None:
+        """`idle_s`: seconds after which a log that nobody reads is followed no longer."""
+        self._idle_s = idle_s
         self._keys = server.keys
         self._link = link
         self._rows = rows
@@ -264,7 +268,7 @@ class Follower:
         with self._lock:
             jobs = dict(self._used)
         for job, used in list(jobs.items()):
-            if self._is_over(job, now - used > IDLE_S):
+            if self._is_over(job, now - used > self._idle_s):
                 with self._lock:
                     self._used.pop(job, None)
                 self._early.discard(job)
