@@ -71,8 +71,12 @@ class Webhooks:
         now: Callable[[], float] = time.time,
         timeout_s: float = TIMEOUT_S,
         first_s: float = FIRST_S,
+        look_s: float = TICK_S,
     ) -> None:
-        """`keys` sign the calls; they are asked for with the first one."""
+        """`keys` sign the calls; they are asked for with the first one.
+
+        `look_s`: seconds between two looks at the outbox.
+        """
         self._storage = storage
         self._receivers = receivers
         self._keys = keys
@@ -81,7 +85,7 @@ class Webhooks:
         self._first_s = first_s
         self._under_way: dict[str, _UnderWay] = {}
         #: Looks for what is due, and for what has come of calls.
-        self.loop = Periodic(self.look, every_s=TICK_S, name="webhooks", at_once=True)
+        self.loop = Periodic(self.look, every_s=look_s, name="webhooks", at_once=True)
 
     def start(self) -> None:
         if self._storage.outbox is not None:
