@@ -130,7 +130,7 @@ def test_an_ended_job_is_in_pages_at_once(storage: SqliteStorage) -> None:
 
 def test_the_journal_is_bounded_by_those_who_say_little(storage: SqliteStorage) -> None:
     quiet, busy = new_job(storage), new_job(storage)
-    for _ in range(2 * LOOSE_COMMITS):
+    for _ in range(LOOSE_COMMITS + 500):
         storage.log.append(busy, [delta()])
 
     assert rows_of(storage, "journal") < LOOSE_COMMITS + 300

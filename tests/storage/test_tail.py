@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -182,7 +183,9 @@ def test_readers_share_one_copy_of_an_event(storage: SqliteStorage) -> None:
 
 def test_a_bounded_number_of_ended_logs_is_kept(storage: SqliteStorage) -> None:
     tails = storage.database.tails
-    for job in [ended_job(storage) for _ in range(CLOSED_TAILS + 5)]:
+    with ThreadPoolExecutor(30) as threads:  # they share commits
+        jobs = list(threads.map(lambda _: ended_job(storage), range(CLOSED_TAILS + 5)))
+    for job in jobs:
         storage.log.page(job, 0, 9)
 
     assert len(tails.rows()) == CLOSED_TAILS
