@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from streaming.events.event import Event
-from streaming.events.vocabulary import TERMINAL, Json, JsonMapping
+from streaming.events.vocabulary import DELTAS, TERMINAL, Json, JsonMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,20 @@ Moment = (
 CALLS = ""
 
 
+class _Delta(msgspec.Struct):
+    text: str
+    item: str
+
+
+class _Envelope(msgspec.Struct):
+    """Of a delta, as nearly every event is: nothing else of it is looked at."""
+
+    data: _Delta
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+
+
 class Reading:
     """Takes a job's events in order, from its first; gives the moments of each."""
 
@@ -156,13 +172,15 @@ class Reading:
 
     def take(self, event: Event) -> list[Moment]:
         """The moments of the next event; none for what says nothing about an answer."""
+        kind = event.type
+        if kind in DELTAS:
+            delta = _decode(event.json).data
+            if kind == "reasoning.delta":
+                return [Thought(delta.text, delta.item)]
+            self._texts.add(delta.item)
+            return [Text(delta.text, delta.item)]
         envelope = event.envelope
-        data, kind = envelope["data"], event.type
-        if kind == "text.delta":
-            self._texts.add(data["item"])
-            return [Text(data["text"], data["item"])]
-        if kind == "reasoning.delta":
-            return [Thought(data["text"], data["item"])]
+        data = envelope["data"]
         if kind in TERMINAL:
             return [_ended(TERMINAL[kind], data, envelope["at"])]
         if kind == "job.queued":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from streaming.errors import StreamingError
+from streaming.events.event import dumps
 from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.protocols.answer import (
     Asked,
@@ -58,9 +61,19 @@ class ChatEncoder(Encoder):
 
     PIECES = (Text, Thought, Call, Step, Ended)
 
+    def __init__(
+        self, about: About, *, after: int = 0, restarts: Mapping[str, int] | None = None
+    ) -> None:
+        super().__init__(about, after=after, restarts=restarts)
+        self._head = _head(about, "chat.completion.chunk")
+        # What stands around the text of a chunk, and behind its position nothing but an end.
+        before, _, behind = self._delta(0, {"content": ""}).data.rpartition(b'""')
+        self._around = before, behind.removesuffix(b"0}\n\n")
+
     def frames(self, moment: Moment, seq: int) -> list[Frame]:
         if isinstance(moment, Text):
-            return [self._delta(seq, {"content": moment.text})]
+            before, behind = self._around  # each token is one
+            return [Frame(seq, b"%b%b%b%d}\n\n" % (before, dumps(moment.text), behind, seq))]
         if isinstance(moment, Asked):
             return [self._delta(seq, {"role": "assistant", "content": ""})]
         if isinstance(moment, Thought):
@@ -98,8 +111,7 @@ class ChatEncoder(Encoder):
         return self._chunk(seq, {"choices": [choice]}, shown or seq)
 
     def _chunk(self, seq: int, body: JsonMapping, shown: int) -> Frame:
-        head = {**_head(self.about, "chat.completion.chunk"), **body, "x_position": shown}
-        return Frame(seq, sse(head))
+        return Frame(seq, sse({**self._head, **body, "x_position": shown}))
 
 
 def completed(about: About, whole: Whole) -> JsonObject:

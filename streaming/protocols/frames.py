@@ -22,6 +22,10 @@ from streaming.protocols.answer import (
     Thought,
 )
 
+#: Moments that are the answer's content, and those that another attempt makes void, or says so.
+#: Tuples: to make a union each time would be a good part of what a token costs.
+_CONTENT, _VOIDABLE = (Text, Thought, Call), (Text, Call, Restarted)
+
 
 class Frame(NamedTuple):
     """Bytes of a stream. Whoever has seen `position` (of the protocol's own count) has this."""
@@ -87,11 +91,11 @@ class Encoder(ABC):
                 continue
             new = [frame for frame in self.frames(moment, event.seq) if frame[0] > self.after]
             self.begun = self.begun or (bool(new) and isinstance(moment, self.PIECES))
-            self.has_content = self.has_content or isinstance(moment, Text | Thought | Call)
+            self.has_content = self.has_content or isinstance(moment, _CONTENT)
             out += new
         if out:
             self.position = out[-1].position
-        return b"".join(frame.data for frame in out)
+        return b"".join([frame.data for frame in out])
 
     @abstractmethod
     def frames(self, moment: Moment, seq: int) -> list[Frame]:
@@ -116,7 +120,7 @@ class Encoder(ABC):
 
     def _is_void(self, moment: Moment, seq: int) -> bool:
         """Whether the reader is not to be told of it; keeps in mind what they are told."""
-        if self.takes_restarts or not isinstance(moment, Text | Call | Restarted):
+        if self.takes_restarts or not isinstance(moment, _VOIDABLE):
             return False
         item = CALLS if isinstance(moment, Call) else moment.item
         if isinstance(moment, Restarted):
@@ -135,19 +139,4 @@ def sse(body: JsonMapping, *, name: str = "", id: int | None = None) -> bytes:
     head = f"event: {name}\n" if name else ""
     if id is not None:
         head += f"id: {id}\n"
-    return b"%bdata: %b\n\n" % (head.encode(), one_line(dumps(body)))
-
-
-def one_line(encoded: bytes) -> bytes:
-    """JSON without the line breaks of Unicode (U+2028, U+2029, U+0085): readers split there."""
-    for character, escaped in _BREAKS:
-        if character in encoded:
-            encoded = encoded.replace(character, escaped)
-    return encoded
-
-
-_BREAKS = (
-    ("\u2028".encode(), b"\\u2028"),
-    ("\u2029".encode(), b"\\u2029"),
-    ("\u0085".encode(), b"\\u0085"),
-)
+    return b"%bdata: %b\n\n" % (head.encode(), dumps(body))

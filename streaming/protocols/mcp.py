@@ -17,7 +17,7 @@ from streaming.protocols.answer import (
     Step,
     Whole,
 )
-from streaming.protocols.frames import About, Encoder, Frame, one_line, sse
+from streaming.protocols.frames import About, Encoder, Frame, sse
 from streaming.protocols.refusals import failure_of
 
 #: The revision without sessions, and those with.
@@ -195,7 +195,7 @@ class McpEncoder(Encoder):
         return f"id: {self.about.job}:{seq}\n".encode() if self._caller.session else b""
 
     def _frame(self, seq: int, body: JsonMapping) -> Frame:
-        encoded = one_line(dumps(body))
+        encoded = dumps(body)
         return Frame(seq, b"event: message\n%bdata: %b\n\n" % (self._id(seq), encoded))
 
     def _result(self, seq: int, members: JsonMapping) -> Frame:

@@ -25,7 +25,7 @@ from streaming.protocols.answer import (
     Text,
     Thought,
 )
-from streaming.protocols.frames import About, Encoder, Frame, one_line, sse
+from streaming.protocols.frames import About, Encoder, Frame, sse
 from streaming.protocols.refusals import failure_of, openai_error
 from streaming.protocols.responses_items import Item, echo, usage_of
 
@@ -203,7 +203,7 @@ class SocketEncoder(ResponsesEncoder):
     """The same events, one JSON text a line: each is a frame of a WebSocket."""
 
     def encode(self, body: JsonMapping) -> bytes:
-        return one_line(dumps(body)) + b"\n"
+        return dumps(body) + b"\n"
 
     def beat(self) -> bytes:
         return b""

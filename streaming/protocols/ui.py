@@ -24,7 +24,7 @@ from streaming.protocols.answer import (
     Thought,
     Used,
 )
-from streaming.protocols.frames import About, Encoder, Frame, one_line, sse
+from streaming.protocols.frames import About, Encoder, Frame, sse
 from streaming.protocols.refusals import failure_of
 
 #: What says to clients which protocol a stream speaks.
@@ -177,7 +177,7 @@ class UiSocketEncoder(UiEncoder):
     """The same chunks, one JSON text a line: what a frame of a WebSocket has in it."""
 
     def encode(self, chunk: JsonMapping | None) -> bytes:
-        return b"" if chunk is None else one_line(dumps(chunk)) + b"\n"
+        return b"" if chunk is None else dumps(chunk) + b"\n"
 
     def beat(self) -> bytes:
         return b""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from streaming.concurrency.waking import Waker
 from streaming.errors import NotFound
@@ -24,8 +25,7 @@ ALL: frozenset[str] = frozenset()
 PAGE_EVENTS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """What a reader is given: an event, or a control event (`kind` and `data`)."""
 
     job: str
@@ -124,9 +124,11 @@ class Cursor:
 
         Returns early when `waker` is woken, and when all that came was filtered out.
         """
-        found = self._take_all(limit)
-        if found or not self._open or timeout <= 0:
-            return found
+        # Who had all of it waits: where there is more by now, the wait is none.
+        if not self.caught_up or not self._open or timeout <= 0:
+            found = self._take_all(limit)
+            if found or not self._open or timeout <= 0:
+                return found
         with contextlib.suppress(NotFound):  # deleted while it was read: taking notices which
             self._log.wait(self._open, timeout, waker)
         return self._take_all(limit)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Seconds that one look lasts at most.
 LOOK_S = 1.0
+#: Made once: each event of some streams is a look.
+_PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 def client_socket(environ: WSGIEnvironment) -> socket.socket | None:
@@ -30,7 +32,7 @@ def has_hung_up(sock: socket.socket | None) -> bool:
     if sock is None or isinstance(sock, ssl.SSLSocket):  # TLS has no peeking
         return False
     try:
-        return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        return sock.recv(1, _PEEK) == b""
     except (BlockingIOError, InterruptedError):
         return False
     except (OSError, ValueError):

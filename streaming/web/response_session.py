@@ -9,7 +9,6 @@ from collections import deque
 from streaming.errors import BadRequest, StreamingError, TaskError, Unavailable
 from streaming.events.event import Event, dumps
 from streaming.events.vocabulary import Json
-from streaming.protocols.frames import one_line
 from streaming.protocols.refusals import openai_error
 from streaming.protocols.responses import SocketEncoder
 from streaming.storage.rows import JobRow
@@ -129,4 +128,4 @@ class ResponseSession(SocketSession):
     def _refuse(self, error: StreamingError) -> None:
         told = {"type": "error", "code": error.code, "message": error.detail, "param": None}
         body = {**told, "sequence_number": 0, "status": error.status, "error": openai_error(error)}
-        self._connection.send(one_line(dumps(body)))
+        self._connection.send(dumps(body))

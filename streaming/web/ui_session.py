@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from streaming.errors import BadRequest, Expired, NotFound, StreamingError, TaskError
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json, JsonObject
-from streaming.protocols.frames import one_line
 from streaming.protocols.question import Question
 from streaming.protocols.ui import UiSocketEncoder
 from streaming.protocols.ui_request import chat_id, parse
@@ -190,7 +189,7 @@ class UiSession(ResponseSession):
         self._send({"type": "error", "requestId": request, "errorText": error.detail})
 
     def _send(self, message: JsonObject) -> None:
-        self._connection.send(one_line(dumps(message)))
+        self._connection.send(dumps(message))
 
 
 def _request_id(body: Json) -> str:

@@ -72,6 +72,29 @@ def test_every_position_gives_the_rest_to_the_byte(
         assert seen + rest == all_of_it
 
 
+def test_a_chunk_of_text_is_whole_whatever_is_in_it_and_in_the_names_around_it() -> None:
+    hostile = 'a "" b\\ LF\n NUL\0 LS\u2028 NEL\x85 x_position":0}'
+    about = About("job_1", 'm"" }', "2026-01-01T00:00:00.000Z")
+    chunk, *more = bodies(ChatEncoder(about).take(log(text("no"), text(hostile))[1]))
+
+    assert not more
+    assert chunk == {
+        "id": "chatcmpl-job_1",
+        "object": "chat.completion.chunk",
+        "created": 1767225600,
+        "model": 'm"" }',
+        "choices": [
+            {
+                "index": 0,
+                "delta": {"content": hostile},
+                "logprobs": None,
+                "finish_reason": None,
+            }
+        ],
+        "x_position": 2,
+    }
+
+
 def test_calls_side_by_side_keep_their_arguments() -> None:
     chat = whole(ChatEncoder, CALLS)
     given: dict[int, str] = {}
