@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from streaming import JobContext, TaskError, task
 from streaming.errors import Interrupted
+from streaming.events.event import Draft
 from streaming.running.attempt import Attempt
+from streaming.storage.memory import MemoryLog, MemoryStorage
+from streaming.storage.rows import JobRow
 from tests.clocks import Clock
 from tests.house import House
 from tests.jobs import types
@@ -276,3 +279,28 @@ def test_a_step_and_its_result_are_committed_together(interrupting: Interrupting
     interrupting.run(house, job)
 
     assert house.storage.log.records(job) == {"step:a": b'"result"'}
+
+
+class Noting(MemoryLog):
+    """Knows which events were appended together."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        super().__init__(storage._jobs)
+        self.appends: list[list[str]] = []
+
+    def append(self, job: str, drafts: Sequence[Draft], **more: Any) -> JobRow:
+        self.appends.append([draft.type for draft in drafts])
+        return super().append(job, drafts, **more)
+
+
+def test_the_end_of_a_step_and_the_progress_that_it_makes_share_a_commit() -> None:
+    @task("two", steps=["a", "b"])
+    def two(ctx: JobContext, input: Any) -> None:
+        ctx.step("a", lambda: "result")
+
+    storage = MemoryStorage()
+    storage.log = log = Noting(storage)
+    House(two, storage=storage).run(two)
+
+    assert ["step.updated", "job.progress"] in log.appends
+    assert ["job.progress"] not in log.appends

@@ -244,10 +244,10 @@ class Steps:
         step = self._steps[id]
         rounded = None if duration_s is None else round(duration_s, 3)
         step |= {"total": len(self._steps), "status": status, "duration_s": rounded}
-        draft = make.step_updated(step, total=len(self._steps), detail=detail)
-        self._append([draft], records=records)
+        drafts = [make.step_updated(step, total=len(self._steps), detail=detail)]
         if status == "completed" and id in self._declared:
-            self._tell(self._progress.step_completed())
+            drafts += _told(self._progress.step_completed())
+        self._append(drafts, records=records)
 
     def _append(self, drafts: list[Draft], records: Mapping[str, bytes] | None = None) -> None:
         self._emitter.append(drafts, records=records)
@@ -261,6 +261,14 @@ class Steps:
 
     def _since(self, began: float) -> float:
         return round(self._clock() - began, 3)
+
+
+def _told(reading: Reading | None) -> list[Draft]:
+    """The event of a reading, if there is one."""
+    if reading is None:
+        return []
+    told = make.job_progress(reading.percent, reading.eta_s, reading.basis, reading.message)
+    return [told]
 
 
 def _pieces(text: Any) -> Sequence[str]:
