@@ -24,11 +24,21 @@ from urllib3.exceptions import (
 from urllib3.util import Url, make_headers, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
-from streaming.concurrency.platform import native_lock
+from streaming.concurrency.platform import native_lock, original
 from streaming.errors import TaskError
 
 #: Where the environment names files or folders of certificates; all that are set count.
 _CA_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+#: Where it names proxies, and hosts that are reached without one.
+_PROXY_NAMES = [
+    spelled
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    for spelled in (name, name.lower())
+]
+
+#: Not gevent's, for a look that does not wait.
+_NativePoll: type[select.poll] = original("select", "poll")
 
 #: A connected socket for host and port, in so many seconds.
 Dial = Callable[[str, int, float | None], socket.socket]
@@ -58,6 +68,7 @@ class Dialer:
             raise TaskError(message, code="model_unavailable") from error
         self._lock = native_lock()
         self._context: tuple[tuple[str | None, ...], ssl.SSLContext] | None = None
+        self._proxy: tuple[list[str | None], str | None] | None = None
 
     @property
     def where(self) -> str:
@@ -66,8 +77,7 @@ class Dialer:
 
     def open(self, dial: Dial, timeout: float) -> Way:
         """A connection, TLS and all; raises what urllib3, ssl and sockets raise."""
-        proxies = requests.utils.get_environ_proxies(self._url)
-        proxy = requests.utils.select_proxy(self._url, proxies)
+        proxy = self._proxy_of_environment()
         headers: dict[str, str] = {}
         target = self._parts.request_uri
         secure = self._parts.scheme == "https"
@@ -79,6 +89,14 @@ class Dialer:
         connection.connect()
         host = self.where
         return Way(connection.sock, target, host, {} if secure else headers)
+
+    def _proxy_of_environment(self) -> str | None:
+        """Looked for once, and anew when the environment has changed: each answer is a look."""
+        named = [os.environ.get(name) for name in _PROXY_NAMES]
+        if self._proxy is None or self._proxy[0] != named:
+            proxies = requests.utils.get_environ_proxies(self._url)
+            self._proxy = named, requests.utils.select_proxy(self._url, proxies)
+        return self._proxy[1]
 
     def _direct(self, dial: Dial, timeout: float, *, secure: bool) -> HTTPConnection:
         host, port = str(self._parts.host), self._parts.port
@@ -142,13 +160,20 @@ class _Secure(_Dialled, HTTPSConnection):
 
 def connect(sock: socket.socket, timeout: float | None) -> None:
     """Wait until a socket is connected; its `shutdown` by another thread ends the wait."""
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLOUT)
-    if not poll.poll(None if timeout is None else timeout * 1000):
-        raise TimeoutError("no connection in time")
+    # A server of this machine has answered by now: no need to set up what waits.
+    if not _is_connected(sock, _NativePoll(), 0):
+        within = None if timeout is None else timeout * 1000
+        if not _is_connected(sock, select.poll(), within):
+            raise TimeoutError("no connection in time")
     failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if failed:
         raise OSError(failed, os.strerror(failed))
+
+
+def _is_connected(sock: socket.socket, poll: select.poll, within_ms: float | None) -> bool:
+    """Whether it is, or has failed to, within so many milliseconds."""
+    poll.register(sock.fileno(), select.POLLOUT)
+    return bool(poll.poll(within_ms))
 
 
 def explain_tls(error: ssl.SSLError, where: str) -> str:

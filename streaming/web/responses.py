@@ -78,6 +78,8 @@ def wants_ndjson() -> bool:
 
 
 def _names(media_type: str, *, rather_than: str) -> bool:
+    if request.headers.get("Accept") == media_type:  # as most have it who name it
+        return True
     accepts = request.accept_mimetypes
     named = any(kind.lower() == media_type for kind, _ in accepts)
     return named and 0 < accepts[media_type] >= accepts[rather_than]

@@ -105,6 +105,21 @@ def test_an_address_without_a_path_is_that_of_v1(model_server: ModelServer) -> N
     assert Ending("stop") in ask(model_server.url.removesuffix("/v1"), "eos")
 
 
+def test_a_proxy_that_the_environment_comes_to_name_is_used_from_then_on(
+    model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    model = OpenAIModel(model_server.url, ["eos"], key=KEY)
+    assert Ending("stop") in model.stream(Prompt("x"), StopSignal())
+
+    with answering(head() + ANSWER) as (port, asked):
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        assert "so" in model.stream(Prompt("x"), StopSignal())
+
+    assert asked[0].startswith(f"POST {model_server.url}/chat/completions ".encode())
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that nobody has signed, with its key in the same file."""
