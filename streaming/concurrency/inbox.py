@@ -98,7 +98,7 @@ class Inbox(Generic[T]):
         self._waker = make_waker()
 
     def take(
-        self, most: int, *, size: Callable[[T], int] = lambda _: 0, most_bytes: int = 1
+        self, most: int, *, size: Callable[[T], int] | None = None, most_bytes: int = 0
     ) -> list[T] | None:
         """The next batch, perhaps empty; None when there is nothing and there will be nothing."""
         self._hurried = False  # before the look: who hurries behind it has given before it
@@ -109,9 +109,10 @@ class Inbox(Generic[T]):
                 return None
         batch: list[T] = []
         total = 0
-        while self._taken and len(batch) < most and total < most_bytes:
+        while self._taken and len(batch) < most and (size is None or total < most_bytes):
             batch.append(self._taken.popleft())
-            total += size(batch[-1])
+            if size is not None:
+                total += size(batch[-1])
         return batch
 
     def put_back(self, items: Iterable[T]) -> None:

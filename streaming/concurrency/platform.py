@@ -7,6 +7,7 @@ outside this package imports gevent or `_thread`.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -63,6 +64,23 @@ def in_greenlet() -> bool:
 def current() -> object:
     """The calling greenlet or thread: equal to itself alone, as long as it lives."""
     return gevent_name("getcurrent")() if in_greenlet() else get_ident()
+
+
+def forks() -> int:
+    """How many forks this process is away from the one that was started: `getpid` without a call
+    of the system, for those who ask at each event."""
+    return _forks
+
+
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 def native_lock() -> Lock:

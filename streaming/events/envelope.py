@@ -20,9 +20,8 @@ class Head(NamedTuple):
     at: str
 
 
-def build(head: Head, data: bytes) -> bytes:
+def build(seq: int, kind: str, job: str, at: str, data: bytes) -> bytes:
     """The envelope of an event whose data are encoded already."""
-    seq, kind, job, at = head
     said = f'{{"seq":{seq},"type":"{kind}","job":"{job}","at":"{at}","data":'
     return b"%b%b}" % (said.encode(), data)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streaming.events.envelope import Head, build, head_of
+from streaming.events.envelope import build, head_of
 from streaming.events.vocabulary import DELTAS, TERMINAL, TYPES, Json, JsonMapping, JsonObject
 
 #: Made once: `json.dumps` would make one at each call with options.
@@ -89,23 +89,22 @@ def _dump_delta(data: JsonMapping) -> bytes:
 
 def now_rfc3339() -> str:
     """The present time, RFC 3339 in UTC with milliseconds."""
-    return _rfc3339(time.time_ns() // 1_000_000)
+    return rfc3339(time.time())
 
 
 def rfc3339(epoch_s: float) -> str:
     """`epoch_s` as RFC 3339 in UTC with milliseconds."""
-    return _rfc3339(int(epoch_s * 1000))
+    second, ms = divmod(int(epoch_s * 1000), 1000)
+    return _rfc3339_second(second) + _MS[ms]
 
 
-@lru_cache(maxsize=8)  # under load, many events are of the same millisecond
-def _rfc3339(epoch_ms: int) -> str:
-    second, ms = divmod(epoch_ms, 1000)
-    return f"{_rfc3339_second(second)}.{ms:03d}Z"
-
-
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # many events are of the same second
 def _rfc3339_second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).isoformat().removesuffix("+00:00")
+
+
+#: The ends of times, by their milliseconds.
+_MS = tuple(f".{ms:03d}Z" for ms in range(1000))
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -170,7 +169,7 @@ class Event(NamedTuple):
     @classmethod
     def of(cls, job: str, seq: int, draft: Draft) -> Event:
         """The event that a draft becomes with its number."""
-        envelope = build(Head(seq, draft.type, job, draft.at), draft.encoded)
+        envelope = build(seq, draft.type, job, draft.at, draft.encoded)
         return cls(job, seq, draft.type, envelope)
 
     @classmethod
@@ -181,7 +180,7 @@ class Event(NamedTuple):
 
     def with_data(self, data: JsonMapping) -> Event:
         """The same event with other data."""
-        envelope = build(head_of(self.json), dumps(data))
+        envelope = build(*head_of(self.json), dumps(data))
         return Event(self.job, self.seq, self.type, envelope)
 
     @property

@@ -86,24 +86,22 @@ class OpenAIModel(Model):
         self._mean = float(EXPECTED)
 
     def stream(self, prompt: Prompt, stop: StopSignal) -> Iterator[Piece]:
-        failed: TaskError | None = None
-        for name in self._asked(prompt):
-            if self._breakers[name].opened:
-                failed = failed or _left_alone(self._breakers[name])
-                continue
-            try:
-                retrying = self._retrying(stop, patient=bool(prompt.so_far), wait_s=prompt.wait_s)
-                answer = retrying(self._begin, name, prompt, stop)
-            except TaskError as error:
-                self._tell(name, error)
-                if error.code in _OWN_FAULT or isinstance(error, CannotContinue):
-                    raise
-                failed = failed or error
-                continue
+        name, first, answer = self._first(prompt, stop)
+        written = 0
+        try:
             yield Answering(name, degraded=name != (prompt.model or self.name))
-            yield from self._rest(name, prompt, *answer)
-            return
-        raise failed or TaskError("there is no model", code="model_unavailable")
+            yield first
+            for piece in answer:
+                written += 1
+                if isinstance(piece, Ending) and piece.reason == "stop" and not prompt.is_step:
+                    self._mean += (written - self._mean) / 4
+                yield piece
+        except TaskError as error:
+            self._tell(name, error)
+            raise
+        finally:
+            answer.close()
+        self._tell(name, None)
 
     def count(self, text: str) -> int:
         """About four bytes of UTF-8 to a token; the server's own count replaces it."""
@@ -134,6 +132,25 @@ class OpenAIModel(Model):
         named = next((int(n) for n in asked if isinstance(n, int) and n > 0), prompt.max_tokens)
         return named if named is not None else self._caps[prompt.is_step]
 
+    def _first(
+        self, prompt: Prompt, stop: StopSignal
+    ) -> tuple[str, Piece, Generator[Piece, None, None]]:
+        """Which model answers, and its answer, whose first piece has come."""
+        failed: TaskError | None = None
+        for name in self._asked(prompt):
+            if self._breakers[name].opened:
+                failed = failed or _left_alone(self._breakers[name])
+                continue
+            try:
+                retrying = self._retrying(stop, patient=bool(prompt.so_far), wait_s=prompt.wait_s)
+                return name, *retrying(self._begin, name, prompt, stop)
+            except TaskError as error:
+                self._tell(name, error)
+                if error.code in _OWN_FAULT or isinstance(error, CannotContinue):
+                    raise
+                failed = failed or error
+        raise failed or TaskError("there is no model", code="model_unavailable")
+
     def _begin(
         self, name: str, prompt: Prompt, stop: StopSignal
     ) -> tuple[Piece, Generator[Piece, None, None]]:
@@ -163,24 +180,6 @@ class OpenAIModel(Model):
                 if refused is None or refused in without:
                     raise
                 without += [refused] if refused else []
-
-    def _rest(
-        self, name: str, prompt: Prompt, first: Piece, answer: Generator[Piece, None, None]
-    ) -> Iterator[Piece]:
-        written = 0
-        try:
-            yield first
-            for piece in answer:
-                written += 1
-                if isinstance(piece, Ending) and piece.reason == "stop" and not prompt.is_step:
-                    self._mean += (written - self._mean) / 4
-                yield piece
-        except TaskError as error:
-            self._tell(name, error)
-            raise
-        finally:
-            answer.close()
-        self._tell(name, None)
 
     def _retrying(
         self, stop: StopSignal, *, patient: bool = False, wait_s: float | None = None

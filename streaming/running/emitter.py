@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
 
 from streaming.concurrency.locks import Mutex
 from streaming.concurrency.pending import Pending
+from streaming.concurrency.platform import forks
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import LogRefusal, NotFound, StreamingError, Superseded, TaskError, Unexpected
 from streaming.events.event import Draft
@@ -48,7 +48,7 @@ class Emitter:
         self._bytes = 0
         #: Held by the one thread of the task that posts or settles.
         self._turn = Mutex()
-        self._process = os.getpid()
+        self._forks = forks()
 
     def draft(self, make: Callable[P, Draft], *args: P.args, **kwargs: P.kwargs) -> Draft:
         """The event of a constructor; `TaskError` for what cannot be one."""
@@ -106,7 +106,7 @@ class Emitter:
 
     def _refuse_forks(self) -> None:
         """What leads to the log is one process's: in a child of it nothing would ever arrive."""
-        if os.getpid() != self._process:
+        if forks() != self._forks:
             raise TaskError(
                 "a forked process has no job: have the task itself tell what its children do",
                 code="forked",

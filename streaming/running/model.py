@@ -81,8 +81,6 @@ class BoundModel:
         self._desk = desk
         #: What the job's answers have cost so far.
         self.usage: dict[str, int] = {}
-        #: Options of the answer that `pace` was asked about last, its limit, and how long it gets.
-        self._paced: tuple[JsonObject, int | None, int | None] | None = None
 
     @property
     def told(self) -> JsonObject:
@@ -103,23 +101,26 @@ class BoundModel:
         """Fail with `model_unavailable` when the model is not there: before work that it ends."""
         self._model.check(self._stop)
 
-    def pace(self, written: int, **options: Json) -> tuple[int, int, bool]:
-        """Done, total, and whether the total is an estimate: for `ctx.progress`.
+    def pace(self, **options: Json) -> Callable[[int], tuple[int, int, bool]]:
+        """How far an answer is, by the pieces that have come of it: for `ctx.progress`.
 
-        `written` pieces have come of an answer to `options`, which are those of `stream`. How
-        long a real model's answer gets nobody knows: about as long as those before it.
+        What it gives are done, total, and whether the total is an estimate. `options` are those
+        of `stream`. How long a real model's answer gets nobody knows: about as long as those
+        before it.
         """
-        if self._paced is None or self._paced[0] != options:  # once an answer, not once a token
-            prompt = Prompt(**options)
-            self._paced = options, prompt.max_tokens, self._model.expected(prompt)
-        _, limit, expected = self._paced
-        if expected is None:
-            total = limit or written + 1
-            return written, max(written, total), limit is None
-        rest = max(expected - written, expected // 4, 1)
-        if limit is not None:
-            rest = min(rest, max(1, limit - written))
-        return written, written + rest, True
+        prompt = Prompt(**options)
+        limit, expected = prompt.max_tokens, self._model.expected(prompt)
+
+        def reckon(written: int) -> tuple[int, int, bool]:
+            if expected is None:
+                total = limit or written + 1
+                return written, max(written, total), limit is None
+            rest = max(expected - written, expected // 4, 1)
+            if limit is not None:
+                rest = min(rest, max(1, limit - written))
+            return written, written + rest, True
+
+        return reckon
 
     @property
     def name(self) -> str:
@@ -203,7 +204,7 @@ class BoundModel:
         """The pieces of one question to the model."""
         joint = Joint(answer.prompt.so_far) if answer.prompt.so_far else None
         keeps = self._desk.on_break == "continue"
-        with contextlib.closing(_generator(self._model.stream(answer.prompt, stop))) as pieces:
+        with _closing(self._model.stream(answer.prompt, stop)) as pieces:
             for piece in pieces:
                 answer.spent.count(piece)
                 if isinstance(piece, str):
@@ -307,6 +308,12 @@ class BoundModel:
             self.told["finish_reason"] = _FINISHES.get(error.code, "error")
 
 
-def _generator(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
-    """With `close`, also where a model's `stream` returns another kind of iterator."""
-    yield from pieces
+@contextlib.contextmanager
+def _closing(pieces: Iterator[Piece]) -> Iterator[Iterator[Piece]]:
+    """Closed behind the block, unless a model's `stream` returns what has no `close`."""
+    try:
+        yield pieces
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()

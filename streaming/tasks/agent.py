@@ -130,6 +130,7 @@ def write(ctx: JobContext, input: AgentInput, called: list[Called]) -> Generator
     """Yield the answer, return it whole."""
     script, size = simulated_answer(called), 0
     text: list[str] = []
+    pace = ctx.llm.pace()
     for number, token in enumerate(
         ctx.llm.stream(
             conversation(input, called),
@@ -141,7 +142,7 @@ def write(ctx: JobContext, input: AgentInput, called: list[Called]) -> Generator
     ):
         yield token
         text.append(token)
-        done, total, _ = ctx.llm.pace(number)
+        done, total, _ = pace(number)
         if ctx.llm.simulated:  # it gives its script
             size += len(token)
             done, total = size, len(script) + 1

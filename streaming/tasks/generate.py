@@ -70,9 +70,10 @@ def write(ctx: JobContext, input: GenerateInput) -> Generator[str, None, str]:
     options = input.model_dump(exclude={"prompt"})
     if not ctx.llm.simulated:  # a default is nothing that was asked for
         options = {name: options[name] for name in options if name in input.model_fields_set}
+    pace = ctx.llm.pace(**options)
     for number, token in enumerate(ctx.llm.stream(input.prompt, **options), start=1):
         yield token
         text.append(token)
-        done, total, estimated = ctx.llm.pace(number, **options)
+        done, total, estimated = pace(number)
         ctx.progress(done, total, estimated=estimated)
     return "".join(text)
