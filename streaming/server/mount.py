@@ -89,6 +89,9 @@ class Mount:
 
         `Closed` once the app has left it.
         """
+        made = self._server
+        if made is not None and not self._closed:  # each request asks some times
+            return made
         with self._lock:
             if self._closed:
                 raise Closed("the app has left its server (Streaming.close)")

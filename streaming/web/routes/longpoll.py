@@ -55,12 +55,12 @@ def poll(job: str) -> Response:
     wait_s, limit = min(MAX_WAIT_S, query.wait), min(MAX_LIMIT, query.limit)
     if request.method == "HEAD":  # there is no body to wait for
         wait_s = 0
-    cursor = services().cursor({row.id: after}, wanted_types())
+    found = services()
+    cursor = found.cursor({row.id: after}, wanted_types())
     etag = f"{row.seq}-{row.base}-{after}"
     if wait_s == 0 and request.if_none_match.contains_weak(etag):
         return Response(status=304, headers={"ETag": f'"{etag}"'})
 
-    found = services()
     if from_snapshot:
         given = [cursor.snapshot(row.id), *cursor.read(0, limit=limit)]
     else:
