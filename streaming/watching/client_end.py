@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class ClientEnd:
     """Where a stream's client is. Used by the stream's thread; `cut` comes from any."""
 
-    __slots__ = ("_lost", "_socket", "_watched", "is_plain", "taken_at")
+    __slots__ = ("_lost", "_moved", "_socket", "_waker", "_watched", "is_plain", "taken_at")
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         self._socket = client_socket(environ)
@@ -29,12 +29,17 @@ class ClientEnd:
         #: When it was last seen to take what it had to be waited for; on `monotonic`.
         self.taken_at = 0.0
         self._lost = False
+        #: Whether it has moved since it is watched: it has hung up, or sent something.
+        self._moved = False
         self._watched: int | None = None
+        self._waker: Waker | None = None
         _drop_when_stalled(self._socket)
 
     @property
     def gone(self) -> bool:
         """Whether it has hung up, or was found not to take what is sent."""
+        if self._watched is not None and not self._moved:  # no need to ask the system
+            return self._lost
         return self._lost or has_hung_up(self._socket)
 
     @property
@@ -63,11 +68,19 @@ class ClientEnd:
 
     def watch(self, hangups: Hangups, waker: Waker, *, messages: bool) -> None:
         """Wake when it hangs up; with `messages`, when it sends something, too."""
-        self._watched = hangups.watch(self._socket, waker, messages=messages)
+        self._waker = waker
+        self._watched = hangups.watch(self._socket, self, messages=messages)
 
-    def unwatch(self, hangups: Hangups, waker: Waker) -> None:
+    def wake(self) -> None:
+        """It has moved; called by whoever watches."""
+        self._moved = True
+        if self._waker is not None:
+            self._waker.wake()
+
+    def unwatch(self, hangups: Hangups) -> None:
         """Wake nobody any more."""
-        hangups.unwatch(self._watched, waker)
+        hangups.unwatch(self._watched, self)
+        self._watched = None
 
     def cut(self) -> None:
         """End the connection."""

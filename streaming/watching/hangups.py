@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from streaming.concurrency.platform import native_lock, original
 from streaming.concurrency.threads import Thread
-from streaming.concurrency.waking import Waker
+from streaming.concurrency.waking import Wakeable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -44,7 +44,7 @@ class Hangups:
 
     def __init__(self) -> None:
         self._lock = native_lock()
-        self._wakers: dict[int, Waker] = {}
+        self._wakers: dict[int, Wakeable] = {}
         # gevent takes epoll out of `select`; this thread is a real one and may block in it.
         self._epoll = original("select", "epoll")() if _has_epoll() else None
         self._stopping = False
@@ -77,7 +77,7 @@ class Hangups:
         return self._thread.dead
 
     def watch(
-        self, sock: socket.socket | None, waker: Waker, *, messages: bool = False
+        self, sock: socket.socket | None, waker: Wakeable, *, messages: bool = False
     ) -> int | None:
         """Wake `waker` when the peer of `sock` hangs up; what `unwatch` wants back.
 
@@ -95,7 +95,7 @@ class Hangups:
             (self._epoll.modify if known else self._epoll.register)(descriptor, flags)
         return descriptor
 
-    def unwatch(self, descriptor: int | None, waker: Waker) -> None:
+    def unwatch(self, descriptor: int | None, waker: Wakeable) -> None:
         """Watch no more. A socket that was closed meanwhile is forgotten by epoll itself."""
         if self._epoll is None or descriptor is None:
             return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from streaming.concurrency.waking import Waker, make_waker
 from streaming.errors import NotFound, Unavailable
-from streaming.events.wire import Form
+from streaming.events.wire import Form, http_chunk
 from streaming.watching.client_end import ClientEnd
 from streaming.watching.cursor import Cursor, Delivery
 from streaming.watching.lifetime import Closing, Lifetime
@@ -159,6 +159,16 @@ class Stream:
         if self._form is not None:
             self.lend(self._form)
 
+    def send(self, data: bytes) -> bool:
+        """Send what comes behind the body's first piece straight to the socket, as one more chunk.
+
+        False where the server has to: it may make something else of it.
+        """
+        if self._server.channels is None or not (self._as_it_is and self._client.is_plain):
+            return False
+        self._client.send(http_chunk(data))
+        return True
+
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
         """Where something fails before a response has the stream, nobody else would close it."""
@@ -293,7 +303,7 @@ class Stream:
         if self._closed:
             return
         self._closed = True
-        self._client.unwatch(self._server.hangups, self.waker)
+        self._client.unwatch(self._server.hangups)
         for job in list(self._viewers):
             self.leave(job)
         if self._loan is not None and self._server.channels is not None:

@@ -275,7 +275,8 @@ def _bytes(stream: Stream, encoder: Encoder, body: bytes, heartbeat_s: float) ->
                 out = encoder.beat()
             if out:
                 stream.count(len(out), 1)
-                yield out
+                if not stream.send(out):
+                    yield out
                 quiet_since = time.monotonic()
     finally:  # a wrapped body is not closed
         stream.close()
