@@ -284,8 +284,8 @@ def test_a_step_and_its_result_are_committed_together(interrupting: Interrupting
 class Noting(MemoryLog):
     """Knows which events were appended together."""
 
-    def __init__(self, storage: MemoryStorage) -> None:
-        super().__init__(storage._jobs)
+    def __init__(self, log: MemoryLog) -> None:
+        vars(self).update(vars(log))  # the same log
         self.appends: list[list[str]] = []
 
     def append(self, job: str, drafts: Sequence[Draft], **more: Any) -> JobRow:
@@ -299,7 +299,7 @@ def test_the_end_of_a_step_and_the_progress_that_it_makes_share_a_commit() -> No
         ctx.step("a", lambda: "result")
 
     storage = MemoryStorage()
-    storage.log = log = Noting(storage)
+    storage.log = log = Noting(storage.log)
     House(two, storage=storage).run(two)
 
     assert ["step.updated", "job.progress"] in log.appends
