@@ -39,20 +39,20 @@ def test_a_search_stands_in_the_address_and_finds_titles_and_questions(
 
 
 def test_an_order_is_chosen_and_stands_in_the_address(page: Page, api: Api) -> None:
-    for title in ("order b", "order c", "order a"):
+    for title in ("ranked b", "ranked c", "ranked a"):
         api.finish(api.submit("plain", {"words": ["a"]}, title=title))
     titles = page.locator(".jobs li > a")
-    go(page, "monitor?q=order")
-    expect(titles).to_have_text(["order a", "order c", "order b"], timeout=PATIENCE_MS)
+    go(page, "monitor?q=ranked")
+    expect(titles).to_have_text(["ranked a", "ranked c", "ranked b"], timeout=PATIENCE_MS)
 
     page.get_by_label("Order", exact=True).select_option("title")
-    expect(titles).to_have_text(["order a", "order b", "order c"], timeout=PATIENCE_MS)
+    expect(titles).to_have_text(["ranked a", "ranked b", "ranked c"], timeout=PATIENCE_MS)
     page.get_by_label("Order", exact=True).select_option("oldest")
 
-    expect(titles).to_have_text(["order b", "order c", "order a"], timeout=PATIENCE_MS)
-    assert page.url.endswith("#/monitor?q=order&sort=oldest")
-    api.finish(api.submit("plain", {"words": ["a"]}, title="order d"))
-    expect(titles.last).to_have_text("order d", timeout=PATIENCE_MS)
+    expect(titles).to_have_text(["ranked b", "ranked c", "ranked a"], timeout=PATIENCE_MS)
+    assert page.url.endswith("#/monitor?q=ranked&sort=oldest")
+    api.finish(api.submit("plain", {"words": ["a"]}, title="ranked d"))
+    expect(titles.last).to_have_text("ranked d", timeout=PATIENCE_MS)
 
 
 def test_the_way_back_from_a_job_leads_to_the_same_list(page: Page, api: Api) -> None:

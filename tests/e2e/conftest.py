@@ -35,7 +35,7 @@ KINDS = ("gevent", "gthread", "redis")
 #: Database numbers of the tests' Redis: each deployment has two.
 DATABASES = 4000
 #: So many servers are kept from one module to the next.
-LASTING = 6
+LASTING = 4
 
 
 class Servers:

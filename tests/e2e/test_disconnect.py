@@ -44,9 +44,9 @@ def test_a_job_that_nobody_watches_goes_on_when_it_is_told_to(api: Api) -> None:
 
 def test_a_job_that_is_watched_outlasts_its_grace(api: Api) -> None:
     with ThreadPoolExecutor(len(READERS)) as pool:
-        jobs = {name: api.submit("asking", **watched(1)) for name in READERS}
+        jobs = {name: api.submit("asking", **watched(3)) for name in READERS}
         reading = {name: pool.submit(list, READERS[name](api, job)) for name, job in jobs.items()}
-        api.reach(api.submit("counting", **watched(1.5)), "cancelled")
+        api.reach(api.submit("counting", **watched(4)), "cancelled")
         for job in jobs.values():
             api.answer(job, {"ok": True})
 
