@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 import threading
 import time
@@ -151,3 +152,40 @@ def test_a_closing_that_fails_does_not_keep_the_others_from_it() -> None:
         assert stop.set(Cancelled())
 
     assert closed == [1]
+
+
+#: The next collection comes while the stop looks at the calls of its 100 threads, and lets go of a
+#: thread-local value.
+COLLECTED = """
+import gc, threading
+from streaming.concurrency.stop_signal import StopSignal
+from streaming.errors import Cancelled
+from streaming.running.closing import http_ends_with
+
+class Ring:
+    def __init__(self):
+        self.itself, self.local = self, threading.local()
+        self.local.held = True
+
+over = threading.Event()
+for _ in range(100):
+    threading.Thread(target=over.wait).start()
+stop = StopSignal()
+with http_ends_with(stop):
+    gc.collect()
+    gc.disable()
+    Ring()
+    gc.set_threshold(gc.get_count()[0] + 50)
+    gc.enable()
+    stop.set(Cancelled())
+over.set()
+print(gc.isenabled())
+"""
+
+
+def test_a_collection_of_garbage_does_not_hang_a_stop() -> None:
+    command = [sys.executable, "-c", COLLECTED]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.stdout == "True\n", done.stderr

@@ -9,6 +9,7 @@ comes, is shut down first, and closed by the thread that reads it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import io
 import logging
@@ -16,10 +17,11 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
 from streaming.concurrency.locks import Latch
-from streaming.concurrency.platform import get_ident, in_greenlet, original
+from streaming.concurrency.platform import get_ident, in_greenlet, native_lock, original
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.concurrency.threads import Thread
 
@@ -44,6 +46,8 @@ PATH = (
 HTTP = ("http.client", "urllib3.", "httpcore", "httpx", "h11.", "requests.", "websocket.")
 #: Calls of a thread that are looked at, from the innermost.
 CALLS = 40
+#: Held by who looks at threads' calls.
+_looking = native_lock()
 #: Seconds for which an SDK that tries again is cut off again, and between two looks for that.
 AGAIN_S, LOOK_S = 5.0, 0.05
 
@@ -130,7 +134,7 @@ def _shut_again(thread: int, peer: object, over: Latch) -> None:
 def _shut_exchange(thread: int, peer: object) -> object:
     """End the exchange that the thread waits for; with whom it was, None where there is none."""
     found, is_http = None, False
-    frame = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to look
+    frame = _innermost(thread)
     for _ in range(CALLS):
         if frame is None:
             break
@@ -146,6 +150,22 @@ def _shut_exchange(thread: int, peer: object) -> object:
         if peer in (None, other) and _shut(found):
             return other
     return None
+
+
+def _innermost(thread: int) -> FrameType | None:
+    """The call that a thread is in.
+
+    No garbage is collected meanwhile: the interpreter holds its list of threads, and before Python
+    3.12 what a collection lets go of may wait for that list for ever (oddity 19).
+    """
+    with _looking:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to look
+        finally:
+            if collects:
+                gc.enable()
 
 
 def _socket_below(stream: object) -> _Socket | None:
