@@ -1,0 +1,64 @@
+"""The process that runs the jobs of a deployment on Redis, and serves nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from streaming.errors import InvalidSettings
+from streaming.running.worker import JobWorker
+from streaming.server.deployment import end_children
+from streaming.server.server import Server
+from streaming.server.settings import AppSettings
+from streaming.server.worker_parts import WorkerParts, load_server, prepare_process
+
+logger = logging.getLogger("streaming.worker")
+
+
+class WorkerProcess:
+    """A worker with its storage, started and drained once."""
+
+    def __init__(self, server: Server, app: str) -> None:
+        """`app` is where the server was found, for processes that are to load it, too."""
+        self._parts = parts = WorkerParts(server, app)
+        self._worker = JobWorker(
+            parts.queue,
+            parts.storage,
+            parts.snapshots,
+            parts.make_runner,
+            threads=parts.settings.jobs,
+        )
+
+    def start(self) -> None:
+        """Open the storage and take jobs; `InvalidSettings` when Redis cannot be used."""
+        self._parts.storage.open(timeout=0)
+        self._worker.start()
+        self._parts.mending.start()
+        jobs = self._parts.settings.jobs
+        logger.info("worker %s takes jobs, %d at once", self._worker.name, jobs)
+
+    def drain(self) -> None:
+        """Finish or hand over, within STREAMING_DRAIN_S."""
+        logger.info("worker %s leaves", self._worker.name)
+        self._worker.drain(finish_s=self._parts.finish_s, unwind_s=self._parts.unwind_s)
+        self._parts.mending.stop()
+        self._parts.storage.close()
+
+
+def main() -> None:
+    """Run until told to leave."""
+    leaving = prepare_process()
+    try:
+        app = AppSettings.load().app
+        process = WorkerProcess(load_server(app), app)
+        process.start()
+    except InvalidSettings as error:
+        sys.exit(f"cannot start: {error}")
+    while not leaving.wait(3600.0):
+        continue
+    process.drain()
+    logging.shutdown()
+    end_children()
+    # Threads of tasks that do not listen would keep the process: their jobs are handed over.
+    os._exit(0)
