@@ -31,7 +31,14 @@ def test_anthropic_for_node(server: Server, node: RunNode) -> None:
     assert found["late failure"]["failed"]
 
 
+def count_of(server: Server, task: str) -> int:
+    """How many jobs of the task there are: other tests share the server."""
+    return len(requests.get(f"{server.url}/v1/jobs?task={task}", timeout=5).json()["jobs"])
+
+
 def test_the_ai_sdk_with_its_providers(server: Server, node: RunNode) -> None:
+    begun = count_of(server, "stalling_then_failing")
+
     *providers, failure = node("ai_sdk.mjs", server.url, timeout_s=90)
 
     assert len(providers) == 4
@@ -42,5 +49,4 @@ def test_the_ai_sdk_with_its_providers(server: Server, node: RunNode) -> None:
         assert each["answered"], each
         assert each["usage"], each
     assert failure["failures"] == 1
-    listed = requests.get(f"{server.url}/v1/jobs?task=stalling_then_failing", timeout=5).json()
-    assert len(listed["jobs"]) == 1
+    assert count_of(server, "stalling_then_failing") == begun + 1
