@@ -18,12 +18,13 @@ import requests
 from flask import Flask
 
 from streaming import JobContext, Streaming
-from streaming.testing import running
+from streaming.testing import Jobs, running
 
 Json = Any
-#: Seconds from a cancel to the end of the upstream exchange, at most; here for a busy machine. One
-#: that is not ended lasts for as long as its server says nothing: `LIMIT_S`.
-PROMPT_S = 3.0
+#: Seconds from a cancel to the end of the upstream exchange, at most.
+PROMPT_S = 0.5
+#: How often a cancel is tried: a busy machine may hold one up, and not all of them.
+TRIES = 5
 #: Seconds after which a test has failed.
 LIMIT_S = 20.0
 
@@ -139,17 +140,23 @@ def app_with(work: Callable[[JobContext], Iterator[str]]) -> Flask:
 def cancel_soon(app: Flask, model: SilentModel, within_s: float = PROMPT_S) -> None:
     """Cancel a job that waits for the model, and hold both to the time they have."""
     with running(app) as jobs:
-        job = jobs.start("read")
-        job.wait_for("text.delta")
-        assert model.asked.wait(LIMIT_S)
-        began = time.monotonic()
-        job.cancel()
-        ended_s = time.monotonic() - began
-        assert model.gone.wait(LIMIT_S)
+        tries = (cancelled_in(jobs, model) for _ in range(TRIES))
+        assert any(ended_s < within_s and gone_s < PROMPT_S for ended_s, gone_s in tries)
 
+
+def cancelled_in(jobs: Jobs, model: SilentModel) -> tuple[float, float]:
+    """Seconds from a cancel until the job has ended, and until the model sees its client go."""
+    model.asked.clear()
+    model.gone.clear()
+    job = jobs.start("read")
+    job.wait_for("text.delta")
+    assert model.asked.wait(LIMIT_S)
+    began = time.monotonic()
+    job.cancel()
+    ended_s = time.monotonic() - began
+    assert model.gone.wait(LIMIT_S)
     assert job.status == "cancelled", job.error
-    assert ended_s < within_s
-    assert model.gone_at - began < PROMPT_S
+    return ended_s, model.gone_at - began
 
 
 @pytest.mark.parametrize("make", STREAMS)

@@ -34,7 +34,7 @@ def create_app(greeting="hello"):
     app.config["STREAMING_LOG_FORMAT"] = "json"
     streaming.init_app(app)
 
-    @streaming.task("answer")
+    @streaming.task("answer", answers=True, open=True)
     def answer(ctx, input):
         for word in (greeting, "world"):
             ctx.sleep(0.05)
@@ -64,7 +64,14 @@ def hidden(inner):
     return application
 
 
+def translating(inner):
+    def application(environ, start_response):
+        return (piece.replace(b"world", b"Welt!") for piece in inner(environ, start_response))
+    return application
+
+
 app = create_app()
+translated = translating(app)
 wrapped = DispatcherMiddleware(ProxyFix(app), {})
 inside_a_function = hidden(app)
 class holder:
@@ -138,6 +145,21 @@ def test_hooks_find_the_app_behind_what_is_served(folder: Path, app: str) -> Non
     with gunicorn(folder, app=app, conf=GEVENT + HOOKS) as served:
         served.wait_until_ready()
         assert text_of(served) == "hello world "
+
+
+def test_what_middleware_makes_of_a_stream_is_what_its_reader_gets(folder: Path) -> None:
+    conf = GEVENT + HOOKS + "raw_env = ['STREAMING_PROTOCOLS=chat']\n"
+    question = {"model": "answer", "messages": [{"role": "user", "content": "?"}], "stream": True}
+    with gunicorn(folder, app="shop:translated", conf=conf) as served:
+        served.wait_until_said("is ready after")
+        job = requests.post(f"{served.url}/start/answer", timeout=LIMIT_S).json()
+        events = requests.get(served.url + job["links"]["events"], timeout=LIMIT_S)
+        chat = requests.post(f"{served.url}/v1/chat/completions", json=question, timeout=LIMIT_S)
+
+    for answer in (events, chat):
+        assert "hello" in answer.text
+        assert "Welt!" in answer.text
+        assert "world" not in answer.text
 
 
 def test_threads_in_the_hosts_configuration_bound_the_streams(folder: Path) -> None:
