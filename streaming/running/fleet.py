@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+
+import msgspec
 
 from streaming.concurrency.platform import native_lock
 from streaming.errors import Unavailable
@@ -142,7 +143,7 @@ class Fleet:
                 gone.append(name)
                 continue
             jobs, taken = frozenset(told["jobs"]), frozenset(told.get("taken", ()))
-            hosts = _hosts_of(told.get("hosts"))
+            hosts = msgspec.convert(told.get("hosts"), HostFigures | None)
             found.append(Worker(name.decode(), told["threads"], jobs, taken, told["stuck"], hosts))
         if gone:
             self._link.post(("HDEL", self._workers, *gone))
@@ -190,13 +191,6 @@ class FleetFigures:
                 rate = (appended - before) / (now - at)
                 self._counted = (now, appended, rate)
             return rate
-
-
-def _hosts_of(told: Mapping[str, Any] | None) -> HostFigures | None:
-    """What is told of hosts, as far as this version knows it."""
-    if told is None:
-        return None
-    return HostFigures(**{each.name: told[each.name] for each in fields(HostFigures)})
 
 
 def _seconds(clock: tuple[int, int]) -> float:

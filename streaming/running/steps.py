@@ -246,7 +246,8 @@ class Steps:
         step |= {"total": len(self._steps), "status": status, "duration_s": rounded}
         drafts = [make.step_updated(step, total=len(self._steps), detail=detail)]
         if status == "completed" and id in self._declared:
-            drafts += _told(self._progress.step_completed())
+            reading = self._progress.step_completed()
+            drafts += [] if reading is None else [_progress_of(reading)]
         self._append(drafts, records=records)
 
     def _append(self, drafts: list[Draft], records: Mapping[str, bytes] | None = None) -> None:
@@ -255,20 +256,14 @@ class Steps:
 
     def _tell(self, reading: Reading | None) -> None:
         if reading is not None:
-            self._emitter.emit(
-                make.job_progress, reading.percent, reading.eta_s, reading.basis, reading.message
-            )
+            self._emitter.emit(_progress_of, reading)
 
     def _since(self, began: float) -> float:
         return round(self._clock() - began, 3)
 
 
-def _told(reading: Reading | None) -> list[Draft]:
-    """The event of a reading, if there is one."""
-    if reading is None:
-        return []
-    told = make.job_progress(reading.percent, reading.eta_s, reading.basis, reading.message)
-    return [told]
+def _progress_of(reading: Reading) -> Draft:
+    return make.job_progress(reading.percent, reading.eta_s, reading.basis, reading.message)
 
 
 def _pieces(text: Any) -> Sequence[str]:
