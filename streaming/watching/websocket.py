@@ -14,7 +14,7 @@ import socket
 import struct
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from wsproto.connection import Connection as Protocol, ConnectionState, ConnectionType
@@ -34,8 +34,8 @@ READ_BYTES = 1 << 16
 PARTS = 10_000
 #: Reads at a time.
 READS = 4
-#: Seconds for which a closed connection waits for its peer's Close: TCP ends within 2 s of ours
-#: (oddity 8).
+#: Seconds for which a closed connection waits for its peer's Close, from when the peer's system
+#: has ours: TCP ends within 2 s of it (oddity 8).
 LINGER_S = 1.5
 #: Seconds between looks whether something of what was sent is still to be taken.
 LOOK_S = 0.1
@@ -121,33 +121,38 @@ class Connection:
     def linger(self, *, patient: Callable[[], bool] = lambda: True) -> None:
         """Wait for the peer's Close for a moment, then end our side of TCP.
 
-        What the kernel has still to send it sends first; while `patient()` and the peer takes some
-        of that, the connection stays. Whatever comes is read away: unread, it would reset TCP.
+        What the kernel has still to send it sends first: while `patient()`, the moment counts from
+        when the peer took some of that. Whatever comes is read away: unread, it would reset TCP.
         """
+        looks = self._looks(patient)
         with contextlib.suppress(OSError, Closed):
-            until = time.monotonic() + LINGER_S
             while self._protocol.state is not ConnectionState.CLOSED:
-                if not self._read_away(until):
+                if (until := next(looks, None)) is None:
                     break
+                self._read_away(until)
         with contextlib.suppress(OSError):  # the peer has gone
             self._sock.shutdown(socket.SHUT_WR)
-            ended_at = taken_at = time.monotonic()
             self._unsent = _unsent(self._sock)  # our end, too, until the peer's system has it
-            while self._unsent and patient():
-                now = time.monotonic()
-                late = now > min(ended_at + SEND_S, taken_at + LINGER_S)
-                if late or not self._drop(now + LOOK_S):
-                    return
-                if self.taking():
-                    taken_at = now
+            for until in looks:
+                if not self._unsent or not self._drop(until):
+                    break
 
-    def _read_away(self, until: float) -> bool:
-        """Take what comes by then; whether anything did."""
-        if not _wait(self._sock, select.POLLIN, until - time.monotonic()):
-            return False
-        self._ended = False
-        self.receive()
-        return True
+    def _looks(self, patient: Callable[[], bool]) -> Iterator[float]:
+        """Until when to wait for the peer, look by look; it ends when `linger` is over."""
+        began = taken_at = time.monotonic()
+        self._unsent = _unsent(self._sock)
+        while (now := time.monotonic()) < min(
+            began + SEND_S, (taken_at if patient() else began) + LINGER_S
+        ):
+            yield now + LOOK_S
+            if self.taking():
+                taken_at = time.monotonic()
+
+    def _read_away(self, until: float) -> None:
+        """Take what comes by then."""
+        if _wait(self._sock, select.POLLIN, until - time.monotonic()):
+            self._ended = False
+            self.receive()
 
     def _drop(self, until: float) -> bool:
         """Read away what comes behind the end by then; False when the peer's side is over."""

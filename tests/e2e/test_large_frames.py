@@ -48,7 +48,7 @@ def test_a_large_frame_arrives_whole_at_a_slow_reader_while_pings_run(api: Api) 
 
     with Socket(api, f"/v1/jobs/{job}/ws", over=slow) as connection:
         connection.await_pings(1)
-        slow.pause_s = 0.01
+        slow.pause_s = 0.02
         api.answer(job, "go on")
         events = list(iter(connection.receive, None))
 
