@@ -143,7 +143,7 @@ class Prompt:
     thinking: str = ""
     #: For the simulated model alone: the tools that it wants called, instead of an answer.
     calls: tuple[ToolCall, ...] = ()
-    #: Seconds from the question within which a busy server may want to be asked again: where it
+    #: Seconds from the question within which a server that fails is asked again: where a busy one
     #: wants more, the answer fails and says how much. None: half a minute each time.
     wait_s: float | None = None
 

@@ -61,6 +61,9 @@ class _Chunk(msgspec.Struct):
     object: Json = None
 
 
+#: Tokens that no answer has, and digits of as many.
+_MOST, _DIGITS = 1 << 53, 16
+
 #: Members of a delta that have its thinking.
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 
@@ -287,7 +290,10 @@ def _usage(chunk: JsonMapping) -> Usage | None:
 
 
 def _number(members: Json, name: str) -> int | None:
+    """A count, as a number or in digits; None for what counts nothing: -1, NaN, 1e400."""
     found = members.get(name) if isinstance(members, dict) else None
-    if isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0:
+    if isinstance(found, str) and found.isdecimal() and len(found) < _DIGITS:
+        found = int(found)
+    if isinstance(found, (int, float)) and not isinstance(found, bool) and 0 <= found < _MOST:
         return int(found)
-    return int(found) if isinstance(found, str) and found.isdigit() else None
+    return None

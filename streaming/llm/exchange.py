@@ -13,12 +13,13 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Self
 
 import httptools
 
 from streaming.concurrency.platform import native_lock, original, patched
 from streaming.llm.dialing import Dialer, connect
+from streaming.llm.inflate import Inflate
 from streaming.llm.silence import Arrival, Silence, is_bare
 
 #: Bytes that are read at once, and of a head at most.
@@ -211,7 +212,7 @@ class _Reader:
         self._size = 0
         self._body: list[bytes] = []
         self._coding = ""
-        self._inflate: Any = None
+        self._inflate: Inflate | None = None
         self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
@@ -247,10 +248,9 @@ class _Reader:
                 raise BadAnswer(f"its body is encoded as {self._coding}, which was not asked for")
             return data
         try:
-            inflated: bytes = self._inflate.decompress(data)
+            return self._inflate.add(data)
         except zlib.error as error:
             raise BadAnswer(f"its compressed body is broken ({error})") from error
-        return inflated
 
     # -- called by the parser
 
@@ -265,7 +265,7 @@ class _Reader:
         self.status, self.has_head = status, True
         self._coding = self.headers.get("content-encoding", "").strip().lower()
         if self._coding in ("gzip", "x-gzip", "deflate"):
-            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+            self._inflate = Inflate()
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
@@ -137,12 +138,13 @@ class OpenAIModel(Model):
     ) -> tuple[str, Piece, Generator[Piece, None, None]]:
         """Which model answers, and its answer, whose first piece has come."""
         failed: TaskError | None = None
+        until = None if prompt.wait_s is None else time.monotonic() + prompt.wait_s
         for name in self._asked(prompt):
             if self._breakers[name].opened:
                 failed = failed or _left_alone(self._breakers[name])
                 continue
             try:
-                retrying = self._retrying(stop, patient=bool(prompt.so_far), wait_s=prompt.wait_s)
+                retrying = self._retrying(stop, patient=bool(prompt.so_far), until=until)
                 return name, *retrying(self._begin, name, prompt, stop)
             except TaskError as error:
                 self._tell(name, error)
@@ -182,30 +184,32 @@ class OpenAIModel(Model):
                 without += [refused] if refused else []
 
     def _retrying(
-        self, stop: StopSignal, *, patient: bool = False, wait_s: float | None = None
+        self, stop: StopSignal, *, patient: bool = False, until: float | None = None
     ) -> tenacity.Retrying:
         """`patient`: a server that cannot be reached may have been restarted, and loads.
 
-        `wait_s`: see `Prompt`.
+        `until`: when the last try begins, of those that need no patience; see `Prompt.wait_s`.
         """
         first_s = self._patience.retry_s
         backoff = tenacity.wait_exponential_jitter(multiplier=first_s, jitter=first_s)
 
+        def rest_s() -> float:
+            return math.inf if until is None else until - time.monotonic()
+
         def wait(state: tenacity.RetryCallState) -> float:
-            longest = LOADING_PAUSE_S if _loads(state, patient) else MAX_RETRY_AFTER_S
-            return max(_asked_s(state), min(backoff(state), longest))
+            if _loads(state, patient):
+                pause_s = min(backoff(state), LOADING_PAUSE_S)
+            else:
+                share_s = max(0.0, rest_s()) / max(1, TRIES - state.attempt_number)
+                pause_s = min(backoff(state), MAX_RETRY_AFTER_S, share_s)
+            return max(_asked_s(state), pause_s)
 
         def is_enough(state: tenacity.RetryCallState) -> bool:
-            asked_s = _asked_s(state)
-            if (
-                wait_s is not None
-                and asked_s
-                and (state.seconds_since_start or 0) + asked_s > wait_s
-            ):
+            if _asked_s(state) > max(0.0, rest_s()):
                 return True
             if _loads(state, patient):
                 return (state.seconds_since_start or 0.0) >= self._patience.loading_s
-            return state.attempt_number >= TRIES
+            return state.attempt_number >= TRIES or rest_s() <= 0
 
         return tenacity.Retrying(
             stop=is_enough,

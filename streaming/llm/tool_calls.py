@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streaming.errors import TaskError
-from streaming.events.halves import whole
+from streaming.events.halves import Joiner, whole
 from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.llm.base import ToolCall, ToolCallPart, call_id
 from streaming.llm.shapes import odd
@@ -27,6 +27,8 @@ class _Open:
     told: str = ""
     #: Arguments that no part has told.
     held: str = ""
+    #: A pair of surrogates may be split over two parts.
+    joiner: Joiner = field(default_factory=Joiner)
 
     @property
     def complete(self) -> bool:
@@ -70,9 +72,12 @@ class ToolCalls:
             if not call.name:
                 message = f"the model's server sent a tool call without a name: {call.arguments}"
                 raise TaskError(message[:200], code="upstream_error")
+            left = call.joiner.end()
+            call.arguments += left
+            call.held += left
             if call.held:
                 yield self._part(call)
-            yield ToolCall(self._id(call), call.name, whole(call.arguments))
+            yield ToolCall(self._id(call), call.name, call.arguments)
 
     def _part(self, call: _Open) -> ToolCallPart:
         told, call.held = call.held, ""
@@ -91,7 +96,7 @@ class ToolCalls:
             function = function or {key: part[key] for key in ("name", "arguments") if key in part}
         id, name = _word(part.get("id")), _word(function.get("name"))
         call = self._find(_number(part.get("index")), id, name)
-        text = _arguments(function.get("arguments"))
+        text = call.joiner.add(_arguments(function.get("arguments")))
         if call.held.strip() == "{}" == call.arguments.strip() and text.lstrip()[:1] == "{":
             call.arguments = call.held = ""
         call.id = call.id or id

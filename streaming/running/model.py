@@ -28,6 +28,8 @@ from streaming.llm.spending import Spending
 from streaming.running.answer import Answer
 from streaming.running.traces import in_span_of_call
 
+#: Seconds, of those that a client waits for a status, that the last try and its failure may take.
+TRY_S = 0.5
 #: Times that one answer is gone on with.
 CONTINUES = 3
 
@@ -277,7 +279,7 @@ class BoundModel:
         """
         held_s = self._desk.held_until - time.time()
         if held_s > 0 and prompt.wait_s is None:
-            prompt = replace(prompt, wait_s=held_s)
+            prompt = replace(prompt, wait_s=max(0.0, held_s - TRY_S))
         answer = Answer(prompt, Spending(self.usage, self._model, prompt), passes_on=True)
         try:
             with contextlib.closing(self._given(answer, None)) as pieces:

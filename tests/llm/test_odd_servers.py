@@ -139,6 +139,23 @@ def test_an_index_of_a_call_may_be_text() -> None:
     assert (one.arguments, other.arguments) == ('{"k":1}', '{"j":2}')
 
 
+def test_a_pair_of_surrogates_may_be_split_over_two_parts_of_a_call() -> None:
+    halves = ['{"a":"\ud83d', '\ude00\ud83d"}']
+    parts = [{**CALL, "function": {"name": "f", "arguments": half}} for half in halves]
+
+    assert [call.arguments for call in calls(*parts)] == ['{"a":"\U0001f600\ufffd"}']
+
+
+@pytest.mark.parametrize(
+    "count", ["NaN", "Infinity", "-3", "1e300", '"\u00b2"', '"' + "9" * 5000 + '"', "[]"]
+)
+def test_a_count_that_counts_nothing_is_none(count: str) -> None:
+    usage = f'{{"choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":{count}}}}}'
+    body = f"data: {json.dumps(chunk('stop', content='a'))}\n\ndata: {usage}\n\n"
+
+    assert fed(body.encode()) == ["a", Ending("stop")]
+
+
 def test_empty_arguments_may_be_a_false_start() -> None:
     (late,) = calls(
         {**CALL, "function": {"name": "x", "arguments": "{}"}},

@@ -147,6 +147,19 @@ def test_a_busy_server_is_not_waited_for_beyond_the_time_that_the_question_has(
     assert len(model_server.answers) == 2
 
 
+def test_all_tries_at_a_failing_server_fit_into_the_time_that_the_question_has(
+    connect: Connect, model_server: ModelServer
+) -> None:
+    began = time.monotonic()
+
+    failure_of(
+        connect("broken", retry_s=0.5), replace(ASKED, wait_s=0.5)
+    )  # without: 1.5 s and more
+
+    assert len(model_server.answers) == 3
+    assert time.monotonic() - began < 1.4
+
+
 def test_the_stand_in_of_a_busy_model_is_asked_where_there_is_no_time_to_wait(
     connect: Connect, model_server: ModelServer
 ) -> None:
