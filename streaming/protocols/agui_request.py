@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from streaming.events.event import dumps
 from streaming.events.vocabulary import Json, JsonMapping, JsonObject
-from streaming.protocols.question import Question, as_object, check_messages, member, refuse
+from streaming.protocols.question import (
+    Question,
+    as_object,
+    check_messages,
+    member,
+    refuse,
+    text_of,
+)
 
 #: Characters of a run's or thread's id.
 ID_LENGTH = 200
@@ -121,7 +128,7 @@ def _part(part: Json, at: str) -> JsonObject:
     part = as_object(part, at)
     kind = part.get("type")
     if kind == "text":
-        return {"type": "text", "text": str(part.get("text") or "")}
+        return {"type": "text", "text": text_of(part, at)}
     if kind not in ("image", "binary"):
         raise refuse(f"{at}.type", f"{str(kind)[:40]!r} is not supported", code="unsupported")
     source = part.get("source") if kind == "image" else part

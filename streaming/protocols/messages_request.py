@@ -15,6 +15,7 @@ from streaming.protocols.question import (
     parameters_of,
     refuse,
     refuse_parameter,
+    text_of,
 )
 
 #: Members that are put in another form, or are not the model's.
@@ -83,6 +84,8 @@ def _asked(content: Json, at: str) -> Iterator[JsonObject]:
             yield {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": result}
         else:
             parts.append(_part(block, f"{at}.{index}"))
+    if not content:
+        raise refuse(at, "at least one block")
     if len(parts) == 1 and parts[0]["type"] == "text":
         yield {"role": "user", "content": parts[0]["text"]}
     elif parts:
@@ -98,7 +101,7 @@ def _said(content: Json, at: str) -> Iterator[JsonObject]:
     calls: list[Json] = []
     for index, block in enumerate(_blocks(content, at)):
         if block["type"] == "text":
-            text.append(str(block.get("text") or ""))
+            text.append(text_of(block, f"{at}.{index}"))
         elif block["type"] == "tool_use":
             arguments = dumps(block.get("input") or {}).decode()
             function = {"name": block.get("name"), "arguments": arguments}
@@ -111,13 +114,13 @@ def _said(content: Json, at: str) -> Iterator[JsonObject]:
 
 def _part(block: JsonMapping, at: str) -> JsonObject:
     if block["type"] == "text":
-        return {"type": "text", "text": str(block.get("text") or "")}
+        return {"type": "text", "text": text_of(block, at)}
     source = as_object(block.get("source"), f"{at}.source")
     if block["type"] == "image":
         return {"type": "image_url", "image_url": {"url": _url(source, f"{at}.source")}}
     if block["type"] == "document":
         if source.get("type") == "text":
-            return {"type": "text", "text": str(source.get("data") or "")}
+            return {"type": "text", "text": text_of(source, f"{at}.source", "data")}
         name = str(block.get("title") or "document.pdf")
         file = {"filename": name, "file_data": _url(source, f"{at}.source")}
         return {"type": "file", "file": file}
@@ -126,9 +129,10 @@ def _part(block: JsonMapping, at: str) -> JsonObject:
 
 def _url(source: JsonMapping, at: str) -> str:
     if source.get("type") == "url":
-        return str(source.get("url"))
+        return text_of(source, at, "url")
     if source.get("type") == "base64":
-        return f"data:{source.get('media_type')};base64,{source.get('data')}"
+        kind, data = text_of(source, at, "media_type"), text_of(source, at, "data")
+        return f"data:{kind};base64,{data}"
     raise refuse(f"{at}.type", "base64 or url")
 
 
@@ -147,7 +151,8 @@ def _plain(content: Json, at: str) -> str:
     """A system prompt as one text."""
     if isinstance(content, str):
         return content
-    return "\n\n".join(str(block.get("text") or "") for block in _blocks(content, at))
+    blocks = _blocks(content, at)
+    return "\n\n".join(text_of(block, f"{at}.{n}") for n, block in enumerate(blocks))
 
 
 def _blocks(content: Json, at: str) -> list[JsonObject]:
@@ -198,7 +203,7 @@ def _choice(choice: JsonMapping) -> JsonObject:
         found["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
     elif kind is not None:
         known = {"auto": "auto", "any": "required", "none": "none"}
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             raise refuse("tool_choice.type", "auto, any, tool or none")
         found["tool_choice"] = known[kind]
     if choice.get("disable_parallel_tool_use"):

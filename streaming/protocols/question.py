@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 #: Who may have said a message.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+#: Who of them may have called a tool, or had nothing to tell.
+_MAY_SAY_NOTHING = ("assistant", "function")
 #: Parameters that a task of the app's own may leave aside: they say how, not what.
 HINTS = frozenset(
     {
@@ -103,13 +105,22 @@ def check_messages(messages: Json, name: str = "messages") -> list[JsonObject]:
         if each.get("role") not in ROLES:
             known = ", ".join(ROLES)
             raise refuse(f"{at}.role", f"{str(each.get('role'))[:40]!r} is none of {known}")
-        check_content(each.get("content"), f"{at}.content")
+        if each.get("content") is not None or each["role"] not in _MAY_SAY_NOTHING:
+            _check_content(each.get("content"), f"{at}.content")
     return messages
 
 
-def check_content(content: Json, name: str) -> None:
-    """`BadRequest` unless it is text, nothing, or parts without sound."""
-    if content is None or isinstance(content, str):
+def text_of(part: JsonMapping, at: str, name: str = "text") -> str:
+    """A part's member of text; `BadRequest` where it is none."""
+    text = part.get(name)
+    if not isinstance(text, str):
+        raise refuse(f"{at}.{name}", "a string")
+    return text
+
+
+def _check_content(content: Json, name: str) -> None:
+    """`BadRequest` unless it is text, or parts without sound."""
+    if isinstance(content, str):
         return
     if not isinstance(content, list):
         raise refuse(name, "a string, or a list of parts")
@@ -118,6 +129,8 @@ def check_content(content: Json, name: str) -> None:
             raise refuse(f"{name}.{index}", "an object with a type")
         if part["type"] == "input_audio":
             raise refuse(f"{name}.{index}.type", "audio is not supported", code="unsupported")
+        if part["type"] == "text":
+            text_of(part, f"{name}.{index}")
 
 
 def parameters_of(body: JsonMapping, others: Collection[str]) -> JsonObject:
@@ -146,14 +159,15 @@ def task_input(question: Question, takes: Collection[str] | None) -> JsonObject:
     return {**given, "messages": list(question.messages)}
 
 
-def last_text(messages: Sequence[JsonMapping]) -> str:
-    """What was said last by whoever asks, as text: to call the job by."""
-    for message in reversed(messages):
-        if message.get("role") != "user":
+def last_text(messages: object) -> str:
+    """What was said last by whoever asks, as text: to call the job by. Looks at anything."""
+    for message in reversed(messages if isinstance(messages, (list, tuple)) else []):
+        if not isinstance(message, dict) or message.get("role") != "user":
             continue
         content = message.get("content")
         if isinstance(content, str):
             return content
         parts = content if isinstance(content, list) else []
-        return " ".join(str(part["text"]) for part in parts if part.get("type") == "text")
+        texts = [part.get("text") for part in parts if isinstance(part, dict)]
+        return " ".join(text for text in texts if isinstance(text, str))
     return ""

@@ -13,6 +13,7 @@ from streaming.protocols.question import (
     parameters_of,
     refuse,
     refuse_parameter,
+    text_of,
 )
 
 #: Finds an output item of an earlier response by its id; None when there is none.
@@ -159,7 +160,8 @@ def _content(content: Json, at: str) -> Json:
 def _part(part: JsonMapping, at: str) -> JsonObject:
     kind = part.get("type")
     if kind in ("input_text", "output_text", "text", "refusal"):
-        return {"type": "text", "text": part.get("text") or part.get("refusal") or ""}
+        name = "refusal" if kind == "refusal" else "text"
+        return {"type": "text", "text": text_of(part, at, name)}
     if kind == "input_image" and part.get("image_url"):
         detail = {"detail": part["detail"]} if part.get("detail") else {}
         return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}

@@ -13,6 +13,7 @@ from streaming.protocols.question import (
     member,
     parameters_of,
     refuse,
+    text_of,
 )
 
 #: Members of a request that are the transport's or ours; all others are the model's.
@@ -72,11 +73,11 @@ def _content(parts: list[JsonObject], at: str) -> Json:
     found: list[JsonObject] = []
     for index, part in enumerate(parts):
         if part["type"] == "text":
-            found.append({"type": "text", "text": str(part.get("text") or "")})
+            found.append({"type": "text", "text": text_of(part, f"{at}.parts.{index}")})
         elif part["type"] == "file":
             found.append(_file(part, f"{at}.parts.{index}"))
     if all(part["type"] == "text" for part in found):
-        return "".join(str(part["text"]) for part in found)
+        return "".join(part["text"] for part in found)
     return found
 
 

@@ -6,9 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from streaming.errors import BadRequest
-from streaming.protocols import chat, messages_request, responses_request, ui_request
+from streaming.protocols import (
+    agui_request,
+    chat,
+    messages_request,
+    responses_request,
+    ui_request,
+)
+from streaming.tasks.agent import AgentInput
 
 
 def _chat(more: dict[str, Any]) -> None:
@@ -45,3 +53,66 @@ def test_probabilities_are_not_included_in_a_response() -> None:
     with pytest.raises(BadRequest, match="logprobs"):
         _responses({"include": ["message.output_text.logprobs"]})
     _responses({"include": ["reasoning.encrypted_content"]})
+
+
+ODD_PARTS: list[Any] = [
+    [{"type": "text"}],
+    [{"type": "text", "text": None}],
+    [{"type": "text", "text": ["x"]}],
+    [{"type": "text", "text": "fine"}, {"type": "text", "text": 5}],
+    ["x"],
+    5,
+]
+
+
+def _agui(more: dict[str, Any]) -> None:
+    agui_request.parse({"runId": "r", **more}, "agent", takes_tools=False)
+
+
+@pytest.mark.parametrize("content", [*ODD_PARTS, None])
+@pytest.mark.parametrize("parse", [_chat, _messages, _agui])
+def test_what_is_no_text_is_refused_before_it_is_a_job(
+    parse: Callable[[dict[str, Any]], None], content: Any
+) -> None:
+    with pytest.raises(BadRequest, match=r"messages\.0\.content"):
+        parse({"messages": [{"role": "user", "content": content}]})
+
+
+@pytest.mark.parametrize("content", [*ODD_PARTS, None])
+def test_what_is_no_text_is_refused_in_an_input_and_on_a_page(content: Any) -> None:
+    with pytest.raises(BadRequest, match=r"input\.0\.content"):
+        _responses({"input": [{"role": "user", "content": content}]})
+    with pytest.raises(BadRequest, match=r"messages\.0\."):
+        _ui({"messages": [{"role": "user", "parts": content}]})
+
+
+def test_an_assistant_may_have_said_nothing() -> None:
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None}]
+    _chat({"messages": said})
+    _agui({"messages": said})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"system": [{"type": "text", "text": 5}]},
+        {"tools": [{"name": "f"}], "tool_choice": {"type": ["auto"]}},
+    ],
+)
+def test_members_of_a_message_are_what_they_should_be(more: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest):
+        _messages(more)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "x",
+        [1],
+        [{"role": "user", "content": [1]}],
+        [{"role": "user", "content": [{"type": "text", "text": 5}]}],
+    ],
+)
+def test_a_conversation_that_is_none_is_refused_by_the_task(said: Any) -> None:
+    with pytest.raises(ValidationError):
+        AgentInput.model_validate({"messages": said})
