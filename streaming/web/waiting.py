@@ -8,9 +8,10 @@ as late as its first piece, so the status may depend on what was waited for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
-from flask import Response, request
+from flask import Response, current_app, request
 from werkzeug.datastructures import Headers
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -22,8 +23,8 @@ from streaming.watching.stream import Stream
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-#: What is known of the answer only when it is made; all other headers are the response's.
-_OWN = ("Content-Type", "Content-Length")
+#: What stands for the answer's type until it is made: hooks of the app may look at it.
+_UNKNOWN = "application/octet-stream"
 
 
 class WaitingResponse(Response):
@@ -33,10 +34,11 @@ class WaitingResponse(Response):
     as a problem. `close`, which may be called twice, is called even if the body is never asked for.
     """
 
-    def __init__(self, make: Callable[[], Response], close: Callable[[], object]) -> None:
-        super().__init__()
-        for name in _OWN:
-            self.headers.pop(name, None)
+    def wait(self, make: Callable[[], Response], close: Callable[[], object]) -> None:
+        """Set what is to be made. A hook that makes a response of its own has at least the body."""
+        self.response = self._body()
+        self.headers.pop("Content-Length", None)
+        self.headers["Content-Type"] = _UNKNOWN
         # Nobody may read it before it is there: Flask-Compress and the like let it pass.
         self.direct_passthrough = True
         self._make = make
@@ -59,6 +61,9 @@ class WaitingResponse(Response):
         start_response(f"{made.status_code} {_reason(made.status_code)}", headers.to_wsgi_list())
         if not self._head:
             yield body
+
+    def _body(self) -> Iterator[bytes]:
+        yield self._made().get_data()
 
     def _made(self) -> Response:
         try:
@@ -85,7 +90,15 @@ class _Body:
 def waiting(stream: Stream, make: Callable[[], Response]) -> WaitingResponse:
     """The answer that `make` gives once it has waited on the stream; the stream ends with it."""
     with stream.set_up():
-        return WaitingResponse(make, stream.close)
+        response = _kind(current_app.response_class)()  # type: ignore[arg-type]
+        response.wait(make, stream.close)
+        return response
+
+
+@cache
+def _kind(own: type[Response]) -> type[WaitingResponse]:
+    """One that is of the app's own class, too: Flask makes any other one over into that."""
+    return type("WaitingResponse", (WaitingResponse, own), {})
 
 
 def _reason(status: int) -> str:

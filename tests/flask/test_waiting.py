@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from flask import Flask, g, has_app_context, session
+from flask import Flask, Response, g, has_app_context, session
 from websocket import create_connection
 from werkzeug.serving import make_server
 
@@ -158,6 +158,58 @@ def test_a_wait_whose_time_is_over_says_how_far_the_job_is(app: Flask) -> None:
     assert answer.status_code == 202
     assert answer.get_json()["status"] == "running"
     assert page.get_json() == {"events": [], "next": 2, "status": "running", "closed": False}
+
+
+class OwnResponse(Response):
+    """As apps have it that want something in every response."""
+
+    default_mimetype = "text/plain"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.headers["X-Own"] = "yes"
+
+
+def test_an_app_with_responses_of_its_own_has_answers_that_waited(
+    app: Flask, gate: threading.Event
+) -> None:
+    app.response_class = OwnResponse
+    gate.set()
+    with running(app):
+        client = app.test_client()
+        done = client.post("/v1/jobs", json={"task": "wait"}, headers={"Prefer": "wait=20"})
+        started = client.post("/v1/jobs", json={"task": "wait"}).get_json()
+        page = client.get(f"/v1/jobs/{started['id']}/poll?after=1&wait=20")
+
+    assert (done.status_code, done.get_json()["status"]) == (200, "completed")
+    assert (done.mimetype, done.headers["X-Own"]) == ("application/json", "yes")
+    assert page.get_json()["events"]
+
+
+def test_hooks_find_the_type_of_an_answer_that_waits_and_may_wrap_it(
+    app: Flask, gate: threading.Event
+) -> None:
+    @app.after_request
+    def look(response: Any) -> Any:
+        if response.content_type.startswith("text/html"):
+            response.set_data(response.get_data())
+        return response
+
+    wraps = False
+
+    @app.after_request
+    def wrap(response: Any) -> Any:
+        return Response(response.response, headers=response.headers) if wraps else response
+
+    gate.set()
+    with running(app):
+        wanted = {"json": {"task": "wait"}, "headers": {"Prefer": "wait=20"}}
+        looked_at = app.test_client().post("/v1/jobs", **wanted)
+        wraps = True
+        wrapped = app.test_client().post("/v1/jobs", **wanted)
+
+    assert (looked_at.mimetype, looked_at.get_json()["status"]) == ("application/json", "completed")
+    assert wrapped.get_json(force=True)["status"] == "completed"
 
 
 def test_a_websocket_holds_no_connection_and_no_context_of_the_apps(
