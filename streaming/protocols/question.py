@@ -107,7 +107,14 @@ def check_messages(messages: Json, name: str = "messages") -> list[JsonObject]:
             raise refuse(f"{at}.role", f"{str(each.get('role'))[:40]!r} is none of {known}")
         if each.get("content") is not None or each["role"] not in _MAY_SAY_NOTHING:
             _check_content(each.get("content"), f"{at}.content")
+        calls = each.get("tool_calls")
+        if calls is not None and not _are_objects(calls):
+            raise refuse(f"{at}.tool_calls", "a list of objects")
     return messages
+
+
+def _are_objects(found: Json) -> bool:
+    return isinstance(found, list) and all(isinstance(each, dict) for each in found)
 
 
 def text_of(part: JsonMapping, at: str, name: str = "text") -> str:

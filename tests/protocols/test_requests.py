@@ -86,6 +86,13 @@ def test_what_is_no_text_is_refused_in_an_input_and_on_a_page(content: Any) -> N
         _ui({"messages": [{"role": "user", "parts": content}]})
 
 
+@pytest.mark.parametrize("calls", [5, "x", {}, [1], [None]])
+def test_calls_of_tools_are_objects(calls: Any) -> None:
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": calls}]
+    with pytest.raises(BadRequest, match=r"messages\.1\.tool_calls"):
+        _chat({"messages": said})
+
+
 def test_an_assistant_may_have_said_nothing() -> None:
     said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None}]
     _chat({"messages": said})
