@@ -6,7 +6,7 @@ import base64
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -263,14 +263,8 @@ class Settings(BaseSettings):
 
     @field_validator("protocols", mode="before")
     @classmethod
-    def _known_protocols(cls, value: Iterable[str] | None) -> tuple[str, ...] | None:
-        if value is None:
-            return None
-        given = value.split(",") if isinstance(value, str) else list(value)
-        names = tuple(dict.fromkeys(name.strip() for name in given if name.strip()))
-        if unknown := [name for name in names if name not in PROTOCOLS]:
-            raise ValueError(f"{unknown[0]!r}: some of {', '.join(PROTOCOLS)}")
-        return names
+    def _known_protocols(cls, value: object) -> tuple[str, ...] | None:
+        return None if value is None else protocol_names(value)
 
     @field_validator("resources", mode="before")
     @classmethod
@@ -464,6 +458,17 @@ class Settings(BaseSettings):
         if not self.log_url.startswith("sqlite:///"):
             return None
         return Path(self.log_url.removeprefix("sqlite:///"))
+
+
+def protocol_names(given: object) -> tuple[str, ...]:
+    """Protocols in a list or in text with commas, each once; `ValueError` for what is none."""
+    parts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(parts, (list, tuple, set, frozenset)):
+        raise ValueError(f"{given!r:.80}: a list, some of {', '.join(PROTOCOLS)}")
+    names = [part.strip() if isinstance(part, str) else part for part in parts]
+    if unknown := [name for name in names if name and name not in PROTOCOLS]:
+        raise ValueError(f"{unknown[0]!r:.80}: some of {', '.join(PROTOCOLS)}")
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def _is_redis(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from streaming.config import Settings, durable_disk, is_loopback
 from streaming.errors import InvalidSettings
+from streaming.server.settings import AppSettings
 
 NAMES = [str(field.validation_alias) for field in Settings.model_fields.values()]
 
@@ -210,6 +213,18 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, val
     assert name in message
     assert value in message
     assert len(message) > len(f"{name}: ")
+
+
+ODD: list[Any] = [5, 1.5, True, b"x", [5], [None], [[]], {"a": 1}, {5: 6}, object(), {1}]
+
+
+@pytest.mark.parametrize("kind", [Settings, AppSettings])
+def test_a_value_of_an_odd_type_is_taken_or_refused(kind: type[Settings]) -> None:
+    for field in kind.model_fields.values():
+        name = str(field.validation_alias)
+        for value in ODD:
+            with contextlib.suppress(InvalidSettings):
+                kind.load({name: value})
 
 
 def test_every_setting_that_has_limits_is_tried_above() -> None:

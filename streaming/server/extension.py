@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ from dataclasses import asdict
 from flask import Blueprint, Flask, current_app, has_app_context, request_started
 from pydantic import BaseModel
 
-from streaming.config import Settings
+from streaming.config import Settings, protocol_names
 from streaming.errors import InvalidSettings, StreamingError
 from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.jobs.request import digest_of
@@ -75,7 +76,7 @@ class Streaming:
         self,
         app: Flask | None = None,
         *,
-        url_prefix: str = "",
+        url_prefix: str | None = "",
         tasks: Iterable[Task] = (),
         settings: Settings | None = None,
         model: Model | None = None,
@@ -96,14 +97,11 @@ class Streaming:
         `protocols` of others are mounted (`config.PROTOCOLS`); the setting STREAMING_PROTOCOLS
         decides over it.
         """
-        if authorize is not None and not callable(authorize):
-            raise TypeError(
-                f"authorize= is called for each request; {authorize!r:.80} is no function"
-            )
-        self._protocols = tuple(protocols)
+        _check(url_prefix, settings, authorize)
+        self._protocols = protocol_names(protocols if isinstance(protocols, str) else [*protocols])
         self._open_submit = open_submit
         self._authorize = authorize
-        self._url_prefix = url_prefix.rstrip("/")
+        self._url_prefix = (url_prefix or "").rstrip("/")
         self._settings = settings
         self._model = model
         self._mounts: list[weakref.ref[Mount]] = []
@@ -280,3 +278,16 @@ def _same_place(one: Task, other: Task) -> bool:
     """Whether both come from the same lines of code, which have run twice."""
     places = [getattr(each.function, "__code__", each.function) for each in (one, other)]
     return bool(places[0] == places[1])
+
+
+def _check(url_prefix: object, settings: object, authorize: object) -> None:
+    """What an app hands in by mistake is told where it does so."""
+    if authorize is not None and not callable(authorize):
+        raise TypeError(f"authorize= is called for each request; {authorize!r:.80} is no function")
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"settings= are those of Settings.load(…), not {settings!r:.80}")
+    if not isinstance(url_prefix, str | None):
+        raise TypeError(f"url_prefix= is a path, such as '/ai', not {url_prefix!r:.80}")
+    if url_prefix and not re.fullmatch(r"/[^<>]*", url_prefix):
+        message = f"url_prefix= begins with a slash and has no parts that vary: {url_prefix!r:.80}"
+        raise ValueError(message)

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
-from streaming.config import PROTOCOLS, Settings
+from streaming.config import Settings, protocol_names
 from streaming.errors import InvalidSettings
 from streaming.web.routes.a2a import a2a, card
 from streaming.web.routes.agui import agui
@@ -48,8 +48,10 @@ def names_said(
     said = config.get("STREAMING_PROTOCOLS", os.environ.get("STREAMING_PROTOCOLS"))
     if said is None or said == "":
         return tuple(default)
-    parts = said.split(",") if isinstance(said, str) else said
-    return tuple(name for part in parts if (name := str(part).strip()) in PROTOCOLS)
+    try:
+        return protocol_names(said)
+    except ValueError:
+        return ()
 
 
 def mount(app: Flask, names: Iterable[str], *, base_url: str, root: str) -> tuple[Blueprint, ...]:

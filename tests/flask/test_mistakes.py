@@ -64,6 +64,29 @@ def test_what_an_extension_cannot_use_is_told_at_once() -> None:
         Streaming(Flask("shop"), authorize=wrong)
     with pytest.raises(TypeError, match="marked with @task"):
         Streaming(Flask("shop"), tasks=[wrong])
+    with pytest.raises(TypeError, match="Settings.load"):
+        Streaming(Flask("shop"), settings={"heartbeat_s": 3})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="is a path"):
+        Streaming(Flask("shop"), url_prefix=5)  # type: ignore[arg-type]
+    for prefix in ("ai", "/<tenant>"):
+        with pytest.raises(ValueError, match="begins with a slash"):
+            Streaming(Flask("shop"), url_prefix=prefix)
+    Streaming(Flask("shop"), url_prefix=None)
+
+
+@pytest.mark.parametrize("named", ["chat, durable", ["chat", "durable"], iter(["chat", "durable"])])
+def test_protocols_are_named_as_text_or_in_a_list(named: Any) -> None:
+    app = Flask("shop")
+    Streaming(app, protocols=named)
+
+    rules = {rule.rule for rule in app.url_map.iter_rules()}
+    assert {"/v1/chat/completions", "/v1/jobs/<job>/stream"} <= rules
+
+
+@pytest.mark.parametrize("named", ["chatt", ["chat", "mpc"], ["chat", 5]])
+def test_a_protocol_that_is_none_is_told_where_it_is_named(named: Any) -> None:
+    with pytest.raises(ValueError, match="some of chat, responses"):
+        Streaming(Flask("shop"), protocols=named)
 
 
 @pytest.mark.parametrize("given", [Order(count=3), Plain(3), {"count": 3}])
