@@ -32,7 +32,8 @@ blueprint of `foreign.foreign_blueprint(name, error_body)`, and works with
   first piece or 2 s, a failure in that time has its own status; then frames, beats, and the
   protocol's own end also at a drain. Events are never merged. Behind the end: 204. The stream is
   not rotated (`Lifetime.stay_open`): leave that out for clients that come back by themselves;
-- `answers.wait_for_end(held)`: the whole answer; its request is a viewer that may hang up;
+- `respond_whole(held, taker, make, error_body)` of `whole_answers`: an answer in one piece; its
+  request is a viewer that may hang up, and from the third second on holds nothing of the app's;
 - `answers.with_job(response, row)`: the header `X-Job-Id`; `handshake` for WebSockets
   (`response_session` is an example).
 

@@ -20,7 +20,7 @@ from streaming.events.vocabulary import Json, JsonObject
 from streaming.events.wire import SSE
 from streaming.jobs.registry import unknown_job
 from streaming.jobs.request import Request, digest_of
-from streaming.protocols.answer import Whole, last_restarts
+from streaming.protocols.answer import last_restarts
 from streaming.protocols.frames import About, Encoder
 from streaming.protocols.question import Question, last_text, task_input
 from streaming.protocols.refusals import failure_of
@@ -168,24 +168,6 @@ def _failed_early(encoder: Encoder) -> bool:
     """Whether the job failed before there was anything to show of it."""
     failed = encoder.ended is not None and encoder.ended.status != "completed"
     return failed and encoder.after <= 0 and not encoder.has_content
-
-
-def wait_for_end(held: Held) -> Whole:
-    """The whole answer; its request is a viewer meanwhile, and may hang up."""
-    stream, whole = held.stream, Whole()
-    with stream.set_up():
-        stream.watch()
-        while not stream.cursor.ended:
-            if stream.hung_up():
-                raise ConnectionAbortedError("the client has hung up")
-            if stream.lifetime.closing() is not None:
-                raise answer_errors.draining(held.row)
-            for event in read_events(stream, services().streams.server.heartbeat_s):
-                whole.take(event)
-        stream.close()
-    if whole.ended is None:
-        raise answer_errors.gone(held.row.id)
-    return whole
 
 
 def with_job(response: Response, row: JobRow) -> Response:

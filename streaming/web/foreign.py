@@ -66,14 +66,19 @@ def foreign_blueprint(name: str, error_body: ErrorBody = openai_body) -> Bluepri
     return made
 
 
-def error_response(error: StreamingError, error_body: ErrorBody) -> Response:
-    """An error before the first byte, with what the SDKs need to try again, or not to."""
+def error_response(
+    error: StreamingError, error_body: ErrorBody, path: str | None = None
+) -> Response:
+    """An error before the first byte, with what the SDKs need to try again, or not to.
+
+    With the request's `path` it may be made when the request is over.
+    """
     status, job = http_status(error), error.extra.get("job")
     retryable = error.retryable and status in RETRIED
     error.extra.pop("status_of", None)
     after_s = error.extra.get("retry_after_s", 1)
-    response = problem_response(error)
-    shown: JsonObject = {**problem(error, instance=request.path), "status": status}
+    response = problem_response(error, path)
+    shown: JsonObject = {**problem(error, instance=path or request.path), "status": status}
     response.set_data(dumps(error_body(shown)))
     response.status_code = status
     response.content_type = MEDIA_TYPE if error_body is openai_body else "application/json"

@@ -30,11 +30,14 @@ _CODES = {
 }
 
 
-def problem_response(error: StreamingError) -> Response:
-    """An error as the client gets it; 429 and 503 say when to come again."""
-    body = problem(error, instance=request.path)
+def problem_response(error: StreamingError, path: str | None = None) -> Response:
+    """An error as the client gets it; 429 and 503 say when to come again.
+
+    With the request's `path` it may be made when the request is over; who does counts refusals.
+    """
+    body = problem(error, instance=path or request.path)
     retry_after_s = body.pop("retry_after_s", None)
-    if error.status in REFUSALS:
+    if path is None and error.status in REFUSALS:
         _count(error.code)
     response = Response(dumps(body), status=error.status, content_type=MEDIA_TYPE)
     if isinstance(error, TooMany | Unavailable):

@@ -8,7 +8,7 @@ as late as its first piece, so the status may depend on what was waited for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from flask import Response, current_app, request
@@ -30,11 +30,16 @@ _UNKNOWN = "application/octet-stream"
 class WaitingResponse(Response):
     """A response whose status, body and some headers are made after the context is gone.
 
-    `make` must not use the request, the app or `g`. A `StreamingError` that it raises is answered
-    as a problem. `close`, which may be called twice, is called even if the body is never asked for.
+    `make` must not use the request, the app or `g`; `failed` makes an answer of a `StreamingError`
+    that it raises. `close`, which may be called twice, is called even if no body is asked for.
     """
 
-    def wait(self, make: Callable[[], Response], close: Callable[[], object]) -> None:
+    def wait(
+        self,
+        make: Callable[[], Response],
+        close: Callable[[], object],
+        failed: Callable[[StreamingError], Response],
+    ) -> None:
         """Set what is to be made. A hook that makes a response of its own has at least the body."""
         self.response = self._body()
         self.headers.pop("Content-Length", None)
@@ -42,7 +47,7 @@ class WaitingResponse(Response):
         # Nobody may read it before it is there: Flask-Compress and the like let it pass.
         self.direct_passthrough = True
         self._make = make
-        self._path = request.path
+        self._failed = failed
         self._head = request.method == "HEAD"
         self._over = close
         self.call_on_close(close)
@@ -69,8 +74,7 @@ class WaitingResponse(Response):
         try:
             return self._make()
         except StreamingError as error:
-            body = dumps(problem(error, instance=self._path))
-            return Response(body, error.status, content_type="application/problem+json")
+            return self._failed(error)
         finally:
             self._over()  # what waits no longer holds no slot while its answer is sent
 
@@ -87,12 +91,24 @@ class _Body:
         return self._pieces
 
 
-def waiting(stream: Stream, make: Callable[[], Response]) -> WaitingResponse:
-    """The answer that `make` gives once it has waited on the stream; the stream ends with it."""
+def waiting(
+    stream: Stream,
+    make: Callable[[], Response],
+    failed: Callable[[StreamingError], Response] | None = None,
+) -> WaitingResponse:
+    """The answer that `make` gives once it has waited on the stream; the stream ends with it.
+
+    `failed` makes one of a `StreamingError`; else it is a problem.
+    """
     with stream.set_up():
         response = _kind(current_app.response_class)()  # type: ignore[arg-type]
-        response.wait(make, stream.close)
+        response.wait(make, stream.close, failed or partial(_problem, request.path))
         return response
+
+
+def _problem(path: str, error: StreamingError) -> Response:
+    body = dumps(problem(error, instance=path))
+    return Response(body, error.status, content_type="application/problem+json")
 
 
 @cache

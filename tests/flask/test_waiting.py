@@ -13,7 +13,7 @@ from flask import Flask, Response, g, has_app_context, session
 from websocket import create_connection
 from werkzeug.serving import make_server
 
-from streaming import JobContext, Streaming, server_of
+from streaming import JobContext, Streaming, TaskError, server_of
 from streaming.testing import Jobs, running
 
 Json = Any
@@ -65,7 +65,8 @@ def app(pool: Pool, gate: threading.Event) -> Flask:
         pool.take()
         return "ann"
 
-    streaming = Streaming(app, authorize=authorize, open_submit=True)
+    names = ["chat", "messages", "responses"]
+    streaming = Streaming(app, authorize=authorize, open_submit=True, protocols=names)
     app.teardown_appcontext(pool.give_back)
 
     @app.after_request
@@ -79,6 +80,14 @@ def app(pool: Pool, gate: threading.Event) -> Flask:
         while not gate.wait(0.01):
             ctx.raise_if_cancelled()
         return {"context": has_app_context()}
+
+    @streaming.task("say", answers=True)
+    def say(ctx: JobContext, input: Json) -> Iterator[str]:
+        while not gate.wait(0.01):
+            ctx.raise_if_cancelled()
+        if input["messages"][-1]["content"] == "fail":
+            raise TaskError("it cannot", code="in_vain")
+        yield "said"
 
     return app
 
@@ -158,6 +167,36 @@ def test_a_wait_whose_time_is_over_says_how_far_the_job_is(app: Flask) -> None:
     assert answer.status_code == 202
     assert answer.get_json()["status"] == "running"
     assert page.get_json() == {"events": [], "next": 2, "status": "running", "closed": False}
+
+
+def question(protocol: str, said: str) -> tuple[str, Json]:
+    """The URL and the body of a question whose answer is wanted whole."""
+    body: Json = {"model": "say", "messages": [{"role": "user", "content": said}]}
+    if protocol == "messages":
+        body["max_tokens"] = 9
+    if protocol == "responses":
+        body = {"model": "say", "input": said}
+    return "/v1/chat/completions" if protocol == "chat" else f"/v1/{protocol}", body
+
+
+@pytest.mark.parametrize("protocol", ["chat", "messages", "responses"])
+@pytest.mark.parametrize(("said", "status"), [("x", 200), ("fail", 500)])
+def test_a_whole_answer_gives_the_apps_connections_back_while_it_is_waited_for(
+    app: Flask, pool: Pool, gate: threading.Event, protocol: str, said: str, status: int
+) -> None:
+    path, body = question(protocol, said)
+    with serving(app) as (url, _):
+        thread, got = ask("POST", url + path, json=body)
+        only = first_job(app)
+        watched(app, only)
+        pool.wait_until_free()
+        assert not got
+        gate.set()
+        thread.join(LIMIT_S)
+
+    assert (got[0].status_code, got[0].headers["X-Job-Id"]) == (status, only)
+    assert got[0].headers["X-Host"] == "yes"
+    assert "said" in got[0].text or got[0].json()["error"]["code"] == "in_vain"
 
 
 class OwnResponse(Response):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from streaming.errors import BadRequest
 from streaming.events.vocabulary import JsonObject
 from streaming.events.wire import MAX_POSITION, parse_position
+from streaming.protocols.answer import Whole
 from streaming.protocols.chat import PREFIX, ChatEncoder, completed, parse
 from streaming.storage.rows import JobRow
 from streaming.web import answers
@@ -19,6 +20,7 @@ from streaming.web.foreign import foreign_blueprint, foreign_body
 from streaming.web.json_response import as_json
 from streaming.web.operations import operation
 from streaming.web.responses import no_content
+from streaming.web.whole_answers import respond_whole
 
 chat = foreign_blueprint("chat")
 
@@ -123,5 +125,4 @@ def _answer(held: Held, *, streams: bool, after: int = 0) -> Response:
         return answers.respond_stream(
             held, lambda restarts: ChatEncoder(about, after=after, restarts=restarts)
         )
-    whole = answers.wait_for_end(held)
-    return answers.with_job(as_json(completed(about, whole)), held.row)
+    return respond_whole(held, Whole(), lambda whole: as_json(completed(about, whole)))

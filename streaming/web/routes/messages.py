@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from streaming.errors import BadRequest
 from streaming.events.vocabulary import JsonObject
 from streaming.events.wire import parse_position
+from streaming.protocols.answer import Whole
 from streaming.protocols.messages import PREFIX, MessagesEncoder, completed, error_body
 from streaming.protocols.messages_request import count, parse
 from streaming.storage.rows import JobRow
@@ -20,6 +21,7 @@ from streaming.web.json_response import as_json
 from streaming.web.models import find_model
 from streaming.web.operations import operation
 from streaming.web.responses import no_content, wants_sse
+from streaming.web.whole_answers import respond_whole
 
 messages = foreign_blueprint("messages", error_body)
 
@@ -133,5 +135,4 @@ def _answer(held: Held, *, streams: bool, after: int = 0) -> Response:
         return answers.respond_stream(
             held, lambda restarts: MessagesEncoder(about, after=after, restarts=restarts)
         )
-    whole = answers.wait_for_end(held)
-    return answers.with_job(as_json(completed(about, whole)), held.row)
+    return respond_whole(held, Whole(), lambda whole: as_json(completed(about, whole)), error_body)

@@ -34,6 +34,7 @@ from streaming.web.response_session import ResponseSession
 from streaming.web.responses import no_content
 from streaming.web.services import services
 from streaming.web.stopping import stopped
+from streaming.web.whole_answers import respond_whole
 
 _MORE = {
     404: "No such model, or no such response",
@@ -211,7 +212,10 @@ def _answer(held: Held, *, streams: bool, after: int = -1, again: bool = False) 
             lambda restarts: ResponsesEncoder(about, after=after, restarts=restarts),
             again=again,
         )
-    whole = answers.wait_for_end(held)
-    if whole.ended is not None and whole.ended.status == "failed":
-        raise failure_of(whole.ended, held.row.id)
-    return answers.with_job(as_json(folded(held.row).response()), held.row)
+    return respond_whole(held, ResponsesEncoder(about), _whole)
+
+
+def _whole(encoder: ResponsesEncoder) -> Response:
+    if encoder.ended is not None and encoder.ended.status == "failed":
+        raise failure_of(encoder.ended, encoder.about.job)
+    return as_json(encoder.response())
