@@ -250,6 +250,10 @@ class Whole:
         self.ended: Ended | None = None
 
     @property
+    def done(self) -> bool:
+        return self.ended is not None
+
+    @property
     def text(self) -> str:
         return "".join("".join(pieces) for pieces in self._texts.values())
 

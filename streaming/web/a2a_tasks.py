@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Response, g, request
 
 from streaming.errors import BadRequest, Conflict, InvalidInput, NotFound, StreamingError
 from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.events.wire import parse_position
-from streaming.protocols.a2a import A2aEncoder, A2aError
+from streaming.protocols.a2a import A2aEncoder, A2aError, rest_error, rpc_error
 from streaming.protocols.a2a_request import answer_in, message_of, parse
 from streaming.storage.rows import JobRow
-from streaming.web import answer_errors, answers
+from streaming.web import answers
 from streaming.web.answers import Held
 from streaming.web.auth import count, find_job, require
+from streaming.web.json_response import as_json
 from streaming.web.services import services
 from streaming.web.stopping import stopped
+from streaming.web.whole_answers import respond_whole
 
 
 def is_rpc() -> bool:
@@ -127,18 +131,30 @@ def _told(held: Held, params: JsonMapping, *, stream: bool) -> Response | JsonOb
     if configuration.get("returnImmediately") or configuration.get("blocking") is False:
         held.stream.close()
         return {"task": shown(held.row)}
-    with held.stream.set_up():
-        found = encoder(held.row)
-        held.stream.watch()
-        while not (found.done or held.stream.cursor.ended):
-            if held.stream.hung_up():
-                raise ConnectionAbortedError("the client has hung up")
-            if held.stream.lifetime.closing() is not None:
-                raise answer_errors.draining(held.row)
-            for event in answers.read_events(held.stream, services().streams.server.heartbeat_s):
-                found.take(event)
-        held.stream.close()
-        return {"task": found.task()}
+    rpc, id = is_rpc(), g.get("a2a_id")
+    return respond_whole(
+        held,
+        encoder(held.row),
+        lambda found: told({"task": found.task()}, rpc=rpc, id=id),
+        partial(error_body, rpc=rpc, id=id),
+    )
+
+
+def told(found: JsonObject, *, rpc: bool, id: Json) -> Response:
+    """A task, which is the job whose id the header has."""
+    response = as_json({"jsonrpc": "2.0", "id": id, "result": found} if rpc else found)
+    response.headers["X-Job-Id"] = found.get("task", found)["id"]
+    return response
+
+
+def error_body(shown: JsonMapping, *, rpc: bool, id: Json) -> Json:
+    """A problem as the protocol has it."""
+    status, code = int(str(shown["status"])), str(shown["code"])
+    if not rpc:
+        return rest_error(status, str(shown["detail"]), code)
+    number = -32700 if code == "malformed_json" else -32603
+    number = -32602 if status in (400, 404, 422) and number != -32700 else number
+    return rpc_error(id, number, str(shown["detail"]), code)
 
 
 def _stream(held: Held, *, after: int = 0) -> Response:

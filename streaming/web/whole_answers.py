@@ -16,7 +16,6 @@ from flask import Response, request
 
 from streaming.errors import StreamingError
 from streaming.events.event import Event
-from streaming.protocols.answer import Ended
 from streaming.web import answer_errors
 from streaming.web.answers import HOLD_S, Held, read_events, with_job
 from streaming.web.foreign import ErrorBody, error_response, openai_body
@@ -29,8 +28,8 @@ class Taker(Protocol):
     """Makes an answer of events."""
 
     @property
-    def ended(self) -> Ended | None:
-        """How it ended; None before."""
+    def done(self) -> bool:
+        """Whether it has all that it needs."""
 
     def take(self, event: Event) -> object:
         """The next event of the job."""
@@ -42,7 +41,7 @@ T = TypeVar("T", bound=Taker)
 def respond_whole(
     held: Held, taker: T, make: Callable[[T], Response], error_body: ErrorBody = openai_body
 ) -> Response:
-    """What `make` makes once the job has ended; its request is a viewer, and may hang up.
+    """What `make` makes once the taker has all; its request is a viewer, and may hang up.
 
     `make` uses nothing of Flask's context. A `StreamingError` of it is answered as the protocol
     has it.
@@ -50,7 +49,7 @@ def respond_whole(
     stream, found = held.stream, services()
     with stream.set_up():
         stream.watch()
-        if _has_ended(held, taker, found, time.monotonic() + HOLD_S):
+        if _has_all(held, taker, found, time.monotonic() + HOLD_S):
             stream.close()
             return with_job(make(taker), held.row)
         rest = partial(_made, held, taker, found, make)
@@ -60,16 +59,16 @@ def respond_whole(
 
 def _made(held: Held, taker: T, found: Services, make: Callable[[T], Response]) -> Response:
     try:
-        _has_ended(held, taker, found, math.inf)
+        _has_all(held, taker, found, math.inf)
     except ConnectionAbortedError:  # nobody reads what is answered
         return Response(status=400)
     return make(taker)
 
 
-def _has_ended(held: Held, taker: Taker, found: Services, until: float) -> bool:
-    """Whether the job has ended, and the taker has all of it; False when the time is over."""
+def _has_all(held: Held, taker: Taker, found: Services, until: float) -> bool:
+    """Whether the taker has all that it needs; False when the time is over."""
     stream = held.stream
-    while not stream.cursor.ended:
+    while not (taker.done or stream.cursor.ended):
         if stream.hung_up():
             raise ConnectionAbortedError("the client has hung up")
         if stream.lifetime.closing() is not None:
@@ -79,7 +78,7 @@ def _has_ended(held: Held, taker: Taker, found: Services, until: float) -> bool:
             return False
         for event in read_events(stream, min(left, found.streams.server.heartbeat_s)):
             taker.take(event)
-    if taker.ended is None:
+    if not taker.done:
         raise answer_errors.gone(held.row.id)
     return True
 

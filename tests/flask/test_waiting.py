@@ -65,7 +65,7 @@ def app(pool: Pool, gate: threading.Event) -> Flask:
         pool.take()
         return "ann"
 
-    names = ["chat", "messages", "responses"]
+    names = ["chat", "messages", "responses", "a2a"]
     streaming = Streaming(app, authorize=authorize, open_submit=True, protocols=names)
     app.teardown_appcontext(pool.give_back)
 
@@ -179,6 +179,14 @@ def question(protocol: str, said: str) -> tuple[str, Json]:
     return "/v1/chat/completions" if protocol == "chat" else f"/v1/{protocol}", body
 
 
+def message(method: str, said: str) -> Json:
+    """A message of A2A to the task `say`."""
+    parts = {"role": "ROLE_USER", "parts": [{"text": said}], "messageId": "m"}
+    params = {"message": {**parts, "metadata": {"skill": "say"}}}
+    rpc = {"jsonrpc": "2.0", "id": "a", "method": "SendMessage", "params": params}
+    return rpc if method == "rpc" else params
+
+
 @pytest.mark.parametrize("protocol", ["chat", "messages", "responses"])
 @pytest.mark.parametrize(("said", "status"), [("x", 200), ("fail", 500)])
 def test_a_whole_answer_gives_the_apps_connections_back_while_it_is_waited_for(
@@ -197,6 +205,26 @@ def test_a_whole_answer_gives_the_apps_connections_back_while_it_is_waited_for(
     assert (got[0].status_code, got[0].headers["X-Job-Id"]) == (status, only)
     assert got[0].headers["X-Host"] == "yes"
     assert "said" in got[0].text or got[0].json()["error"]["code"] == "in_vain"
+
+
+@pytest.mark.parametrize(("path", "binding"), [("/a2a", "rpc"), ("/a2a/v1/message:send", "http")])
+def test_who_waits_for_a_task_of_a2a_holds_none_of_the_apps_connections(
+    app: Flask, pool: Pool, gate: threading.Event, path: str, binding: str
+) -> None:
+    with serving(app) as (url, _):
+        thread, got = ask("POST", url + path, json=message(binding, "x"))
+        only = first_job(app)
+        watched(app, only)
+        pool.wait_until_free()
+        assert not got
+        gate.set()
+        thread.join(LIMIT_S)
+
+    told = got[0].json()
+    task = (told["result"] if binding == "rpc" else told)["task"]
+    assert (task["id"], task["status"]["state"]) == (only, "TASK_STATE_COMPLETED")
+    assert told.get("id") == ("a" if binding == "rpc" else None)
+    assert got[0].headers["X-Job-Id"] == only
 
 
 class OwnResponse(Response):

@@ -10,7 +10,7 @@ from werkzeug.routing import BaseConverter
 
 from streaming.errors import BadRequest
 from streaming.events.vocabulary import Json, JsonMapping, JsonObject
-from streaming.protocols.a2a import VERSION, A2aError, rest_error, rpc_error
+from streaming.protocols.a2a import VERSION, A2aError
 from streaming.web import a2a_tasks
 from streaming.web.blueprints import open_blueprint
 from streaming.web.foreign import ForeignBody, foreign_blueprint, foreign_body, is_rpc_id
@@ -38,12 +38,7 @@ class _TaskConverter(BaseConverter):
 
 
 def _error_body(shown: JsonMapping) -> Json:
-    status, code = int(str(shown["status"])), str(shown["code"])
-    if not a2a_tasks.is_rpc():
-        return rest_error(status, str(shown["detail"]), code)
-    number = -32700 if code == "malformed_json" else -32603
-    number = -32602 if status in (400, 404, 422) and number != -32700 else number
-    return rpc_error(g.get("a2a_id"), number, str(shown["detail"]), code)
+    return a2a_tasks.error_body(shown, rpc=a2a_tasks.is_rpc(), id=g.get("a2a_id"))
 
 
 a2a = foreign_blueprint("a2a", _error_body)
@@ -204,11 +199,7 @@ def _told(found: Response | JsonObject) -> Response:
     """A task, which is the job whose id the header has; a stream is told already."""
     if isinstance(found, Response):
         return found
-    is_rpc = a2a_tasks.is_rpc()
-    shown = {"jsonrpc": "2.0", "id": g.a2a_id, "result": found} if is_rpc else found
-    response = as_json(shown)
-    response.headers["X-Job-Id"] = found.get("task", found)["id"]
-    return response
+    return a2a_tasks.told(found, rpc=a2a_tasks.is_rpc(), id=g.get("a2a_id"))
 
 
 def _params() -> JsonObject:
