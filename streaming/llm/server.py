@@ -158,6 +158,8 @@ class ModelServer:
         if line.status in (404, 405) and len(self._dialers) > 1 and b"model" not in said:
             self._dialers = self._dialers[1:]
             raise _Elsewhere
+        if 300 <= line.status < 400 and (place := line.headers.get("location")):
+            said = place.partition("?")[0].encode()  # whoever set the address wants to know
         readable = self._readable(said)
         error = failure(line.status, readable, retry_after_s(line.headers))
         raise Unwelcome(line.status, readable, error)

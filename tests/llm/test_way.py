@@ -115,6 +115,16 @@ def test_what_is_no_http_is_a_clear_error(response: bytes) -> None:
     assert failed.value.code == "model_unavailable"
 
 
+def test_an_address_that_leads_elsewhere_says_where_to() -> None:
+    to = "Location: https://models.example/v2/chat/completions?key=secret"
+    moved = head(to, "Content-Length: 0", status="308 Permanent Redirect")
+    with answering(moved) as (port, _), pytest.raises(TaskError) as failed:
+        ask(f"http://127.0.0.1:{port}/v1")
+
+    assert "elsewhere" in failed.value.detail
+    assert "308: https://models.example/v2/chat/completions)" in failed.value.detail
+
+
 def test_a_query_goes_along_and_the_host_is_named() -> None:
     with answering(head() + ANSWER) as (port, asked):
         ask(f"http://127.0.0.1:{port}/openai/chat/completions?api-version=7")
