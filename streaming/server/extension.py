@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
@@ -39,7 +39,7 @@ from streaming.web.routes.streams import streams
 from streaming.web.routes.tickets import tickets
 from streaming.web.routes.transports import transports
 from streaming.web.routes.websocket import websocket
-from streaming.web.services import EXTENSION, Authorize, services
+from streaming.web.services import EXTENSION, Authorize, Who, services
 
 #: What is mounted under the prefix; public, for extensions that are told which blueprints to spare.
 BLUEPRINTS = (jobs, files, tickets, streams, transports, sse, longpoll, websocket, browser, ops)
@@ -80,7 +80,7 @@ class Streaming:
         tasks: Iterable[Task] = (),
         settings: Settings | None = None,
         model: Model | None = None,
-        authorize: Authorize | None = None,
+        authorize: Authorize | Callable[[], Awaitable[Who]] | None = None,
         open_submit: bool = False,
         protocols: Iterable[str] = (),
     ) -> None:
@@ -88,7 +88,8 @@ class Streaming:
 
         It returns the user's id (str, int or UUID), or None, False or "" for nobody (401); or a
         `Principal`, for one who may do less (or with `admin` more) than everything with what is
-        their own. Anything else is a TypeError. API keys do not count then.
+        their own. Anything else is a TypeError. It may be `async`, as the app's views may. API keys
+        do not count then.
 
         Only the app's own views start jobs, with `submit`: `POST /v1/jobs` and `submit` over
         WebSocket are 403, except for tasks that say `open=True`. With `open_submit=True` clients
@@ -134,7 +135,7 @@ class Streaming:
             base_url=base_url,
             settings=self._settings,
             model=self._model,
-            authorize=self._authorize,
+            authorize=self._authorize and app.ensure_sync(self._authorize),
             open_submit=self._open_submit,
         )
         for each in self._tasks.values():

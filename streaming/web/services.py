@@ -37,7 +37,8 @@ EXTENSION = "streaming"
 
 #: Who makes the present request, as the host app says: a user's id, or with scopes; or nobody
 #: (None, False, "").
-Authorize = Callable[[], str | int | UUID | Principal | Literal[False] | None]
+Who = str | int | UUID | Principal | Literal[False] | None
+Authorize = Callable[[], Who]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -201,3 +203,25 @@ def test_operational_routes_lie_below_v1_and_leave_the_apps_own_alone() -> None:
         assert [client.get(f"/v1/{name}").status_code for name in ours] == [200] * 5
         assert [client.get(f"/{name}").status_code for name in ours[1:]] == [404] * 4
         assert client.get("/healthz").text == "the app's own"
+
+
+def test_authorize_may_be_async_as_views_may() -> None:
+    class App(Flask):
+        def async_to_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda: asyncio.run(func())
+
+    async def authorize() -> str:
+        return request.headers["X-User"]
+
+    app = App(__name__)
+    streaming = Streaming(app, authorize=authorize, open_submit=True)
+
+    @streaming.task("whose")
+    def whose(ctx: JobContext, input: dict[str, Any]) -> Any:
+        return ctx.owner
+
+    with running(app):
+        wanted = {"json": {"task": "whose"}, "headers": {"X-User": "ann", "Prefer": "wait=20"}}
+        answer = app.test_client().post("/v1/jobs", **wanted)
+
+    assert answer.get_json()["output"] == "ann"
