@@ -20,6 +20,7 @@
     │   └── TooMany              429   a queue, a rate or a quota is full
     ├── NotSupported             501   this server cannot do it, whoever asks
     ├── Unavailable              503   overloaded, storage away
+    │   ├── NotThere                   the storage's server is not reached at the start
     │   ├── Closed                     the server has been closed, or is leaving
     │   └── Damaged                    what is kept cannot be read
     ├── LogRefusal               the event log refuses an append
@@ -214,6 +215,12 @@ class NotSupported(StreamingError):
     status = 501
     title = "Not supported"
     code = "not_supported"
+
+
+class NotThere(Unavailable, InvalidSettings):
+    """Raised at start when the storage's server is not reached: by a wrong address, or as yet."""
+
+    code = "storage_away"
 
 
 class Closed(Unavailable):

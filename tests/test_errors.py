@@ -70,6 +70,7 @@ def test_an_error_has_the_status_of_the_contract(name: str, status: int) -> None
 def test_only_what_may_go_well_later_is_retryable() -> None:
     assert {each.__name__ for each in ALL if getattr(each, "retryable", False)} == {
         "Closed",
+        "NotThere",
         "TooMany",
         "TooSlow",
         "Unavailable",

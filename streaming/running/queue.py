@@ -54,10 +54,11 @@ RETRY_S = 0.5
 class JobQueue:
     """The queue, and the fleet behind it. Every process has one; workers take from it."""
 
-    def __init__(self, server: Server, *, timeout_s: float) -> None:
+    def __init__(self, server: Server, *, timeout_s: float, silence_s: float | None = None) -> None:
+        """`silence_s`: of a Redis that owes an answer, after which it is away for who waits."""
         #: Seconds of silence after which a worker is gone.
         self.timeout_s = timeout_s
-        self._link = Link(server, name="queue-link")
+        self._link = Link(server, name="queue-link", silence_s=silence_s)
         self.fleet = Fleet(
             self._link, queue=f"{NAMESPACE}:{QUEUE}", workers=WORKERS, timeout_s=timeout_s
         )

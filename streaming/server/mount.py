@@ -20,7 +20,7 @@ from werkzeug.test import EnvironBuilder
 from streaming.concurrency.locks import Mutex
 from streaming.concurrency.platform import native_lock
 from streaming.config import Settings
-from streaming.errors import Closed, InUse, InvalidSettings, StreamingError
+from streaming.errors import Closed, InUse, InvalidSettings, NotThere, StreamingError
 from streaming.llm import make_model
 from streaming.llm.base import Model
 from streaming.running.origin import Origin
@@ -120,7 +120,8 @@ class Mount:
         if not server.started:
             self._serving.check(server.settings)
             if not self._hooked:
-                server.start(timeout=LAZY_S)
+                # For Redis nobody waits: whoever comes next looks whether it is there.
+                server.start(timeout=0 if server.settings.shared else LAZY_S)
         found = server.services()
         if self._services is None or self._services[0] is not found:
             settings = self._settings or found.settings
@@ -174,18 +175,32 @@ class Mount:
         self._woken = True
         self._serving = Serving.of_request()
         try:
-            server = self.server
-            self._serving.check(server.settings)
-            server.start(timeout=0)
+            self._start()
         except InUse as error:
             if not error.by_predecessor:
                 logger.critical("cannot start: %s", error)
         except StreamingError as error:  # the app's own pages do without; ours will say so
             logger.critical("cannot start: %s", error)
 
+    def missing(self) -> str | None:
+        """Why it has not started, or None; where no hooks start it, it is tried now."""
+        try:
+            if not self._hooked and not self.started:
+                self._start()
+        except NotThere as error:
+            return f"storage: {error.detail}"
+        except StreamingError:  # a request for the service itself is told of it
+            pass
+        return None if self.started else "storage is not open"
+
     def inside(self, owner: str, origin: Origin) -> AbstractContextManager[None]:
         """The app's context as an attempt has it: `g` of its own, URLs as its request had them."""
         return _app_context(self.app, owner, origin)
+
+    def _start(self) -> None:
+        server = self.server
+        self._serving.check(server.settings)
+        server.start(timeout=0)
 
     def make_server(self, settings: Settings) -> Server:
         """The server of a log that no other app of the process is on."""

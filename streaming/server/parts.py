@@ -41,6 +41,9 @@ if TYPE_CHECKING:  # loaded where there is a Redis
 
 #: Seconds between looks whether storage has gone or come back.
 LOOK_S = 0.5
+#: Seconds for which Redis may owe an answer before a request is told that it is away. Workers give
+#: it longer: for them it is better to wait than to leave a job to another attempt.
+SILENCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,8 @@ def make_runner(
 ) -> Runner:
     """Who runs the jobs that are submitted here: this process, or workers on Redis."""
     if settings.shared:
-        return make_shared_runner(settings, storage, make_queue(settings))
+        queue = make_queue(settings, silence_s=SILENCE_S)
+        return make_shared_runner(settings, storage, queue)
     return make_local_runner(
         settings, dependencies, app_uri=process.app_uri, succeeded=process.succeeded
     )
@@ -202,13 +206,16 @@ def make_shared_runner(settings: Settings, storage: Storage, queue: JobQueue) ->
     return DramatiqRunner(queue, storage, limit=settings.queue)
 
 
-def make_queue(settings: Settings) -> JobQueue:
-    """The queue of jobs in Redis, not yet started."""
+def make_queue(settings: Settings, *, silence_s: float | None = None) -> JobQueue:
+    """The queue of jobs in Redis, not yet started.
+
+    `silence_s`: of a Redis that owes an answer, after which who waits is told that it is away.
+    """
     from streaming.running.queue import JobQueue
     from streaming.storage.redis.connection import Server as RedisServer
 
     redis = RedisServer(settings.queue_url, verify=settings.redis_verify)
-    return JobQueue(redis, timeout_s=settings.worker_timeout_s)
+    return JobQueue(redis, timeout_s=settings.worker_timeout_s, silence_s=silence_s)
 
 
 def make_registry(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -13,7 +14,7 @@ from streaming.concurrency.locks import Latch, Mutex
 from streaming.concurrency.loop import adopt_event_loop, spawn_greenlet
 from streaming.concurrency.threads import Thread
 from streaming.config import Settings, durable_disk
-from streaming.errors import Closed, Damaged, InUse, InvalidSettings
+from streaming.errors import Closed, Damaged, InUse, InvalidSettings, NotThere
 from streaming.jobs.conversations import Conversations
 from streaming.llm.base import Model
 from streaming.running.dependencies import Dependencies
@@ -21,7 +22,7 @@ from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.server.deployment import body_places
 from streaming.server.draining import drain
-from streaming.server.parts import Parts, build, make_dependencies
+from streaming.server.parts import SILENCE_S, Parts, build, make_dependencies
 from streaming.server.process import ServingProcess
 from streaming.storage import make_storage
 from streaming.storage.base import Storage
@@ -35,8 +36,9 @@ from streaming.web.tickets import Tickets
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a request waits for the storage that a predecessor still holds.
-START_S = 30.0
+#: Seconds that a request waits for the storage that a predecessor still holds; and that a start
+#: in a worker of gunicorn, or of jobs, waits for Redis.
+START_S, REDIS_S = 30.0, 20.0
 
 
 class Server:
@@ -58,6 +60,8 @@ class Server:
         self._model = model
         self.base_url = base_url
         self._starting = Mutex()
+        #: Why the last start failed, and when, on `monotonic`: whoever waited for it need not try.
+        self._failed: tuple[NotThere, float] | None = None
         self._started = Latch()
         #: Nothing is begun any more, and everything is over.
         self._closing = False
@@ -94,16 +98,25 @@ class Server:
     def start(self, *, timeout: float, process: ServingProcess | None = None) -> None:
         """Open the storage, waiting for a predecessor's drain, and take up the jobs it left.
 
-        `InvalidSettings` when another server holds the storage, or when it cannot be used.
+        `timeout` is for that, or for Redis to be there; `NotThere` when it is not, and the next
+        one who asks tries again. `InvalidSettings` when another server holds the storage, or when
+        it cannot be used.
         """
+        came_at = time.monotonic()
         with self._starting:
             if self._is_closing():
                 raise Closed("the server has been closed")
             if self._services is not None:
                 return
+            if self._failed is not None and self._failed[1] > came_at:
+                raise self._failed[0].again()
             self._process = process or self._process
             self._check_needs()
-            self.parts = self._open(timeout)
+            try:
+                self.parts = self._open(timeout)
+            except NotThere as error:
+                self._failed = error, time.monotonic()
+                raise
             self._services = self._serve(self.parts)
             self._started.open()
         if self._is_closing():  # it was told to leave while it waited for the storage
@@ -116,7 +129,7 @@ class Server:
         Requests wait meanwhile. `InUse` when another server holds the storage.
         """
         try:
-            self.start(timeout=0, process=process)
+            self.start(timeout=REDIS_S if self.settings.shared else 0, process=process)
         except InUse as error:
             if not error.by_predecessor:
                 raise
@@ -166,7 +179,7 @@ class Server:
 
     def _open(self, timeout: float) -> Parts:
         adopt_event_loop()
-        storage = make_storage(self.settings)
+        storage = make_storage(self.settings, silence_s=SILENCE_S)
         storage.open(timeout=timeout)
         parts = self._build(storage)
         try:

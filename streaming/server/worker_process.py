@@ -9,7 +9,7 @@ import sys
 from streaming.errors import InvalidSettings
 from streaming.running.worker import JobWorker
 from streaming.server.deployment import end_children
-from streaming.server.server import Server
+from streaming.server.server import REDIS_S, Server
 from streaming.server.settings import AppSettings
 from streaming.server.worker_parts import WorkerParts, load_server, prepare_process
 
@@ -32,7 +32,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Open the storage and take jobs; `InvalidSettings` when Redis cannot be used."""
-        self._parts.storage.open(timeout=0)
+        self._parts.storage.open(timeout=REDIS_S)
         self._worker.start()
         self._parts.mending.start()
         jobs = self._parts.settings.jobs

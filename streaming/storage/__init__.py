@@ -11,8 +11,11 @@ from streaming.storage.memory import MemoryStorage
 from streaming.storage.sqlite import SqliteStorage
 
 
-def make_storage(settings: Settings) -> Storage:
-    """The storage that `STREAMING_LOG_URL` names, not yet open."""
+def make_storage(settings: Settings, *, silence_s: float | None = None) -> Storage:
+    """The storage that `STREAMING_LOG_URL` names, not yet open.
+
+    `silence_s`: of a server that owes an answer, after which who waits is told that it is away.
+    """
     if settings.shared:
         for package in ("redis", "dramatiq"):
             if find_spec(package) is None:
@@ -27,6 +30,7 @@ def make_storage(settings: Settings) -> Storage:
             tombstone_s=settings.retention_s,
             resources=settings.resources,
             worker_timeout_s=settings.worker_timeout_s,
+            silence_s=silence_s,
         )
     if settings.sqlite_path is None:
         return MemoryStorage(tombstone_s=settings.retention_s, resources=settings.resources)

@@ -395,7 +395,7 @@ def test_a_self_signed_certificate_is_taken_when_that_is_said(encrypted: str) ->
 
 
 def test_a_redis_that_is_not_there_is_named_at_the_start(make_redis: MakeRedis) -> None:
-    storage = RedisStorage("redis://:secret@127.0.0.1:1/0", start_s=0)
+    storage = RedisStorage("redis://:secret@127.0.0.1:1/0")
 
     with pytest.raises(InvalidSettings, match="127.0.0.1:1/0 is not there") as refused:
         storage.open(timeout=0)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import socketserver
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,13 @@ import pytest
 from streaming.errors import Fenced, Unavailable
 from streaming.jobs.repair import Mending
 from streaming.storage.redis import RedisStorage
+from streaming.storage.redis.connection import Server as ConnectionTo
+from streaming.storage.redis.link import Link
 from streaming.storage.snapshots import Snapshots
 from streaming.watching.cursor import Cursor
 from tests.jobs import completed, delta, events_of, new_job, seqs, started, submission
 from tests.redis_server import KEYS, RedisServer
-from tests.threads import TIMEOUT_S, Background, eventually
+from tests.threads import TIMEOUT_S, Background, eventually, together
 
 
 @pytest.fixture
@@ -298,6 +303,52 @@ def test_a_frozen_server_is_told_in_time_and_nobody_waits_behind_others(
 
     assert took_s < 1
     eventually(lambda: storage.fault_now(0.5) is None)
+
+
+def test_a_frozen_redis_is_away_within_the_silence_that_is_allowed(server: RedisServer) -> None:
+    storage = RedisStorage(server.url, silence_s=0.5)
+    storage.open(timeout=1)
+    job = new_job(storage)
+    server.freeze()
+    began = time.monotonic()
+    calls: list[Callable[[], object]] = [
+        lambda: storage.index.get(job),
+        lambda: storage.index.submit(submission()),
+        lambda: storage.log.append(job, [delta()], patient=False),
+    ]
+
+    told = together(calls * 3)
+    took_s = time.monotonic() - began
+    patient = Background(lambda: storage.log.append(job, [delta("patient")]))
+    assert not patient.ends_within(0.8)
+    server.thaw()
+
+    assert all(isinstance(each, Unavailable) for each in told), told
+    assert took_s < 2
+    assert patient.result().seq > 1
+    storage.close()
+
+
+def test_a_redis_that_takes_long_and_answers_bit_by_bit_is_there() -> None:
+    class Slow(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while said := self.request.recv(1 << 20):
+                for _ in range(said.count(b"\r\nPING\r\n")):
+                    time.sleep(0.1)
+                    self.request.sendall(b"+PONG\r\n")
+                others = len(re.findall(rb"(?:^|\n)\*\d+\r", said)) - said.count(b"PING")
+                self.request.sendall(b"+OK\r\n" * others)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        port = server.server_address[1]
+        link = Link(ConnectionTo(f"redis://127.0.0.1:{port}/0"), name="link", silence_s=1)
+        link.start()
+        try:
+            assert link.call(*[("PING",)] * 20) == [True] * 20
+        finally:
+            link.stop()
+            server.shutdown()
 
 
 def cursor(storage: RedisStorage, snapshots: Snapshots, job: str, after: int) -> Cursor:

@@ -7,14 +7,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
+import psutil
 import pytest
 
-from streaming.errors import Fenced, LogRefusal, Unavailable
+from streaming.errors import Closed, Fenced, LogRefusal, Unavailable
 from streaming.events.event import Draft, Event
 from streaming.storage.sqlite import SqliteStorage
+from streaming.storage.sqlite.database import READERS
 from tests.jobs import delta, ended_job, events_of, new_job, seqs, started, submission
 from tests.storage.conftest import make_sqlite
 from tests.threads import TIMEOUT_S, Background, eventually
@@ -22,6 +26,7 @@ from tests.threads import TIMEOUT_S, Background, eventually
 #: Appends from four threads; prints the number of each event when it is acknowledged.
 WRITES_FOR_EVER = """
 import os, sys, threading
+from functools import partial
 from pathlib import Path
 from tests.jobs import delta, new_job
 from tests.storage.conftest import make_sqlite
@@ -239,3 +244,41 @@ def test_a_closed_storage_takes_no_job(storage: SqliteStorage) -> None:
 
     with pytest.raises(Unavailable):
         new_job(storage)
+
+
+def test_many_who_read_at_once_share_few_connections(storage: SqliteStorage) -> None:
+    go_on, reading = threading.Event(), Semaphore(0)
+
+    def read(_: object) -> None:
+        reading.release()
+        go_on.wait(TIMEOUT_S)
+
+    before = psutil.Process().num_fds()
+    readers = [Background(partial(storage.database.query, read)) for _ in range(20)]
+    for _ in range(READERS):
+        assert reading.acquire(timeout=TIMEOUT_S)
+    assert psutil.Process().num_fds() - before <= 2 * READERS
+    go_on.set()
+
+    for reader in readers:
+        reader.result()
+
+
+def test_a_read_that_is_under_way_when_it_closes_ends_and_later_ones_are_refused(
+    storage: SqliteStorage,
+) -> None:
+    go_on, reading = threading.Event(), threading.Event()
+
+    def read(connection: sqlite3.Connection) -> int:
+        reading.set()
+        go_on.wait(TIMEOUT_S)
+        return int(connection.execute("SELECT 7").fetchone()[0])
+
+    before = Background(partial(storage.database.query, read))
+    assert reading.wait(TIMEOUT_S)
+    storage.close()
+    with pytest.raises(Closed):
+        storage.database.query(read)
+    go_on.set()
+
+    assert before.result() == 7

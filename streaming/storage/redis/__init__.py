@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from streaming.concurrency.waking import make_waker
-from streaming.errors import InvalidSettings, Unavailable
+from streaming.errors import NotThere, Unavailable
 from streaming.storage.base import SECRET_BYTES, Storage
 from streaming.storage.blobs import Blobs
 from streaming.storage.folder import FolderBlobs
@@ -25,12 +25,13 @@ from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.mender import RedisMender
 from streaming.storage.redis.outbox import RedisOutbox
 from streaming.storage.redis.rows import Rows
+from streaming.storage.redis.silence import Silence
 from streaming.storage.redis.turns import Turns
 from streaming.storage.redis.viewers import RedisViewers
 from streaming.storage.redis.writer import Writer
 
-#: Seconds for which a start waits for Redis, and between two tries.
-START_S, RETRY_S = 20.0, 0.25
+#: Seconds between two tries of a start, and the least that each of them waits for an answer.
+RETRY_S, TRY_S = 0.25, 1.0
 #: Seconds after which a half-written file in a shared folder is nobody's any more.
 HALF_WRITTEN_S = 86400.0
 
@@ -50,28 +51,25 @@ class RedisStorage(Storage):
         blob_bytes: int = 64 << 20,
         patience_s: float = 300.0,
         tombstone_s: float = 86400.0,
-        start_s: float = START_S,
         resources: Mapping[str, int] | None = None,
         worker_timeout_s: float = 10.0,
         idle_s: float = IDLE_S,
+        silence_s: float | None = None,
     ) -> None:
         """`blobs`: a folder that all machines share; without one, blobs are in Redis too.
         Seconds: `worker_timeout_s` of silence, and what a process leases is free; `idle_s` without
-        a reader here, and a log is followed no longer."""
+        a reader here, and a log is followed no longer; `silence_s` of a Redis that owes an answer,
+        and it is away for all who wait but patient appends."""
         self._server = server = Server(url, verify=verify, prefix=prefix)
-        self._start_s = start_s
         keys, process = server.keys, os.urandom(6).hex()
-        self.link = link = Link(server, name="redis-link")
+        self.link = link = Link(server, name="redis-link", silence_s=silence_s)
         self.rows = rows = Rows(link, keys)
         self.memberships = memberships = Memberships(link, rows, keys)
         self.follower = follower = Follower(server, link, rows, process=process, idle_s=idle_s)
         self._writer = writer = Writer(
-            server,
-            process=process,
-            published=follower.offer,
-            memberships=memberships,
-            lost=follower.lost,
-        )
+            server, process=process, silence=Silence(silence_s), memberships=memberships,
+            published=follower.offer, lost=follower.lost,
+        )  # fmt: skip
         self.index = RedisIndex(
             link, rows, keys, memberships=memberships, follower=follower, tombstone_s=tombstone_s
         )
@@ -102,16 +100,16 @@ class RedisStorage(Storage):
         self._turns = Turns(link, keys, process=process)
 
     def open(self, *, timeout: float) -> None:
-        """`InvalidSettings` when it is not reachable in time, or not fit for logs."""
-        until = time.monotonic() + max(timeout, self._start_s)
+        """`NotThere` when it is not reachable in time, `InvalidSettings` when not fit for logs."""
+        until = time.monotonic() + timeout
         waker = make_waker()
         while True:
             try:
-                self._server.check()
+                self._server.check(within_s=max(TRY_S, timeout))
                 break
             except Unavailable as error:
-                if time.monotonic() > until:
-                    raise InvalidSettings(
+                if time.monotonic() >= until:
+                    raise NotThere(
                         f"Redis at {self._server.shown} is not there: {explain(error)}. "
                         "Start it, or set REDIS_URL."
                     ) from error

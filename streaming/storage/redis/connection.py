@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -67,9 +67,12 @@ class Server:
         """A client with connections for any number of real threads, for other libraries."""
         return self._client(ANSWER_S, connections=None)
 
-    def check(self) -> None:
-        """`InvalidSettings` when it would lose logs or is of another format; `Unavailable`."""
-        client = self._client(ANSWER_S)
+    def check(self, *, within_s: float) -> None:
+        """`InvalidSettings` when it would lose logs or is of another format.
+
+        `Unavailable` when it is away: it has `within_s` to connect, and for each answer.
+        """
+        client = self._client(min(ANSWER_S, within_s), connect_s=min(CONNECT_S, within_s))
         try:
             self._check(client)
         except redis.AuthenticationError as error:
@@ -96,13 +99,15 @@ class Server:
                 "Run the newer version, or set REDIS_URL to another server or database number."
             )
 
-    def _client(self, answer_s: float, *, connections: int | None = 1) -> redis.Redis:
+    def _client(
+        self, answer_s: float, *, connect_s: float = CONNECT_S, connections: int | None = 1
+    ) -> redis.Redis:
         options: dict[str, object] = {"max_connections": connections}
         if self._url.startswith("rediss://") and not self._verify:
             options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
         return redis.Redis.from_url(
             self._url,
-            socket_connect_timeout=CONNECT_S,
+            socket_connect_timeout=connect_s,
             socket_timeout=answer_s,
             socket_keepalive=True,
             # A retry that nobody knows of would repeat an append.
@@ -138,9 +143,23 @@ def _leave_to_parent() -> None:
 os.register_at_fork(after_in_child=_leave_to_parent)
 
 
-def run(client: redis.Redis, commands: Sequence[Command]) -> list[Reply]:
-    """The results of commands in one pipeline, errors among them; raises when it is away."""
+def run(
+    client: redis.Redis, commands: Sequence[Command], *, heard: Callable[[], None]
+) -> list[Reply]:
+    """The results of commands in one pipeline, errors among them; raises when it is away.
+
+    `heard` is called with each answer.
+    """
     pipeline: Any = client.pipeline(transaction=False)
+    parse = pipeline.parse_response
+
+    def parse_and_tell(*args: object, **options: object) -> Reply:
+        try:
+            return parse(*args, **options)
+        finally:
+            heard()
+
+    pipeline.parse_response = parse_and_tell
     for command in commands:
         pipeline.execute_command(*command)
     results: list[Reply] = pipeline.execute(raise_on_error=False)

@@ -6,7 +6,6 @@ Callers may be threads or greenlets; the connection is used by the link's own th
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -28,6 +27,7 @@ from streaming.storage.redis.connection import (
     unavailable,
 )
 from streaming.storage.redis.scripts import Script
+from streaming.storage.redis.silence import Silence
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +41,15 @@ def call(script: Script, keys: Sequence[str], *args: Argument) -> Command:
 
 
 class _Request(Pending[list[Reply]]):
-    __slots__ = ("commands", "tolerant")
+    __slots__ = ("commands", "left", "tolerant")
 
     def __init__(self, commands: Sequence[Command], *, tolerant: bool = False) -> None:
         super().__init__()
         self.commands = commands
         #: Errors of single commands are among the results.
         self.tolerant = tolerant
+        #: Nobody waits for it any longer.
+        self.left = False
 
     @property
     def size(self) -> int:
@@ -60,14 +62,14 @@ class _Request(Pending[list[Reply]]):
 class Link:
     """Owns a thread and its connection."""
 
-    def __init__(self, server: Server, *, name: str) -> None:
+    def __init__(self, server: Server, *, name: str, silence_s: float | None = None) -> None:
+        """`silence_s`: of a server that owes an answer, after which it is away for who waits."""
         self._server = server
         self._inbox: Inbox[_Request] = Inbox()
         self._client: redis.Redis | None = None
         #: Requests that are under way.
         self._in_hand: list[_Request] = []
-        #: Since when Redis owes answers, on `monotonic`; None when it has given all.
-        self._owed_since: float | None = None
+        self._silence = Silence(silence_s)
         self._thread = Thread(self._work, name=name)
 
     @property
@@ -91,40 +93,34 @@ class Link:
         """Their results, in order. `Unavailable` when Redis is away: some may have been run.
 
         Every command must bear to be run again: a broken connection is tried once more.
-        `within_s`: a server that is silent for longer is away, and who comes while it is waits no
-        more, so that those who ask again and again do not pile up.
+        `within_s`, in place of the link's own `silence_s`: a server that is silent for longer is
+        away, and who comes while it is waits no more, so that those who ask again and again do
+        not pile up.
         """
         if not commands:
             return []
-        request = _Request(commands)
-        if within_s is None:
-            self._inbox.give(request)
-            return request.result()
-        if self._silent_s() <= within_s:
-            self._inbox.give(request)
-            if request.wait(within_s):
-                return request.result()
-        why = f"Redis has not answered within {within_s:g} s"
-        raise Unavailable(why, code="storage_away")
+        return self._result(_Request(commands), within_s or self._silence.limit_s)
 
     def try_all(self, *commands: Command) -> list[Reply]:
         """Their results, in order, with an error in the place of each command that has failed."""
         if not commands:
             return []
-        request = _Request(commands, tolerant=True)
-        self._inbox.give(request)
-        return [
-            _as_told(each) if isinstance(each, Exception) else each for each in request.result()
-        ]
+        found = self._result(_Request(commands, tolerant=True), self._silence.limit_s)
+        return [_as_told(each) if isinstance(each, Exception) else each for each in found]
 
     def post(self, *commands: Command) -> None:
         """Run commands some time; nobody waits for them, nobody hears when they fail."""
         self._inbox.give(_Request(commands))
 
-    def _silent_s(self) -> float:
-        """Seconds for which it has been asked in vain; 0 while it is not being asked."""
-        since = self._owed_since
-        return 0.0 if since is None or not self._in_hand else time.monotonic() - since
+    def _result(self, request: _Request, within_s: float | None) -> list[Reply]:
+        self._silence.check(within_s)
+        self._inbox.give(request)
+        try:
+            self._silence.wait(request, within_s)
+        except Unavailable:
+            request.left = True  # and is not begun, if it waits for those before it
+            raise
+        return request.result()
 
     def _work(self) -> None:
         self._inbox.open()
@@ -141,11 +137,10 @@ class Link:
             if not batch:
                 self._inbox.rest(1.0)
                 continue
-            if self._owed_since is None:
-                self._owed_since = time.monotonic()
-            self._in_hand = batch
+            self._in_hand = batch = [request for request in batch if not request.left]
             try:
-                self._run(batch)
+                if batch:
+                    self._run(batch)
             except Exception as error:  # whatever it was, the requests behind these must be run
                 logger.exception("%s: requests failed", self.name)
                 self._drop()
@@ -153,6 +148,7 @@ class Link:
                     if not request.done:
                         _answer(request, error)
             self._in_hand = []
+            self._silence.end()
 
     def _take(self) -> list[_Request] | None:
         return self._inbox.take(BATCH, size=lambda each: each.size, most_bytes=BATCH_BYTES)
@@ -164,7 +160,6 @@ class Link:
             for request in batch:
                 _answer(request, error)
             return
-        self._owed_since = None
         for request in batch:
             request.value = [results.popleft() for _ in request.commands]
             errors = [each for each in request.value if isinstance(each, Exception)]
@@ -180,10 +175,12 @@ class Link:
             return self._execute(batch)
 
     def _execute(self, batch: list[_Request]) -> deque[Reply]:
+        self._silence.begin()
         if self._client is None:
             self._client = self._server.connect()
+        commands = [command for request in batch for command in request.commands]
         try:
-            return deque(run(self._client, [c for request in batch for c in request.commands]))
+            return deque(run(self._client, commands, heard=self._silence.begin))
         except (redis.RedisError, OSError):
             self._drop()
             raise

@@ -58,7 +58,11 @@ class RedisLog(EventLog):
         patient: bool = True,
     ) -> JobRow:
         asked = Append(job, drafts, attempt, expect, records or {})
-        pending = self._writer.post(asked, patience_s=self._patience_s if patient else 0.0)
+        if patient:
+            return self._writer.post(asked, patience_s=self._patience_s).result()
+        self._writer.silence.check(self._writer.silence.limit_s)
+        pending = self._writer.post(asked, patience_s=0.0)
+        self._writer.silence.wait(pending, self._writer.silence.limit_s)
         return pending.result()
 
     def post(

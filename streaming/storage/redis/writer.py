@@ -23,6 +23,7 @@ from streaming.storage.redis.connection import Command, Reply, Server, as_damage
 from streaming.storage.redis.known import Known, KnownRows
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.rows import StoredRow, decode, new_rev
+from streaming.storage.redis.silence import Silence
 from streaming.storage.redis.writer_connection import AWAY, WriterConnection
 from streaming.storage.rows import JobRow
 
@@ -45,6 +46,7 @@ class Writer:
         published: Callable[[str, Sequence[Event]], None],
         memberships: Memberships,
         lost: Callable[[str, int], None],
+        silence: Silence,
     ) -> None:
         """`published` is told what was appended, `lost` of jobs whose log has lost appends."""
         self._keys = server.keys
@@ -53,7 +55,9 @@ class Writer:
         self._memberships = memberships
         self._lost = lost
         self._inbox: Inbox[Asked] = Inbox()
-        self._connection = WriterConnection(server)
+        #: Of its connection; the impatient look.
+        self.silence = silence
+        self._connection = WriterConnection(server, silence)
         self._known = KnownRows()
         #: Appends that are under way.
         self._in_hand: list[Asked] = []

@@ -9,6 +9,7 @@ import redis
 
 from streaming.errors import Unavailable
 from streaming.storage.redis.connection import Command, Reply, Server, disconnect, explain, run
+from streaming.storage.redis.silence import Silence
 
 logger = logging.getLogger(__name__)
 
@@ -19,17 +20,22 @@ AWAY = (redis.RedisError, OSError, Unavailable)
 class WriterConnection:
     """Connects when it is needed, and anew after an error."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, silence: Silence) -> None:
         self._server = server
+        self._silence = silence
         self._client: redis.Redis | None = None
         #: What keeps Redis from being written at present.
         self.fault: str | None = None
 
     def execute(self, commands: Sequence[Command]) -> list[Reply]:
         """Their results, errors of single ones among them; one of `AWAY` when it is away."""
-        if self._client is None:
-            self._client = self._server.connect()
-        return run(self._client, commands)
+        self._silence.begin()
+        try:
+            if self._client is None:
+                self._client = self._server.connect()
+            return run(self._client, commands, heard=self._silence.begin)
+        finally:
+            self._silence.end()
 
     def probe(self, command: Command) -> None:
         """See whether it is back, by a command that nobody waits for."""

@@ -6,9 +6,10 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from streaming.concurrency.platform import native_lock
+from streaming.concurrency.platform import native_lock, original
 from streaming.concurrency.threads import offload
 from streaming.concurrency.waking import Wakeable, wake_all
 from streaming.errors import Closed, Damaged, NotFound
@@ -22,6 +23,10 @@ from streaming.storage.tail import Tails
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+#: Connections for readers, each with two descriptors and a cache of up to 2 MB: who wants to read
+#: besides waits until one is free.
+READERS = 8
+
 
 class Database:
     """Writes go through the writer's transactions; reads through a few connections of their own."""
@@ -30,6 +35,10 @@ class Database:
         self._path = path
         self._lock = native_lock()
         self._idle: list[sqlite3.Connection] = []
+        #: One for each connection that there may be besides those in use. Real threads wait for it.
+        self._places: SimpleQueue[None] = original("_queue", "SimpleQueue")()
+        for _ in range(READERS):
+            self._places.put(None)
         self._closed = False
         #: Jobs whose rows cannot be read, as was said once.
         self._unreadable: set[str] = set()
@@ -64,7 +73,7 @@ class Database:
         `Unavailable` when the file cannot be read, `Damaged` when it is broken.
         """
         try:
-            return offload(lambda: self._read(read))
+            return offload(lambda: self._read_in_turn(read))
         except sqlite3.DatabaseError as error:
             if is_damage(error):
                 self.writer.health.note_damage(error)
@@ -128,6 +137,13 @@ class Database:
         self.grow(transaction.grown)
         for call in transaction.after_commit:
             call()
+
+    def _read_in_turn(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        place = self._places.get()
+        try:
+            return self._read(read)
+        finally:
+            self._places.put(place)
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:

@@ -48,9 +48,9 @@ def healthz() -> Response:
 @ops.get("/readyz")
 def readyz() -> Response:
     """Whether jobs and streams are served; what is missing otherwise, and what is worth knowing."""
-    server = current_app.extensions[EXTENSION]
-    if not server.started:
-        return as_json({"ready": False, "missing": ["storage is not open"], "notes": []}, 503)
+    why = current_app.extensions[EXTENSION].missing()
+    if why is not None:
+        return as_json({"ready": False, "missing": [why], "notes": []}, 503)
     found = services()
     fault, load = found.storage.fault_now(ANSWER_S), found.runner.load()
     missing, notes = _missing(found, load, fault), _notes(found, load)
