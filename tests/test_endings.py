@@ -52,6 +52,39 @@ class RaisingError(TaskError):
         raise KeyError("no text")
 
 
+class Leaving(list):  # type: ignore[type-arg]
+    """A list that ends the program of whoever looks what is in it."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise SystemExit(3)
+
+
+class Untouchable:
+    """An object that ends the program of whoever asks it anything."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise KeyboardInterrupt
+
+
+class UntouchableError(Exception):
+    __getattribute__ = Untouchable.__getattribute__
+
+
+class Nameless(type):
+    def __getattribute__(cls, name: str) -> Any:
+        raise ValueError("no name")
+
+    def __repr__(cls) -> str:
+        raise ValueError("no text")
+
+
+def nameless() -> BaseException:
+    class NamelessError(Exception, metaclass=Nameless):  # here: pytest asks what is in a module
+        pass
+
+    return NamelessError()
+
+
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     """What is logged of such errors is not passed on by pytest: it need not be text."""
@@ -96,6 +129,7 @@ ODDITIES: dict[str, Callable[[], Any]] = {
     "function": lambda: len,
     "error": lambda: Exception("inner"),
     "class": lambda: JobContext,
+    "leaving": lambda: Leaving([1]),
 }
 ODD = st.sampled_from(sorted(ODDITIES)).map(lambda name: ODDITIES[name]())
 VALUES = st.recursive(
@@ -195,7 +229,7 @@ def test_whatever_a_task_names_its_job_ends(first: Any, second: Any, third: Any)
         for call in calls:
             try:
                 call()
-            except Exception:  # noqa: BLE001 - a task may go on after any of it
+            except BaseException:  # noqa: BLE001 - a task may go on after any of it
                 continue
         raise TaskError(first, code="own_code")
 
@@ -203,6 +237,38 @@ def test_whatever_a_task_names_its_job_ends(first: Any, second: Any, third: Any)
 
     assert kind == "job.failed"
     assert data["error"]["code"] == "own_code"
+
+
+#: What hypothesis itself cannot touch.
+UNTOUCHABLE: dict[str, Callable[[], Any]] = {
+    "untouchable": Untouchable,
+    "untouchable error": UntouchableError,
+    "nameless error": nameless,
+    "leaving": lambda: Leaving([1]),
+}
+
+
+@pytest.mark.parametrize("name", UNTOUCHABLE)
+def test_what_cannot_even_be_asked_what_it_is_ends_its_job(name: str) -> None:
+    value = UNTOUCHABLE[name]()
+
+    def raises(ctx: JobContext, input: Any) -> None:
+        raise value if issubclass(type(value), BaseException) else TaskError(value, code=value)
+
+    def explains(ctx: JobContext, input: Any) -> None:
+        raise TaskError("x", code="own_code", a=value, b=[value])
+
+    def says(ctx: JobContext, input: Any) -> Iterator[Any]:
+        yield value
+
+    codes = [
+        ends_once(function)[1]["error"]["code"]
+        for function in (lambda ctx, input: value, lambda ctx, input: [value], says)
+    ]
+
+    assert set(codes) <= {"invalid_output", "task_failed"}
+    assert ends_once(raises)[0] == "job.failed"
+    assert ends_once(explains)[1]["error"]["code"] == "own_code"
 
 
 def test_an_error_keeps_what_json_can_say_of_its_extras() -> None:

@@ -21,11 +21,17 @@ def plain_text(value: object, limit: int = TEXT) -> str:
     """Text that UTF-8 can carry: lone surrogates become U+FFFD, and `limit` characters are kept."""
     try:
         # Of a subclass, the characters and not what its methods say.
-        text = str.__str__(value) if isinstance(value, str) else str(value)
+        text = str.__str__(value) if issubclass(type(value), str) else str(value)
         text = text[: limit + 1].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    except Exception:  # noqa: BLE001 - a stranger's __str__ may raise whatever it likes
-        return f"<{type(value).__name__}>"
+    except BaseException:  # noqa: BLE001 - a stranger's __str__ may raise whatever it likes
+        return f"<{kind_of(value)}>"
     return text if len(text) <= limit else text[:limit] + MORE
+
+
+def kind_of(value: object) -> str:
+    """The name of its class, whatever class and metaclass make of theirs."""
+    name: str = type.__dict__["__name__"].__get__(type(value))
+    return name.encode("utf-8", "replace").decode()
 
 
 def plain(value: object, depth: int = DEPTH) -> Json:
@@ -34,8 +40,8 @@ def plain(value: object, depth: int = DEPTH) -> Json:
         return value
     try:
         return _known(value, depth)
-    except Exception:  # noqa: BLE001 - a stranger's methods may raise whatever they like
-        return f"<{type(value).__name__}>"
+    except BaseException:  # noqa: BLE001 - a stranger's methods may raise whatever they like
+        return f"<{kind_of(value)}>"
 
 
 def _known(value: object, depth: int) -> Json:

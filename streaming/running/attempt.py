@@ -118,8 +118,15 @@ class Attempt:
             note(logger.exception, "job %s cannot begin", self.job)
             self._append([self._failed(error)])
             return
-        if found is not None:
+        if found is None:
+            return
+        try:
             self._execute(*found)
+        except (LogRefusal, NotFound, Unavailable, Stop):
+            raise
+        except BaseException as error:  # noqa: BLE001 - no thread ends before its job has
+            note(logger.exception, "job %s cannot end as it has", self.job)
+            self._append([self._endings.plainly(error)])
 
     def _begin(self, row: JobRow) -> tuple[TaskFunction, Task, object] | None:
         """What is to run, its task and input, once the job is claimed; None where it has ended."""

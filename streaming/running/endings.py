@@ -16,7 +16,7 @@ from streaming.errors import Cancelled, StreamingError, TaskError, TimedOut
 from streaming.events import make
 from streaming.events.event import Draft, check_depth, dumps
 from streaming.events.halves import whole_json
-from streaming.events.plain import TEXT, plain, plain_text
+from streaming.events.plain import TEXT, kind_of, plain, plain_text
 from streaming.events.problem import problem
 from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 
@@ -60,7 +60,7 @@ class Endings:
                 size = len(dumps(output))
             if size <= self._limit:
                 return make.job_completed(output, *spent.said())
-        except (TypeError, ValueError) as error:
+        except BaseException as error:  # noqa: BLE001 - of a class of the task's own: any
             message = f"the output must be JSON: {plain_text(error, DETAIL)}"
             return self.failed(TaskError(message, code="invalid_output"), spent, text)
         message = f"an output of {size} bytes is over the limit of {self._limit}; "
@@ -69,11 +69,11 @@ class Endings:
 
     def raised(self, error: BaseException, spent: Spent, text: Callable[[], str]) -> Draft:
         """The end of a task that has raised what is no stop of the server's."""
-        if isinstance(error, Cancelled):
+        if _is(error, Cancelled):
             return self.cancelled(plain_text(error) or None, spent, text)
-        if isinstance(error, TimedOut):
+        if _is(error, TimedOut):
             return self.failed(timed_out(error), spent, text)
-        if not isinstance(error, TaskError):
+        if not _is(error, TaskError):
             note(logger.error, "job %s failed", self._job, exc_info=error)
         return self.failed(error, spent, text)
 
@@ -86,6 +86,10 @@ class Endings:
         said = None if reason is None else plain_text(reason)
         return self._terminal(partial(make.job_cancelled, said), spent, text)
 
+    def plainly(self, error: BaseException) -> Draft:
+        """A `job.failed` that says with what, and nothing else."""
+        return make.job_failed(problem(_in_brief(error), instance=self._href), None, None, {})
+
     def _problem(self, error: BaseException) -> JsonObject:
         """The error's problem object; at least that it failed, and with what."""
         try:
@@ -93,7 +97,7 @@ class Endings:
             shown: JsonObject = whole if _is_json(whole) else plain(whole)
             if len(dumps(shown)) <= self._limit // 4:
                 return shown
-        except Exception:  # noqa: BLE001 - a subclass whose members raise
+        except BaseException:  # noqa: BLE001 - a subclass whose members raise
             note(logger.exception, "the error of job %s cannot be shown whole", self._job)
         return dict(plain(problem(_in_brief(error), instance=self._href)))
 
@@ -117,10 +121,16 @@ class Endings:
 def note(log: Callable[..., None], *args: object, **options: object) -> None:
     """Log a line where the job ends in any case: handlers are the app's, and may fail.
 
-    One whose stream the task has closed does, and the error of another would be the job's.
+    One whose stream the task has closed does, and the error of another would be the job's. What
+    is logged may be of a class of the task's own, whose methods raise whatever they like.
     """
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(BaseException):
         log(*args, **options)
+
+
+def _is(error: BaseException, kind: type[BaseException]) -> bool:
+    """`isinstance` asks the error as well, which may raise."""
+    return issubclass(type(error), kind)
 
 
 def _standard(shown: JsonObject) -> JsonObject:
@@ -143,7 +153,7 @@ def _is_json(value: Json) -> bool:
     return True
 
 
-def timed_out(reason: TimedOut) -> TaskError:
+def timed_out(reason: BaseException) -> TaskError:
     """The failure of a job whose running time is over."""
     return TaskError(plain_text(reason), code="timed_out")
 
@@ -151,23 +161,23 @@ def timed_out(reason: TimedOut) -> TaskError:
 def _as_known(error: BaseException) -> StreamingError:
     if isinstance(error, StreamingError):
         return error
-    if isinstance(error, ValueError) and "main thread of the main interpreter" in str(error):
+    if _is(error, ValueError) and "main thread of the main interpreter" in str(error):
         return TaskError(
             "a task runs in a thread, where signal handlers cannot be set: ask ctx.cancelled, or "
             "start a process that sets its own",
             code="signal_in_task",
         )
     # The text of an unexpected error may hold what is nobody's business: it goes to the log alone.
-    return TaskError(f"the task failed with {type(error).__name__}; the server's log says more")
+    return TaskError(f"the task failed with {kind_of(error)}; the server's log says more")
 
 
 def _in_brief(error: BaseException) -> TaskError:
     """Its detail cut, without whatever else it carries."""
-    detail, code, retryable = f"the task failed with {type(error).__name__}", "task_failed", False
+    detail, code, retryable = f"the task failed with {kind_of(error)}", "task_failed", False
     try:
         if isinstance(error, StreamingError):
             detail = plain_text(error.detail, DETAIL)
             code, retryable = plain_text(error.code, 100), bool(error.retryable)
-    except Exception:  # noqa: BLE001 - as above
+    except BaseException:  # noqa: BLE001 - as above
         note(logger.exception, "an error's own members cannot be read")
     return TaskError(detail, code=code, retryable=retryable)
