@@ -44,9 +44,12 @@ class Arbiter(Protocol):
 class Accepted(Protocol):
     """A connection that a gthread worker serves."""
 
+    sock: socket.socket
     close: Callable[..., None]
-    #: Whether anything has come on it.
-    initialized: bool
+    #: Whether anything comes within so many seconds.
+    wait_for_data: Callable[[float], bool]
+    #: When its wait is over, on `monotonic`.
+    timeout: float
 
 
 class Worker(Protocol):
@@ -66,6 +69,13 @@ class Worker(Protocol):
     load_wsgi: Callable[[], None]
     #: Serves a connection until the next request is awaited, and says whether one is: gthread's.
     handle: Callable[[Accepted], object]
+    #: Called by it with what has come: a request, or the beginning of a connection of many.
+    handle_request: Callable[[object, Accepted], object]
+    handle_http2: Callable[[Accepted], object]
+    #: Ends the waits that are over, each second, or all: gthread's.
+    murder_keepalived: Callable[..., None]
+    #: Connections on which nothing has come yet, the latest is last: gthread's.
+    pending_conns: Sequence[Accepted]
     #: Ends a connection's wait for its next request: gevent's.
     timeout_ctx: Callable[[], AbstractContextManager[None]]
     #: Connections that wait for their next request.

@@ -24,6 +24,7 @@ from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidSettings
 from streaming.server.deployment import SWITCH_S, warn_of_lone_process
 from streaming.server.gunicorn_parts import Accepted, Arbiter, Config, Log, Worker
+from streaming.server.heads import limit_heads
 from streaming.server.logging import TEXT, log_to_stderr, make_formatter
 from streaming.server.mount import servers_of
 from streaming.server.process import ServingProcess
@@ -117,6 +118,7 @@ def post_worker_init(worker: Worker) -> None:
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(*GC_THRESHOLDS)
     if hasattr(worker, "tpool"):  # gthread
+        limit_heads(worker)
         _close_in_threads(worker)
     elif patched():
         from streaming.server.idle import keep_idle_connections
@@ -198,14 +200,14 @@ def _close_in_threads(worker: Worker) -> None:
     """Have a connection closed in the thread that has served it.
 
     gunicorn waits up to 2 s for the client's end of it, in the thread that lets clients in
-    (oddity 17). One on which nothing has come it would keep as if it had been served.
+    (oddity 17).
     """
     handle = worker.handle
 
     def handle_and_close(connection: Accepted) -> object:
         kept = handle(connection)
-        if not kept or not connection.initialized:
-            connection.close(graceful=connection.initialized)
+        if not kept:
+            connection.close(graceful=True)
             connection.close = lambda **_: None
             return False
         return kept

@@ -15,9 +15,8 @@ from weakref import WeakSet
 from gevent import Timeout, get_hub, getcurrent, sleep, spawn
 
 from streaming.server.gunicorn_parts import Worker
+from streaming.server.heads import HEAD_S
 
-#: Seconds that a connection has for the head of its first request.
-FIRST_S = 2.0
 #: Seconds after which a worker that leaves ends those that are idle: who sends at that moment is
 #: still answered, and told that it was the last time.
 LEAVE_S = 0.5
@@ -53,7 +52,7 @@ class IdleConnections:
         connection = getcurrent()
         if connection not in self._served:
             self._served.add(connection)
-            with _over_after(FIRST_S):
+            with _over_after(HEAD_S):
                 yield
             return
         timeout = _over_after(self._keep_s)

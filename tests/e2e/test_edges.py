@@ -9,7 +9,7 @@ import struct
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -17,8 +17,9 @@ import pytest
 import requests
 
 from tests.e2e.clients import Api, read_sse, read_websocket
-from tests.e2e.server import Server
+from tests.e2e.conftest import NewServer
 from tests.e2e.waiting import eventually
+from tests.threads import Background
 
 KEY = b64encode(b"0123456789abcdef").decode()
 HANDSHAKE = {
@@ -253,7 +254,7 @@ def test_head_does_not_wait_and_a_trailing_slash_is_no_other_place(api: Api) -> 
     api.cancel(job)
 
 
-def test_slow_bodies_leave_room_for_everybody_else(new_server: Server) -> None:
+def test_slow_bodies_leave_room_for_everybody_else(new_server: NewServer) -> None:
     server = new_server(STREAMING_BODY_S=2, GUNICORN_THREADS=24).start()
     api = server.api
     upload = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "250000000"}
@@ -275,3 +276,29 @@ def test_slow_bodies_leave_room_for_everybody_else(new_server: Server) -> None:
     finally:
         for sock in slow:
             sock.close()
+
+
+def test_heads_that_do_not_come_leave_room_for_everybody_else(new_server: NewServer) -> None:
+    api = new_server(GUNICORN_THREADS=24).start().api
+    begun = head("GET", "/v1/jobs")[:-2] + b"X-Slow: "
+
+    def drip(sock: socket.socket, said: bytes) -> float:
+        """The seconds until the server ends its connection."""
+        began = time.monotonic()
+        with suppress(OSError):
+            sock.sendall(said)
+            while not select.select([sock], [], [], 0.2)[0] and time.monotonic() - began < 15:
+                sock.sendall(said[-1:])
+        return time.monotonic() - began
+
+    with ExitStack() as stack:
+        socks = [stack.enter_context(connection(api)) for _ in range(60)]
+        slow = [Background(drip, sock, begun if n % 2 else b"") for n, sock in enumerate(socks)]
+        began = time.monotonic()
+        answer = api.get("/healthz")
+        took_s = time.monotonic() - began
+        ended_after = [each.result(20) for each in slow]
+
+    assert answer.status_code == 200
+    assert took_s < 5
+    assert max(ended_after) < 10
