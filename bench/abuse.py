@@ -38,6 +38,10 @@ CLOSE_S = 5.0
 BODY_S = 2.0
 
 
+#: Connections that have each of gthread's 128 threads made.
+FILLING = 150
+
+
 class Watch:
     """Looks at /healthz all the time, as a load balancer does."""
 
@@ -298,7 +302,8 @@ def run(server: Server, *, opens: int, connections: int) -> tuple[Table, list[st
     table = Table("", "came of it", "slots", "threads", "descriptors", "memory, MB", title="abuse")
     faults: list[str] = []
     attacks = Attacks(server, opens=opens, connections=connections)
-    small = Attacks(server, opens=100, connections=5)  # so that what is loaded once is there
+    # So that what is loaded once is there, and each of gthread's threads, which stay.
+    small = Attacks(server, opens=100, connections=FILLING)
     for _, attack in attacks_of(small):
         attack()
     small.end()

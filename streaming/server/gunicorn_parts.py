@@ -46,8 +46,6 @@ class Accepted(Protocol):
 
     sock: socket.socket
     close: Callable[..., None]
-    #: Whether anything comes within so many seconds.
-    wait_for_data: Callable[[float], bool]
     #: When its wait is over, on `monotonic`.
     timeout: float
 

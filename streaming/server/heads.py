@@ -9,31 +9,32 @@ import socket
 import time
 from contextlib import suppress
 
+from gunicorn.workers import gthread
+
 from streaming.server.gunicorn_parts import Accepted, Worker
 
 #: Seconds that a connection has for the head of its first request, and for that of each later one
 #: from its first byte on.
 HEAD_S = 2.0
-#: Seconds that a thread waits for the first byte: most clients have sent it.
+#: Seconds that a thread waits for a connection's first byte, which most clients have sent by then,
+#: and for the rest of a body that nobody wanted: gunicorn has 5.
 BYTE_S = 0.02
 
 
 def limit_heads(worker: Worker) -> None:
     """Have heads end in time; looked at in the thread that lets clients in, once a second."""
+    gthread.DEFAULT_WORKER_DATA_TIMEOUT = BYTE_S
     handle, serve, serve_http2 = worker.handle, worker.handle_request, worker.handle_http2
     look_after_idle = worker.murder_keepalived
     #: Until when the heads that threads read must have come, on `monotonic`.
     due: dict[Accepted, float] = {}
 
     def handle_in_time(connection: Accepted) -> object:
-        wait = connection.wait_for_data
-        connection.wait_for_data = lambda _: wait(BYTE_S)
         due[connection] = time.monotonic() + HEAD_S
         try:
             return handle(connection)
         finally:
             due.pop(connection, None)
-            connection.wait_for_data = wait
 
     def serve_what_has_come(request: object, connection: Accepted) -> object:
         due.pop(connection, None)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.util import close_graceful
 
 from streaming.concurrency.platform import patched
 from streaming.concurrency.threads import Thread
@@ -35,6 +36,8 @@ from streaming.web.responses import sent_as_it_is
 
 #: Seconds between looks whether the worker was told to leave.
 LOOK_S = 0.1
+#: Seconds that a thread waits for the client's end of a connection that it has ended.
+LINGER_S = 1.0
 #: Events are made and dropped by the thousand, hardly ever in cycles: with Python's thresholds
 #: (700, 10, 10) looking for cycles takes a quarter of the time of a busy process (oddity 13).
 GC_THRESHOLDS = 50_000, 20, 10
@@ -200,14 +203,14 @@ def _close_in_threads(worker: Worker) -> None:
     """Have a connection closed in the thread that has served it.
 
     gunicorn waits up to 2 s for the client's end of it, in the thread that lets clients in
-    (oddity 17).
+    (oddity 17). Here it is half of that: a thread is held meanwhile.
     """
     handle = worker.handle
 
     def handle_and_close(connection: Accepted) -> object:
         kept = handle(connection)
         if not kept:
-            connection.close(graceful=True)
+            close_graceful(connection.sock, timeout=LINGER_S)
             connection.close = lambda **_: None
             return False
         return kept

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from streaming.errors import Unavailable
 
 #: Seconds that a request waits for a place to read its body.
-PLACE_S = 1.0
+PLACE_S = 0.25
 
 
 class BodyPlaces:

@@ -71,6 +71,9 @@ def _check_opening(environ: WSGIEnvironment) -> None:
     options = [part.strip().lower() for part in environ.get("HTTP_CONNECTION", "").split(",")]
     if "websocket" not in upgrades or "upgrade" not in options:
         raise UpgradeRequired("this is a WebSocket: send Upgrade: websocket, Connection: Upgrade")
+    if environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in environ:
+        # What follows the head would be taken for frames, or for a body, by whoever stands between.
+        raise BadRequest("a WebSocket's handshake has no body", code="malformed_handshake")
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION", "").strip() != WEBSOCKET_VERSION:
         raise UpgradeRequired(f"this server speaks WebSocket version {WEBSOCKET_VERSION}")
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "").strip()

@@ -81,6 +81,9 @@ def status_of(api: Api, headers: dict[str, str], path: str = "/v1/ws") -> tuple[
         ({"Sec-WebSocket-Key": "abc"}, 400),
         ({"Sec-WebSocket-Key": "!" * 24}, 400),
         ({"Sec-WebSocket-Key": b64encode(b"short").decode()}, 400),
+        ({"Content-Length": "0"}, 101),
+        ({"Content-Length": "5"}, 400),
+        ({"Transfer-Encoding": "chunked"}, 400),
     ],
 )
 def test_a_handshake_is_one_or_is_refused(api: Api, changed: dict[str, str], status: int) -> None:
