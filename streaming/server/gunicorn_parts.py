@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -39,6 +39,13 @@ class Arbiter(Protocol):
     APP_LOAD_ERROR: int
     cfg: Config
     log: Log
+    #: How many workers it has made, and those that there are, by their process.
+    worker_age: int
+    WORKERS: Mapping[int, Worker]
+    #: Tells workers to leave that are too many, the oldest first.
+    manage_workers: Callable[[], None]
+
+    def reap_workers(self) -> None: ...
 
 
 class Accepted(Protocol):
@@ -54,6 +61,8 @@ class Worker(Protocol):
     """A process that serves."""
 
     pid: int
+    #: The how manieth it is that the master has made.
+    age: int
     cfg: Config
     log: Log
     #: How gunicorn finds the app.

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ from streaming.web.responses import sent_as_it_is
 LOOK_S = 0.1
 #: Seconds that a thread waits for the client's end of a connection that it has ended.
 LINGER_S = 1.0
+#: Maximum seconds for which workers serve on after a reload, while those that take over load.
+LOADING_S = 20.0
 #: Events are made and dropped by the thousand, hardly ever in cycles: with Python's thresholds
 #: (700, 10, 10) looking for cycles takes a quarter of the time of a busy process (oddity 13).
 GC_THRESHOLDS = 50_000, 20, 10
@@ -53,6 +56,8 @@ logger = logging.getLogger("streaming.server")
 
 #: How often gunicorn was told to reload (it wraps), shared by its master with all workers.
 _reloads = mmap.mmap(-1, 1)
+#: Which workers have come so far that they serve, by their age (it wraps), shared likewise.
+_serving = mmap.mmap(-1, 256)
 
 
 class GunicornWorker(ServingProcess):
@@ -106,9 +111,24 @@ def post_fork(_arbiter: Arbiter, worker: Worker) -> None:
     worker.load_wsgi = load_plainly
 
 
-def on_reload(_arbiter: Arbiter) -> None:
-    """Let the workers know that others are about to take over."""
+def on_reload(arbiter: Arbiter) -> None:
+    """Let the workers know that others are about to take over, and serve until these can."""
     _reloads[0] = (_reloads[0] + 1) % 256
+    _serving[:] = bytes(len(_serving))
+    told_off, oldest = arbiter.manage_workers, arbiter.worker_age
+
+    def tell_off_once_others_serve() -> None:
+        arbiter.manage_workers = told_off
+        until = time.monotonic() + LOADING_S
+        while time.monotonic() < until:
+            arbiter.reap_workers()
+            new = [each.age for each in arbiter.WORKERS.values() if each.age > oldest]
+            if len(new) < arbiter.cfg.workers or all(_serving[age % 256] for age in new):
+                break  # one has died already, or all serve
+            time.sleep(LOOK_S)
+        told_off()
+
+    arbiter.manage_workers = tell_off_once_others_serve
 
 
 def post_worker_init(worker: Worker) -> None:
@@ -133,6 +153,7 @@ def post_worker_init(worker: Worker) -> None:
             _start(worker, server)
     worker.wsgi = sent_as_it_is(worker.wsgi)
     gc.freeze()  # what is there by now stays
+    _serving[worker.age % 256] = 1
 
 
 def worker_exit(_arbiter: Arbiter, worker: Worker) -> None:

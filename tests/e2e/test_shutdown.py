@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from tests.e2e.clients import READERS, TERMINAL, Api, Envelope, Json, Socket, st
 from tests.e2e.conftest import NewServer
 from tests.e2e.reading import assert_ended, assert_whole, types_of
 from tests.e2e.waiting import eventually
+from tests.threads import Background
 
 #: Seconds in which a server has left, by default.
 LEAVES_S = 10.0
@@ -215,3 +217,28 @@ def read_on(api: Api, job: str) -> list[Envelope]:
         events = READERS["sse"](api, job, after=after)
         seen += [event for event in events if event["type"] != "stream.closing"]
     return seen
+
+
+def test_a_reload_of_an_app_that_loads_for_long_keeps_nobody_waiting_for_it(
+    new_server: NewServer,
+) -> None:
+    """The old workers serve until the new ones can."""
+    loads_for_s = 6.0
+    server = new_server(
+        STREAMING_TASKS="tests.modules.slow", LOADS_FOR_S=loads_for_s, STREAMING_DRAIN_S=1
+    ).start()
+    took: list[float] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.05):
+            began = time.monotonic()
+            assert requests.get(f"{server.url}/v1/jobs?limit=1", timeout=30).ok
+            took.append(time.monotonic() - began)
+
+    asking = Background(ask)
+    server.reload()
+    over.set()
+    asking.result(30)
+
+    assert max(took) < loads_for_s - 1
