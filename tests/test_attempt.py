@@ -13,6 +13,8 @@ from pydantic import BaseModel, field_validator
 from streaming import JobContext, Task, task
 from streaming.errors import Conflict, Interrupted, StreamingError, TaskError
 from streaming.events.event import Draft, rfc3339
+from streaming.events.snapshot import Snapshot
+from streaming.storage.snapshots import Snapshots
 from tests.clocks import Clock
 from tests.gate import Gate
 from tests.house import House
@@ -45,6 +47,36 @@ def test_a_later_attempt_has_the_time_that_earlier_ones_have_left(
     assert attempt.overdue()
     gate.open()
     running.result()
+
+
+class Counted(Snapshots):
+    """Folds that know how often they were asked for."""
+
+    looks = 0
+
+    def state(self, job: str) -> Snapshot:
+        self.looks += 1
+        return super().state(job)
+
+
+@pytest.mark.parametrize("earlier", [(), (started(), delta("so far"))], ids=["first", "second"])
+def test_an_attempt_asks_for_the_fold_of_its_job_once(earlier: tuple[Draft, ...]) -> None:
+    @task("two", steps=["one", "two"])
+    def two(ctx: JobContext, input: Any) -> None:
+        ctx.step("one", ctx.text, "text")
+
+    house = House(two)
+    job = house.store(two)
+    if earlier:
+        house.storage.log.append(job, earlier, attempt=1)
+    snapshots = Counted(house.storage.log, house.storage.index)
+
+    house.attempt(job, snapshots=snapshots).run()
+
+    assert snapshots.looks == 1
+    assert house.state(job).text == "text"
+    statuses = {id: step["status"] for id, step in house.state(job).steps.items()}
+    assert statuses == {"one": "completed", "two": "skipped"}
 
 
 def test_behind_an_answer_the_running_time_goes_on_where_it_stood(gate: Gate) -> None:

@@ -22,7 +22,7 @@ from streaming.errors import (
     Unavailable,
 )
 from streaming.events import make
-from streaming.events.event import Draft
+from streaming.events.event import Draft, Event
 from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import TERMINAL, Json
 from streaming.running.context import AttemptInputs
@@ -159,29 +159,39 @@ class Attempt:
         drafts = [make.job_started(number, worker_name(), on_trial=self._on_trial, basic=basic)]
         if number == 1:
             drafts += _checklist(task, state)
-        self._log.append(self.job, drafts, attempt=number, expect={"attempt": [row.attempt]})
-        kept: dict[str, str] = {}
-        if number > 1:
-            state = self._start_over(task, number)
-            kept = _kept(state)
+        claimed = self._log.append(
+            self.job, drafts, attempt=number, expect={"attempt": [row.attempt]}
+        )
+        state = self._behind(state, drafts, claimed)
         self._number = number
         self._deadline = self._clock() + max(0.0, timeout_s - state.recovery.running_s)
-        self._equip(row, number, kept)
+        kept: dict[str, str] = {}
+        if number > 1:
+            kept = _kept(state)
+            state = self._start_over(task, state, number)
+        self._equip(row, number, state, kept)
         return basic
 
-    def _start_over(self, task: Task, number: int) -> Snapshot:
-        """Text and checklist of steps that had not completed begin anew; the state before that.
+    def _start_over(self, task: Task, state: Snapshot, number: int) -> Snapshot:
+        """Text and checklist of steps that had not completed begin anew; the state behind that.
 
         Only now: until the claim an older attempt that was not dead may have completed one.
         """
-        state = self._dependencies.snapshots.state(self.job)
         drafts = [make.text_reset(item) for item in state.unfinished_items()]
         drafts += _checklist(task, state)
-        if drafts:
-            self._log.append(self.job, drafts, attempt=number)
+        if not drafts:
+            return state
+        return self._behind(state, drafts, self._log.append(self.job, drafts, attempt=number))
+
+    def _behind(self, state: Snapshot, drafts: list[Draft], row: JobRow) -> Snapshot:
+        """The state behind an append; asked for only where other events have come between."""
+        if state.seq + len(drafts) != row.seq:
+            return self._dependencies.snapshots.state(self.job)
+        for draft in drafts:
+            state.apply(Event.of(self.job, state.seq + 1, draft))
         return state
 
-    def _equip(self, row: JobRow, number: int, kept: Mapping[str, str]) -> None:
+    def _equip(self, row: JobRow, number: int, state: Snapshot, kept: Mapping[str, str]) -> None:
         """The context of the task, and what drives it."""
         dependencies = self._dependencies
         records = self._log.records(self.job)
@@ -194,7 +204,7 @@ class Attempt:
             blobs=dependencies.storage.blobs,
             model=dependencies.model,
             stop=self.stop,
-            state=dependencies.snapshots.state(self.job),
+            state=state,
             records=records,
             max_event_bytes=dependencies.max_event_bytes,
             base_url=f"{root}{dependencies.base_url}",
