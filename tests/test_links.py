@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from streaming.concurrency.sockets import native_pair
 from streaming.concurrency.waking import make_waker
 from streaming.errors import InvalidInput, NotFound, Unavailable
+from streaming.storage.link import LinkSnapshots, Peer
+from streaming.storage.link.peer import GATHER_S
 from streaming.storage.link.wire import pack_error, unpack_error
 from streaming.storage.memory import MemoryStorage
-from tests.jobs import delta, new_job, started
+from tests.jobs import completed, delta, events_of, new_job, seqs, started
 from tests.links import LinkedStorage
 from tests.storage.conftest import make_sqlite
 from tests.threads import Background, eventually
@@ -72,7 +76,8 @@ def test_posts_behind_one_that_was_refused_are_refused_though_it_was_told_before
     for post in (refused, chained):
         with pytest.raises(Exception, match="was followed by attempt 1"):
             post.result()
-    assert first.result().seq == 3
+    first.result()
+    assert seqs(events_of(linked, job)) == [1, 2, 3]
     linked.close()
 
 
@@ -85,7 +90,9 @@ def test_a_frame_that_comes_in_pieces_and_many_that_come_at_once_are_all_handled
     large = linked.log.post(job, [delta("x" * 3_000_000)], attempt=1)
     posts = [linked.log.post(job, [delta()], attempt=1) for _ in range(3000)]
 
-    assert [post.result().seq for post in [large, *posts]] == list(range(3, 3004))
+    for post in [large, *posts]:
+        post.result()
+    assert seqs(events_of(linked, job)) == list(range(1, 3004))
 
 
 def test_an_error_comes_over_with_all_that_it_says() -> None:
@@ -95,6 +102,42 @@ def test_an_error_comes_over_with_all_that_it_says() -> None:
 
     assert type(got) is InvalidInput
     assert (got.detail, got.code, got.extra) == (error.detail, "odd", error.extra)
+
+
+def test_what_an_attempt_begins_with_comes_over_in_one_piece(linked: LinkedStorage) -> None:
+    snapshots = LinkSnapshots(linked, linked.peer)
+    job = new_job(linked, input={"prompt": "Tides"})
+    linked.log.append(job, [started(), delta("so far")], attempt=1, records={"step:one": b"1"})
+
+    found = snapshots.standing(job)
+
+    assert found is not None
+    assert (found.row, found.records) == (linked.index.get(job), linked.log.records(job))
+    assert found.state.public() == snapshots.state(job).public()
+    assert (found.state.text, found.records["step:one"]) == ("so far", b"1")
+    linked.log.append(job, [completed()], attempt=1)
+    assert snapshots.standing(job) is None
+    assert snapshots.standing("job_unknown") is None
+
+
+def test_posts_gather_to_frames_as_far_apart_as_commits_that_nobody_waits_for() -> None:
+    ours, theirs = native_pair()
+    frames: list[Sequence[int]] = []
+    sender = Peer(ours, name="sender", inline=True)
+    taker = Peer(theirs, name="taker", notes={"posts": frames.append})
+    for peer in (sender, taker):
+        peer.start()
+    began = time.monotonic()
+
+    for number in range(100):
+        sender.share("posts", number)
+        time.sleep(0.001)
+    took_s = time.monotonic() - began
+
+    eventually(lambda: sum(len(posts) for posts in frames) == 100)
+    assert len(frames) <= took_s / GATHER_S + 2
+    for peer in (sender, taker):
+        peer.close()
 
 
 def test_a_look_that_blocks_does_not_hold_up_the_others(linked: LinkedStorage) -> None:

@@ -66,8 +66,8 @@ class Inbox(Generic[T]):
             self._gathering = False
             self._waker.wake()
 
-    def gather(self, seconds: float) -> None:
-        """Let things gather for so long, unless somebody is or comes to be in a hurry."""
+    def gather(self, seconds: float) -> bool:
+        """Let things gather for so long; False when somebody is or comes to be in a hurry."""
         assert self._waker is not None
         self._gathering = True  # first, then the look: who is in a hurry later wakes
         try:
@@ -75,6 +75,7 @@ class Inbox(Generic[T]):
                 self._waker.wait(seconds)
         finally:
             self._gathering = False
+        return not self._hurried and not self.closed
 
     def close(self) -> None:
         """Take nothing more; what was given is still there."""

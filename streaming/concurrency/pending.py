@@ -9,10 +9,10 @@ from typing import Generic, TypeVar, cast
 from streaming.concurrency.waking import Wakeable, make_waker, wake_all
 from streaming.errors import StreamingError
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Pending(Generic[T]):
+class Pending(Generic[T_co]):
     """A result under way; settled once. One thread or greenlet may wait for it."""
 
     __slots__ = ("done", "error", "value", "waker")
@@ -21,15 +21,15 @@ class Pending(Generic[T]):
         #: Whether the value or the error is there.
         self.done = False
         self.error: BaseException | None = None
-        self.value: T | None = None
+        self.value: T_co | None = None
         #: Of whoever waits, or wants to be told.
         self.waker: Wakeable | None = None
 
-    def result(self) -> T:
+    def result(self) -> T_co:
         """Wait for the value, or raise the error."""
         self.wait()
         self.check()
-        return cast(T, self.value)
+        return cast(T_co, self.value)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is settled, `timeout_s` at most; whether it is."""
@@ -55,7 +55,7 @@ class Pending(Generic[T]):
             raise self.error
 
 
-def settle(pending: Collection[Pending[T]]) -> None:
+def settle(pending: Collection[Pending[object]]) -> None:
     """Values and errors are in their places: have those who wait go on."""
     for each in pending:
         each.done = True

@@ -35,6 +35,7 @@ from streaming.running.steps import skip_open
 from streaming.running.task import LOST_ATTEMPTS, LOST_TRIALS, Task, TaskFunction
 from streaming.storage.parts import whole_input
 from streaming.storage.rows import JobRow
+from streaming.storage.snapshots import Standing
 
 logger = logging.getLogger(__name__)
 
@@ -107,30 +108,30 @@ class Attempt:
             self._append(self._stopped(reason), patient=False)
 
     def _run(self) -> None:
-        row = self._dependencies.storage.index.get(self.job)
-        if row is None or row.closed:
-            return
         try:
-            found = self._begin(row)
+            begun = self._begin()
         except (LogRefusal, NotFound, Unavailable, Stop):
             raise
         except Exception as error:  # noqa: BLE001 - a state that cannot be read, a validator that raises
             note(logger.exception, "job %s cannot begin", self.job)
             self._append([self._failed(error)])
             return
-        if found is None:
+        if begun is None:
             return
         try:
-            self._execute(*found)
+            self._execute(*begun)
         except (LogRefusal, NotFound, Unavailable, Stop):
             raise
         except BaseException as error:  # noqa: BLE001 - no thread ends before its job has
             note(logger.exception, "job %s cannot end as it has", self.job)
             self._append([self._endings.plainly(error)])
 
-    def _begin(self, row: JobRow) -> tuple[TaskFunction, Task, object] | None:
+    def _begin(self) -> tuple[TaskFunction, Task, object] | None:
         """What is to run, its task and input, once the job is claimed; None where it has ended."""
-        state = self._dependencies.snapshots.state(self.job)
+        found = self._dependencies.snapshots.standing(self.job)
+        if found is None:
+            return None
+        row, state, _ = found
         if row.status == "cancelling":
             self._append([self._cancelled(state.recovery.cancel_reason)])
             return None
@@ -141,15 +142,16 @@ class Attempt:
         except (InvalidInput, TaskError) as error:
             self._append([self._failed(error)])
             return None
-        basic = self._claim(row, state, task, timeout_s=state.recovery.asked["timeout_s"])
+        basic = self._claim(found, task, timeout_s=state.recovery.asked["timeout_s"])
         function = task.basic if basic and task.basic is not None else task.function
         return function, task, value
 
-    def _claim(self, row: JobRow, state: Snapshot, task: Task, *, timeout_s: float) -> bool:
+    def _claim(self, found: Standing, task: Task, *, timeout_s: float) -> bool:
         """Become the job's writer: an older attempt's appends are refused from here on.
 
         Whether it is to run the task's basic variant.
         """
+        row, state, _ = found
         number = row.attempt + 1
         # What one attempt has begun as the basic variant, the next one goes on with.
         loaded = (
@@ -162,39 +164,38 @@ class Attempt:
         claimed = self._log.append(
             self.job, drafts, attempt=number, expect={"attempt": [row.attempt]}
         )
-        state = self._behind(state, drafts, claimed)
+        found = self._behind(found, drafts, claimed)
         self._number = number
-        self._deadline = self._clock() + max(0.0, timeout_s - state.recovery.running_s)
+        self._deadline = self._clock() + max(0.0, timeout_s - found.state.recovery.running_s)
         kept: dict[str, str] = {}
         if number > 1:
-            kept = _kept(state)
-            state = self._start_over(task, state, number)
-        self._equip(row, number, state, kept)
+            kept = _kept(found.state)
+            found = self._start_over(task, found, number)
+        self._equip(found, number, kept)
         return basic
 
-    def _start_over(self, task: Task, state: Snapshot, number: int) -> Snapshot:
-        """Text and checklist of steps that had not completed begin anew; the state behind that.
+    def _start_over(self, task: Task, found: Standing, number: int) -> Standing:
+        """Text and checklist of steps that had not completed begin anew; the job behind that.
 
         Only now: until the claim an older attempt that was not dead may have completed one.
         """
-        drafts = [make.text_reset(item) for item in state.unfinished_items()]
-        drafts += _checklist(task, state)
-        if not drafts:
-            return state
-        return self._behind(state, drafts, self._log.append(self.job, drafts, attempt=number))
+        drafts = [make.text_reset(item) for item in found.state.unfinished_items()]
+        if drafts := [*drafts, *_checklist(task, found.state)]:
+            return self._behind(found, drafts, self._log.append(self.job, drafts, attempt=number))
+        return found
 
-    def _behind(self, state: Snapshot, drafts: list[Draft], row: JobRow) -> Snapshot:
-        """The state behind an append; asked for only where other events have come between."""
-        if state.seq + len(drafts) != row.seq:
-            return self._dependencies.snapshots.state(self.job)
+    def _behind(self, found: Standing, drafts: list[Draft], row: JobRow) -> Standing:
+        """The job behind an append; looked at again only where other events have come between."""
+        if found.state.seq + len(drafts) != row.seq:
+            state = self._dependencies.snapshots.state(self.job)
+            return found._replace(state=state, records=self._log.records(self.job))
         for draft in drafts:
-            state.apply(Event.of(self.job, state.seq + 1, draft))
-        return state
+            found.state.apply(Event.of(self.job, found.state.seq + 1, draft))
+        return found
 
-    def _equip(self, row: JobRow, number: int, state: Snapshot, kept: Mapping[str, str]) -> None:
+    def _equip(self, found: Standing, number: int, kept: Mapping[str, str]) -> None:
         """The context of the task, and what drives it."""
-        dependencies = self._dependencies
-        records = self._log.records(self.job)
+        dependencies, (row, state, records) = self._dependencies, found
         root = urlsplit(Origin.of(records).root).path.rstrip("/")
         given = AttemptInputs(
             job=self.job,

@@ -44,7 +44,7 @@ class Emitter:
         self._max_event_bytes = max_event_bytes
         self._spend = spend
         #: Those under way with their bytes, the oldest first.
-        self._under_way: deque[tuple[Pending[JobRow], int]] = deque()
+        self._under_way: deque[tuple[Pending[object], int]] = deque()
         self._bytes = 0
         #: Held by the one thread of the task that posts or settles.
         self._turn = Mutex()
@@ -123,6 +123,8 @@ class Emitter:
     def _settle(self, posts: int, size: int) -> None:
         """Wait until no more posts and bytes than these are under way."""
         under_way = self._under_way
+        if under_way and not posts:
+            under_way[-1][0].wait()  # the others are settled before it: one wait, not many
         while under_way:
             post, bytes_of_it = under_way[0]
             if not post.done and len(under_way) <= posts and self._bytes <= size:

@@ -133,7 +133,6 @@ class TaskHost:
         self._runner.stop(job, getattr(errors, kind)(reason))
 
     def _over(self, attempt: Running) -> None:
-        self._storage.log.forget(attempt.job)
         self._peer.note("over", attempt.job, attempt.left)
 
     def _beat(self) -> None:

@@ -65,17 +65,17 @@ class EventLog(ABC):
         drafts: Sequence[Draft],
         *,
         attempt: int,
-        after: Pending[JobRow] | None = None,
-    ) -> Pending[JobRow]:
+        after: Pending[object] | None = None,
+    ) -> Pending[object]:
         """A patient append that may return before its commit; it keeps its place among the job's.
 
         It fails with `after`, the post before it, so that no hole can come into an attempt's
-        text. Who posts bounds how many are under way.
+        text. Who posts bounds how many are under way. The value of what it returns says nothing.
         """
         if after is not None:
             after.check()
-        post: Pending[JobRow] = Pending()
-        post.value = self.append(job, drafts, attempt=attempt)
+        self.append(job, drafts, attempt=attempt)
+        post: Pending[object] = Pending()
         settle([post])
         return post
 

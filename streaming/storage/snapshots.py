@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 from streaming.concurrency.locks import Mutex
 from streaming.concurrency.platform import native_lock
@@ -13,6 +13,7 @@ from streaming.events.snapshot import Snapshot
 from streaming.events.summary import blank
 from streaming.events.vocabulary import JsonObject
 from streaming.storage.base import EventLog, JobIndex
+from streaming.storage.rows import JobRow
 
 T = TypeVar("T")
 
@@ -25,6 +26,15 @@ CACHED_TEXT = 32 << 20
 
 #: Locks that keep two readers from folding the same log at once.
 STRIPES = 64
+
+
+class Standing(NamedTuple):
+    """A job as it stands: what an attempt at it begins with."""
+
+    row: JobRow
+    state: Snapshot
+    #: No older than the state: what an event in it brought along is there.
+    records: Mapping[str, bytes]
 
 
 class Snapshots:
@@ -52,6 +62,14 @@ class Snapshots:
         """The job's present state, the caller's own."""
         with self._stripes[hash(job) % STRIPES]:
             return self._fold(job).copy()
+
+    def standing(self, job: str) -> Standing | None:
+        """The job with all that an attempt needs; None when there is none, or it has ended."""
+        row = self._index.get(job)
+        if row is None or row.closed:
+            return None
+        state = self.state(job)
+        return Standing(row, state, self._log.records(job))
 
     def text(self, job: str, limit: int) -> str:
         """The job's present text, its first `limit` characters."""

@@ -10,7 +10,8 @@ from streaming.storage.link.leases import LinkLeases
 from streaming.storage.link.log import LinkLog
 from streaming.storage.link.peer import Peer
 from streaming.storage.link.viewers import LinkViewers
-from streaming.storage.snapshots import Snapshots
+from streaming.storage.link.wire import unpack_row
+from streaming.storage.snapshots import Snapshots, Standing
 
 
 class LinkStorage(Storage):
@@ -58,7 +59,7 @@ class LinkStorage(Storage):
 
 
 class LinkSnapshots(Snapshots):
-    """Folds that the other end makes and keeps: a state is one call."""
+    """Folds that the other end makes and keeps: each look is one call."""
 
     def __init__(self, storage: LinkStorage, peer: Peer) -> None:
         super().__init__(storage.log, storage.index)
@@ -66,6 +67,13 @@ class LinkSnapshots(Snapshots):
 
     def state(self, job: str) -> Snapshot:
         return Snapshot.load(self._peer.call("state", job))
+
+    def standing(self, job: str) -> Standing | None:
+        found = self._peer.call("standing", job)
+        if found is None:
+            return None
+        row, state, records = found
+        return Standing(unpack_row(row), Snapshot.load(state), records)
 
     def text(self, job: str, limit: int) -> str:
         return str(self._peer.call("text", job, limit))

@@ -1,4 +1,4 @@
-"""The event log at the other end: posts travel many in a frame, and are acknowledged so."""
+"""The event log at the other end: posts travel many in a frame, and are acknowledged by number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from streaming.concurrency.pending import Pending, settle
-from streaming.concurrency.platform import native_lock
 from streaming.concurrency.waking import Wakeable
 from streaming.errors import Unavailable
 from streaming.events.event import Draft
@@ -29,11 +28,8 @@ class LinkLog(EventLog):
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._ids = itertools.count(1)
-        self._lock = native_lock()
         #: Under way, by number.
-        self._posts: dict[int, Pending[JobRow]] = {}
-        #: The last row of each job that posts here: its summary is told when it has changed.
-        self._rows: dict[str, JobRow] = {}
+        self._posts: dict[int, _Post] = {}
         self._wakers: dict[int, Wakeable] = {}
         peer.add(notes={"acks": self._take_acks, "moved": self._moved})
         peer.when_over(self._fail)
@@ -59,26 +55,20 @@ class LinkLog(EventLog):
         drafts: Sequence[Draft],
         *,
         attempt: int,
-        after: Pending[JobRow] | None = None,
-    ) -> Pending[JobRow]:
+        after: Pending[object] | None = None,
+    ) -> Pending[object]:
         if after is not None and after.error is not None:
             raise after.error
         number = next(self._ids)
         post = _Post(self._peer, number)
-        with self._lock:
-            self._posts[number] = post
+        self._posts[number] = post  # before the look whether there is an end: see `_fail`
         packed = [pack_draft(draft) for draft in drafts]
         try:
             self._peer.share("posts", (number, job, attempt, after is not None, packed))
         except Unavailable:
-            with self._lock:
-                self._posts.pop(number, None)
+            self._posts.pop(number, None)
             raise
         return post
-
-    def forget(self, job: str) -> None:
-        """Nothing more is posted to this job here."""
-        self._rows.pop(job, None)
 
     def page(self, job: str, after: int, limit: int) -> Page:
         return unpack_page(job, self._peer.call("page", job, after, limit))
@@ -125,42 +115,32 @@ class LinkLog(EventLog):
         elif waker is not None:
             waker.wake()
 
-    def _take_acks(self, groups: Sequence[Sequence[Packed]]) -> None:
-        settled = []
-        for number, went_well, value in itertools.chain(*groups):
-            with self._lock:
-                post = self._posts.pop(number, None)
-            if post is None:
-                continue
-            if went_well:
-                post.value = self._row(value)
-            else:
-                post.error = unpack_error(value)
-            settled.append(post)
+    def _take_acks(self, groups: Sequence[tuple[Sequence[int], Sequence[Packed]]]) -> None:
+        settled: list[_Post] = []
+        for stored, refused in groups:
+            for number, error in refused:
+                self._posts[number].error = unpack_error(error)
+            for number in itertools.chain(stored, (number for number, _ in refused)):
+                settled.append(self._posts.pop(number))
         settle(settled)
 
-    def _row(self, packed: Packed) -> JobRow:
-        job = packed[0]
-        if len(packed) == len(JobRow._fields):
-            row = unpack_row(packed)
-        else:  # its summary is as it was
-            row = self._rows[job]._replace(**dict(zip(JobRow._fields[3:], packed[1:], strict=True)))
-        self._rows[job] = row
-        return row
-
     def _fail(self) -> None:
-        """The other end is gone: no post is committed any more, no log moves."""
-        with self._lock:
-            posts, self._posts = list(self._posts.values()), {}
-        for post in posts:
+        """The other end is gone: no post is committed any more, no log moves.
+
+        Later posts are refused, so that none comes to those that are settled here.
+        """
+        posts = []
+        while self._posts:
+            _, post = self._posts.popitem()
             post.error = Unavailable("the other end of the link is gone", code="link_lost")
+            posts.append(post)
         settle(posts)
         while self._wakers:
             _, waker = self._wakers.popitem()
             waker.wake()  # here: a look does not wait for who is gone, it raises
 
 
-class _Post(Pending[JobRow]):
+class _Post(Pending[object]):
     """A post under way: the other end tells of its end soon, and at once when somebody waits."""
 
     __slots__ = ("_number", "_peer")
@@ -170,11 +150,9 @@ class _Post(Pending[JobRow]):
         self._peer = peer
         self._number = number
 
-    def result(self) -> JobRow:
-        if not self.done:
-            with contextlib.suppress(Unavailable):  # it is settled in a moment
-                self._peer.note("wanted", self._number)
-        return super().result()
+    def hurry(self) -> None:
+        with contextlib.suppress(Unavailable):  # it is settled in a moment
+            self._peer.note("wanted", self._number)
 
 
 class _Looking:

@@ -27,8 +27,9 @@ from streaming.storage.link.wire import Packed, pack_error, unpack_error
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two frames at least, but for the first after a pause.
-FRAME_S = 0.002
+#: Minimum seconds between two frames, and where nobody waits for what they say; the first after a
+#: pause is not delayed. As between two commits: what is gathered here need not wait there.
+FRAME_S, GATHER_S = 0.002, 0.005
 #: Maximum messages in one frame, and bytes that are read at once.
 MESSAGES, READ_BYTES = 2000, 1 << 18
 #: Seconds that a thread without anything to send rests at a time.
@@ -135,33 +136,40 @@ class Peer:
         """Tell the other end something; `Unavailable` when this one is closed."""
         self._give("", (NOTE, name, args))
 
-    def share(self, name: str, item: object) -> None:
+    def share(self, name: str, item: object, *, at_once: bool = False) -> None:
         """A note that travels in one list with others of its name: `notes[name](items)` there.
 
-        `item` may be a function without arguments, called when the frame is made.
+        It has time to gather with others, unless somebody waits for it (`at_once`).
         """
-        self._give(name, item)
+        self._give(name, item, at_once=at_once)
 
     def apart(self, call: Callable[[], object]) -> None:
         """Run it in a thread of its own: what notes do must not wait for the other end."""
         self._crew.give(call)
 
-    def _give(self, name: str, item: object) -> None:
-        if not self._inline:
-            self._inbox.give((name, item))
-            return
+    def _give(
+        self, name: str, item: object, *, at_once: bool = True, inline: bool | None = None
+    ) -> None:
         self._inbox.put((name, item))
-        # After a pause no other thread need be woken; under load, what gathers is one frame.
-        if time.monotonic() - self._sent_at >= FRAME_S and self._turn.acquire(False):
-            try:
-                self._send()
-            except OSError as error:  # the reading thread sees it, too
-                logger.debug("the link's other end takes nothing more: %s", error)
-            finally:
-                self._turn.release()
-            if not len(self._inbox):
-                return
+        if self._inline if inline is None else inline:
+            # After a pause no other thread need be woken; under load, what gathers is one frame.
+            pause_s = FRAME_S if at_once else GATHER_S
+            if self._until(pause_s) <= 0 and self._turn.acquire(False):
+                self._send_here()
+                if not self._inbox:
+                    return
+        if at_once:
+            self._inbox.hurry()
         self._inbox.ring()
+
+    def _send_here(self) -> None:
+        """Send what has gathered in the calling thread, which has the turn."""
+        try:
+            self._send()
+        except OSError as error:  # the reading thread sees it, too
+            logger.debug("the link's other end takes nothing more: %s", error)
+        finally:
+            self._turn.release()
 
     def _send(self) -> bool | None:
         """Send what has gathered; False when there was nothing, None when there never will be."""
@@ -176,7 +184,9 @@ class Peer:
         self._inbox.open()
         try:
             while True:
-                native_sleep(self._sent_at + FRAME_S - time.monotonic())
+                while (left := self._until(GATHER_S)) > 0 and self._inbox.gather(left):
+                    pass  # again, where another thread has sent a frame meanwhile
+                native_sleep(self._until(FRAME_S))
                 with self._turn:
                     sent = self._send()
                 if sent is None:
@@ -185,6 +195,10 @@ class Peer:
                     self._inbox.rest(REST_S)
         except OSError as error:
             logger.debug("the link's other end takes nothing more: %s", error)
+
+    def _until(self, pause_s: float) -> float:
+        """Seconds until so much time has passed since the last frame."""
+        return self._sent_at + pause_s - time.monotonic()
 
     def _read(self) -> None:
         buffer = bytearray()
@@ -232,7 +246,7 @@ class Peer:
                 logger.exception("call %r over the link failed", method)
             answer = (ANSWER, number, False, pack_error(error))
         if not self.over.is_open:
-            self._give("", answer)
+            self._give("", answer, inline=True)  # a real thread, and nobody else waits for it
 
     def _settle(self, number: int, went_well: bool, value: Any) -> None:
         with self._lock:
@@ -266,8 +280,7 @@ def _frames(batch: Iterable[tuple[str, object]]) -> Iterable[bytes]:
             for _, message in group:
                 yield _frame(message)
             continue
-        items = [item() if callable(item) else item for _, item in group]
-        yield _frame((NOTE, name, (items,)))
+        yield _frame((NOTE, name, ([item for _, item in group],)))
 
 
 def _frame(message: object) -> bytes:

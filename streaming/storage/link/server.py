@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,10 +26,9 @@ from streaming.storage.link.wire import (
     unpack_drafts,
     unpack_submission,
 )
-from streaming.storage.rows import JobRow
 from streaming.storage.snapshots import Snapshots
 
-#: Posts whose ends are told together: half of those that a task may be ahead of their commit.
+#: Posts of a job whose ends are told together: half of those that it may be ahead of their commit.
 ACKS = 32
 #: Bytes of a blob that are read at once.
 CHUNK = 1 << 20
@@ -42,12 +42,9 @@ class LinkServer:
         self._storage = storage
         self._snapshots = snapshots
         self._lock = native_lock()
-        #: The last post of each job: what comes behind one that has failed fails, too.
-        self._chains: dict[str, Pending[JobRow]] = {}
-        #: The summary of each job that the other end knows.
-        self._summaries: dict[str, object] = {}
+        self._chains: dict[str, _Chain] = {}
         #: Posts that are settled, and of which the other end has not been told.
-        self._held: list[tuple[int, Pending[JobRow]]] = []
+        self._held: deque[tuple[_Chain, int, Pending[object]]] = deque()
         #: The other end waits for posts up to this number.
         self._wanted = 0
         self._watches: dict[int, tuple[Live, Wakeable]] = {}
@@ -55,13 +52,12 @@ class LinkServer:
         self._leased: set[str] = set()
         peer.add(
             methods=self._methods(),
-            notes={"posts": self._post, "wanted": self._want, "unwatch": self._unwatch},
+            notes={"posts": self._take_posts, "wanted": self._want, "unwatch": self._unwatch},
         )
 
     def forget(self, job: str) -> None:
         """An attempt at the job is over at the other end."""
         self._chains.pop(job, None)
-        self._summaries.pop(job, None)
 
     def release(self) -> None:
         """The link is over: give back what the other end leased, and watch for it no more."""
@@ -75,58 +71,66 @@ class LinkServer:
 
     # -- posts, in the order of their coming
 
-    def _post(self, posts: Sequence[Packed]) -> None:
-        for number, job, attempt, chained, drafts in posts:
-            after = self._chains.get(job) if chained else None
-            try:
-                post = self._storage.log.post(
-                    job, unpack_drafts(drafts), attempt=attempt, after=after
-                )
-            except StreamingError as error:
-                post = Pending()
-                post.error, post.done = error, True
-            self._chains[job] = post
-            waker = _Acknowledging(self, number, post)
-            post.waker = waker
-            if post.done:  # perhaps before the waker was there
-                waker.wake()
+    def _take_posts(self, posts: Sequence[Packed]) -> None:
+        last: Pending[object] | None = None
+        for post in posts:
+            last = self._post(*post)
+        if last is not None:
+            last.hurry()  # they have gathered at the other end
 
-    def acknowledge(self, number: int, post: Pending[JobRow]) -> None:
+    def _post(
+        self, number: int, job: str, attempt: int, chained: bool, drafts: Sequence[Packed]
+    ) -> Pending[object]:
+        chain = self._chains.get(job)
+        if chain is None:
+            chain = self._chains[job] = _Chain()
+        after = chain.last if chained else None
+        try:
+            post = self._storage.log.post(job, unpack_drafts(drafts), attempt=attempt, after=after)
+        except StreamingError as error:
+            post = Pending()
+            post.error, post.done = error, True
+        chain.last = post
+        waker = _Acknowledging(self, chain, number, post)
+        post.waker = waker
+        if post.done:  # perhaps before the waker was there
+            waker.wake()
+        return post
+
+    def acknowledge(self, chain: _Chain, number: int, post: Pending[object]) -> None:
         """Tell the other end what has become of a post: at once if it waits, else with others."""
-        with self._lock:
-            self._held.append((number, post))
-            waits = number <= self._wanted or len(self._held) >= ACKS
-        if waits:
-            self.flush()
+        self._held.append((chain, number, post))
+        chain.held += 1
+        waits = number <= self._wanted
+        if waits or chain.held >= ACKS:
+            self.flush(at_once=waits)
 
-    def flush(self) -> None:
+    def flush(self, *, at_once: bool = False) -> None:
         """Tell what has become of all posts that are settled; to be called now and then."""
+        stored: list[int] = []
+        refused: list[tuple[int, Packed]] = []
         with self._lock:
-            held, self._held = self._held, []
-        if not held:
+            while self._held:
+                chain, number, post = self._held.popleft()
+                chain.held = 0
+                if post.error is None:
+                    stored.append(number)
+                else:
+                    refused.append((number, pack_error(post.error)))
+        if not stored and not refused:
             return
         try:
-            self._peer.share("acks", lambda: [self._ack(*each) for each in held])
+            self._peer.share("acks", (stored, refused), at_once=at_once)
         except Unavailable:  # the link is over: nobody wants to know
             return
 
     def _want(self, number: int) -> None:
         with self._lock:
             self._wanted = max(self._wanted, number)
-        for post in list(self._chains.values()):
-            if not post.done:
-                post.hurry()
-        self.flush()
-
-    def _ack(self, number: int, post: Pending[JobRow]) -> Packed:
-        if post.error is not None:
-            return number, False, pack_error(post.error)
-        row = post.value
-        assert row is not None
-        if self._summaries.get(row.id) is row.summary:
-            return number, True, (row.id, *row[3:])
-        self._summaries[row.id] = row.summary
-        return number, True, pack_row(row)
+        for chain in list(self._chains.values()):
+            if chain.last is not None and not chain.last.done:
+                chain.last.hurry()
+        self.flush(at_once=True)
 
     # -- calls
 
@@ -142,6 +146,7 @@ class LinkServer:
             "base": log.base,
             "records": lambda job: dict(log.records(job)),
             "state": lambda job: self._snapshots.state(job).dump(),
+            "standing": self._standing,
             "text": self._snapshots.text,
             "submit": self._submit,
             "get": lambda job: pack_row(index.get(job)),
@@ -190,6 +195,12 @@ class LinkServer:
         )
         return pack_row(row)
 
+    def _standing(self, job: str) -> Packed | None:
+        found = self._snapshots.standing(job)
+        if found is None:
+            return None
+        return pack_row(found.row), found.state.dump(), dict(found.records)
+
     def _watch(self, number: int, job: str, after: int) -> bool:
         live = self._storage.log.live(job)
         waker = _Moving(self._peer, number, self._watches)
@@ -229,20 +240,35 @@ class LinkServer:
         self._storage.leases.wait(job, position, timeout, make_waker())
 
 
+class _Chain:
+    """The posts of one job."""
+
+    __slots__ = ("held", "last")
+
+    def __init__(self) -> None:
+        #: What comes behind one that has failed fails, too.
+        self.last: Pending[object] | None = None
+        #: About how many are settled, and the other end has not been told.
+        self.held = 0
+
+
 class _Acknowledging:
     """Woken when a post is settled."""
 
-    __slots__ = ("_number", "_post", "_server")
+    __slots__ = ("_chain", "_number", "_post", "_server")
 
-    def __init__(self, server: LinkServer, number: int, post: Pending[JobRow]) -> None:
+    def __init__(
+        self, server: LinkServer, chain: _Chain, number: int, post: Pending[object]
+    ) -> None:
         self._server = server
+        self._chain = chain
         self._number = number
-        self._post: Pending[JobRow] | None = post
+        self._post: Pending[object] | None = post
 
     def wake(self) -> None:
         post, self._post = self._post, None
         if post is not None:
-            self._server.acknowledge(self._number, post)
+            self._server.acknowledge(self._chain, self._number, post)
 
 
 class _Moving:

@@ -32,7 +32,7 @@ class Append:
     expect: Expect | None
     records: Mapping[str, bytes]
     #: The post before it: it must not come without.
-    after: Pending[JobRow] | None = None
+    after: Pending[object] | None = None
 
     def extend(self, row: JobRow) -> tuple[JobRow, list[Event]]:
         return extend(row, self.drafts, attempt=self.attempt, expect=self.expect)

@@ -71,8 +71,8 @@ class RedisLog(EventLog):
         drafts: Sequence[Draft],
         *,
         attempt: int,
-        after: Pending[JobRow] | None = None,
-    ) -> Pending[JobRow]:
+        after: Pending[object] | None = None,
+    ) -> Pending[object]:
         asked = Append(job, drafts, attempt, None, {}, after)
         return self._writer.post(asked, patience_s=self._patience_s)
 

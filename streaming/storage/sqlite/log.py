@@ -46,8 +46,8 @@ class SqliteLog(EventLog):
         drafts: Sequence[Draft],
         *,
         attempt: int,
-        after: Pending[JobRow] | None = None,
-    ) -> Pending[JobRow]:
+        after: Pending[object] | None = None,
+    ) -> Pending[object]:
         def run(transaction: Transaction) -> JobRow:
             if after is not None:
                 after.check()  # it has failed, or is put off
