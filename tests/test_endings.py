@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import logging.config
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -353,6 +354,28 @@ def test_halves_of_characters_are_joined_wherever_a_task_says_them() -> None:
     for each in house.data(job, "text.delta"):
         told[each["item"]] = told.get(each["item"], "") + each["text"]
     assert told == {"answer": text, "other": "🚀"}
+
+
+def test_a_task_that_configures_logging_has_its_error_in_the_log_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(ctx: JobContext, input: Any) -> None:
+        logging.config.dictConfig({"version": 1})
+        raise KeyError("its own")
+
+    caplog.set_level(logging.ERROR)
+    turned_on = [each for each in all_loggers() if not each.disabled]
+    try:
+        ends_once(fails)
+    finally:
+        for each in turned_on:
+            each.disabled = False
+    assert "KeyError: 'its own'" in caplog.text
+
+
+def all_loggers() -> list[logging.Logger]:
+    """The loggers of all modules, of this package and of others."""
+    return [logging.getLogger(name) for name in list(logging.Logger.manager.loggerDict)]
 
 
 def test_a_log_handler_that_fails_keeps_no_job_from_ending(

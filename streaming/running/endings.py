@@ -122,8 +122,12 @@ def note(log: Callable[..., None], *args: object, **options: object) -> None:
     """Log a line where the job ends in any case: handlers are the app's, and may fail.
 
     One whose stream the task has closed does, and the error of another would be the job's. What
-    is logged may be of a class of the task's own, whose methods raise whatever they like.
+    is logged may be of a class of the task's own, whose methods raise whatever they like. A task
+    that calls `logging.config` turns our loggers off (`disable_existing_loggers`).
     """
+    ours = getattr(log, "__self__", None)
+    if isinstance(ours, logging.Logger):
+        ours.disabled = False
     with contextlib.suppress(BaseException):
         log(*args, **options)
 

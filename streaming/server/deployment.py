@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 SWITCH_S = 0.0005
 #: uWSGI has this in the environ.
 _UWSGI = "uwsgi.version"
+#: What `signal.alarm` and `signal.setitimer` end a process with.
+ALARMS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 #: What is in the environ of servers, besides gunicorn, that know how many processes they have.
 _COUNTING = {_UWSGI, "mod_wsgi.version"}
 #: gunicorn's classes whose workers serve each request in a thread, or one request at a time.
@@ -130,6 +132,34 @@ def let_children_be_terminated() -> None:
 def _reset_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in ALARMS:
+        if signal.getsignal(number) is _note_alarm:  # else it is the app's own
+            signal.signal(number, signal.SIG_DFL)
+
+
+def outlive_alarms() -> None:
+    """An alarm that a task sets ends no process with all its jobs, unless the app has a handler.
+
+    A task cannot have one: it runs in a thread.
+    """
+    for number in ALARMS:
+        signal.signal(number, _note_alarm)
+
+
+def _note_alarm(number: int, _frame: object) -> None:
+    if number in _noted:  # timers may go off a thousand times a second
+        return
+    _noted.add(number)
+    logger.error(
+        "%s does nothing here: alarms (signal.alarm, signal.setitimer) are for programs that "
+        "handle them in their main thread; a task looks at the time, waits with a timeout, or "
+        "starts a process that has an alarm of its own",
+        signal.Signals(number).name,
+    )
+
+
+#: Of these it has been said.
+_noted: set[int] = set()
 
 
 def end_children() -> None:

@@ -29,8 +29,8 @@ from streaming.running.host_submits import LinkRunner
 from streaming.running.lifeline import end_group, hold
 from streaming.running.spawn import LINK, receive_descriptor
 from streaming.running.threads import Running, ThreadRunner
-from streaming.server.deployment import SWITCH_S, let_children_be_terminated
-from streaming.server.logging import log_to_stderr
+from streaming.server.deployment import SWITCH_S, let_children_be_terminated, outlive_alarms
+from streaming.server.logging import keep_ours, log_to_stderr
 from streaming.server.mount import mounts, servers_of
 from streaming.server.server import Server
 from streaming.server.unpatched import refuse_patching
@@ -100,6 +100,7 @@ class TaskHost:
     def _take_up(self, uri: str, log_url: str, base_url: str, log_format: str) -> str:
         self._app = load_served(uri)
         server = _server_of(log_url, base_url)
+        keep_ours()
         log_to_stderr(log_format)
         peer = self._peer
         self._storage.open(timeout=0)
@@ -177,6 +178,7 @@ def prepare() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     let_children_be_terminated()
+    outlive_alarms()
     os.register_at_fork(after_in_child=lambda: os.close(LINK))
     sys.setswitchinterval(SWITCH_S)
     refuse_patching()

@@ -58,6 +58,14 @@ def make_formatter(kind: str, form: str = TEXT) -> logging.Formatter:
     return JsonLines() if kind == "json" else TextLines(form)
 
 
+def keep_ours() -> None:
+    """Have our loggers speak where the app configures its own by `logging.config`, which turns off
+    all that there are before it, unless it is told `disable_existing_loggers=False`."""
+    for name, found in list(logging.Logger.manager.loggerDict.items()):
+        if name.startswith("streaming.") and isinstance(found, logging.Logger):
+            found.disabled = False
+
+
 def log_to_stderr(kind: str) -> None:
     """Our log lines in gunicorn's form, unless the app has arranged logging by itself."""
     log = logging.getLogger("streaming")

@@ -22,6 +22,7 @@ from streaming.running.runner import Runner
 from streaming.running.task import TaskRegistry
 from streaming.server.deployment import body_places
 from streaming.server.draining import drain
+from streaming.server.logging import keep_ours
 from streaming.server.parts import SILENCE_S, Parts, build, make_dependencies
 from streaming.server.process import ServingProcess
 from streaming.storage import make_storage
@@ -110,6 +111,7 @@ class Server:
                 return
             if self._failed is not None and self._failed[1] > came_at:
                 raise self._failed[0].again()
+            keep_ours()
             self._process = process or self._process
             self._check_needs()
             try:

@@ -13,9 +13,9 @@ from streaming.errors import InvalidSettings
 from streaming.jobs.repair import Mending
 from streaming.running.fleet import FleetFigures
 from streaming.running.threads import Running, ThreadRunner
-from streaming.server.deployment import SWITCH_S, let_children_be_terminated
+from streaming.server.deployment import SWITCH_S, let_children_be_terminated, outlive_alarms
 from streaming.server.hosting import ROLE, make_worker_runner
-from streaming.server.logging import make_formatter
+from streaming.server.logging import keep_ours, make_formatter
 from streaming.server.parts import make_queue, make_shared_runner
 from streaming.server.server import Server
 from streaming.server.wrapped import load_served, mounts_behind
@@ -74,6 +74,7 @@ def load_server(app: str) -> Server:
     `InvalidSettings` when there is none.
     """
     served = load_served(app)
+    keep_ours()
     try:
         return mounts_behind(served)[0].server
     except InvalidSettings as error:
@@ -94,4 +95,5 @@ def prepare_process() -> threading.Event:
         # A flag only, and the same at every signal: platforms send several.
         signal.signal(number, lambda *_: leaving.set())
     let_children_be_terminated()
+    outlive_alarms()
     return leaving

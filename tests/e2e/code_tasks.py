@@ -307,6 +307,33 @@ def code(ctx: JobContext, input: Asked) -> Any:
     return CASES[input.case](input)
 
 
+@task("alarmed")
+def alarmed(ctx: JobContext, input: Any) -> list[Any]:
+    """Set alarms of each kind; then have children of its own that set one, and one takes it."""
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0.05)
+    until = time.process_time() + 0.3
+    while time.process_time() < until:  # two of them count processor time
+        pass
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=each) for each in (_wait_for_alarm, _take_alarm)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    return [child.exitcode for child in children]
+
+
+def _wait_for_alarm() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    time.sleep(60)
+
+
+def _take_alarm() -> None:
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(7))
+    _wait_for_alarm()
+
+
 @task("code-async", input=Asked)
 async def code_async(ctx: JobContext, input: Asked) -> Any:
     """The event loop's own ways: a child process, and a thread."""

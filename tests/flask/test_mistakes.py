@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import logging
+import logging.config
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -161,3 +163,24 @@ def test_an_app_that_matches_hosts_is_refused_with_the_way_out() -> None:
 
     with pytest.raises(InvalidSettings, match="DispatcherMiddleware"):
         Streaming(app)
+
+
+def test_logging_that_an_app_configures_turns_our_loggers_off_for_no_longer_than_the_start() -> (
+    None
+):
+    app, _ = make_app()
+    names = list(logging.Logger.manager.loggerDict)
+    loggers = [each for each in map(logging.getLogger, names) if not each.disabled]
+    logging.config.dictConfig({"version": 1})  # `disable_existing_loggers`, as it is by default
+    off = [each.name for each in loggers if each.disabled]
+
+    try:
+        with running(app) as jobs:
+            jobs.run("echo", {})
+        still_off = [each.name for each in loggers if each.disabled]
+    finally:
+        for each in loggers:
+            each.disabled = False
+
+    assert "streaming.running.endings" in off
+    assert not [name for name in still_off if name.startswith("streaming.")]
