@@ -101,18 +101,28 @@ def _delays(api: Api, job: str) -> Iterator[float]:
 
 #: Events a second of the job that the crowd reads, and seconds before they are measured.
 CROWD_RATE, SETTLE_S = 20.0, 3.0
+#: Events a second of each job beside it.
+OTHERS_RATE = 5.0
 #: How often the crowd is measured each way, in turns: what else the machine does falls on both.
 TURNS = 3
 
 
-def listen(hosts: int, readers: int, seconds: float) -> tuple[list[float], list[float]]:
-    """Seconds from append to reader: without, and then with a task that computes."""
+def listen(
+    hosts: int, readers: int, others: int, seconds: float
+) -> tuple[list[float], list[float]]:
+    """Seconds from append to reader: without, and then with a task that computes.
+
+    So many other jobs write all the while, and nobody reads them.
+    """
     alone: list[float] = []
     beside: list[float] = []
-    with serving(hosts, 64) as server:
+    with serving(hosts, others + 2) as server:
         api, crowd = server.api, Crowd(("127.0.0.1", server.port))
-        job = api.submit("pacing", {"seconds": 600 + 20 * seconds, "rate": CROWD_RATE})
-        api.reach(job, "running", timeout_s=60)
+        long = 600 + 20 * seconds
+        job = api.submit("pacing", {"seconds": long, "rate": CROWD_RATE})
+        ids = [api.submit("pacing", {"seconds": long, "rate": OTHERS_RATE}) for _ in range(others)]
+        for each in [job, *ids]:
+            api.reach(each, "running", timeout_s=60)
         after = api.snapshot(job)["seq"]
         for _ in range(readers):
             crowd.join(job, after)
@@ -122,7 +132,8 @@ def listen(hosts: int, readers: int, seconds: float) -> tuple[list[float], list[
             beside += _delays_of(crowd, seconds / TURNS)
             api.cancel(computing)
         crowd.leave()
-        api.cancel(job)
+        for each in [job, *ids]:
+            api.cancel(each)
     return alone, beside
 
 
@@ -206,15 +217,15 @@ def show_costs(seconds: float) -> None:
     Console().print(table)
 
 
-def show_crowd(readers: int, seconds: float) -> None:
+def show_crowd(readers: int, others: int, seconds: float) -> None:
     """What a task that computes does to the readers of others."""
-    table = Table("where", "readers", "beside", "p50", "p99")
-    for where, hosts in (("threads", 0), ("host", 1)):
+    table = Table("where", "readers", "jobs beside", "beside", "p50", "p99")
+    for where, hosts in (("threads", 0), ("host", 1), ("two hosts", 2)):
         for beside, delays in zip(
-            ("nothing", "computing"), listen(hosts, readers, seconds), strict=True
+            ("nothing", "computing"), listen(hosts, readers, others, seconds), strict=True
         ):
             shown = [f"{percentile(delays, share) * 1e3:.1f} ms" for share in (0.5, 0.99)]
-            table.add_row(where, str(readers), beside, *shown)
+            table.add_row(where, str(readers), str(others), beside, *shown)
     Console().print(table)
 
 
@@ -227,6 +238,7 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=10, help="of each load")
     parser.add_argument("--readers", type=int, default=300, help="beside a task that computes")
+    parser.add_argument("--others", type=int, default=0, help="jobs that write beside, too")
     parser.add_argument("--crowd-seconds", type=float, default=30, help="for which they are timed")
     parser.add_argument("--kill-seconds", type=float, default=60, help="for which hosts are killed")
     parser.add_argument("--jobs", type=int, default=200, help="jobs among which hosts are killed")
@@ -235,7 +247,7 @@ def main() -> int:
     if asked.seconds:
         show_costs(asked.seconds)
     if asked.crowd_seconds:
-        show_crowd(asked.readers, asked.crowd_seconds)
+        show_crowd(asked.readers, asked.others, asked.crowd_seconds)
     if not asked.kill_seconds:
         return 0
     found = kill(asked.jobs, asked.kill_seconds, seed=asked.seed)

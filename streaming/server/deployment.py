@@ -6,6 +6,7 @@ is fitted to it, what cannot work is said at once.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import logging
@@ -160,6 +161,13 @@ def _note_alarm(number: int, _frame: object) -> None:
 
 #: Of these it has been said.
 _noted: set[int] = set()
+
+
+def run_exit_functions() -> None:
+    """What the app and its tasks have registered for the end of this process; the threads of tasks
+    are not waited for."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no other way to run them
+    logging.shutdown()
 
 
 def end_children() -> None:

@@ -6,7 +6,6 @@ process that has started it, and so does all that its tasks have started.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import faulthandler
 import logging
@@ -29,7 +28,12 @@ from streaming.running.host_submits import LinkRunner
 from streaming.running.lifeline import end_group, hold
 from streaming.running.spawn import LINK, receive_descriptor
 from streaming.running.threads import Running, ThreadRunner
-from streaming.server.deployment import SWITCH_S, let_children_be_terminated, outlive_alarms
+from streaming.server.deployment import (
+    SWITCH_S,
+    let_children_be_terminated,
+    outlive_alarms,
+    run_exit_functions,
+)
 from streaming.server.logging import keep_ours, log_to_stderr
 from streaming.server.mount import mounts, servers_of
 from streaming.server.server import Server
@@ -69,9 +73,7 @@ class TaskHost:
         self._peer.start()
         while not self._leaving.is_open:
             self._calls.get()()
-        # What the app has registered; the threads of tasks are not waited for.
-        atexit._run_exitfuncs()  # noqa: SLF001 - there is no other way to run them
-        logging.shutdown()
+        run_exit_functions()
         end_group()
 
     def _leave(self) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 
 from streaming.errors import InvalidSettings
 from streaming.running.worker import JobWorker
-from streaming.server.deployment import end_children
+from streaming.server.deployment import end_children, run_exit_functions
 from streaming.server.server import REDIS_S, Server
 from streaming.server.settings import AppSettings
 from streaming.server.worker_parts import WorkerParts, load_server, prepare_process
 
 logger = logging.getLogger("streaming.worker")
+
+#: Seconds that the exit functions of the app and of tasks may take, as in a host that leaves.
+EXIT_S = 1.0
 
 
 class WorkerProcess:
@@ -58,7 +62,15 @@ def main() -> None:
     while not leaving.wait(3600.0):
         continue
     process.drain()
-    logging.shutdown()
+    # What tasks have registered may wait for what never ends.
+    last = threading.Timer(EXIT_S, _end)
+    last.daemon = True
+    last.start()
+    run_exit_functions()
+    _end()
+
+
+def _end() -> None:
     end_children()
     # Threads of tasks that do not listen would keep the process: their jobs are handed over.
     os._exit(0)

@@ -106,6 +106,19 @@ def test_a_worker_that_leaves_hands_its_jobs_over_at_once(make_cluster: MakeClus
         assert api.finish(job)["status"] == "completed"
 
 
+def test_a_worker_that_leaves_runs_what_tasks_have_registered_for_the_end_and_waits_for_none(
+    make_cluster: MakeCluster, tmp_path: Path
+) -> None:
+    cluster = make_cluster(STREAMING_TASKS="tests.e2e.code_tasks")
+    api, file = cluster.start().api, tmp_path / "ended"
+    job = api.submit("registering", {"case": "", "path": str(file)})
+    api.finish(job)
+
+    cluster.end_worker(worker_of(api, job), signal.SIGTERM)
+
+    assert file.read_text() == "ended"
+
+
 def test_a_job_that_must_not_be_tried_twice_ends_as_worker_lost(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(job_workers=2)
     api = cluster.start().api
