@@ -101,6 +101,20 @@ def test_who_is_too_far_ahead_waits_for_the_oldest_commit(size: int, free: int) 
     assert len(log.posts) == free + 1
 
 
+def test_who_waits_for_all_posts_waits_once_for_the_last_of_them() -> None:
+    log = SlowLog()
+    posts = emitter_on(log)
+    say(posts, times=3)
+
+    waiting = Background(posts.settle)
+    eventually(lambda: log.posts[-1].waker is not None)
+    asked_of = [post.waker is not None for post in log.posts]
+    settle(log.posts)
+
+    waiting.result()
+    assert asked_of == [False, False, True]
+
+
 def test_an_append_goes_behind_all_that_was_posted() -> None:
     log = LazyLog()
     posts = emitter_on(log)
