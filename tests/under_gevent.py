@@ -401,7 +401,7 @@ def check_greenlets_and_threads_append_to_one_log() -> None:
 
 
 def check_the_longest_idle_connections_are_ended_when_there_are_too_many() -> None:
-    idle, ended = IdleConnections(keep_s=LIMIT_S, most=2), []
+    idle, ended = IdleConnections(keep_s=LIMIT_S, most=2, settle_s=0.05), []
 
     def serve(number: int) -> None:
         with idle.wait():
@@ -418,8 +418,26 @@ def check_the_longest_idle_connections_are_ended_when_there_are_too_many() -> No
     all_end(serving)
 
 
+def check_a_connection_that_is_idle_for_a_moment_is_not_one_too_many() -> None:
+    idle, asked = IdleConnections(keep_s=LIMIT_S, most=1, settle_s=LIMIT_S), Latch()
+    kept = []
+
+    def serve() -> None:
+        with idle.wait():
+            pass
+        with idle.wait():
+            kept.append(asked.wait(LIMIT_S / 2))
+
+    serving = [gevent.spawn(serve) for _ in range(5)]
+    gevent.sleep(0.05)  # several turns of the loop
+    asked.open()
+
+    all_end(serving)
+    assert kept == [True] * 5
+
+
 def check_a_connection_that_is_served_again_is_not_ended() -> None:
-    idle, over = IdleConnections(keep_s=LIMIT_S, most=1), Latch()
+    idle, over = IdleConnections(keep_s=LIMIT_S, most=1, settle_s=0), Latch()
 
     def serve() -> bool:
         with idle.wait():

@@ -7,6 +7,7 @@ connection's first request or while the worker leaves.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -22,6 +23,9 @@ from streaming.server.heads import HEAD_S
 LEAVE_S = 0.5
 #: Idle connections at most, and at most this share of all: streams and new clients find a place.
 MOST, SHARE = 500, 0.25
+#: Seconds for which no idle connection is too many: long polls that an event has answered all at
+#: once ask again, and their requests may be there already.
+SETTLE_S = 1.0
 #: Seconds between looks whether the worker was told to leave.
 LOOK_S = 0.1
 
@@ -33,14 +37,19 @@ class _Greenlet(Protocol):
 class IdleConnections:
     """Those that have been served and may be again. For the event loop's thread alone."""
 
-    def __init__(self, *, keep_s: float, most: int) -> None:
-        """Each is kept for `keep_s`, or until there are more than `most`."""
+    def __init__(self, *, keep_s: float, most: int, settle_s: float = SETTLE_S) -> None:
+        """Each is kept for `keep_s`; the longest idle ones are ended where there are more than
+        `most` that have been idle for `settle_s`."""
         self._keep_s = keep_s
         self._most = most
+        self._settle_s = settle_s
         #: Connections that have had a request; each is served by a greenlet of its own.
         self._served: WeakSet[_Greenlet] = WeakSet()
-        #: What ends the wait of each that is idle; the longest idle one is first.
-        self._waits: dict[Timeout, _Greenlet] = {}
+        #: What ends the wait of each that is idle, and since when it is; the longest idle one is
+        #: first.
+        self._waits: dict[Timeout, tuple[_Greenlet, float]] = {}
+        #: Whether a look at them is to come.
+        self._looks = False
 
     def __len__(self) -> int:
         """How many are idle."""
@@ -56,8 +65,9 @@ class IdleConnections:
                 yield
             return
         timeout = _over_after(self._keep_s)
-        self._waits[timeout] = connection
-        self._trim_soon()
+        self._waits[timeout] = connection, time.monotonic()
+        if len(self._waits) > self._most and not self._looks:
+            self._look_in(self._settle_s)
         try:
             with timeout:
                 yield
@@ -66,17 +76,32 @@ class IdleConnections:
 
     def end_all(self) -> None:
         """Keep none any more."""
-        self._most = 0
-        self._trim_soon()
+        self._most, self._settle_s = 0, 0.0
+        self._look_in(0)
 
-    def _trim_soon(self) -> None:
-        if len(self._waits) > self._most:
-            get_hub().loop.run_callback(self._trim)  # there it switches to them without harm
+    def _look_in(self, seconds: float) -> None:
+        self._looks = True
+        loop = get_hub().loop
+        timer = loop.timer(seconds)
+
+        def look() -> None:
+            timer.close()
+            # A turn later, so that on a busy loop those go first whose requests are there by now;
+            # and from the loop's own callback: there it switches to them without harm.
+            loop.run_callback(self._trim)
+
+        timer.start(look, update=True)
 
     def _trim(self) -> None:
+        self._looks = False
         while len(self._waits) > self._most:
-            timeout = next(iter(self._waits))
-            self._waits.pop(timeout).throw(timeout)
+            timeout, (connection, since) = next(iter(self._waits.items()))
+            left_s = since + self._settle_s - time.monotonic()
+            if left_s > 0:
+                self._look_in(left_s)
+                return
+            del self._waits[timeout]
+            connection.throw(timeout)
 
 
 def _over_after(seconds: float) -> Timeout:
