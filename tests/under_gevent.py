@@ -28,6 +28,8 @@ from streaming.concurrency.threads import Thread
 from streaming.concurrency.waking import make_waker, wake_all
 from streaming.errors import Cancelled
 from streaming.llm.base import Prompt
+from streaming.llm.dialing import Dialer
+from streaming.llm.exchange import Exchange
 from streaming.llm.openai import OpenAIModel
 from streaming.server.idle import IdleConnections
 from streaming.storage.memory import MemoryStorage
@@ -398,6 +400,18 @@ def check_greenlets_and_threads_append_to_one_log() -> None:
         assert all(thread.join(LIMIT_S) for thread in threads)
         assert seqs(storage.log.page(job, 0, 500).events) == list(range(1, 262))
         storage.close()
+
+
+def check_a_server_that_is_named_by_its_address_is_not_looked_up() -> None:
+    hub = gevent.get_hub()
+    hub.resolver = object()  # whoever asks it fails
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            with Exchange(Dialer(address)) as exchange:
+                exchange.connect(LIMIT_S)
+    finally:
+        del hub.resolver
 
 
 def check_the_longest_idle_connections_are_ended_when_there_are_too_many() -> None:

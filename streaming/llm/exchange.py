@@ -12,7 +12,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import httptools
@@ -25,8 +25,14 @@ from streaming.llm.silence import Arrival, Silence, is_bare
 #: Bytes that are read at once, and of a head at most.
 READ, MAX_HEAD = 1 << 14, 1 << 18
 
+#: Family, kind, protocol, name and address, as `getaddrinfo` has them.
+_Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+_Address = tuple[int, int, int, str, _Place]
+
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
 _Handle: type[socket.socket] = original("socket", "socket")
+#: Not gevent's, which has a thread look up names: for what is an address already.
+_native_addresses: Callable[..., Sequence[_Address]] = original("socket", "getaddrinfo")
 
 
 class BadAnswer(OSError):
@@ -159,7 +165,7 @@ class Exchange:
         """A connected socket that `cut` knows."""
         failure: OSError = OSError("the name has no address")
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = _addresses(host, port)
         except UnicodeError as error:
             raise socket.gaierror(f"{host[:80]} is no name of a host") from error
         for family, kind, proto, _, address in found:
@@ -272,3 +278,11 @@ class _Reader:
 
     def on_message_complete(self) -> None:
         self.is_over = self.has_head
+
+
+def _addresses(host: str, port: int) -> Sequence[_Address]:
+    """Where a host is; what is an address already is nobody's to be asked for."""
+    with contextlib.suppress(socket.gaierror):  # it is a name
+        flags = socket.AI_NUMERICHOST
+        return _native_addresses(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -79,7 +79,7 @@ def plan(storage: SqliteStorage, statement: str) -> str:
         {"owner": "owner1", "statuses": ["failed", "running"]},
         {"owner": "owner1", "task": "report"},
         {"owner": "owner1", "task": "report", "statuses": ["completed"]},
-        {"statuses": UNFINISHED},
+        {"owner": "owner1", "statuses": UNFINISHED},
     ],
     ids=lambda filters: "+".join(filters) + "s" * (len(filters.get("statuses", ())) - 1),
 )
@@ -103,18 +103,36 @@ def test_a_list_reads_no_events(storage: SqliteStorage) -> None:
         assert table not in asked
 
 
-def test_the_jobs_that_go_on_are_found_by_themselves(storage: SqliteStorage) -> None:
-    found = storage.index.list(statuses=UNFINISHED, limit=1000)
+@pytest.mark.parametrize("owner", [None, "owner1"])
+def test_the_jobs_that_go_on_are_found_by_themselves(
+    storage: SqliteStorage, owner: str | None
+) -> None:
+    [asked] = statements(storage, owner=owner, statuses=UNFINISHED)
+    found = storage.index.list(owner=owner, statuses=UNFINISHED, limit=1000)
 
-    assert len(found) == JOBS // 100
+    assert "jobs USING INDEX jobs_unfinished" in plan(storage, asked)
+    assert len(found) == pytest.approx(JOBS / 100 / (1 if owner is None else 3), abs=1)
     assert {row.status for row in found} == {"running"}
+
+
+@pytest.mark.parametrize("column", ["seq", "size", "summary", "status"])
+def test_what_changes_while_a_job_goes_on_is_in_no_index(
+    storage: SqliteStorage, column: str
+) -> None:
+    """Each index of it would be a page of the file that such a change writes."""
+    query = "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql LIKE ?"
+    found = storage.database.query(lambda c: c.execute(query, (f"%({column}%",)).fetchall())
+    found += storage.database.query(lambda c: c.execute(query, (f"%, {column}%",)).fetchall())
+
+    assert all("WHERE expires_at IS NOT NULL" in sql for (sql,) in found)
 
 
 @pytest.mark.parametrize(
     "query",
     [
         "SELECT id FROM jobs WHERE expires_at <= 5e9 ORDER BY expires_at LIMIT 1000",
-        "SELECT id FROM jobs WHERE seq - base > 5 AND NOT expired LIMIT 100",
+        "SELECT id FROM jobs"
+        " WHERE seq - base > 5 AND expires_at IS NOT NULL AND NOT expired LIMIT 100",
     ],
     ids=["due", "long"],
 )

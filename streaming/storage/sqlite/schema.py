@@ -88,6 +88,16 @@ MIGRATIONS = (
     CREATE INDEX outbox_by_job ON outbox (job);
     CREATE TABLE refused (job TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     """,
+    # What changes while a job goes on is in no index: each change was a page of the file more.
+    """
+    DROP INDEX jobs_by_status;
+    DROP INDEX jobs_unfinished;
+    DROP INDEX jobs_by_length;
+    CREATE INDEX jobs_by_status ON jobs (owner, status, id)
+        WHERE expires_at IS NOT NULL AND NOT expired;
+    CREATE INDEX jobs_unfinished ON jobs (owner, id) WHERE expires_at IS NULL;
+    CREATE INDEX jobs_by_length ON jobs (seq - base) WHERE expires_at IS NOT NULL AND NOT expired;
+    """,
 )
 
 
