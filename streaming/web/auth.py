@@ -15,6 +15,7 @@ from streaming.jobs.registry import unknown_job
 from streaming.running.origin import UserId
 from streaming.storage.rows import JobRow
 from streaming.watching.hangups import client_socket
+from streaming.web.arguments import argument
 from streaming.web.hosts import asked_host, is_own
 from streaming.web.origins import running
 from streaming.web.principal import USER, Principal
@@ -122,7 +123,7 @@ def _identify(found: Services) -> Principal:
     settings = found.settings
     if found.authorize is None and not settings.keyed and not settings.allow_anonymous:
         _check_from_this_machine()
-    ticket = request.args.get(PARAMETER)
+    ticket = argument(PARAMETER)
     if ticket is not None:
         return _of_ticket(found, ticket)
     if found.authorize is not None:
@@ -164,9 +165,10 @@ def _identified(user: object) -> Principal:
 
 
 def _of_key(found: Services) -> Principal:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    sent = request.environ
+    scheme, _, key = sent.get("HTTP_AUTHORIZATION", "").partition(" ")
     if not scheme:  # as Anthropic's clients send it
-        scheme, key = "bearer", request.headers.get("X-Api-Key", "")
+        scheme, key = "bearer", sent.get("HTTP_X_API_KEY", "")
     known = found.keys.find(key.strip()) if scheme.lower() == "bearer" else None
     if known is None:
         raise Unauthorized("send a valid API key: Authorization: Bearer KEY, or x-api-key: KEY")

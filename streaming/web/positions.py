@@ -10,6 +10,7 @@ from streaming.errors import BadRequest, InvalidInput
 from streaming.events.vocabulary import CONTROL, TYPES
 from streaming.events.wire import parse_position, parse_positions
 from streaming.storage.rows import JobRow
+from streaming.web.arguments import argument
 
 #: What `from` may be.
 STARTS = ("start", "snapshot", "latest")
@@ -24,7 +25,7 @@ def start_position(row: JobRow) -> tuple[int, bool]:
     name, last_id = last_event_id()
     if last_id:
         return parse_position(last_id.strip(), name=name), False
-    after = request.args.get("after")
+    after = argument("after")
     if after is not None:
         return parse_position(after, name="after"), False
     return (row.seq if start == "latest" else 0), start == "snapshot"
@@ -36,7 +37,7 @@ def start_positions(rows: Sequence[JobRow]) -> tuple[dict[str, int], bool]:
     Jobs that a given position does not name start at 0.
     """
     start = _start()
-    (name, last_id), after = last_event_id(), request.args.get("after")
+    (name, last_id), after = last_event_id(), argument("after")
     if last_id or after is not None:
         name = name if last_id else "after"
         given = parse_positions(last_id or after or "", name=name)
@@ -50,7 +51,7 @@ def last_event_id() -> tuple[str, str]:
     Polyfills of EventSource cannot set headers; they leave `after` in the address as it was, and
     write the name as each of them likes: `lastEventId`, `lastEventID`, `Last-Event-ID`.
     """
-    header = request.headers.get("Last-Event-ID", "")
+    header = request.environ.get("HTTP_LAST_EVENT_ID", "")
     if header:
         return "Last-Event-ID", header
     for name, value in request.args.items():
@@ -60,7 +61,9 @@ def last_event_id() -> tuple[str, str]:
 
 
 def _start() -> str:
-    start = request.args.get("from", "start")
+    start = argument("from")
+    if start is None:
+        return "start"
     if start not in STARTS:
         raise BadRequest(
             f"from is {start[:40]!r}; it is one of {', '.join(STARTS)}",
@@ -72,7 +75,8 @@ def _start() -> str:
 
 def wanted_types() -> tuple[str, ...]:
     """`?types=a,b`; `InvalidInput` for a type that does not exist."""
-    return check_types(request.args.get("types", "").split(","))
+    named = argument("types")
+    return () if named is None else check_types(named.split(","))
 
 
 def check_types(types: Sequence[str]) -> tuple[str, ...]:

@@ -15,14 +15,14 @@ from streaming.web.services import settings
 
 logger = logging.getLogger("streaming.requests")
 
-#: What a proxy in front may have called the request.
-HEADER = "X-Request-ID"
+#: What a proxy in front may have called the request, also as WSGI has it.
+HEADER, _IN_ENVIRON = "X-Request-ID", "HTTP_X_REQUEST_ID"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def begin_request() -> None:
     """Give the request its id: the proxy's, or a new one. `InvalidSettings` for bad settings."""
-    given = request.headers.get(HEADER, "")
+    given = request.environ.get(_IN_ENVIRON, "")
     g.request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
     g.began_at = time.monotonic()
     g.logs_requests = settings().log_requests

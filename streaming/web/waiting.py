@@ -7,12 +7,11 @@ as late as its first piece, so the status may depend on what was waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from flask import Response, current_app, request
-from werkzeug.datastructures import Headers
 from werkzeug.http import HTTP_STATUS_CODES
 
 from streaming.errors import StreamingError
@@ -27,6 +26,19 @@ if TYPE_CHECKING:
 _UNKNOWN = "application/octet-stream"
 
 
+class Answer(NamedTuple):
+    """What an answer says that is made late; its headers replace those of the response."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    status: int = 200
+
+    @classmethod
+    def of(cls, response: Response) -> Self:
+        """What a response says."""
+        return cls(response.get_data(), dict(response.headers), response.status_code)
+
+
 class WaitingResponse(Response):
     """A response whose status, body and some headers are made after the context is gone.
 
@@ -36,9 +48,9 @@ class WaitingResponse(Response):
 
     def wait(
         self,
-        make: Callable[[], Response],
+        make: Callable[[], Answer],
         close: Callable[[], object],
-        failed: Callable[[StreamingError], Response],
+        failed: Callable[[StreamingError], Answer],
     ) -> None:
         """Set what is to be made. A hook that makes a response of its own has at least the body."""
         self.response = self._body()
@@ -58,19 +70,18 @@ class WaitingResponse(Response):
 
     def pieces(self, start_response: StartResponse) -> Iterator[bytes]:
         """Wait, then answer."""
-        made = self._made()
-        body = made.get_data()
-        headers = Headers(self.headers)
-        headers.update(made.headers)
-        headers["Content-Length"] = str(len(body))
-        start_response(f"{made.status_code} {_reason(made.status_code)}", headers.to_wsgi_list())
+        body, own, status = self._made()
+        own = {**own, "Content-Length": str(len(body))}
+        replaced = {name.lower() for name in own}
+        headers = [each for each in self.headers.to_wsgi_list() if each[0].lower() not in replaced]
+        start_response(f"{status} {_reason(status)}", [*headers, *own.items()])
         if not self._head:
             yield body
 
     def _body(self) -> Iterator[bytes]:
-        yield self._made().get_data()
+        yield self._made().body
 
-    def _made(self) -> Response:
+    def _made(self) -> Answer:
         try:
             return self._make()
         except StreamingError as error:
@@ -93,8 +104,8 @@ class _Body:
 
 def waiting(
     stream: Stream,
-    make: Callable[[], Response],
-    failed: Callable[[StreamingError], Response] | None = None,
+    make: Callable[[], Answer],
+    failed: Callable[[StreamingError], Answer] | None = None,
 ) -> WaitingResponse:
     """The answer that `make` gives once it has waited on the stream; the stream ends with it.
 
@@ -106,9 +117,9 @@ def waiting(
         return response
 
 
-def _problem(path: str, error: StreamingError) -> Response:
+def _problem(path: str, error: StreamingError) -> Answer:
     body = dumps(problem(error, instance=path))
-    return Response(body, error.status, content_type="application/problem+json")
+    return Answer(body, {"Content-Type": "application/problem+json"}, error.status)
 
 
 @cache

@@ -21,7 +21,7 @@ from streaming.web.answers import HOLD_S, Held, read_events, with_job
 from streaming.web.foreign import ErrorBody, error_response, openai_body
 from streaming.web.problems import REFUSALS
 from streaming.web.services import Services, services
-from streaming.web.waiting import waiting
+from streaming.web.waiting import Answer, waiting
 
 
 class Taker(Protocol):
@@ -57,12 +57,12 @@ def respond_whole(
         return with_job(waiting(stream, rest, failed), held.row)
 
 
-def _made(held: Held, taker: T, found: Services, make: Callable[[T], Response]) -> Response:
+def _made(held: Held, taker: T, found: Services, make: Callable[[T], Response]) -> Answer:
     try:
         _has_all(held, taker, found, math.inf)
     except ConnectionAbortedError:  # nobody reads what is answered
-        return Response(status=400)
-    return make(taker)
+        return Answer(b"", {}, 400)
+    return Answer.of(make(taker))
 
 
 def _has_all(held: Held, taker: Taker, found: Services, until: float) -> bool:
@@ -83,7 +83,7 @@ def _has_all(held: Held, taker: Taker, found: Services, until: float) -> bool:
     return True
 
 
-def _failed(found: Services, error_body: ErrorBody, path: str, error: StreamingError) -> Response:
+def _failed(found: Services, error_body: ErrorBody, path: str, error: StreamingError) -> Answer:
     if error.status in REFUSALS:
         found.metrics.refused(error.code)
-    return error_response(error, error_body, path)
+    return Answer.of(error_response(error, error_body, path))

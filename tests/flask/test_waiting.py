@@ -279,6 +279,25 @@ def test_hooks_find_the_type_of_an_answer_that_waits_and_may_wrap_it(
     assert wrapped.get_json(force=True)["status"] == "completed"
 
 
+def test_an_answer_that_was_waited_for_says_each_thing_once(app: Flask) -> None:
+    @app.after_request
+    def cache(response: Any) -> Any:
+        response.headers["Cache-Control"] = "private"
+        response.headers["Content-Type"] = "text/plain"
+        response.set_cookie("theme", "dark")
+        return response
+
+    with running(app) as jobs:
+        job = jobs.start("wait", owner="ann")
+        job.wait_for("job.started")
+        page = app.test_client().get(f"/v1/jobs/{job.id}/poll?after=2&wait=0.01")
+
+    assert page.headers.getlist("Cache-Control") == ["no-store"]
+    assert page.headers.getlist("Content-Type") == ["application/json"]
+    assert page.headers.getlist("Content-Length") == [str(len(page.data))]
+    assert len(page.headers.getlist("Set-Cookie")) == 2
+
+
 def test_a_websocket_holds_no_connection_and_no_context_of_the_apps(
     app: Flask, pool: Pool, gate: threading.Event
 ) -> None:

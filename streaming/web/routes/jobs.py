@@ -38,7 +38,7 @@ from streaming.web.schemas import (
     ViewerList,
 )
 from streaming.web.services import Services, services
-from streaming.web.waiting import waiting
+from streaming.web.waiting import Answer, waiting
 
 #: Seconds that `Prefer: wait` holds an answer at most.
 MAX_PREFER_S = 300.0
@@ -251,7 +251,7 @@ def _etag(row: JobRow) -> str:
 
 def _end(
     found: Services, stream: Stream, row: JobRow, wait_s: float, headers: dict[str, str]
-) -> Response:
+) -> Answer:
     """Hold the answer until the job has ended, as one of its viewers, or the time is over."""
     until, cursor = time.monotonic() + wait_s, stream.cursor
     stream.watch()
@@ -260,7 +260,8 @@ def _end(
         if left <= 0:
             break
         cursor.read(left, stream.waker)
-    return _state(found, found.storage.index.get(row.id) or row, headers)
+    row = found.storage.index.get(row.id) or row
+    return Answer.of(_state(found, row, headers))
 
 
 def _state(found: Services, row: JobRow, headers: dict[str, str]) -> Response:

@@ -8,7 +8,6 @@ from functools import partial
 from flask import Response, request
 from pydantic import BaseModel, Field
 
-from streaming.events.event import dumps
 from streaming.watching.cursor import Cursor, Delivery
 from streaming.watching.pace import thinned
 from streaming.watching.stream import Stream
@@ -20,12 +19,14 @@ from streaming.web.positions import start_position, wanted_types
 from streaming.web.responses import reader
 from streaming.web.schemas import EventPage, PositionQuery
 from streaming.web.services import Services, services
-from streaming.web.waiting import waiting
+from streaming.web.waiting import Answer, waiting
 
 #: Seconds that a poll is held when it does not say, and at most: below what proxies allow.
 WAIT_S, MAX_WAIT_S = 25.0, 30.0
 #: Events in a page when the poll does not say, and the most that it may ask for: more is 422.
 LIMIT, MAX_LIMIT = 500, 5000
+#: What is said of every page.
+HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
 
 class PollQuery(BaseModel):
@@ -85,11 +86,12 @@ def _count_viewer(found: Services, job: str, after: int) -> None:
     viewers.leave(job, viewers.enter(job, "poll", lambda: after))
 
 
-def _wait(found: Services, stream: Stream, job: str, wait_s: float, limit: int) -> Response:
+def _wait(found: Services, stream: Stream, job: str, wait_s: float, limit: int) -> Answer:
     """The page of what comes, when something passes or the time is over."""
     before = dict(stream.cursor.positions)
     given = _read(stream, time.monotonic() + wait_s, limit)
-    return _page(found, stream.cursor, job, thinned(given, before, found.pressure.level))
+    given = thinned(given, before, found.pressure.level)
+    return Answer(_body(found, stream.cursor, job, given), HEADERS)
 
 
 def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
@@ -109,11 +111,13 @@ def _read(stream: Stream, until: float, limit: int) -> list[Delivery]:
 
 
 def _page(found: Services, cursor: Cursor, job: str, given: list[Delivery]) -> Response:
+    return Response(_body(found, cursor, job, given), headers=HEADERS)
+
+
+def _body(found: Services, cursor: Cursor, job: str, given: list[Delivery]) -> bytes:
     """The page; `next` is where to go on from, also beyond what was filtered out."""
-    entries = b",".join(delivery.json for delivery in given)
-    row = found.registry.find(job, None)
-    tail = {"next": cursor.positions[job], "status": row.status, "closed": cursor.ended}
-    body = b'{"events":[%b],%b' % (entries, dumps(tail)[1:])
-    response = Response(body, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    entries = b",".join([delivery.json for delivery in given])
+    status = found.registry.find(job, None).status
+    closed = "true" if cursor.ended else "false"
+    tail = f'"next":{cursor.positions[job]},"status":"{status}","closed":{closed}}}'
+    return b'{"events":[%b],%b' % (entries, tail.encode())
