@@ -95,7 +95,8 @@ class Attempt:
 
     def overdue(self) -> bool:
         """Whether its running time is over."""
-        return self._deadline is not None and self._clock() > self._deadline + self.waited_s()
+        deadline, now = self._deadline, self._clock()  # of each job, ten times a second
+        return deadline is not None and now > deadline and now > deadline + self.waited_s()
 
     def waited_s(self) -> float:
         """Seconds for which its task has waited for people or leases: no running time."""

@@ -106,9 +106,16 @@ class Database:
         return found[0], row
 
     def readable(self, found: Iterable[Sequence[Any]]) -> list[JobRow]:
-        """The rows of a list: one that cannot be read is left out, and does not hide the others."""
+        """The rows of a list, as new as memory has them.
+
+        One that cannot be read is left out, and does not hide the others.
+        """
         rows = []
         for each in found:
+            tail = self.tails.find(each[0])
+            if tail is not None:  # of most jobs that go on: what the file says is not even parsed
+                rows.append(tail.row)
+                continue
             try:
                 rows.append(row_of(each))
             except Damaged as error:

@@ -56,7 +56,7 @@ class SqliteIndex(JobIndex):
                 where.append("expires_at IS NOT NULL")  # what the index by status has
         query = f"SELECT {ROW} FROM {table} WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         found = self._database.query(lambda c: c.execute(query, (*values, limit)).fetchall())
-        return [self._database.newest(row) for row in self._database.readable(found)]
+        return self._database.readable(found)
 
     def remove(self, job: str, *, tombstone: bool) -> None:
         self._database.writer.call(lambda transaction: self._remove(transaction, job, tombstone))
