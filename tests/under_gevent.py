@@ -263,6 +263,17 @@ def check_a_killed_waiter_does_not_keep_a_mutex() -> None:
     waiting[2].get(timeout=2)
 
 
+def check_a_waiter_killed_at_its_turn_lets_the_next_one_in() -> None:
+    mutex = Mutex()
+    with mutex:
+        first, second = (gevent.spawn(mutex.__enter__) for _ in range(2))
+        gevent.sleep(0.001)
+        first.kill(block=False)  # it dies when it runs next: by then it has been woken
+
+    second.get(timeout=2)
+    assert first.dead
+
+
 def check_a_thread_is_a_real_thread() -> None:
     idents: list[int] = []
     thread = Thread(lambda: idents.append(_native_ident()), name="real").start()
