@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from streaming.concurrency.waking import make_waker
-from streaming.storage.memory import MemoryStorage
+from streaming.concurrency.waking import Waker, make_waker
+from streaming.storage.base import EventLog
+from streaming.storage.memory import MemoryLog, MemoryStorage
+from streaming.storage.rows import Page
 from streaming.storage.snapshots import Snapshots
 from streaming.watching.cursor import Cursor, Delivery
 from tests.jobs import completed, delta, ended_job, new_job, said, started
 from tests.threads import TIMEOUT_S, Background, eventually
+
+
+class CountedLog(MemoryLog):
+    """Another's log, whose looks are counted."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self.looks = 0
+
+    def page(self, job: str, after: int, limit: int) -> Page:
+        self.looks += 1
+        return self._log.page(job, after, limit)
+
+    def wait(
+        self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
+    ) -> None:
+        self._log.wait(positions, timeout, waker)
 
 
 class Reading:
@@ -18,9 +39,9 @@ class Reading:
     def __init__(self, memory: MemoryStorage, snapshots: Snapshots) -> None:
         self._memory, self._snapshots = memory, snapshots
 
-    def cursor(self, positions: dict[str, int], *types: str) -> Cursor:
+    def cursor(self, positions: dict[str, int], *types: str, log: EventLog | None = None) -> Cursor:
         return Cursor(
-            self._memory.log,
+            log or self._memory.log,
             positions,
             snapshot=self._snapshots.public,
             base=self._snapshots.public_base,
@@ -110,6 +131,37 @@ def test_a_reader_has_ended_when_the_log_is_closed_and_read(
     assert cursor.ended
     assert cursor.positions == {job: 5}
     assert cursor.read(3 * TIMEOUT_S) == []
+
+
+def test_a_reader_has_caught_up_when_a_read_has_left_nothing_in_any_log(
+    memory: MemoryStorage, reading: Reading
+) -> None:
+    longer = job_of(memory, 5)
+    cursor = reading.cursor({longer: 0, job_of(memory, 1): 0})
+    states = [cursor.caught_up]
+    for _ in range(3):
+        cursor.read(0, limit=2)
+        states.append(cursor.caught_up)
+    memory.log.append(longer, [delta(str(n)) for n in range(3)])
+    for _ in range(2):
+        cursor.read(0, limit=2)
+        states.append(cursor.caught_up)
+
+    assert states == [False, False, False, True, False, True]
+
+
+def test_only_a_reader_that_may_have_missed_something_looks_before_it_waits(
+    memory: MemoryStorage, reading: Reading
+) -> None:
+    log, job = CountedLog(memory.log), job_of(memory, 2)
+    cursor = reading.cursor({job: 0}, log=log)
+    looks = []
+    for events in (0, 1, 0):
+        memory.log.append(job, [delta()] * events)
+        cursor.read(0.001)
+        looks.append(log.looks)
+
+    assert looks == [1, 2, 3]
 
 
 def test_a_reader_at_the_end_of_a_closed_log_ends_at_once(
