@@ -24,6 +24,19 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
+#: The fixtures that start a server, on which others of the same test rest.
+SERVERS = {
+    "encrypted", "logging_server", "make_server", "open_server", "redis_server", "safe",
+    "server", "servers", "sockets", "start_server", "strict",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a server, so that it can be left out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not SERVERS.isdisjoint(item.fixturenames):
+            item.add_marker("server")
+
 
 @pytest.fixture
 def memory() -> MemoryStorage:
@@ -83,7 +96,7 @@ def make_redis(redis_server: RedisServer) -> Callable[..., RedisStorage]:
     return lambda **options: RedisStorage(redis_server.url, **options)
 
 
-@pytest.fixture(params=[*STORAGES, "redis"])
+@pytest.fixture(params=[*STORAGES, pytest.param("redis", marks=pytest.mark.server)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     """Each storage, open and empty."""
     if request.param == "redis":

@@ -28,7 +28,7 @@ from tests.killing import kill
 from tests.redis_server import RedisServer
 from tests.threads import Background, eventually
 
-ROUNDS = 30
+ROUNDS = 5
 
 
 def threads() -> Counter[str]:
@@ -83,7 +83,7 @@ def status(app: Flask, job: str) -> str:
     return "" if row is None else row.status
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("redis", marks=pytest.mark.server)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     given: dict[str, Any] = {"STREAMING_VAR_DIR": tmp_path}
     if request.param == "memory":
@@ -97,8 +97,6 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 
 def test_after_close_nothing_of_the_server_is_left(settings: dict[str, Any]) -> None:
-    rounds = ROUNDS if "REDIS_URL" not in settings else 5
-
     def once() -> None:
         app, streaming = made(**settings)
         if "REDIS_URL" in settings:  # no worker runs jobs here
@@ -110,7 +108,7 @@ def test_after_close_nothing_of_the_server_is_left(settings: dict[str, Any]) -> 
 
     once()  # what libraries keep for ever is there now
     before = threads(), descriptors()
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         once()
 
     # What another test has left may end meanwhile.

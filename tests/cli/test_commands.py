@@ -348,6 +348,7 @@ def test_a_number_of_processes_that_is_none_is_named_before_gunicorn_reads_it(
     assert f"WEB_CONCURRENCY='{value}': set a whole number of web processes" in line
 
 
+@pytest.mark.server
 def test_serve_serves_and_stops_and_an_empty_setting_is_none(tmp_path: Path) -> None:
     port = free_port()
     process = subprocess.Popen(

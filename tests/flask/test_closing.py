@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import anthropic
 import httpx
-import openai
 import pytest
 import requests
 from flask import Flask
@@ -105,11 +103,15 @@ def model() -> Iterator[SilentModel]:
 
 
 def openai_chunks(url: str) -> Any:
+    import openai
+
     client = openai.OpenAI(base_url=f"{url}/chat", api_key="none")
     return client.chat.completions.create(model="m", messages=[], stream=True)
 
 
 def anthropic_events(url: str) -> Any:
+    import anthropic
+
     client = anthropic.Anthropic(base_url=f"{url}", api_key="none")
     return client.messages.create(model="m", max_tokens=9, messages=[], stream=True)
 
@@ -191,6 +193,8 @@ def test_a_with_block_ends_with_the_job(model: SilentModel) -> None:
 
 
 def test_a_request_without_an_answer_ends_with_the_job(model: SilentModel) -> None:
+    import openai
+
     def work(ctx: JobContext) -> Iterator[str]:
         yield "asking"
         client = openai.OpenAI(base_url=model.url, api_key="none")

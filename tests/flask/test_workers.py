@@ -14,7 +14,7 @@ from sseclient import SSEClient
 from tests.flask.serving import command, flask_run
 from tests.redis_server import RedisServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.redis]
+pytestmark = [pytest.mark.slow, pytest.mark.server]
 
 LIMIT_S = 40.0
 SHOP = """

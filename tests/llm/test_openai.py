@@ -204,7 +204,7 @@ def test_a_name_without_an_address_is_not_there() -> None:
 def test_a_first_token_that_does_not_come_is_not_waited_for_again(
     connect: Connect, model_server: ModelServer, habit: str
 ) -> None:
-    error = failure_of(connect(habit, first_token_s=0.3))
+    error = failure_of(connect(habit, first_token_s=0.1, signs=3))
 
     assert error.code == "model_unavailable"
     assert len(model_server.answers) == 1

@@ -72,6 +72,7 @@ def test_the_settings_of_all_deployments_are_taken() -> None:
     assert json.loads((ROOT / "app.json").read_text())["formation"].keys() == {"web", "worker"}
 
 
+@pytest.mark.server
 def test_the_image_runs_as_nobody_special_and_has_all_that_it_needs(tmp_path: Path) -> None:
     """Docker is not needed: the same files, environment and commands, in a folder of their own."""
     environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

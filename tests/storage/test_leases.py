@@ -20,7 +20,7 @@ from tests.threads import Background
 Make = Callable[[Mapping[str, int]], Leases]
 
 
-@pytest.fixture(params=["local", "link", "redis"])
+@pytest.fixture(params=["local", "link", pytest.param("redis", marks=pytest.mark.server)])
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Leases on pools of these sizes."""
     if request.param == "local":

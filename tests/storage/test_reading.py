@@ -198,7 +198,7 @@ def test_a_wake_before_the_read_counts(storage: Storage) -> None:
 
 
 def test_no_wake_up_is_lost_between_looking_and_waiting(storage: Storage) -> None:
-    job, rounds = new_job(storage), 500
+    job, rounds = new_job(storage), 150
     given = threading.Semaphore(0)
 
     def read() -> None:

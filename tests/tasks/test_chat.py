@@ -95,7 +95,7 @@ def test_silence_ends_it(talk: Any) -> None:
 
 
 def test_an_answer_is_stopped_in_the_middle_and_a_new_message_goes_on(talk: Any) -> None:
-    chatting = talk(message="Tell me everything", tokens_per_s=50)
+    chatting = talk(message="Tell me everything", tokens_per_s=200)
     eventually(lambda: chatting.job.state.text, "it answers")
 
     chatting.say(stop=True)
@@ -150,7 +150,7 @@ def test_a_turn_that_fails_does_not_end_the_conversation(
 
 
 def test_what_others_say_during_an_answer_waits_for_its_turn(talk: Any) -> None:
-    chatting = talk(message="First", tokens_per_s=200)
+    chatting = talk(message="First", tokens_per_s=400)
     eventually(lambda: chatting.job.state.text, "it answers")
 
     for name in ("ann", "bob"):
@@ -209,7 +209,7 @@ def test_a_conversation_goes_on_after_a_restart(talk: Any) -> None:
 
 
 def test_an_answer_that_a_restart_cut_short_is_given_anew(talk: Any) -> None:
-    chatting = talk(tokens_per_s=50)
+    chatting = talk(tokens_per_s=200)
     chatting.say(message="Tell me everything")
     eventually(lambda: chatting.job.state.text, "it answers")
     chatting.end(Interrupted())

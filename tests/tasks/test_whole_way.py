@@ -46,7 +46,7 @@ CASES = [
         {"file_t": SALES},
         stride=3,
     ),
-    Case(analyze, {"file": "file_a"}, {"file_a": SALES}, stride=4),
+    Case(analyze, {"file": "file_a"}, {"file_a": SALES}, stride=8),
     Case(train, {"epochs": 3}, stride=2),
     Case(files, {"files": ["file_a", "file_none", "file_b"]}, {"file_a": b"a b", "file_b": b"\0"}),
 ]

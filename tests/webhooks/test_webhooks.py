@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
 
 from streaming.config import signing_keys
 from streaming.errors import Unavailable
@@ -105,6 +104,8 @@ def test_a_response_is_told_in_the_words_of_its_protocol(
 
 
 def test_openais_client_unwraps_it(memory: MemoryStorage, make: Make) -> None:
+    from openai import OpenAI
+
     with Receiver() as receiver:
         job = new_job(memory, webhook={"url": receiver.url, "form": "response"})
         memory.log.append(job, [completed()])
