@@ -10,10 +10,10 @@ import pytest
 
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.stop_signal import StopSignal
-from streaming.errors import Fenced, Superseded, TaskError, Unavailable
+from streaming.errors import Cancelled, Fenced, Superseded, TaskError, Unavailable
 from streaming.events import make
 from streaming.events.event import Draft
-from streaming.running.emitter import POSTED_BYTES, POSTS, Emitter
+from streaming.running.emitter import POSTED_BYTES, POSTS, Budget, Emitter
 from streaming.storage.rows import JobRow, first_row
 from tests.jobs import submission
 from tests.threads import Background, eventually
@@ -24,9 +24,12 @@ class SlowLog:
 
     def __init__(self) -> None:
         self.posts: list[Pending[JobRow]] = []
+        #: Behind which other each of them is to be.
+        self.after: list[Pending[JobRow] | None] = []
 
-    def post(self, *_: Any, **__: Any) -> Pending[JobRow]:
+    def post(self, *_: Any, after: Pending[JobRow] | None, **__: Any) -> Pending[JobRow]:
         self.posts.append(Pending())
+        self.after.append(after)
         return self.posts[-1]
 
 
@@ -61,7 +64,11 @@ class LazyPost(Pending[JobRow]):
 
 
 def emitter_on(
-    log: Any, *, stop: StopSignal | None = None, max_event_bytes: int = 2 * POSTED_BYTES
+    log: Any,
+    *,
+    stop: StopSignal | None = None,
+    max_event_bytes: int = 2 * POSTED_BYTES,
+    spend: Callable[[int, int], None] = lambda _events, _size: None,
 ) -> Emitter:
     return Emitter(
         log,
@@ -69,7 +76,7 @@ def emitter_on(
         attempt=1,
         stop=stop or StopSignal(),
         max_event_bytes=max_event_bytes,
-        spend=lambda _events, _size: None,
+        spend=spend,
     )
 
 
@@ -126,6 +133,64 @@ def test_an_append_goes_behind_all_that_was_posted() -> None:
     assert log.written == ["text.delta", "text.delta", "log"]
 
 
+def test_each_post_is_to_be_behind_the_one_before_it() -> None:
+    log = SlowLog()
+    say(emitter_on(log), times=3)
+
+    assert log.after == [None, *log.posts[:2]]
+
+
+@pytest.mark.parametrize(
+    "act", [say, lambda posts: posts.append([make.log("the end")])], ids=["emit", "append"]
+)
+def test_what_a_post_has_failed_of_is_raised_though_nobody_waited_for_it(
+    act: Callable[[Emitter], object],
+) -> None:
+    log = SlowLog()
+    posts = emitter_on(log)
+    say(posts)
+    log.posts[0].error = Unavailable("no room")
+    settle(log.posts)
+
+    with pytest.raises(Unavailable, match="no room"):
+        act(posts)
+
+    assert len(log.posts) == 1
+
+
+def test_a_task_that_was_stopped_says_nothing_more() -> None:
+    log, stop = SlowLog(), StopSignal()
+    posts = emitter_on(log, stop=stop)
+    stop.set(Cancelled("enough"))
+
+    with pytest.raises(Cancelled, match="enough"):
+        say(posts)
+
+    assert log.posts == []
+
+
+@pytest.mark.parametrize("by", ["draft", "emit"])
+@pytest.mark.parametrize("value", ["many", float("nan")], ids=["TypeError", "ValueError"])
+def test_what_is_no_event_is_refused_by_the_name_of_its_type(by: str, value: Any) -> None:
+    log = SlowLog()
+
+    with pytest.raises(TaskError, match="^metric cannot be told: ") as refused:
+        getattr(emitter_on(log), by)(make.metric, "loss", value, None)
+
+    assert (refused.value.code, log.posts) == ("invalid_output", [])
+
+
+def test_events_and_their_bytes_are_spent_posted_or_appended() -> None:
+    spent: list[tuple[int, int]] = []
+    posts = emitter_on(LazyLog(), spend=lambda *each: spent.append(each))
+
+    posts.emit(make.text_delta, "a", "x")
+    posts.append([make.log("one"), make.log("two")])
+
+    sizes = [len(draft.encoded) for draft in (make.text_delta("a", "x"), make.log("one"))]
+    assert spent == [(1, sizes[0]), (1, sizes[1]), (1, sizes[1])]
+
+
 def test_behind_a_post_that_has_failed_nothing_is_appended() -> None:
     log = LazyLog(error=Unavailable("no room"))
     posts = emitter_on(log)
@@ -172,6 +237,9 @@ def test_an_event_may_be_as_large_as_the_limit_and_not_a_byte_larger() -> None:
     assert refused.value.code == "output_too_large"
     assert len(log.posts) == 1
 
+    with pytest.raises(TaskError, match="over the limit"):
+        posts.append([make.text_delta("a", "x" * 101)])
+
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_is_told_that_it_has_no_job() -> None:
@@ -190,3 +258,24 @@ def test_a_forked_process_is_told_that_it_has_no_job() -> None:
 
     assert ours.poll(0)
     assert ours.recv() == "forked"
+
+
+def test_a_budget_is_spent_once_and_for_all() -> None:
+    budget = Budget(events=2, size=100)
+    budget.spend(1, 60)
+    with pytest.raises(TaskError, match="MAX_JOB_BYTES"):
+        budget.spend(1, 60)
+    with pytest.raises(TaskError):
+        budget.spend(0, 0)
+    with pytest.raises(TaskError, match="MAX_JOB_EVENTS"):
+        Budget(events=0).spend(1, 1)
+
+
+def test_a_budget_can_be_spent_to_its_last_event_and_byte() -> None:
+    for more, limit in ((1, 0), "MAX_JOB_EVENTS"), ((0, 1), "MAX_JOB_BYTES"):
+        budget = Budget(events=2, size=100)
+        budget.spend(1, 60)
+        budget.spend(1, 40)
+
+        with pytest.raises(TaskError, match=limit):
+            budget.spend(*more)

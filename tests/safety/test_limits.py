@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from streaming import TaskError
 from streaming.config import Settings
 from streaming.errors import TooMany
-from streaming.running.emitter import Budget
 from streaming.watching.message_meter import PATIENCE, Flooded, MessageMeter
 from streaming.web.rates import Rates
 from tests.clocks import Clock
@@ -203,24 +201,3 @@ def test_messages_are_counted_by_the_second() -> None:
         meter.count()
     with pytest.raises(Flooded):
         meter.count()
-
-
-def test_a_budget_is_spent_once_and_for_all() -> None:
-    budget = Budget(events=2, size=100)
-    budget.spend(1, 60)
-    with pytest.raises(TaskError, match="MAX_JOB_BYTES"):
-        budget.spend(1, 60)
-    with pytest.raises(TaskError):
-        budget.spend(0, 0)
-    with pytest.raises(TaskError, match="MAX_JOB_EVENTS"):
-        Budget(events=0).spend(1, 1)
-
-
-def test_a_budget_can_be_spent_to_its_last_event_and_byte() -> None:
-    for more, limit in ((1, 0), "MAX_JOB_EVENTS"), ((0, 1), "MAX_JOB_BYTES"):
-        budget = Budget(events=2, size=100)
-        budget.spend(1, 60)
-        budget.spend(1, 40)
-
-        with pytest.raises(TaskError, match=limit):
-            budget.spend(*more)

@@ -14,7 +14,7 @@ from streaming.events.event import Event
 from streaming.storage.rows import JobRow, first_row, follow
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.tail import CLOSED_TAILS, TAIL_BYTES, TAIL_EVENTS, Tail, Tails
-from tests.jobs import delta, ended_job, events_of, new_job, seqs, submission
+from tests.jobs import completed, delta, ended_job, events_of, new_job, seqs, submission
 from tests.storage.conftest import make_sqlite
 
 
@@ -71,6 +71,10 @@ def test_a_tail_that_was_loaded_before_its_events_are_published_does_not_go_back
     assert tail.row == ahead
 
 
+#: A log of one event.
+LOG = first_row(submission())._replace(seq=1)
+
+
 def empty_tail(*, keep: bool = False) -> Tail:
     return Tail(first_row(submission())._replace(seq=0), keep=keep)
 
@@ -117,6 +121,28 @@ def test_a_tail_of_few_events_is_cut_when_their_bytes_are_too_many() -> None:
 
     publish(tail, told(tail, 3, text=half))
     assert kept(tail) == [3]
+
+
+@pytest.mark.parametrize(
+    ("row", "waits"),
+    [
+        (LOG, True),
+        (LOG._replace(seq=2), False),
+        (LOG._replace(seq=0), False),
+        (follow(LOG, [Event.of(LOG.id, 1, completed())]), False),
+        (LOG._replace(expired=True), False),
+    ],
+    ids=["at its end", "behind", "ahead", "closed", "removed"],
+)
+def test_only_a_reader_at_the_end_of_a_log_that_goes_on_has_to_wait(
+    row: JobRow, waits: bool
+) -> None:
+    tail, waker = Tail(row, keep=True), make_waker()
+
+    assert tail.watch(1, waker) is waits
+
+    tail.wake()
+    assert waker.wait(0) is waits
 
 
 def test_the_newest_event_stays_however_large_it_is() -> None:
