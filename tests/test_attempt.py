@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, field_validator
 
 from streaming import JobContext, Task, task
-from streaming.errors import Conflict, Interrupted, StreamingError, TaskError
+from streaming.errors import (
+    Cancelled,
+    Conflict,
+    Interrupted,
+    StreamingError,
+    TaskError,
+    Unavailable,
+)
 from streaming.events.event import Draft, rfc3339
 from streaming.events.snapshot import Snapshot
 from streaming.storage.snapshots import Snapshots
 from tests.clocks import Clock
+from tests.disk import Disk
 from tests.gate import Gate
 from tests.house import House
 from tests.jobs import delta, started, types
@@ -194,3 +204,81 @@ def test_an_attempt_that_is_interrupted_before_it_has_begun_is_handed_over(
     assert types(house.events(job)) == ["job.queued", "log"]
     assert house.data(job, "log")[0]["handed_over"]
     assert caplog.records == []  # it has not come often
+
+
+class Away(Snapshots):
+    """Folds of a storage that does not answer."""
+
+    def state(self, job: str) -> Snapshot:
+        raise Unavailable("Redis does not answer")
+
+
+def test_a_job_whose_storage_is_away_is_left_to_a_later_attempt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    quick: Task = task("quick")(lambda ctx, input: "done")
+    house = House(quick)
+    job = house.store(quick)
+    attempt = house.attempt(job, snapshots=Away(house.storage.log, house.storage.index))
+
+    attempt.run()
+
+    assert attempt.left
+    assert [record.getMessage() for record in caplog.records] == [
+        f"job {job} is left to a later attempt: Redis does not answer"
+    ]
+    assert types(house.events(job)) == ["job.queued"]
+
+
+@pytest.mark.parametrize("limit", ["max_job_events", "max_job_bytes"])
+def test_a_later_attempt_may_write_what_earlier_ones_have_left(limit: str) -> None:
+    @task("says")
+    def says(ctx: JobContext, input: Any) -> None:
+        while True:
+            ctx.text("x" * 1000)
+
+    house = House(says)
+    job = house.store(says)
+    house.storage.log.append(job, [started(), *[delta("y" * 1000)] * 4])
+    written = house.row(job).seq if limit == "max_job_events" else house.row(job).size
+    each = written // 4 if limit == "max_job_bytes" else 1
+    house.dependencies = replace(house.dependencies, **{limit: written + 3 * each})
+
+    house.attempt(job).run()
+
+    assert house.end(job).data["error"]["code"] == "job_too_large"
+    said = [text for text in house.data(job, "text.delta") if text["text"][0] == "x"]
+    assert len(said) == 3
+
+
+@pytest.mark.parametrize(("on_break", "kept"), [("continue", True), ("restart", False)])
+def test_a_later_attempt_goes_on_with_an_answer_where_its_job_says_so(
+    on_break: str, kept: bool
+) -> None:
+    @task("answers")
+    def answers(ctx: JobContext, input: Any) -> Iterator[str]:
+        yield from ctx.llm.stream("Why?", script="The moon pulls the sea.", tokens_per_s=0)
+
+    house = House(answers)
+    job = house.store(answers, on_break=on_break)
+    house.storage.log.append(job, [started(), delta("So far: ")])
+
+    house.attempt(job).run()
+
+    assert house.state(job).text.startswith("So far: ") is kept
+    assert house.state(job).text.endswith("sea.")
+
+
+def test_an_end_over_the_head_of_a_task_does_not_wait_for_room(tmp_path: Path, held: Task) -> None:
+    disk = Disk(tmp_path)
+    house = House(held, storage=disk.storage)
+    job = house.store(held)
+    disk.storage.log.append(job, [started(), delta("x" * 20_000)])  # its end will hold a part
+    attempt = house.attempt(job)
+    attempt.ask_to_stop(Cancelled())
+    disk.fill()
+
+    with pytest.raises(Unavailable):
+        attempt.end()
+
+    disk.storage.close()

@@ -222,7 +222,8 @@ def test_a_task_that_is_not_there_any_more_fails_its_jobs() -> None:
 
     House(storage=house.storage).take_up()
 
-    assert house.end(job).data["error"]["code"] == "unknown_task"
+    error = house.end(job).data["error"]
+    assert (error["code"], error["retryable"]) == ("unknown_task", True)
 
 
 def test_an_input_that_is_not_valid_any_more_fails_its_job() -> None:
@@ -360,15 +361,17 @@ def test_a_suspect_is_cancelled_before_its_trial(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize(
-    "attempts",
+    ("attempts", "ran_alone"),
     [
-        [lost(n + 1, on_trial=True) for n in range(LOST_TRIALS)],
-        [each for n in range(LOST_TRIALS) for each in (lost(n + 1), lost_alone())],
-        [lost(n + 1) for n in range(LOST_ATTEMPTS)],
+        ([lost(n + 1, on_trial=True) for n in range(LOST_TRIALS)], True),
+        ([each for n in range(LOST_TRIALS) for each in (lost(n + 1), lost_alone())], True),
+        ([lost(n + 1) for n in range(LOST_ATTEMPTS)], False),
     ],
     ids=["on trial", "alone", "in all"],
 )
-def test_a_job_that_loses_its_workers_again_and_again_fails(attempts: list[Draft]) -> None:
+def test_a_job_that_loses_its_workers_again_and_again_fails(
+    attempts: list[Draft], ran_alone: bool
+) -> None:
     made = quick()
     house = House(made)
     job = left_behind(house, made, *attempts)
@@ -377,7 +380,9 @@ def test_a_job_that_loses_its_workers_again_and_again_fails(attempts: list[Draft
 
     second.registry.supervisor.try_suspects()
 
-    assert house.end(job).data["error"]["code"] == "worker_lost"
+    error = house.end(job).data["error"]
+    assert error["code"] == "worker_lost"
+    assert ("alone" in error["detail"]) is ran_alone
 
 
 def test_a_step_that_completes_clears_a_job() -> None:
