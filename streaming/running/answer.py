@@ -22,12 +22,12 @@ class Answer:
     thought: bool = False
     ending: Ending | None = None
     continued: int = 0
-    #: A piece of a call was passed on: what follows it is not for another question to say.
+    #: A piece of a tool call was passed on: from then on no other question can take over.
     is_calling: bool = False
     passes_on: bool = False
 
     def take(self, piece: Piece) -> None:
-        """What comes besides text."""
+        """Take a piece that is not text."""
         if isinstance(piece, Reasoning):
             self.thought = True
         elif isinstance(piece, ToolCallPart):

@@ -47,7 +47,7 @@ BASIC_LEVEL = 2
 
 
 class Attempt:
-    """A try at a job. `run` blocks until it is over; all else is for other threads."""
+    """One try at a job. `run` blocks until it is over; every other method is for other threads."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Attempt:
         self._clock = clock
         self._log = dependencies.storage.log
         self._number: int | None = None
-        #: Over without an end of the job: a later attempt is to go on, and nobody has begun it.
+        #: Over, but the job has not ended: a later attempt is needed, and none has been started.
         self.left = False
         self._driver: Driver | None = None
         self._on_break: Json = None
@@ -73,13 +73,13 @@ class Attempt:
             href=f"{dependencies.base_url}/jobs/{job}",
             max_event_bytes=dependencies.max_event_bytes,
         )
-        #: On `clock`: when its running time is over, waiting for people left out.
+        #: On `clock`: when its time limit passes, not counting waits for people and leases.
         self._deadline: float | None = None
 
     def run(self) -> None:
-        """The whole attempt: the job has ended by then, or a later attempt is to go on.
+        """Run the whole attempt. When it returns, the job has ended or is left to a later attempt.
 
-        A storage that stays away leaves the job to a later attempt.
+        It is left to a later one, too, when storage stays unreachable.
         """
         try:
             self._run()
@@ -99,7 +99,7 @@ class Attempt:
         return deadline is not None and now > deadline and now > deadline + self.waited_s()
 
     def waited_s(self) -> float:
-        """Seconds for which its task has waited for people or leases: no running time."""
+        """Seconds that its task has waited for people or leases; they do not count as running."""
         return 0.0 if self._driver is None else self._driver.waited_s()
 
     def end(self) -> None:
@@ -113,7 +113,7 @@ class Attempt:
             begun = self._begin()
         except (LogRefusal, NotFound, Unavailable, Stop):
             raise
-        except Exception as error:  # noqa: BLE001 - a state that cannot be read, a validator that raises
+        except Exception as error:  # noqa: BLE001 - an unreadable state, a validator that raises
             note(logger.exception, "job %s cannot begin", self.job)
             self._append([self._failed(error)])
             return
@@ -150,11 +150,11 @@ class Attempt:
     def _claim(self, found: Standing, task: Task, *, timeout_s: float) -> bool:
         """Become the job's writer: an older attempt's appends are refused from here on.
 
-        Whether it is to run the task's basic variant.
+        Returns whether to run the task's basic variant.
         """
         row, state, _ = found
         number = row.attempt + 1
-        # What one attempt has begun as the basic variant, the next one goes on with.
+        # A job that began as the basic variant stays with it.
         loaded = (
             number == 1 and task.basic is not None and self._dependencies.level() >= BASIC_LEVEL
         )
@@ -178,7 +178,7 @@ class Attempt:
     def _start_over(self, task: Task, found: Standing, number: int) -> Standing:
         """Text and checklist of steps that had not completed begin anew; the job behind that.
 
-        Only now: until the claim an older attempt that was not dead may have completed one.
+        Only after the claim: until then, an older attempt that is still alive may complete one.
         """
         drafts = [make.text_reset(item) for item in found.state.unfinished_items()]
         if drafts := [*drafts, *_checklist(task, found.state)]:
@@ -227,7 +227,7 @@ class Attempt:
         assert self._driver is not None
         try:
             output = self._driver.run(function, value, task.needs)
-        except BaseException as error:  # noqa: BLE001 - people's code: sys.exit() as well
+        except BaseException as error:  # noqa: BLE001 - a task's code, which may call sys.exit()
             ending = self._raised(error)
         else:
             ending = self._last(self._endings.returned(output, self._spent(), self._text))
@@ -242,7 +242,7 @@ class Attempt:
         return self._last(self._endings.raised(error, self._spent(), self._text))
 
     def _stopped(self, reason: Stop) -> list[Draft]:
-        """The events that end an attempt that was stopped; where a later one goes on, a note."""
+        """The events that end a stopped attempt; only a log line where a later one goes on."""
         if isinstance(reason, Cancelled):
             return self._last(self._cancelled(str(reason) or None))
         if isinstance(reason, TimedOut):
@@ -265,7 +265,7 @@ class Attempt:
         """The terminal event, after the checklist is closed."""
         if self._driver is not None:
             return [*self._driver.skip_open(), end]
-        # It has run in another process: what is open there, the log says.
+        # It ran in another process: the log says which steps are open.
         return [*skip_open(list(self._dependencies.snapshots.state(self.job).steps.values())), end]
 
     def _failed(self, error: BaseException) -> Draft:
@@ -279,7 +279,7 @@ class Attempt:
         return Spent() if self._driver is None else self._driver.spent
 
     def _text(self) -> str:
-        """The text so far, as much of it as an end may carry and a character more."""
+        """The text so far: as much as a terminal event may carry, and one character more."""
         return self._dependencies.snapshots.text(
             self.job, self._dependencies.max_event_bytes // 8 + 1
         )
@@ -291,7 +291,7 @@ class Attempt:
 
 
 def worker_name() -> str:
-    """Who runs the attempts of this process, as job.started tells."""
+    """The name of this process in `job.started`."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -304,7 +304,7 @@ def _running_s(row: JobRow) -> float:
 
 
 def _able(task: Task | None, row: JobRow, state: Snapshot) -> Task:
-    """The job's task, where there may be an attempt at it; else the `TaskError` of its end."""
+    """The job's task, if it may have another attempt; else raises the `TaskError` that ends it."""
     if task is None:
         message = f"this server has no task {row.task!r} any more"
         raise TaskError(message, code="unknown_task", retryable=True)
@@ -326,7 +326,7 @@ def _held_until(row: JobRow) -> float:
 
 
 def _kept(state: Snapshot) -> dict[str, str]:
-    """The texts that start over, where the job says that answers are gone on with."""
+    """The unfinished texts, if the job asks for answers to be continued (`on_break`)."""
     if state.recovery.asked.get("on_break") != "continue":
         return {}
     return {item: state.text_of(item) for item in state.unfinished_items()}

@@ -1,9 +1,9 @@
 """Streams that a task reads itself: a stop ends them at once, and their server sees them close.
 
-A `for` over the stream of somebody's SDK waits in a socket's receive. To close the stream from
-another thread wakes nobody; to shut its socket down does, and tells the server at the same time. So
-what a task hands to `ctx.closing`, and the HTTP exchange that its thread waits for when the stop
-comes, is shut down first, and closed by the thread that reads it.
+A `for` loop over an SDK's stream blocks in a socket's `recv`. Closing the stream from another
+thread does not wake it; shutting the socket down does, and the server notices, too. So a stop first
+shuts down the sockets of what the task gave to `ctx.closing`, and of the HTTP exchange that its
+thread is waiting for; the thread that reads the stream then closes it.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ V = TypeVar("V")
 
 #: Not gevent's: a shutdown by another thread must not touch this thread's event loop.
 _Handle: type[socket.socket] = original("socket", "socket")
-#: How deep below a stream its socket lies, in objects, and how many are looked at.
+#: How deep a socket may lie below its stream, in objects, and how many objects are searched.
 DEPTH, OBJECTS = 12, 400
-#: Attributes in which SDKs and HTTP libraries keep the way to their socket. Clients and pools are
-#: left out: they lead to the sockets of others.
+#: Attributes by which SDKs and HTTP libraries lead to their socket. Clients and pools are left
+#: out: they lead to the sockets of others.
 PATH = (
     "response", "_response", "http_response", "_raw_stream", "stream", "_stream",  # SDKs, httpx
     "_httpcore_stream", "_connection", "_network_stream", "_iterator", "iterator",
     "raw", "_original_response", "_fp", "fp",  # requests, urllib3, http.client
     "_sock", "sock", "_socket",
 )  # fmt: skip
-#: What the modules begin with whose code on a thread's stack means an HTTP exchange.
+#: Prefixes of modules whose code on a thread's stack means an HTTP exchange.
 HTTP = ("http.client", "urllib3.", "httpcore", "httpx", "h11.", "requests.", "websocket.")
-#: Calls of a thread that are looked at, from the innermost.
+#: How many frames of a thread's stack are searched, from the innermost.
 CALLS = 40
-#: Held by who looks at threads' calls.
+#: Held while threads' stacks are searched.
 _looking = native_lock()
-#: Seconds for which an SDK that tries again is cut off again, and between two looks for that.
+#: Seconds for which an SDK's retries are cut off as well, and between two checks for one.
 AGAIN_S, LOOK_S = 5.0, 0.05
 
 
@@ -78,7 +78,7 @@ class Closing(Generic[T_co]):
         try:
             self._held.close()
         except Exception:
-            self._stop.check()  # it was shut down: what its closing says is no news
+            self._stop.check()  # it was shut down: an error of its closing is no news
             raise
         self._stop.check()
 
@@ -87,7 +87,7 @@ class Closing(Generic[T_co]):
             with self as stream:
                 yield from stream
         except Exception:
-            self._stop.check()  # the socket's end, as the SDK tells of it
+            self._stop.check()  # the socket's end, as the SDK reports it
             raise
 
     def __getattr__(self, name: str) -> Any:
@@ -96,12 +96,12 @@ class Closing(Generic[T_co]):
 
 @contextlib.contextmanager
 def http_ends_with(stop: StopSignal) -> Iterator[None]:
-    """Within the block, a stop ends the HTTP exchange that this thread waits for at that moment.
+    """Within the block, a stop ends the HTTP exchange that this thread is waiting for just then.
 
-    Nothing else: connections of databases and the like are for the task to put away. An SDK that
-    tries the same server again is cut off again.
+    Nothing else: database connections and the like are the task's to close. An SDK that retries
+    with the same server is cut off again.
     """
-    if in_greenlet():  # all greenlets share a thread: what one of them waits for cannot be told
+    if in_greenlet():  # greenlets share a thread: which of them waits for what is unknown
         yield
         return
     thread, over = get_ident(), Latch()
@@ -119,7 +119,7 @@ def http_ends_with(stop: StopSignal) -> Iterator[None]:
 
 
 def shut_down(stream: object) -> bool:
-    """Shut the socket below a stream down, from any thread; whether there was one."""
+    """Shut down the socket below a stream, from any thread; whether one was found."""
     found = _socket_below(stream)
     return found is not None and _shut(found)
 
@@ -132,7 +132,7 @@ def _shut_again(thread: int, peer: object, over: Latch) -> None:
 
 
 def _shut_exchange(thread: int, peer: object) -> object:
-    """End the exchange that the thread waits for; with whom it was, None where there is none."""
+    """End the exchange that the thread is waiting for; its peer, or None if there was none."""
     found, is_http = None, False
     frame = _innermost(thread)
     for _ in range(CALLS):
@@ -169,7 +169,7 @@ def _innermost(thread: int) -> FrameType | None:
 
 
 def _socket_below(stream: object) -> _Socket | None:
-    """The socket that is nearest to the stream along the way that libraries keep."""
+    """The nearest socket below a stream, by the attributes of `PATH`."""
     seen: set[int] = set()
     layer = [stream]
     for _ in range(DEPTH):
@@ -213,14 +213,14 @@ def _is_socket(thing: object) -> TypeGuard[_Socket]:
 
 
 def _shut(found: _Socket) -> bool:
-    """Of a second handle: the first is in use by the thread that reads, TLS and all."""
+    """Through a duplicate of the descriptor: the reading thread is using the original, even TLS."""
     try:
         handle = _Handle(fileno=os.dup(found.fileno()))
     except (OSError, ValueError):  # closed meanwhile
         return False
     try:
         handle.shutdown(socket.SHUT_RDWR)
-    except OSError:  # the server was faster
+    except OSError:  # the server closed it first
         return False
     finally:
         handle.close()

@@ -1,4 +1,4 @@
-"""Pure-Python computing in a child process: it would hold the interpreter lock here."""
+"""Pure-Python computing in a child process: here it would hold the GIL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streaming.errors import TaskError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Seconds between looks at a child that says nothing.
+#: Seconds between polls of a child that has sent nothing.
 POLL_S = 0.05
 
 
@@ -84,7 +84,7 @@ def _serve(
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
 ) -> None:
-    # Platforms signal all processes of a server; the parent decides about this one.
+    # Platforms signal every process of a server; the parent decides when this one ends.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -93,12 +93,12 @@ def _serve(
         if inspect.isgenerator(result):
             result = _pass_on(pipe, result)
         pipe.send(("returned", result))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
+    except Exception as error:  # noqa: BLE001 - the parent raises it
         pipe.send(("raised", error))
 
 
 def _pass_on(pipe: Connection, values: Iterator[object]) -> object:
-    """Send what a generator yields; its return value. A full pipe makes it wait."""
+    """Send each value that a generator yields; its return value. Blocks while the pipe is full."""
     while True:
         try:
             pipe.send(("yielded", next(values)))

@@ -44,7 +44,7 @@ _MEDIA_TYPE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AttemptInputs:
-    """What one attempt is given: its job as it stands, and the parts that it works with."""
+    """What one attempt works with: its job as it stands, and the parts of the process."""
 
     job: str
     owner: str
@@ -57,7 +57,7 @@ class AttemptInputs:
     state: Snapshot
     records: Mapping[str, bytes]
     max_event_bytes: int
-    #: What the path of an artifact starts with.
+    #: Prefix of an artifact's path.
     base_url: str
     leases: Leases
     #: Value and unit of this service's own figures, by name.
@@ -67,12 +67,12 @@ class AttemptInputs:
     #: Epoch seconds until which a client's status line waits for the first piece; 0: none does.
     held_until: float = 0.0
     budget: Budget = field(default_factory=Budget)
-    #: What an earlier attempt left of the texts that start over, where they may be gone on with.
+    #: Unfinished texts of an earlier attempt, if the job may continue them.
     kept: Mapping[str, str] = field(default_factory=dict)
 
 
 class JobContext:
-    """A task's way to the world. Every call raises the stop when the job is to end."""
+    """What a task calls. Every method raises the stop when the job is to end."""
 
     def __init__(
         self,
@@ -127,9 +127,9 @@ class JobContext:
     def progress(
         self, done: float, total: float, message: str | None = None, *, estimated: bool = False
     ) -> None:
-        """`done` of `total` units of the present step; told as often as it is worth.
+        """`done` of `total` units of the present step; an event is emitted only when it matters.
 
-        `estimated`: the total is a guess, and what is worked out from it will say so.
+        `estimated`: the total is a guess, and so is all that is computed from it.
         """
         self._given.stop.check()
         self._steps.count(done, total, message, estimated=estimated)
@@ -142,7 +142,7 @@ class JobContext:
         unit: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        """A figure; the newest of each name and labels counts."""
+        """Record a figure; the newest for each name and labels counts."""
         self._emitter.emit(make.metric, name, value, unit, labels)
 
     def alert(
@@ -158,11 +158,11 @@ class JobContext:
         self._emitter.emit(make.alert, rule, message, severity=severity, value=value, state=state)
 
     def log(self, message: str, *, level: str = "info") -> None:
-        """A line for whoever debugs the job."""
+        """Write a line to the job's log, for debugging."""
         self._emitter.emit(make.log, message, level=level)
 
     def artifact(self, name: str, data: bytes | str | Iterable[bytes], *, media_type: str) -> str:
-        """Store a file of the job's; its path. Made again, the newest wins."""
+        """Store a file of the job; its path. Stored again, the newest wins."""
         check_name(name)
         self.raise_if_cancelled()
         media_type = _check_media_type(media_type)
@@ -184,16 +184,16 @@ class JobContext:
     # -- doing
 
     def plan(self, steps: Iterable[tuple[str, str]]) -> None:
-        """Show more steps (id, title) as pending: for tasks that learn from their input what to do.
+        """Add pending steps (id, title), for tasks whose steps depend on their input.
 
-        They count for the progress like those that the task declares.
+        They count towards progress like declared ones.
         """
         self._steps.plan(steps)
 
     def step(
         self, id: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
     ) -> Json:
-        """Run a step once over all attempts; its result (JSON) is kept and given again.
+        """Run a step once over all attempts; its result (JSON) is kept, and returned again.
 
         A generator's strings are the step's text, its return value is the result.
         """
@@ -212,22 +212,22 @@ class JobContext:
     ) -> Any:
         """Ask a person, and wait for the answer; the job is `waiting_for_input` meanwhile.
 
-        `schema` (a pydantic model or JSON Schema) is checked before an answer is taken. Asked
-        again by a later attempt, a question that was answered is not put again. `TimeoutError`
+        `schema` (a pydantic model or JSON Schema) is checked before an answer is accepted. When a
+        later attempt asks again, a question that was answered is not put again. `TimeoutError`
         after `timeout_s`.
         """
         return self._questions.ask(self._steps.current, prompt, schema, timeout_s)
 
     def inputs(self, timeout_s: float | None = None) -> Iterator[Json]:
-        """What clients send to the running job, as it comes; ends after `timeout_s` of quiet.
+        """Yield what clients send to the running job; ends when nothing arrives for `timeout_s`.
 
-        For tasks that say `takes_input`. What was taken in before the last step that finished, or
-        the last checkpoint, is not given to a later attempt again.
+        For tasks with `takes_input`. What was taken before the last finished step or checkpoint is
+        not given to a later attempt again.
         """
         return self._questions.inputs(timeout_s)
 
     def take_input(self) -> Json:
-        """What a client has sent to the running job, if anything; else None, at once."""
+        """The next input that a client has sent to the running job, or None; never waits."""
         self.raise_if_cancelled()
         return self._questions.take()
 
@@ -242,7 +242,7 @@ class JobContext:
     def compute(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run pure-Python computing in a child process, where it delays no stream.
 
-        Of a generator function it gives a generator: what it yields, and its return value.
+        A generator function becomes a generator: its values, and its return value.
         """
         self.raise_if_cancelled()
         return child.compute(self._given.stop, function, *args, **kwargs)
@@ -272,8 +272,8 @@ class JobContext:
     def closing(self, stream: T) -> Closing[T]:
         """A stream of your own that ends with the job, for a `for` loop or a `with` block.
 
-        At a stop its socket is shut down, so that whoever waits for it goes on and its server
-        sees it close, and then the stream is closed: those of requests, httpx, the openai and
+        A stop shuts its socket down, which wakes whoever waits for it and shows its server that
+        it has closed, and then closes the stream. Works for requests, httpx, the openai and
         anthropic SDKs, and whatever keeps its socket as they do.
         """
         return Closing(self._given.stop, stream)

@@ -15,7 +15,7 @@ from streaming.storage.snapshots import Snapshots
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Storage, tasks, model and limits; and who is told of ends."""
+    """Storage, tasks, model and limits, and the callback for ended jobs."""
 
     storage: Storage
     snapshots: Snapshots
@@ -23,7 +23,7 @@ class Dependencies:
     model: Model
     max_event_bytes: int
     base_url: str
-    #: What a job may write over all of its attempts.
+    #: Limits of what a job may write over all of its attempts.
     max_job_events: float = math.inf
     max_job_bytes: float = math.inf
     #: Value and unit of this service's own figures, by name.

@@ -72,9 +72,9 @@ class Driver:
     def run(
         self, function: Callable[..., object], value: object, needs: Mapping[str, int]
     ) -> object:
-        """Call `function(context, value)` holding its leases; the output, or what it raised.
+        """Call `function(context, value)` while holding its leases; the output, or what it raised.
 
-        By then everything that the task has said is committed.
+        When it returns, every event that the task emitted is committed.
         """
         try:
             with (
@@ -96,7 +96,7 @@ class Driver:
         return Spent(self.context.usage, self.context.llm.told)
 
     def waited_s(self) -> float:
-        """Seconds that the task has waited for people or leases: they are not running time."""
+        """Seconds that the task has waited for people or leases; they do not count as running."""
         return self._questions.waited_s()
 
     def skip_open(self) -> list[Draft]:
@@ -105,10 +105,10 @@ class Driver:
 
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:
-        """Within the block: in what is entered round a task, its app's context.
+        """Within the block: inside what is entered around a task, its app's context.
 
-        What leaving it raises (teardown functions of the app) comes behind what the task has
-        returned or raised, which stands.
+        An error on leaving it (of the app's teardown functions) does not replace what the task
+        returned or raised.
         """
         around = self._given.around(self._given.job)
         around.__enter__()
@@ -123,7 +123,7 @@ class Driver:
         kind, trace = (None, None) if raised is None else (type(raised), raised.__traceback__)
         try:
             around.__exit__(kind, raised, trace)
-        except BaseException as error:  # noqa: BLE001 - people's code: sys.exit() as well
+        except BaseException as error:  # noqa: BLE001 - an app's code, which may call sys.exit()
             if error is not raised:
                 said = "job %s: tearing down what its task ran in failed; its end stands"
                 note(logger.error, said, self._given.job, exc_info=error)
@@ -145,9 +145,9 @@ class Driver:
 
 @contextlib.contextmanager
 def _in_one_process() -> Iterator[None]:
-    """A child that the task has forked and not ended ends where it would leave the task's code.
+    """A child that the task forked ends here, where it would leave the task's code.
 
-    The end of the job, its leases and its app's context are the parent's.
+    The end of the job, its leases and its app's context are the parent's business.
     """
     me, code = os.getpid(), 0
     try:
@@ -164,7 +164,7 @@ def _in_one_process() -> Iterator[None]:
 
 
 def _exit_code(error: BaseException) -> int:
-    """What Python ends with for what nobody has caught."""
+    """The exit code that Python would use for an uncaught exception."""
     if not isinstance(error, SystemExit):
         return 1
     if error.code is None:

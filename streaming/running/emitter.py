@@ -1,4 +1,4 @@
-"""What an attempt says, on its way to the log."""
+"""An attempt's events, on their way to the log."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Emitter:
             raise _untellable(make, error) from error
 
     def emit(self, make: Callable[P, Draft], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Have an event appended: the task goes on before its commit, never far ahead of it."""
+        """Post an event: returns before its commit, but lets the task run only so far ahead."""
         try:
             draft = make(*args, **kwargs)
         except (TypeError, ValueError) as error:
@@ -85,7 +85,7 @@ class Emitter:
         records: Mapping[str, bytes] | None = None,
         expect: Expect | None = None,
     ) -> JobRow:
-        """Append behind all that was posted; returns after the commit.
+        """Append after everything that was posted; returns after the commit.
 
         `Unexpected` when the job is not as `expect` says.
         """
@@ -105,10 +105,10 @@ class Emitter:
                 raise self._superseded(refusal) from refusal
 
     def _refuse_forks(self) -> None:
-        """What leads to the log is one process's: in a child of it nothing would ever arrive."""
+        """A forked child shares no working connection to the log: nothing it emits would arrive."""
         if forks() != self._forks:
             raise TaskError(
-                "a forked process has no job: have the task itself tell what its children do",
+                "a forked process has no job: let the task itself report what its children do",
                 code="forked",
             )
 
@@ -121,7 +121,7 @@ class Emitter:
                 raise self._superseded(refusal) from refusal
 
     def _settle(self, posts: int, size: int) -> None:
-        """Wait until no more posts and bytes than these are under way."""
+        """Wait until at most so many posts and bytes are under way."""
         under_way = self._under_way
         if under_way and not posts:
             under_way[-1][0].wait()  # the others are settled before it: one wait, not many
@@ -140,7 +140,7 @@ class Emitter:
         return reason
 
     def _check(self, draft: Draft) -> int:
-        """Bytes of an event that is not too large."""
+        """Refuse an event that is too large, and charge it; its bytes."""
         size, limit = len(draft.encoded), self._max_event_bytes
         if size > limit:
             raise TaskError(
@@ -158,14 +158,14 @@ def _untellable(make: Callable[..., Draft], error: Exception) -> TaskError:
 
 
 class Budget:
-    """Events and bytes (artifacts too) that are left to one attempt; for its task's thread."""
+    """Events and bytes (artifacts, too) that an attempt may still write; for its task's thread."""
 
     def __init__(self, *, events: float = math.inf, size: float = math.inf) -> None:
         self._events = events
         self._size = size
 
     def spend(self, events: int, size: int) -> None:
-        """`TaskError` when that is more than is left, and ever after."""
+        """`TaskError` once more was spent than was left, and at every call after that."""
         self._events -= events
         self._size -= size
         if self._events < 0:

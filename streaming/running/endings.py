@@ -1,7 +1,7 @@
 """How an attempt ends: the terminal event of what its task returned, raised or was stopped by.
 
-Nothing that a task has made can keep its job from ending: what cannot be encoded is said as text,
-and where that fails too, plainly.
+Nothing that a task returns or raises can keep its job from ending: what cannot be encoded becomes
+text, and where that fails, too, a plain message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: Characters of an error's detail that are kept when the whole would be too much, and of a code.
 DETAIL, CODE = 400, 100
-#: What everybody reads of a problem.
+#: The members of a problem that every client reads.
 _MEMBERS = {"title": str, "type": str, "status": int, "detail": str, "code": str, "retryable": bool}
 
 
@@ -38,7 +38,7 @@ class Spent:
     told: JsonMapping = field(default_factory=dict)
 
     def said(self) -> tuple[Json, JsonObject]:
-        """As a terminal event says it."""
+        """Both, as members of a terminal event."""
         return plain(self.usage) or None, plain(self.told)
 
 
@@ -51,7 +51,7 @@ class Endings:
         self._limit = max_event_bytes
 
     def returned(self, output: Json, spent: Spent, text: Callable[[], str]) -> Draft:
-        """The end of a task that has returned; a failure where its output is none."""
+        """The end of a task that has returned; a failure if its output is not valid."""
         try:
             try:
                 size = len(dumps(output))
@@ -82,7 +82,7 @@ class Endings:
         return self._terminal(partial(make.job_failed, self._problem(error)), spent, text)
 
     def cancelled(self, reason: str | None, spent: Spent, text: Callable[[], str]) -> Draft:
-        """A `job.cancelled` with what there is so far."""
+        """A `job.cancelled` with the text and usage so far."""
         said = None if reason is None else plain_text(reason)
         return self._terminal(partial(make.job_cancelled, said), spent, text)
 
@@ -91,7 +91,7 @@ class Endings:
         return make.job_failed(problem(_in_brief(error), instance=self._href), None, None, {})
 
     def _problem(self, error: BaseException) -> JsonObject:
-        """The error's problem object; at least that it failed, and with what."""
+        """The error's problem object; at the least, that it failed and with which exception."""
         try:
             whole = _standard(problem(_as_known(error), instance=self._href))
             shown: JsonObject = whole if _is_json(whole) else plain(whole)
@@ -107,7 +107,7 @@ class Endings:
         spent: Spent,
         text: Callable[[], str],
     ) -> Draft:
-        """With usage and the text so far, cut so that it always fits; without, if need be."""
+        """With usage and the text so far, cut to fit; without them if need be."""
         try:
             whole = text()
             room = self._limit // 8
@@ -119,7 +119,7 @@ class Endings:
 
 
 def note(log: Callable[..., None], *args: object, **options: object) -> None:
-    """Log a line where the job ends in any case: handlers are the app's, and may fail.
+    """Log a line, and end the job even if that fails: log handlers are the app's.
 
     One whose stream the task has closed does, and the error of another would be the job's. What
     is logged may be of a class of the task's own, whose methods raise whatever they like. A task
@@ -138,7 +138,7 @@ def _is(error: BaseException, kind: type[BaseException]) -> bool:
 
 
 def _standard(shown: JsonObject) -> JsonObject:
-    """The problem, whose standard members are of their kinds whatever the error's own are."""
+    """The problem, its standard members of the right types whatever the error's own are."""
     usual = problem(TaskError(""))
     for name, kind in _MEMBERS.items():
         value = shown.get(name)

@@ -1,4 +1,4 @@
-"""The workers of all machines, and the queue before them: who runs what, who waits where."""
+"""The workers of all machines, and their queue: which worker runs what, and what waits where."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from streaming.running.runner import HostFigures
 from streaming.storage.base import Storage
 from streaming.storage.redis.link import Link
 
-#: Seconds between two tellings of a worker when nothing changes, and in which changes gather.
+#: Seconds between a worker's reports when nothing changes, and for which changes are collected.
 TELL_S, GATHER_S = 1.0, 0.05
-#: Seconds that a view of the fleet may be old where it need not be exact.
+#: Maximum age in seconds of a view of the fleet that need not be exact.
 VIEW_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a worker has told of itself."""
+    """What a worker has reported of itself."""
 
     name: str
     #: Jobs at once.
     threads: int
-    #: Jobs that run there, and those that it has taken and not begun.
+    #: Jobs that run there, and those that it has taken but not started.
     jobs: frozenset[str]
     taken: frozenset[str]
-    #: Threads whose code did not stop with its job.
+    #: Threads whose code has not stopped with its job.
     stuck: int
-    #: Its task hosts, where it says so.
+    #: Its task hosts, if it reports them.
     hosts: HostFigures | None = None
 
 
@@ -59,14 +59,14 @@ class View:
         return HostFigures.of_all([each.hosts for each in self.workers if each.hosts is not None])
 
     def has(self, job: str) -> bool:
-        """Whether it waits, or a worker has it."""
+        """Whether a job waits in the queue, or a worker has it."""
         return job in self.waiting or any(
             job in worker.jobs or job in worker.taken for worker in self.workers
         )
 
 
 class Fleet:
-    """Reads and writes what workers tell. Times are those of the Redis server."""
+    """Reads and writes the workers' reports. Times are those of the Redis server."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Fleet:
     def view(self, *, age_s: float = VIEW_S, within_s: float | None = None) -> View:
         """The fleet as it was at most `age_s` ago. `Unavailable` when Redis is away.
 
-        `within_s`: how long it may be silent before it counts as that.
+        `within_s`: how long to wait for its answer.
         """
         now = self._clock()
         if self._seen_at is None or now - self._seen_at > age_s:
@@ -101,7 +101,7 @@ class Fleet:
         return self._view
 
     def tell(self, worker: Worker) -> None:
-        """A worker is there, and does what it says."""
+        """Store a worker's report."""
         now = _seconds(self._link.call(("TIME",))[0])
         told = {
             "at": now,
@@ -114,11 +114,11 @@ class Fleet:
         self._link.call(("HSET", self._workers, worker.name, json.dumps(told)))
 
     def sign_off(self, name: str) -> None:
-        """A worker leaves."""
+        """Remove a worker that leaves."""
         self._link.call(("HDEL", self._workers, name))
 
     def withdraw(self, job: str) -> bool:
-        """Take a job out of the queue; whether it was there, and now is not any more."""
+        """Take a job out of the queue; whether it was there."""
         [queue] = self._link.call(("LRANGE", self._queue, 0, -1))
         ids = [each for each in queue if each.startswith(f"{job}:".encode())]
         taken = self._link.call(*[("LREM", self._queue, 0, each) for each in ids])
@@ -151,7 +151,7 @@ class Fleet:
 
 
 class FleetFigures:
-    """What a worker knows of the deployment, for `monitor`; it has no streams and no event loop."""
+    """The deployment's figures as a worker knows them, for `monitor`: no streams, no event loop."""
 
     def __init__(
         self, fleet: Fleet, storage: Storage, *, clock: Callable[[], float] = time.monotonic
@@ -183,7 +183,7 @@ class FleetFigures:
         }
 
     def _events_per_s(self) -> float:
-        """Since the count before, which may be another monitor's; over half a second at least."""
+        """Since the previous count (perhaps for another monitor), at least half a second ago."""
         now, appended = self._clock(), self._storage.appended()
         with self._lock:
             at, before, rate = self._counted

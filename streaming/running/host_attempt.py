@@ -28,7 +28,7 @@ class Home(Protocol):
     """What runs attempts elsewhere."""
 
     def stop(self, attempt: HostedAttempt, reason: Stop) -> None:
-        """Have it unwound where it runs; end it where it has not begun."""
+        """Have it unwound if it runs; end it if it has not begun."""
 
 
 class HostedAttempt:

@@ -1,4 +1,4 @@
-"""What a job leases: requested, waited for in order, told of, and given back."""
+"""A job's leases: requested, waited for in order, reported, and given back."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from streaming.errors import TaskError
 from streaming.events.vocabulary import JsonObject
 from streaming.storage.leases import Leases
 
-#: Seconds between looks at the place in the queue where nothing tells of a change.
+#: Seconds between checks of the place in the queue when no change is announced.
 LOOK_S = 5.0
 
 
 class Holding:
-    """The leases of one attempt. `release` belongs into a `finally`."""
+    """The leases of one attempt. `release` belongs in a `finally`."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Holding:
         self._tell = tell
 
     def acquire(self, stop: StopSignal) -> None:
-        """Wait for all of them. `TaskError` when there is not so much; a stop ends the wait."""
+        """Wait for all of them. `TaskError` when a pool is too small; a stop ends the wait."""
         if not self._needs:
             return
         try:

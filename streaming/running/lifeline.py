@@ -1,8 +1,8 @@
-"""Ends this process and all that it has started when the process that started it is gone.
+"""Ends this process, and all that it has started, when the process that started it is gone.
 
-The end of the link tells so, too, but only to a thread that gets to run. The lifeline is a pipe to
-whose other end nobody writes: when it closes, the system kills the whole process group, also
-one that is stopped, or in which C code holds the interpreter.
+The end of the link shows that, too, but only to a thread that gets to run. The lifeline is a pipe
+to which nobody writes: when its other end closes, the system kills the whole process group, even if
+it is stopped, or C code in it holds the GIL.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def hold(descriptor: int) -> None:
-    """Live no longer than the other end of the pipe `descriptor` is open. For a group's leader."""
+    """End with the other end of the pipe `descriptor`. For the leader of a process group."""
     if not sys.platform.startswith("linux"):
         return
     fcntl.fcntl(descriptor, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGKILL)
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
-    # Where a process of the server's has inherited the pipe, it stays open.
+    # The pipe stays open while another process of the server has inherited it.
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 

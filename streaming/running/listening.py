@@ -1,4 +1,4 @@
-"""Hears what clients send to a running job while its task waits for something else."""
+"""Watches for what clients send to a running job while its task waits for something else."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from streaming.events.event import Event
 from streaming.events.vocabulary import Json
 from streaming.storage.base import EventLog
 
-#: Events that are looked at in one go.
+#: Events read at a time.
 PAGE = 500
 
 
 class InputWatch:
-    """Within the block, `heard` is called once with the first input that `wanted` says yes to.
+    """Within the block, `heard` is called once, with the first input that `wanted` accepts.
 
-    It is called by whoever publishes the event, at once and from any thread, so it must be quick.
-    The inputs stay in the log: the task takes them in afterwards, as it would have anyway.
+    It is called by whoever publishes the event, at once and in any thread, so it must be quick.
+    The inputs stay in the log: the task takes them afterwards, as it would have anyway.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The model as a job has it: it stops with the job, what it costs and how it ends is kept."""
+"""A job's model: it stops with the job, counts its usage, and records how its answers end."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ TRY_S = 0.5
 #: Times that one answer is gone on with.
 CONTINUES = 3
 
-#: By the code of an answer's failure: how it ended.
+#: The finish reason for each code of an answer's failure.
 _FINISHES = {"content_filtered": "filtered"}
 
-#: `wanted` is asked of each input that comes; at the first yes `heard` is called.
+#: Calls `heard` with the first input that `wanted` accepts, within a block.
 Listen = Callable[[Callable[[Json], bool], Callable[[], object]], AbstractContextManager[object]]
 
 
 class _Enough(Stop):
-    """Ends an answer because of what a client has sent."""
+    """Raised to end an answer because of what a client has sent."""
 
 
 @dataclass(slots=True)
@@ -61,16 +61,16 @@ class Desk:
     told: Told
     #: Thinking, as it comes.
     reasoning: Callable[[str], object]
-    #: A line of the log, with members that the snapshot knows.
+    #: Writes a line to the job's log, with members that snapshots show.
     note: Callable[[str, JsonMapping], object]
     listen: Listen
-    #: A call that somebody else runs: its id, name and arguments.
+    #: Reports a tool call that the asker runs: its id, name and arguments.
     call: Callable[[str, str, Json], object]
     #: What is done when an answer breaks: `restart`, `continue` or `fail`.
     on_break: str = "restart"
     #: Epoch seconds until which a client's status line waits for an answer that is passed on.
     held_until: float = 0.0
-    #: The text that an earlier attempt left of the answer that is about to be asked for.
+    #: What an earlier attempt left of the answer that is about to be asked for.
     kept: Callable[[], str] = str
 
 
@@ -100,15 +100,15 @@ class BoundModel:
         return self._model.simulated
 
     def check(self) -> None:
-        """Fail with `model_unavailable` when the model is not there: before work that it ends."""
+        """Fail with `model_unavailable` when the model cannot be reached: before other work."""
         self._model.check(self._stop)
 
     def pace(self, **options: Json) -> Callable[[int], tuple[int, int, bool]]:
-        """How far an answer is, by the pieces that have come of it: for `ctx.progress`.
+        """Estimates how far an answer is by the number of its pieces, for `ctx.progress`.
 
-        What it gives are done, total, and whether the total is an estimate. `options` are those
-        of `stream`. How long a real model's answer gets nobody knows: about as long as those
-        before it.
+        Returns done, total, and whether the total is an estimate. `options` are those of
+        `stream`. The length of a real model's answer is unknown: it is taken to be that of the
+        answers before it.
         """
         prompt = Prompt(**options)
         limit, expected = prompt.max_tokens, self._model.expected(prompt)
@@ -130,12 +130,12 @@ class BoundModel:
         return self._model.name
 
     def call_part(self, part: ToolCallPart) -> None:
-        """Tell of a piece of a call that whoever asked is to run, as the model writes it."""
+        """Emit a piece of a tool call that the asker is to run, as the model writes it."""
         told = {"index": part.index, "id": part.id, "name": part.name, "arguments": part.arguments}
         self._desk.note(f"the model writes a call of {part.name}", {"level": "debug", "call": told})
 
     def call(self, call: ToolCall) -> None:
-        """Tell of a whole call that whoever asked is to run."""
+        """Emit a complete tool call that the asker is to run."""
         try:
             arguments: Json = call.parsed()
         except TaskError:  # the asker's to judge, as the model wrote them
@@ -181,7 +181,7 @@ class BoundModel:
     def _given(
         self, answer: Answer, until: Callable[[Json], bool] | None
     ) -> Generator[Piece, None, None]:
-        """The pieces; an answer that broke off is gone on with."""
+        """The pieces; an answer that breaks off is continued."""
         kept = self._desk.kept()
         if kept:
             self._go_on(answer, "the attempt before this one ended", [kept])
@@ -226,7 +226,7 @@ class BoundModel:
             yield rest
 
     def _take(self, piece: Piece) -> None:
-        """What comes besides text, for the log."""
+        """Handle a piece that is not text."""
         if isinstance(piece, Reasoning):
             self._desk.reasoning(piece.text)
         elif isinstance(piece, Answering) and piece.degraded:
@@ -235,7 +235,7 @@ class BoundModel:
 
     @contextlib.contextmanager
     def _stopping(self, until: Callable[[Json], bool] | None) -> Iterator[StopSignal]:
-        """The job's stop; with `until`, one that what clients send sets as well."""
+        """The job's stop signal; with `until`, one that an accepted input sets as well."""
         if until is None:
             yield self._stop
             return
@@ -258,7 +258,7 @@ class BoundModel:
         )
 
     def _go_on(self, answer: Answer, why: str, so_far: list[str]) -> None:
-        """Ask for the rest of an answer, and say so."""
+        """Prepare to ask for the rest of an answer, and say so in the log."""
         text = "".join(so_far)
         limit = answer.prompt.max_tokens
         if limit is not None:
@@ -312,7 +312,7 @@ class BoundModel:
 
 @contextlib.contextmanager
 def _closing(pieces: Iterator[Piece]) -> Iterator[Iterator[Piece]]:
-    """Closed behind the block, unless a model's `stream` returns what has no `close`."""
+    """Closed after the block, unless a model's `stream` returned something without `close`."""
     try:
         yield pieces
     finally:

@@ -1,6 +1,6 @@
-"""Where a job comes from: whose it is, which app took it, and under which address.
+"""Where a job comes from: its owner, the app that accepted it, and that app's address.
 
-It is kept in the job's private records: clients read the log, and this is not for them.
+It is kept in the job's private records, not in the log, which clients read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import UUID
 from streaming.events.event import dumps
 from streaming.events.vocabulary import JsonObject
 
-#: What a user may be called by: as `authorize` returns it.
+#: What identifies a user, as `authorize` returns it.
 UserId = str | int | UUID
 
 #: The name of the record, and the version of what is in it.
@@ -24,9 +24,9 @@ RECORD, VERSION = "origin", 1
 class Origin:
     """What an attempt needs to know of the request that made its job."""
 
-    #: The user as `authorize` named them, with the type; None where API keys tell, or nobody.
+    #: The user as `authorize` returned it, type included; None with API keys, or without login.
     user: UserId | None = None
-    #: The app that took the job: its place among the apps of its process, and its name.
+    #: The app that accepted the job: its place among the apps of its process, and its name.
     place: int = 0
     app: str = ""
     #: What the submitting request's URLs began with (`https://host/prefix/`); "" without a request.
@@ -48,7 +48,7 @@ class Origin:
 
     @classmethod
     def of(cls, records: Mapping[str, bytes]) -> Origin:
-        """That of a job with these records; an empty one for jobs of older versions."""
+        """The origin in these records; an empty one for jobs of older versions."""
         if RECORD not in records:
             return cls()
         kept = json.loads(records[RECORD])

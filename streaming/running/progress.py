@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from streaming.events.vocabulary import JsonObject
 
-#: Seconds between two progress events at the least, and the percent that is worth one sooner.
+#: Minimum seconds between two progress events, and the percentage step that is due sooner.
 INTERVAL_S = 0.5
 WORTH_PERCENT = 10.0
-#: Seconds after which steps say something about the time that is left; before, they are too quick.
+#: Seconds of steps after which they predict the time left; shorter ones say too little.
 ESTIMATE_AFTER_S = 1.0
 
 
@@ -34,11 +34,10 @@ class Reading:
 
 
 class Progress:
-    """Counts what is done. Steps count alike; within a step the task counts its own units.
+    """Counts what is done. All steps weigh the same; within a step the task counts its own units.
 
-    `measured`: units of a task of one step were counted, so that the rate is known.
-    `estimated`: it rests on the steps to come taking as long as those before, or on a total that
-    the task has guessed.
+    `measured`: the task has one step and counts its units, so the rate is known. `estimated`: the
+    steps to come are assumed to take as long as those before, or the task has guessed the total.
     """
 
     def __init__(
@@ -53,18 +52,18 @@ class Progress:
         self._durations: list[float] = []
         self._shown = Reading(0.0, None, "estimated", None)
         self._shown_at: float | None = None
-        #: The percent that is told at once.
+        #: The percentage at which an event is due at once.
         self._worth = 0.0
 
     def plan(self, steps: int) -> None:
-        """There are so many steps, those done among them."""
+        """Set the number of steps, completed ones included."""
         self._steps = max(1, steps)
 
     def count(
         self, done: float, total: float, message: str | None, *, estimated: bool = False
     ) -> Reading | None:
         """Units of the present step are done; a reading when one is due."""
-        # Numbers of numpy and others are told as those of Python.
+        # Numbers of numpy and others become Python's.
         self._fraction = min(1.0, max(0.0, float(done / total))) if total > 0 else 0.0
         if message is None and not self._may_be_due():
             return None
@@ -81,7 +80,7 @@ class Progress:
         return self._read("estimated" if self._done < self._steps else "measured", None)
 
     def _may_be_due(self) -> bool:
-        """Without working the rest out: tasks count each token, and few are told."""
+        """A quick check: tasks count each token, and few of these become events."""
         if self._shown_at is None or self._clock() - self._shown_at >= INTERVAL_S:
             return True
         percent = (self._done + self._fraction) / self._steps * 100
@@ -99,7 +98,7 @@ class Progress:
         return reading
 
     def _eta_s(self, now: float, basis: str) -> float | None:
-        """The rest of the present step at its own rate, and the steps behind it at the mean."""
+        """The rest of the present step at its own rate, and the steps after it at the mean."""
         if self._done >= self._steps:
             return 0.0
         if basis == "estimated" and now - self._began < ESTIMATE_AFTER_S:

@@ -21,16 +21,16 @@ from streaming.running.listening import InputWatch
 from streaming.storage.base import EventLog
 
 _NOBODY = "nobody has answered in time"
-#: Seconds to read what is in the log already.
+#: Seconds to wait when reading only what is in the log already.
 READ_S = 5.0
 #: Seconds of one wait for input.
 WAIT_S = 60.0
-#: The record of how far the log was looked through for input.
+#: Name of the record that says up to where the log was searched for input.
 _TAKEN = "fed"
 
 
 class Questions:
-    """Asks, and takes what is sent; for the task's thread, but for `waited_s`."""
+    """Asks questions and takes inputs; for the task's thread, except for `waited_s`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Questions:
         self._unanswered = frozenset(state.recovery.unanswered)
         self._clock = clock
         self._asked: dict[str | None, int] = {}
-        #: Up to here the log was looked through for what clients sent unasked.
+        #: Up to here the log was searched for unsolicited inputs.
         self._taken = int(records.get(_TAKEN, b"0"))
         self._waited_s = 0.0
         self._waiting_since: float | None = None
@@ -82,7 +82,7 @@ class Questions:
         return answer if model is None else model.model_validate(answer)
 
     def inputs(self, timeout_s: float | None) -> Iterator[Json]:
-        """What clients send, as it comes; ends after `timeout_s` of quiet."""
+        """Yield what clients send; ends when nothing arrives for `timeout_s`."""
         while True:
             try:
                 yield self._await(None, self._taken, timeout_s)
@@ -90,7 +90,7 @@ class Questions:
                 return
 
     def take(self) -> Json:
-        """What a client has sent, if anything; else None, at once."""
+        """The next input, or None; never waits."""
         while True:
             page = self._log.read(self._job, self._taken)
             for event in page.events:
@@ -101,15 +101,15 @@ class Questions:
                 return None
 
     def listen(self, wanted: Callable[[Json], bool], heard: Callable[[], object]) -> InputWatch:
-        """Within the block, `heard` is called with the first input that `wanted` says yes to."""
+        """Within the block, `heard` is called with the first input that `wanted` accepts."""
         return InputWatch(self._log, self._job, self._taken, wanted, heard)
 
     def place(self) -> tuple[int, dict[str | None, int]]:
-        """How far it is, for `go_back`."""
+        """The position in the log, for `go_back`."""
         return self._taken, dict(self._asked)
 
     def go_back(self, place: tuple[int, dict[str | None, int]]) -> None:
-        """Be where it was: a step is run again."""
+        """Return to a position, because a step is run again."""
         self._taken, self._asked = place
 
     def records(self) -> dict[str, bytes]:
@@ -117,13 +117,13 @@ class Questions:
         return {_TAKEN: str(self._taken).encode()} if self._taken else {}
 
     def waited_s(self) -> float:
-        """Seconds that the task has waited for people or leases: they are not running time."""
+        """Seconds that the task has waited for people or leases; they do not count as running."""
         since = self._waiting_since
         return self._waited_s + (0.0 if since is None else self._clock() - since)
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
-        """Within the block the running time stands still."""
+        """Within the block, no running time passes."""
         self._waiting_since = self._clock()
         try:
             yield
@@ -142,12 +142,12 @@ class Questions:
             over = make.input_received(request, None, timed_out=True)
             try:
                 self._emitter.append([over], expect={"input_request.request": (request,)})
-            except Unexpected:  # somebody was just in time
+            except Unexpected:  # an answer arrived just in time
                 return self._await(request, after, READ_S)
             raise
 
     def _await(self, request: str | None, after: int, timeout_s: float | None) -> Json:
-        """The data of the next `input.received` behind `after` that answers `request`."""
+        """The data of the next `input.received` after position `after` that answers `request`."""
         if timeout_s is not None and math.isnan(timeout_s):
             raise ValueError("a timeout that is no number")
         until = None if timeout_s is None else self._clock() + timeout_s

@@ -1,7 +1,7 @@
 """Jobs on any number of machines: Dramatiq carries their ids, the log says everything else.
 
-A message is acknowledged when its attempt is over. That of a worker that has died goes to
-another; should two run the same job after all, the log refuses the older attempt.
+A message is acknowledged when its attempt is over. The messages of a dead worker go to another;
+should two workers run the same job after all, the log refuses the older attempt.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from streaming.storage.redis.link import Link
 
 logger = logging.getLogger(__name__)
 
-#: What Dramatiq's keys start with, and its one queue.
+#: Prefix of Dramatiq's keys, and the name of its one queue.
 NAMESPACE, QUEUE = "streaming-queue", "jobs"
 #: The name of the one actor.
 RUN = "run_job"
-#: Where workers tell of themselves, beside Dramatiq's keys.
+#: Key of the workers' reports, beside Dramatiq's keys.
 WORKERS = f"{NAMESPACE}:workers"
 #: Dramatiq looks for dead workers at this many of a million commands: at each, so that their
 #: jobs wait no longer than the time-out.
@@ -43,7 +43,7 @@ IDLE_MS = 200
 STOP_MS = 2000
 #: Seconds that a submission waits until its job is in the queue.
 SENT_S = 1.0
-#: Seconds that a view of the queue may be old: a list of jobs asks for each of them.
+#: Maximum age in seconds of a view of the queue: a list of jobs asks once for each job.
 POSITION_S = 0.005
 #: Maximum seconds that a look at the load waits for Redis.
 LOOK_S = 1.0
@@ -52,7 +52,7 @@ RETRY_S = 0.5
 
 
 class JobQueue:
-    """The queue, and the fleet behind it. Every process has one; workers take from it."""
+    """The queue and its fleet of workers. Every process has one; only workers take from it."""
 
     def __init__(self, server: Server, *, timeout_s: float, silence_s: float | None = None) -> None:
         """`silence_s`: of a Redis that owes an answer, after which it is away for who waits."""
@@ -67,11 +67,11 @@ class JobQueue:
             namespace=NAMESPACE,
             heartbeat_timeout=int(timeout_s * 1000),
             maintenance_chance=MAINTENANCE,
-            middleware=[],  # its time limits and retries are ours already
+            middleware=[],  # time limits and retries are ours already
         )
         self.broker.declare_queue(QUEUE)
         self._lock = native_lock()
-        #: Jobs to be sent, and what opens when they are.
+        #: Jobs to be queued, each with the latch that opens when it is.
         self._unsent: deque[tuple[str, Latch]] = deque()
         self._idle: Waker | None = None
         self._stopping = False
@@ -82,7 +82,7 @@ class JobQueue:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send what was put, unless Redis is away: then the supervisor finds those jobs."""
+        """Queue what was put; if Redis is away, the supervisor finds those jobs later."""
         self._stopping = True
         self._ring()
         self._thread.join(timeout=10)
@@ -93,9 +93,9 @@ class JobQueue:
         return [each.name for each in (self._link, self._thread) if each.dead]
 
     def put(self, job: str) -> Latch:
-        """Have a worker run the job; returns at once, and sends it as soon as Redis is there.
+        """Queue the job as soon as Redis answers; returns at once.
 
-        What it returns opens when the job is in the queue.
+        The latch that it returns opens when the job is in the queue.
         """
         sent = Latch()
         with self._lock:
@@ -108,7 +108,7 @@ class JobQueue:
         return len(self._unsent)
 
     def has(self, job: str) -> bool:
-        """Whether it is about to be sent."""
+        """Whether a job is about to be queued."""
         with self._lock:
             return any(job == each for each, _ in self._unsent)
 
@@ -132,7 +132,7 @@ class JobQueue:
             job, sent = self._unsent[0]
             try:
                 self._send(job)
-            except Exception as error:  # whatever the driver raises, the job must be sent
+            except Exception as error:  # whatever the driver raises, the job must be queued
                 logger.warning("queueing job %s has to wait", job, exc_info=error)
                 if self._stopping:
                     return
@@ -156,10 +156,10 @@ class JobQueue:
 
 
 class Consumer:
-    """Takes messages from the queue and gives their jobs to `run`, so many at once."""
+    """Takes messages from the queue and gives their jobs to `run`, several at a time."""
 
     def __init__(self, queue: JobQueue, run: Callable[..., None], *, threads: int) -> None:
-        """`run` gets a job's id, and whatever its message says besides, in one of the threads.
+        """`run` is called with a job's id and the rest of its message, in one of the threads.
 
         The message is acknowledged when it returns; it must not raise.
         """
@@ -175,17 +175,17 @@ class Consumer:
         self._worker.start()
 
     def pause(self) -> None:
-        """Take no more."""
+        """Take no more messages."""
         for consumer in self._worker.consumers.values():
             consumer.pause()
 
     def stop(self) -> None:
-        """End the threads; what was taken and not begun goes back into the queue."""
+        """End the threads; messages taken but not begun go back into the queue."""
         self._worker.stop(timeout=STOP_MS)
 
 
 class DramatiqRunner(Runner):
-    """The web's side: queues jobs for the fleet, within one limit for all."""
+    """The web process's side: queues jobs for the fleet, within one limit for all processes."""
 
     shared = True
     isolates = True
@@ -195,7 +195,7 @@ class DramatiqRunner(Runner):
         self._storage = storage
         self._limit = limit
         self._lock = native_lock()
-        #: Places that were given and whose jobs are not queued yet.
+        #: Places that were reserved, and whose jobs are not queued yet.
         self._reserved = 0
 
     def start(self) -> None:
@@ -229,7 +229,7 @@ class DramatiqRunner(Runner):
     ) -> None:
         sent = self._queue.put(job)
         if reserved:
-            # So that whoever is told of the job finds it in its place.
+            # So that whoever learns of the job finds its place in the queue.
             sent.wait(SENT_S)
             self.release(cooperative=cooperative)
 
@@ -245,7 +245,7 @@ class DramatiqRunner(Runner):
     def position(self, job: str) -> int | None:
         try:
             return self._queue.fleet.view(age_s=POSITION_S).waiting.get(job)
-        except Unavailable:  # what else is known of the job is worth telling
+        except Unavailable:  # without its place, the rest of the job can still be shown
             return None
 
     def load(self) -> Load:

@@ -1,4 +1,4 @@
-"""What a task's function has returned, driven to its value: generators and coroutines too."""
+"""Drives what a task's function has returned to its value: generators and coroutines, too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Say = Callable[[str], object]
 
 
 def drive(result: object, say: Say, stop: StopSignal) -> object:
-    """A generator's or coroutine's value, anything else as it is; a stop unwinds it."""
+    """The value of a generator or coroutine, anything else as it is; a stop unwinds it."""
     if inspect.isgenerator(result):
         with contextlib.closing(result):
             while True:

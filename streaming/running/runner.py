@@ -12,15 +12,15 @@ from streaming.errors import Stop
 
 @dataclass(frozen=True, slots=True)
 class HostFigures:
-    """What the hosts are at present."""
+    """The state of the task hosts."""
 
     #: Those that run attempts.
     ready: int
-    #: Those that are wanted; 0 once tasks run as threads of their process.
+    #: How many there should be; 0 once tasks run as threads of their process.
     wanted: int
-    #: Whether none has loaded the app yet.
+    #: Whether none has loaded the app so far.
     starting: bool
-    #: How many have taken the place of one that had died, or hung.
+    #: How many have replaced one that died or hung.
     replaced: int
     #: Why tasks run as threads of their process after all.
     given_up: str | None
@@ -29,7 +29,7 @@ class HostFigures:
 
     @classmethod
     def of_all(cls, figures: Collection[Self]) -> Self | None:
-        """Those of several processes together; None where none has any."""
+        """The sum over several processes; None if none has any."""
         if not figures:
             return None
         return cls(
@@ -44,26 +44,26 @@ class HostFigures:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a runner has to do at present."""
+    """What a runner is doing at present."""
 
     running: int
     queued: int
-    #: Threads whose job was ended over their heads and whose code has not returned.
+    #: Threads whose job was ended without them, because their code did not stop.
     stuck: int
-    #: Jobs at once in threads.
+    #: How many jobs may run in threads at once.
     threads: int
     #: The task hosts of this process, or of all workers, where there are any.
     hosts: HostFigures | None = None
-    #: Why the rest is not known at present, if so.
+    #: Why the other figures are unknown, if they are.
     unknown: str | None = None
 
 
 class Runner(ABC):
     """Runs jobs, each attempt once, within limits."""
 
-    #: Whether other processes queue and run jobs, too: what is not known here is not lost.
+    #: Whether other processes queue and run jobs, too: a job unknown here is not lost.
     shared = False
-    #: Whether suspects need no turns: each runs in a process of its own.
+    #: Whether suspects may run side by side, because each has a process of its own.
     isolates = False
 
     @abstractmethod
@@ -92,7 +92,7 @@ class Runner(ABC):
 
     @abstractmethod
     def stop(self, job: str, reason: Stop) -> bool:
-        """Stop a job: out of the queue, or unwound where it runs. Whether it was queued."""
+        """Stop a job: take it from the queue, or unwind it where it runs. Whether it was queued."""
 
     @abstractmethod
     def knows(self, job: str) -> bool:
@@ -104,7 +104,7 @@ class Runner(ABC):
 
     @abstractmethod
     def load(self) -> Load:
-        """What it has to do at present."""
+        """What it is doing at present."""
 
     @abstractmethod
     def drain(self, *, finish_s: float, unwind_s: float) -> None:
@@ -112,8 +112,8 @@ class Runner(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what it holds, when nothing is submitted any more."""
+        """Release what it holds, once nothing more is submitted."""
 
     def dead(self) -> list[str]:
-        """Threads of its own that have ended by themselves: only a new process helps."""
+        """Names of its threads that have died: only a new process helps."""
         return []

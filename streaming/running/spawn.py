@@ -1,4 +1,4 @@
-"""Starts a process that has nothing of this one: no descriptors, no signal handlers, no session."""
+"""Starts a process that inherits nothing: no descriptors, no signal handlers, no session."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from collections.abc import Mapping, Sequence
 from streaming.concurrency.platform import original
 from streaming.concurrency.sockets import NativeSocket
 
-#: The descriptor that a started process finds its end of the link at.
+#: The descriptor number of the link in the started process.
 LINK = 3
-#: Standard input, output and errors: the first is empty there, the others are shared.
+#: Standard input, output and error: the first is empty there, the others are shared.
 _STANDARD = (0, 1, 2)
 
 
 def start_process(
     program: str, arguments: Sequence[str], *, link: int, environment: Mapping[str, str]
 ) -> int:
-    """Start a program that leads a session of its own; its process id.
+    """Start a program in a session of its own; its process id.
 
-    It gets `link` as descriptor `LINK`, and none other. Whatever gevent has patched, this starts
-    it for real. Its parent, for the system, is the thread that calls.
+    It inherits `link` as descriptor `LINK`, and no other descriptor. Works under gevent's patches,
+    too. To the system, its parent is the calling thread.
     """
-    # A number that the child does not need: else nothing would clear its close-on-exec mark.
+    # Another number than the child's: else nothing would clear its close-on-exec flag.
     moved = os.dup(link) if link == LINK else link
     actions: list[tuple[int | str, ...]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -50,13 +50,13 @@ def start_process(
 
 
 def _inheritable() -> list[int]:
-    """Descriptors that a program executed by this process would get, but the standard ones."""
+    """Descriptors that an executed program would inherit, the standard ones aside."""
     found = []
     for name in os.listdir("/dev/fd"):
         try:
             if int(name) not in _STANDARD and os.get_inheritable(int(name)):
                 found.append(int(name))
-        except OSError:  # that of the listing itself, or closed meanwhile
+        except OSError:  # of the listing itself, or closed meanwhile
             continue
     return found
 
@@ -68,7 +68,7 @@ def send_descriptor(link: NativeSocket, descriptor: int) -> None:
 
 
 def receive_descriptor(link: NativeSocket) -> int:
-    """What `send_descriptor` has sent; it is waited for. `EOFError` when the other end is gone."""
+    """Wait for what `send_descriptor` sends. `EOFError` when the other end is gone."""
     rights = array.array("i")
     data, ancillary, _, _ = link.recvmsg(1, socket.CMSG_SPACE(rights.itemsize))
     if not data or not ancillary:

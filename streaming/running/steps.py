@@ -1,4 +1,4 @@
-"""The steps of one attempt: its checklist, the results that are kept, and the progress."""
+"""The steps of one attempt: its checklist, its kept results, and its progress."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ T = TypeVar("T")
 ANSWER = "answer"
 #: Characters of text in one event.
 PIECE = 16 << 10
-#: A step that has not come to an end.
+#: Statuses of a step that has not ended.
 _OPEN = ("pending", "running")
 
 
 class Steps:
-    """Steps, tools and checkpoints; for the task's thread, but for `skip_open`."""
+    """Steps, tools and checkpoints; for the task's thread, except for `skip_open`."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Steps:
         self._stop = stop
         self._clock = clock
         self._steps = {step["id"]: dict(step) for step in state.steps.values()}
-        #: Steps that count for the progress; more may turn up while it runs.
+        #: Steps that count towards progress; more may be added while the task runs.
         self._declared = frozenset(self._steps)
         self._records = dict(records)
         done = sum(step["status"] == "completed" for step in self._steps.values())
@@ -66,7 +66,7 @@ class Steps:
         self._halves: dict[tuple[str, str], Joiner] = {}
         #: Items of text that the present step has written.
         self._written: set[str] = set()
-        #: Answers of the model that a step of this attempt has asked for.
+        #: How many answers this attempt's steps have asked the model for.
         self._answers: dict[str | None, int] = {}
         #: The id of the step that runs, the innermost.
         self.current: str | None = None
@@ -86,14 +86,14 @@ class Steps:
             self._emitter.emit(make.reasoning_delta, item, piece)
 
     def say_rest(self) -> None:
-        """Say what waited for the other half of a character, when nothing more will come."""
+        """Emit a half character that was held back, when nothing more will follow."""
         for (kind, item), joiner in self._halves.items():
             rest = joiner.end()
             if rest and kind == "text":
                 self._emitter.emit(make.text_delta, item, rest)
 
     def _joined(self, kind: str, item: str, text: Any) -> Any:
-        """The text without half a character at its end, which waits for the next piece."""
+        """The text without a half character at its end, which is held back for the next piece."""
         key = (kind, item)
         if not isinstance(text, str) or (text.isascii() and key not in self._halves):
             return text
@@ -116,13 +116,13 @@ class Steps:
     def run(
         self, id: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
     ) -> Json:
-        """Run a step whose result is not there yet; the result."""
+        """Run a step that has no result yet; its result."""
         record = f"step:{id}"
         if record in self._records:
             return json.loads(self._records[record])
         if id not in self._steps:
             step = self._new(id, None)
-            self._draft(step, total=1)  # fails here, before anybody counts on it
+            self._draft(step, total=1)  # fails here, before anybody relies on it
             step["index"] = step["total"] = len(self._steps) + 1
             self._steps[id] = step
         self._update(id, "running")
@@ -169,15 +169,15 @@ class Steps:
     def count(
         self, done: float, total: float, message: str | None, *, estimated: bool = False
     ) -> None:
-        """Units of the present step are done; `estimated`: the total is a guess."""
+        """Report units of the present step as done; `estimated`: the total is a guess."""
         self._tell(self._progress.count(done, total, message, estimated=estimated))
 
     def note(self, message: str, more: JsonMapping) -> None:
-        """A warning in the log, with members that the snapshot knows."""
+        """Write a warning to the job's log, with members that snapshots show."""
         self._emitter.emit(make.log, message, **{"level": "warning", **more})
 
     def called(self, id: str, name: str, arguments: Json) -> None:
-        """Tell of a call that somebody else is to run."""
+        """Emit a tool call that the asker is to run."""
         self._emitter.emit(make.tool_call, id, name, arguments)
 
     def kept(self) -> str:
@@ -187,7 +187,7 @@ class Steps:
             return ""
         record = f"answers:{self.current or ''}"
         if number == 2 and record not in self._records:
-            # From here on the item's text is that of several answers, and none can be gone on with.
+            # From here on the item's text comes from several answers, and none can be continued.
             self._append([], records={record: b"2"})
         if number > 1 or record in self._records:
             return ""
@@ -195,13 +195,13 @@ class Steps:
 
     def skip_open(self) -> list[Draft]:
         """The events that close the checklist: steps that have not ended are skipped."""
-        # Of a copy: another thread ends a task that does not listen.
+        # A copy: another thread ends a task that does not react.
         return skip_open(list(self._steps.values()))
 
     def _once_or_again(
         self, function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
     ) -> object:
-        """Drive a step; once more from its beginning, when its answer cannot be gone on with."""
+        """Drive a step; once more from its beginning if its answer cannot be continued."""
         place, said = self._questions.place(), dict(self._told.said)
         outer, self._told.restarts = self._told.restarts, self._continues
         try:
@@ -212,7 +212,7 @@ class Steps:
                     raise
                 self.note(f"{error.detail}; the step starts over", {})
             self._told.restarts = False
-            # As a later attempt would begin.
+            # As in a later attempt.
             self._questions.go_back(place)
             self._told.said.clear()
             self._told.said.update(said)
@@ -269,7 +269,7 @@ def _progress_of(reading: Reading) -> Draft:
 def _pieces(text: Any) -> Sequence[str]:
     """The text as events carry it: readers of lines stop at half a megabyte and less."""
     if not isinstance(text, str) or len(text) <= PIECE:
-        return (text,) if text else ()  # what is no text fails where its event is made
+        return (text,) if text else ()  # anything but text fails where its event is made
     return [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
 
 

@@ -1,7 +1,7 @@
-"""Cancels that other processes have written into the logs of jobs that run here.
+"""Finds cancels that other processes have written into the logs of jobs that run here.
 
-Those of this process reach its runner at once (`JobRegistry.cancel`); either way what stops the
-task is its `StopSignal`.
+Cancels by this process reach its runner directly (`JobRegistry.cancel`). Either way, the task is
+stopped by its `StopSignal`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from streaming.storage.base import EventLog, Live
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at all logs: what happens in one comes sooner.
+#: Seconds between two checks of all logs; a change of one is noticed sooner.
 LOOK_S = 2.0
-#: Seconds between a change of a log and the look at it, in which others may join.
+#: Seconds from a log's change to its check, so that several changes share one.
 GATHER_S = 0.01
 #: Events read at once in search of a cancel's reason.
 EVENTS = 500
@@ -31,11 +31,11 @@ class _Watched:
     """A job that is about to run here, or runs; woken when its log has changed."""
 
     job: str
-    #: Where its log was when that was decided.
+    #: Where its log ended when that was decided.
     after: int
     moved: Callable[[_Watched], None]
     live: Live | None = None
-    #: Of its cancel, once that is known.
+    #: The reason of its cancel, once known.
     reason: str | None = None
 
     def wake(self) -> None:
@@ -43,14 +43,14 @@ class _Watched:
 
 
 class StopWatch:
-    """Is told when the logs of a runner's jobs change, and stops the jobs that are to end."""
+    """Watches the logs of a runner's jobs, and stops the jobs that are to end."""
 
     def __init__(self, log: EventLog, runner: ThreadRunner) -> None:
         self._log = log
         self._runner = runner
         self._lock = native_lock()
         self._watched: dict[str, _Watched] = {}
-        #: Those whose logs have changed since the last look.
+        #: Those whose logs have changed since the last check.
         self._news: set[_Watched] = set()
         self._loop = Periodic(self.look, every_s=LOOK_S, gather_s=GATHER_S, name="stop-watch")
 
@@ -68,27 +68,27 @@ class StopWatch:
         return self._loop.dead
 
     def begin(self, job: str, after: int) -> None:
-        """A job is about to run, whose log was at `after` when that was decided."""
+        """Watch a job that is about to run; its log ended at `after` when that was decided."""
         watched = _Watched(job, after, self._moved)
         with self._lock:
             self._watched[job] = watched
         watched.wake()
 
     def end(self, job: str) -> None:
-        """A job runs here no longer."""
+        """Stop watching a job that no longer runs here."""
         watched = self._watched.get(job)
         if watched is not None:
             self._let_go(watched)
 
     def look(self) -> None:
-        """Act on what has changed; now and then, on whatever else is in the logs."""
+        """Act on the logs that have changed; every now and then, on all of them."""
         with self._lock:
             news, self._news = self._news, set()
             watched = news or set(self._watched.values())
         for each in watched:
             try:
                 self._look_at(each)
-            except NotFound:  # removed: whatever it still appends is refused
+            except NotFound:  # removed: its further appends are refused
                 self._stop(each, Superseded("the job was removed"))
                 self._let_go(each)
             except Unavailable as error:
@@ -97,7 +97,7 @@ class StopWatch:
                     self._news.add(each)
 
     def _moved(self, watched: _Watched) -> None:
-        """A log has changed; from any thread, never blocks."""
+        """Note that a log has changed; from any thread, never blocks."""
         with self._lock:
             self._news.add(watched)
         self._loop.wake()
@@ -115,12 +115,12 @@ class StopWatch:
                 return
 
     def _stop(self, watched: _Watched, reason: Stop) -> None:
-        """Only what runs: an attempt that begins later sees by itself what its log says."""
+        """Stop the attempt, if one runs: one that begins later reads its log itself."""
         if watched.job in self._runner.jobs():
             self._runner.stop(watched.job, reason)
 
     def _reason(self, watched: _Watched) -> str:
-        """What the cancel says, which is behind the place where the job was begun."""
+        """The cancel's reason; the cancel comes after the position at which the job was begun."""
         if watched.reason is None:
             watched.reason = self._find_reason(watched)
         return watched.reason

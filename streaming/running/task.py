@@ -17,13 +17,13 @@ from pydantic import BaseModel, ValidationError
 from streaming.errors import InvalidInput, InvalidSettings
 from streaming.events.vocabulary import Json, JsonObject
 
-#: What a task runs, called with a `JobContext` and its input: plain, a generator, or async.
+#: A task's function, called with a `JobContext` and its input: plain, a generator, or async.
 TaskFunction: TypeAlias = Callable[..., object]
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
-#: Attempts on trial, and in all, that may be lost in a row without a step completed, before a job
-#: fails as worker_lost. On trial: no other suspect ran when the worker died, so this one did it.
+#: How many attempts, on trial and in all, may be lost in a row without a completed step before a
+#: job fails as worker_lost. On trial no other suspect ran when the worker died: this job killed it.
 LOST_TRIALS, LOST_ATTEMPTS = 3, 20
 
 
@@ -46,21 +46,21 @@ class Task:
     #: The pydantic model of the input; None takes any JSON object.
     input: type[BaseModel] | None
     steps: tuple[Step, ...]
-    #: Runs as a greenlet under gevent: for tasks that only wait.
+    #: Whether it runs as a greenlet under gevent: for tasks that mostly wait.
     cooperative: bool
-    #: Whether a job goes on as another attempt when its worker is lost.
+    #: Whether a job gets another attempt when its worker is lost.
     retry: bool
-    #: Whether clients may send data to it while it runs, without being asked; a model says which.
+    #: Whether clients may send it data unasked while it runs; a model says what.
     takes_input: bool | type[BaseModel]
     #: Units of pools that it holds while it runs (STREAMING_RESOURCES).
     needs: Mapping[str, int]
-    #: What runs in place of the function when the server is loaded: less work, a lesser result.
+    #: What runs instead of the function when the server is loaded: less work, a lesser result.
     basic: TaskFunction | None
-    #: Whether clients may start it where the app's other tasks are started by its views alone.
+    #: Whether clients may start it even where only the app's views start tasks.
     open: bool
-    #: It is a model to the protocols of others: it gets `messages`, its text is the answer.
+    #: Whether it is a model to other protocols: it gets `messages`, its text is the answer.
     answers: bool = False
-    #: Not listed: the service's own protocols start it.
+    #: Whether lists leave it out: the service's own protocols start it.
     hidden: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -117,9 +117,9 @@ def task(
     """Make a task of a function `(ctx, input)`: plain, a generator, or async.
 
     A generator's strings are text, its return value is the output. `steps` are ids, or
-    (id, title). The docstring's first paragraph is the description. With `answers` it is a model
-    to OpenAI's and other clients: its input has `messages` (OpenAI's form, `content` a string or
-    parts), its text is the answer.
+    (id, title). The docstring's first paragraph is the description. With `answers`, the task is a
+    model to OpenAI's and other clients: its input has `messages` (in OpenAI's form, `content` a
+    string or parts), and its text is the answer.
     """
     check_name(name)
     if isinstance(steps, str):
@@ -160,7 +160,7 @@ def task(
 
 
 def check_name(name: object) -> None:
-    """`ValueError` or `TypeError` for a name that no task can have."""
+    """`ValueError` or `TypeError` for a name that a task may not have."""
     if callable(name):
         raise TypeError('@task needs the name of its task: @task("answer")')
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -198,7 +198,7 @@ class TaskRegistry:
             self.add(each)
 
     def add(self, new: Task) -> Task:
-        """Register a task; two different ones must not have one name."""
+        """Register a task; two different tasks must not share a name."""
         known = self._tasks.setdefault(new.name, new)
         if known is not new:
             raise InvalidSettings(f"there are two tasks named {new.name!r}")
@@ -257,7 +257,7 @@ def _place(error: BaseException) -> str:
 
 
 def invalid_input(error: ValidationError, *, prefix: str = "") -> InvalidInput:
-    """A pydantic error as ours, each field by its path, with what a validator's `extra` adds."""
+    """A pydantic error as ours: each field by its path, with a validator's `extra` members."""
     errors: list[tuple[str, str]] = []
     extra: dict[str, object] = {}
     for item in error.errors(include_url=False, include_input=False):

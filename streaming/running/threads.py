@@ -1,4 +1,4 @@
-"""Jobs in this process: a real thread each, or a greenlet for those that only wait."""
+"""Jobs in this process: a real thread each, or a greenlet for those that mostly wait."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from streaming.running.runner import Load, Runner
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between looks at running times and at jobs that were told to stop.
+#: Seconds between checks of time limits and of jobs that were told to stop.
 TICK_S = 0.1
-#: Seconds that a task has to react to a stop, before the job is ended without it.
+#: Seconds for a task to react to a stop before its job is ended without it.
 STOP_GRACE_S = 5.0
-#: Seconds between two log lines about threads that there are not.
+#: Seconds between two log lines about missing threads.
 SAY_S = 10.0
 
 
@@ -49,10 +49,10 @@ class Running(Protocol):
         """Unwind the task; from any thread."""
 
     def overdue(self) -> bool:
-        """Whether its running time is over."""
+        """Whether its time limit has passed."""
 
     def end(self) -> None:
-        """Append the terminal event for code that does not react to its stop."""
+        """Append the terminal event of code that does not react to its stop."""
 
 
 class Lane:
@@ -67,12 +67,12 @@ class Lane:
 
     @property
     def places_taken(self) -> int:
-        """By jobs that run, wait, or are about to be stored."""
+        """Places taken by jobs that run, wait, or are about to be stored."""
         return self.running + self.reserved + len(self.waiting)
 
 
 class ThreadRunner(Runner):
-    """Bounded lanes and a bounded queue. Owns the jobs' threads and the one that watches them."""
+    """Bounded lanes, a bounded queue. Owns the jobs' threads, and the thread that watches them."""
 
     def __init__(
         self,
@@ -89,11 +89,11 @@ class ThreadRunner(Runner):
     ) -> None:
         self._make_attempt = make_attempt
         self._queue = queue
-        #: Whether another process will take up what is stored while this one leaves.
+        #: Whether another process will run the jobs that are stored while this one shuts down.
         self._succeeded = succeeded
-        #: Told of each attempt that is over, when its thread has returned.
+        #: Called for each attempt that is over, once its thread has returned.
         self._tell_ended = ended
-        #: Told of each job that was ended while its code goes on.
+        #: Called for each job that was ended while its code still runs.
         self._tell_stuck = stuck
         self._stop_grace_s = stop_grace_s
         self._clock = clock
@@ -105,7 +105,7 @@ class ThreadRunner(Runner):
         #: Jobs that wait to run on trial.
         self._trials: set[str] = set()
         self._draining = False
-        #: On `clock`: when it was last said that there are no threads.
+        #: On `clock`: when missing threads were last logged.
         self._said_no_thread_at = -SAY_S
         self.loop = Periodic(self._watch, every_s=TICK_S, name="job-watcher")
 
@@ -206,12 +206,12 @@ class ThreadRunner(Runner):
         return self._greenlets if cooperative and has_event_loop() else self._threads
 
     def _waiting(self) -> int:
-        """Jobs that wait or may come to wait: reservations beyond the free places count."""
+        """Jobs that wait or will: reservations beyond the free places count, too."""
         lanes = (self._threads, self._greenlets)
         return sum(max(0, lane.places_taken - lane.limit) for lane in lanes)
 
     def _dispatch(self, lane: Lane) -> None:
-        """Start what waits while there are places, and threads."""
+        """Start waiting jobs while there are free places and threads."""
         while True:
             with self._lock:
                 if self._draining or not lane.waiting or lane.running >= lane.limit:
@@ -233,7 +233,7 @@ class ThreadRunner(Runner):
         return self._make_attempt(job, on_trial)
 
     def _launch(self, lane: Lane, attempt: Running, on_trial: bool) -> None:  # noqa: ARG002
-        """Have an attempt run; `_ended` is to be called when nothing of it runs any more."""
+        """Run an attempt; `_ended` must be called once nothing of it runs any longer."""
         assert isinstance(attempt, Attempt)
 
         def run() -> None:
@@ -247,7 +247,7 @@ class ThreadRunner(Runner):
         Thread(run, name=f"job-{attempt.job[-8:]}").start()
 
     def note_stuck(self, job: str) -> None:
-        """A job has ended, and its code goes on."""
+        """Note a job that has ended while its code still runs."""
         with self._lock:
             if job not in self._attempts or job in self._stuck:
                 return
@@ -255,7 +255,7 @@ class ThreadRunner(Runner):
         self._tell_stuck(job)
 
     def _put_back(self, lane: Lane, attempt: Running, *, on_trial: bool) -> None:
-        """There was no thread for it: it stays the next one, and the watcher tries again."""
+        """No thread could be started: the job stays first in line, and the watcher tries again."""
         with self._lock:
             del self._attempts[attempt.job]
             lane.running -= 1
@@ -265,7 +265,7 @@ class ThreadRunner(Runner):
                     self._trials.add(attempt.job)
 
     def _say_no_thread(self, error: Unavailable) -> None:
-        """Once in a while: it is tried ten times a second."""
+        """Log it, but rarely: it is tried ten times a second."""
         now = self._clock()
         if now - self._said_no_thread_at > SAY_S:
             self._said_no_thread_at = now
@@ -297,9 +297,9 @@ class ThreadRunner(Runner):
         for attempt in attempts:
             try:
                 self._look_at(attempt)
-            except Exception:  # whatever it was, the other jobs' time-outs must come
+            except Exception:  # whatever it was, the other jobs' time-outs must be checked
                 logger.exception("looking at job %s failed", attempt.job)
-        for lane in (self._threads, self._greenlets):  # where there was no thread for them
+        for lane in (self._threads, self._greenlets):  # those for which no thread could be started
             self._dispatch(lane)
 
     def _look_at(self, attempt: Running) -> None:
@@ -321,7 +321,7 @@ class ThreadRunner(Runner):
             logger.warning("job %s: %s", attempt.job, error.detail)
         except Unavailable:
             with self._lock:
-                self._stuck.discard(attempt.job)  # tried again at the next look
+                self._stuck.discard(attempt.job)  # tried again at the next check
         else:
             logger.error("the code of job %s does not stop; it has ended without it", attempt.job)
             self._tell_stuck(attempt.job)

@@ -1,4 +1,4 @@
-"""OpenTelemetry: spans of jobs, below the request that has submitted them.
+"""OpenTelemetry: spans of jobs, children of the request that submitted them.
 
 The trace context of a submission is kept in the job's private record, so that attempts in other
 processes, and after a restart, are in the same trace. Spans are made by whatever tracer provider
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 G = TypeVar("G", bound=Callable[..., Generator[object, None, object]])
 
-#: Whether the extra is there.
+#: Whether the extra is installed.
 _THERE = find_spec("opentelemetry") is not None
-#: Who makes the spans, for those who filter.
+#: The instrumentation scope, for filters.
 NAME = "streaming"
 
 
 class AskedModel(Protocol):
-    """A job's model, as far as a span tells of it."""
+    """A job's model, as far as spans describe it."""
 
     #: What its answers have cost so far.
     usage: dict[str, int]
@@ -42,7 +42,7 @@ class AskedModel(Protocol):
 
 
 def carried(task: str) -> dict[str, str]:
-    """A span of the submission of a job, and its context as headers (W3C); empty without one."""
+    """Record a span of a job's submission; its context as W3C headers, empty without one."""
     if not _THERE:
         return {}
     from opentelemetry import propagate, trace
@@ -61,7 +61,7 @@ def carried(task: str) -> dict[str, str]:
 def span_of_attempt(
     task: str, job: str, attempt: int, headers: Mapping[str, str]
 ) -> Iterator[None]:
-    """The code of an attempt, as a span in the trace of the submission."""
+    """Run the block, the code of an attempt, as a span in the submission's trace."""
     if not _THERE:
         yield
         return
@@ -106,7 +106,7 @@ def in_span_of_call(method: G) -> G:
         except BaseException as error:
             _tell(span, error)
             raise
-        finally:  # not a current span: between two pieces the task runs
+        finally:  # not the current span: the task's code runs between two pieces
             _tell_usage(span, before, self.usage)
             span.end()
         return result

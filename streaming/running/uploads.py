@@ -16,14 +16,14 @@ from streaming.errors import NotFound, TaskError
 from streaming.events.vocabulary import JsonObject
 from streaming.storage.blobs import Blobs
 
-#: An uploaded file's id as a task's input: whoever makes a form of its schema offers an upload.
+#: An uploaded file's id in a task's input: forms made from the schema offer an upload for it.
 FileId = Annotated[
     str, Field(pattern=r"^file_[A-Za-z0-9]{1,64}$", json_schema_extra={"format": "file-id"})
 ]
 
 
 class Uploads:
-    """Those of other owners are not there: `TaskError` with code `file_not_found`."""
+    """Files of other owners do not exist here: `TaskError` with code `file_not_found`."""
 
     def __init__(self, blobs: Blobs, owner: str) -> None:
         self._blobs = blobs
@@ -50,7 +50,7 @@ class Uploads:
 
     @contextlib.contextmanager
     def path(self, file: str) -> Iterator[Path]:
-        """The file on this machine's disk: where storage has it, or a copy for the time."""
+        """Within the block: the file on this machine's disk, the stored one or a temporary copy."""
         with self.open(file) as upload:
             name = getattr(upload, "name", None)
             if isinstance(name, str):

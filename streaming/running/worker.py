@@ -1,4 +1,4 @@
-"""The worker's side of the queue: takes jobs, has them run, and says when they are over."""
+"""The worker's side of the queue: takes jobs, has them run, acknowledges those that are over."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from streaming.storage.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between looks whether another worker still has a job.
+#: Seconds between checks whether another worker still has a job.
 LOOK_S = 0.25
 
 
 class JobWorker:
-    """Owns the worker's threads. The log says everything of a job; its message, that it waits."""
+    """Owns the worker's threads. A message says only that a job waits; its log says the rest."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class JobWorker:
         *,
         threads: int,
     ) -> None:
-        """`make_runner` gets what is to be told of each attempt that is over."""
+        """`make_runner` is given the callback for attempts that are over."""
         self._queue = queue
         self._storage = storage
         self._snapshots = snapshots
@@ -50,7 +50,7 @@ class JobWorker:
         self._lock = native_lock()
         #: Jobs that run here; each is acknowledged when its latch opens.
         self._running: dict[str, Latch] = {}
-        #: Jobs whose message is here, and that have not begun.
+        #: Jobs whose message is here, but which have not begun.
         self._taken: set[str] = set()
         self._draining = Latch()
         self._herald = Periodic(
@@ -87,9 +87,9 @@ class JobWorker:
             return frozenset(self._running)
 
     def _run(self, job: str, **_newer: object) -> None:
-        """One message: an attempt, or nothing where there is nothing to do.
+        """Handle one message: run an attempt, if one is due.
 
-        What a newer or older program says besides is left alone.
+        Unknown members, of newer or older programs, are ignored.
         """
         try:
             if self._draining.is_open:
@@ -98,16 +98,16 @@ class JobWorker:
                 self._run_taken(job, ended)
         except StreamingError as error:
             logger.warning("job %s is left to a later attempt: %s", job, error.detail)
-        except Exception:  # else Dramatiq would put it away as a dead letter
+        except Exception:  # else Dramatiq would make it a dead letter
             logger.exception("running job %s failed", job)
 
     def _find(self, job: str) -> JobRow | None:
-        """The row of a job that goes on."""
+        """The row of a job that has not ended."""
         row = self._storage.index.get(job)
         return None if row is None or row.closed or row.expired else row
 
     def _take(self, job: str) -> Latch | None:
-        """What opens when the job has run here; None where it is not to, as others have it."""
+        """The latch that opens when the job has run here; None if another worker has the job."""
         with self._lock:
             if job in self._running or job in self._taken:  # a second message for the same job
                 return None
@@ -126,7 +126,7 @@ class JobWorker:
         return ended
 
     def _run_taken(self, job: str, ended: Latch) -> None:
-        """Run it; on trial, if it may be what its last workers died of."""
+        """Run the job; on trial, if it may have killed its last workers."""
         try:
             row = self._find(job)
             if row is None:
@@ -142,9 +142,9 @@ class JobWorker:
             self._release(job, ended)
 
     def _is_elsewhere(self, job: str) -> bool:
-        """Whether another worker has it, and goes on telling so: this message is one too many.
+        """Whether another worker has the job and keeps reporting so: this message is a duplicate.
 
-        A worker that has died still seems to have its jobs for a while: that is waited for.
+        A dead worker seems to keep its jobs for a while; this waits until that is over.
         """
         until = time.monotonic() + self._queue.timeout_s + 2 * TELL_S
         while any(
@@ -163,11 +163,11 @@ class JobWorker:
             ended = self._running.get(attempt.job)
         if ended is not None:
             self._release(attempt.job, ended)
-        if attempt.left:  # not before: as long as it runs here, another message for it is nothing
+        if attempt.left:  # not before: while it runs here, another message for it is a duplicate
             self._queue.put(attempt.job)
 
     def _release(self, job: str, ended: Latch) -> None:
-        """It runs here no longer; unless it has begun anew, from another message."""
+        """Forget a job that has run, unless another message has started it anew."""
         with self._lock:
             if self._running.get(job) is ended:
                 del self._running[job]
@@ -176,11 +176,11 @@ class JobWorker:
         ended.open()
 
     def _ring(self) -> None:
-        """Have the herald tell what has changed."""
+        """Have the herald report what has changed."""
         self._herald.wake()
 
     def _tell(self) -> None:
-        """Tell the fleet what runs here."""
+        """Report to the fleet what runs here."""
         threads = 0 if self._draining.is_open else self._threads
         with self._lock:
             taken = frozenset(self._taken)
@@ -192,5 +192,5 @@ class JobWorker:
     def _sign_off(self) -> None:
         try:
             self._queue.fleet.sign_off(self.name)
-        except Unavailable as error:  # its silence will tell
+        except Unavailable as error:  # its silence will show it
             logger.debug("the fleet is not told that this worker leaves: %s", error.detail)

@@ -1,7 +1,7 @@
-"""The readers of one job in one form: each commit is a page, encoded once, one `send` to each.
+"""The readers of one job in one form: each page is encoded once and sent to all of them.
 
-Those who have caught up are at one position. A socket that is full goes back to its stream with
-the rest of the bytes under way; the stream catches up by itself.
+Readers who have caught up share one position. A full socket goes back to its stream, together with
+the bytes it has not taken; that stream then catches up on its own.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from streaming.watching.writer import StreamWriter
 
 logger = logging.getLogger(__name__)
 
-#: Maximum bytes of one write, besides its first event: what a full socket leaves behind.
+#: Maximum bytes of one write, besides its first event: what a full socket may leave unsent.
 WRITE_BYTES = 1 << 16
-#: Events that are read from storage in one go.
+#: Events read from storage at a time.
 PAGE_EVENTS = 500
 
 
@@ -41,7 +41,7 @@ class Line:
         #: Woken when the line is given back.
         self.stream = stream
         self.position = 0
-        #: What the socket did not take of what is behind `position`.
+        #: Bytes of the last write that the socket has not taken yet.
         self.rest: bytes | memoryview = b""
         #: The peer is gone.
         self.lost = False
@@ -71,7 +71,7 @@ class Channel:
         self.form = form
         self._live = live
         self._lines: set[Line] = set()
-        #: Streams that wait for those on loan to come where they are.
+        #: Streams that wait for the lines on loan to reach their own position.
         self._ahead: set[Wakeable] = set()
         self._loading: Mutex | None = None
         self._fetched: Page | None = None
@@ -79,7 +79,7 @@ class Channel:
         self._caught_up = False
         self.job = job
         self.position = 0
-        #: When something was written last, on the monotonic clock.
+        #: Time of the last write, on the monotonic clock.
         self.wrote_at = 0.0
         #: Streams that use the channel.
         self.streams = 0
@@ -87,12 +87,12 @@ class Channel:
         self.rung = False
 
     def next(self, after: int) -> Chunk | None:
-        """What is behind `after`; without data where the others are; None for the cursor to decide.
+        """The chunk after position `after`, empty at the others' position; None: ask the cursor.
 
-        For streams that catch up: it may wait for storage. Never goes on past those on loan, or
+        For streams that catch up: it may wait for storage. Never goes past the lines on loan, or
         the reader would be ahead of them and could not join.
         """
-        # Ahead of the log is for the cursor to say, never to be waited for.
+        # A reader ahead of the log is the cursor's to handle: waiting would not help.
         if self._lines and self.position <= after <= self._live.row.seq:
             return Chunk(b"", after, 0, last=False)
         try:
@@ -100,15 +100,15 @@ class Channel:
             if kept is not None or self._live.row.seq == after:
                 return kept or self._page_chunk(after)
             self._loading = self._loading or Mutex()
-            with self._loading:  # one reads and encodes for all
+            with self._loading:  # one stream reads and encodes for all
                 return self._kept(after) or self._page_chunk(after)
         except NotFound:
             return None
 
     def lend(self, line: Line, after: int) -> bool:
-        """Take over a line whose reader is at `after`; False when it is not where the others are.
+        """Take over a line whose reader is at `after`; False if the others are elsewhere.
 
-        The stream then waits, and takes the line back whatever has woken it.
+        Its stream then waits, and takes the line back when woken, for whatever reason.
         """
         if not self._lines and not self._begin_at(after):
             return False
@@ -119,7 +119,7 @@ class Channel:
         return True
 
     def _begin_at(self, after: int) -> bool:
-        """Have the channel at a position when nobody is on loan; False if the log is not there."""
+        """Move the channel to a position if no line is on loan; False if the log is not there."""
         try:
             live = self._writer.log.live(self.job)  # a log that was set back has another one
         except (NotFound, Unavailable):
@@ -130,9 +130,9 @@ class Channel:
         return True
 
     def await_others(self, after: int, stream: Wakeable) -> bool:
-        """Have a stream woken that is ahead of those on loan, when they have moved or are gone.
+        """Wake a stream that is ahead of the lines on loan, once these have moved or are gone.
 
-        False when it is not ahead of anyone.
+        False when it is not ahead of any.
         """
         if not self._lines or after <= self.position:
             return False
@@ -140,7 +140,7 @@ class Channel:
         return True
 
     def take_back(self, line: Line) -> None:
-        """End a loan; `position` and `rest` of the line tell where its reader is."""
+        """End a loan; `position` and `rest` of the line say where its reader is."""
         if line in self._lines:
             self._lines.remove(line)
             line.position = self.position
@@ -165,7 +165,7 @@ class Channel:
             return
         rest_s = self._rest_s()
         if rest_s > 0:
-            self.rung = True  # what comes meanwhile goes with it
+            self.rung = True  # what is appended meanwhile goes with it
             self._writer.ring_later(self, rest_s)
             return
         page = self._next_page()
@@ -173,7 +173,7 @@ class Channel:
             self._writer.spawn(self._fetch)
             return
         chunk = self._chunk(page, self.position)
-        if chunk is None or not chunk.events:  # there is a gap, or nothing more will come
+        if chunk is None or not chunk.events:  # there is a gap, or the log has ended
             self._give_back(list(self._lines))
             return
         self._write(chunk)
@@ -191,7 +191,7 @@ class Channel:
         return self.wrote_at + gap_s - time.monotonic() if gap_s and self._caught_up else 0.0
 
     def _next_page(self) -> Page | None:
-        """What is behind `position`, in memory; None when storage has to be asked."""
+        """The page after `position` from memory; None when storage has to be asked."""
         fetched, limit = self._fetched, self._writer.write_events
         if fetched is not None and self._has(self.position, fetched.events[-1].seq):
             start = self.position + 1 - fetched.events[0].seq
@@ -201,7 +201,7 @@ class Channel:
         return self._live.page(self.position, limit)
 
     def _fetch(self) -> None:
-        """Have a page from storage: all its readers are behind what is in memory."""
+        """Fetch a page from storage: all readers are behind what is in memory."""
         try:
             page = self._writer.log.page(self.job, self.position, PAGE_EVENTS)
         except (NotFound, Unavailable):
@@ -216,17 +216,17 @@ class Channel:
         self.wake()
 
     def _kept(self, after: int) -> Chunk | None:
-        """A chunk that was made before, if the log still has what is in it."""
+        """A chunk that was made before, if the log still has its events."""
         chunk = self._writer.chunks.get(self, after, self._writer.level())
         return chunk if chunk is not None and self._has(after, chunk.end) else None
 
     def _has(self, after: int, end: int) -> bool:
-        """Whether the log still has what lies between: it may be trimmed, or have lost events."""
+        """Whether the log still has the events in between: it may be trimmed, or have lost some."""
         row = self._live.row
         return row.base <= after and end <= row.seq
 
     def _page_chunk(self, after: int) -> Chunk | None:
-        """From storage; as far as those on loan are, where that is nearer."""
+        """A chunk read from storage, at most up to the position of the lines on loan."""
         limit = self._writer.write_events
         if self._lines:
             limit = min(limit, self.position - after)
@@ -242,14 +242,14 @@ class Channel:
             events = _cut(events)
         end = events[-1].seq
         last = page.closed and end == page.last
-        level = self._writer.level()  # once: it may change while the page is encoded
+        level = self._writer.level()  # read once: it may change while the page is encoded
         chunk = Chunk(self._encode(events, after, level), end, len(events), last)
         if self.streams > 1:
             self._writer.chunks.keep(self, after, level, chunk)
         return chunk
 
     def _encode(self, events: Sequence[Event], after: int, level: int) -> bytes:
-        """The bytes; under pressure, of fewer events that cover the same range."""
+        """The page's bytes; under pressure, of fewer events that cover the same range."""
         if not level:
             return self.form.encode(events)
         kept = thin(self.form.passing(events), after, skip=level >= SKIP_LEVEL)

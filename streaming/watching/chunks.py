@@ -1,21 +1,21 @@
-"""Pages of logs as readers get them, kept for those who are a little behind the others."""
+"""Encoded pages of logs, kept for readers who are a little behind the others."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from typing import NamedTuple
 
-#: Bytes of encoded pages that are kept.
+#: Maximum bytes of encoded pages that are kept.
 KEPT_BYTES = 32 << 20
-#: What a kept chunk costs besides its data, about.
+#: Approximate bytes that a kept chunk costs besides its data.
 CHUNK_BYTES = 500
 
 
 class Chunk(NamedTuple):
-    """A page of a log as the readers of a channel get it."""
+    """A page of a log, encoded for the readers of a channel."""
 
     data: bytes
-    #: The position behind it.
+    #: The position after it.
     end: int
     events: int
     #: Whether the log ends with it.
@@ -23,7 +23,7 @@ class Chunk(NamedTuple):
 
 
 class Chunks:
-    """The chunks of a process, by channel, position and pressure level; the oldest go first."""
+    """The chunks of a process, by channel, position and pressure level; drops the oldest first."""
 
     def __init__(self) -> None:
         self.bytes = 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ClientEnd:
-    """Where a stream's client is. Used by the stream's thread; `cut` comes from any."""
+    """The client of a stream. Used by the stream's thread; only `cut` may come from others."""
 
     __slots__ = ("_lost", "_moved", "_socket", "_waker", "_watched", "is_plain", "taken_at")
 
@@ -26,10 +26,10 @@ class ClientEnd:
         self._socket = client_socket(environ)
         #: Whether what is written to the socket is what the client reads: no TLS, HTTP/1.1.
         self.is_plain = self._socket is not None and _is_plain(environ)
-        #: When it was last seen to take what it had to be waited for; on `monotonic`.
+        #: When it last took data that had been waiting for it; on `monotonic`.
         self.taken_at = 0.0
         self._lost = False
-        #: Whether it has moved since it is watched: it has hung up, or sent something.
+        #: Whether it has hung up or sent something since it is watched.
         self._moved = False
         self._watched: int | None = None
         self._waker: Waker | None = None
@@ -37,7 +37,7 @@ class ClientEnd:
 
     @property
     def gone(self) -> bool:
-        """Whether it has hung up, or was found not to take what is sent."""
+        """Whether it has hung up, or no longer takes what is sent."""
         if self._watched is not None and not self._moved:  # no need to ask the system
             return self._lost
         return self._lost or has_hung_up(self._socket)
@@ -48,7 +48,7 @@ class ClientEnd:
         return self._lost
 
     def lose(self) -> None:
-        """It was found to be gone."""
+        """Note that it is gone."""
         self._lost = True
 
     @property
@@ -58,27 +58,27 @@ class ClientEnd:
         return self._socket.send
 
     def send(self, data: bytes | memoryview) -> None:
-        """Send it whole; a client that does not take it in time is gone."""
+        """Send all of it; a client that does not take it in time counts as gone."""
         assert self._socket is not None
         try:
             if send_all(self._socket, data, time.monotonic() + SEND_S):
                 self.taken_at = time.monotonic()
         except OSError:
-            self.cut()  # whatever comes behind a torn frame must not
+            self.cut()  # nothing may follow a torn frame
 
     def watch(self, hangups: Hangups, waker: Waker, *, messages: bool) -> None:
-        """Wake when it hangs up; with `messages`, when it sends something, too."""
+        """Have the stream woken when it hangs up; with `messages`, also when it sends something."""
         self._waker = waker
         self._watched = hangups.watch(self._socket, self, messages=messages)
 
     def wake(self) -> None:
-        """It has moved; called by whoever watches."""
+        """It has hung up or sent something; called by the watching thread."""
         self._moved = True
         if self._waker is not None:
             self._waker.wake()
 
     def unwatch(self, hangups: Hangups) -> None:
-        """Wake nobody any more."""
+        """Stop watching it."""
         hangups.unwatch(self._watched, self)
         self._watched = None
 
@@ -86,14 +86,14 @@ class ClientEnd:
         """End the connection."""
         self._lost = True
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # it has gone by itself
+            with contextlib.suppress(OSError):  # it is gone already
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _drop_when_stalled(sock: socket.socket | None) -> None:
-    """Have the kernel end the connection of a peer that takes nothing of what was sent.
+    """Let the kernel end the connection of a peer that takes nothing of what was sent.
 
-    Where it can (Linux): it finds also those whom no write of ours would wait for.
+    Linux only. It also finds peers on which no write of ours would ever block.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if sock is not None and option is not None:

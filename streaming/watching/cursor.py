@@ -19,9 +19,9 @@ from streaming.events.wire import control_json, event_json
 from streaming.storage.base import EventLog
 from streaming.storage.rows import Page
 
-#: No types named: all of them pass.
+#: No filter: events of all types pass.
 ALL: frozenset[str] = frozenset()
-#: Events of one job in one go, so that a feed of many jobs serves each of them.
+#: Events of one job per read, so that a feed of many jobs serves each of them.
 PAGE_EVENTS = 500
 
 
@@ -50,7 +50,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Cursor:
-    """Positions in one or more logs. Every seq behind a position is given once, or in a gap."""
+    """Positions in one or more logs. Every later event is delivered once, or named in a gap."""
 
     __slots__ = ("_base", "_log", "_open", "_snapshot", "_types", "caught_up", "positions")
 
@@ -63,26 +63,26 @@ class Cursor:
         base: Callable[[str], JsonMapping],
         types: Collection[str] = (),
     ) -> None:
-        """`snapshot` gives a job's present state, `base` its state after what was trimmed."""
+        """`snapshot` returns a job's present state, `base` the state that trimmed events led to."""
         self._log = log
         self._snapshot = snapshot
         self._base = base
-        #: What passes of the jobs of which not all does.
+        #: The types that pass, for jobs with a filter.
         self._types = {job: frozenset(types) for job in positions} if types else {}
         self._open = dict(positions)
-        #: Whether the last read has left nothing.
+        #: Whether the last read left nothing unread.
         self.caught_up = False
-        #: Where the reader is, in every log, closed ones too.
+        #: The reader's position in every log, closed ones included.
         self.positions = dict(positions)
 
     @property
     def ended(self) -> bool:
-        """Whether every log is closed (or gone) and read to its end."""
+        """Whether every log was read to its end and is closed, or is gone."""
         return not self._open
 
     @property
     def open_jobs(self) -> Collection[str]:
-        """The jobs whose logs are there and not read to their end."""
+        """The jobs whose logs exist and were not read to their end."""
         return self._open.keys()
 
     def follow(self, job: str, after: int, types: Collection[str] = ()) -> None:
@@ -91,16 +91,16 @@ class Cursor:
         self._open[job] = self.positions[job] = after
 
     def move(self, job: str, position: int) -> None:
-        """The reader was given the events up to `position` in another way."""
+        """Note that the reader has got the events up to `position` in another way."""
         self._open[job] = self.positions[job] = position
 
     def types(self, job: str) -> frozenset[str]:
-        """The types that the reader wants; none for all."""
+        """The types that the reader wants; empty for all."""
         return self._types.get(job, ALL)
 
     @property
     def only_job(self) -> str | None:
-        """The job whose log alone is read and goes on, if it is one."""
+        """The one job whose log is still read; None if there are several, or none."""
         return next(iter(self._open)) if len(self._open) == 1 else None
 
     def unfollow(self, job: str) -> None:
@@ -109,7 +109,7 @@ class Cursor:
             members.pop(job, None)
 
     def snapshot(self, job: str) -> Delivery:
-        """The job's present state; the reader goes on behind it."""
+        """The job's present state; the reader goes on after it."""
         return self._moved_to(job, self._snapshot(job))
 
     def _moved_to(self, job: str, data: JsonMapping) -> Delivery:
@@ -120,16 +120,16 @@ class Cursor:
     def read(
         self, timeout: float, waker: Waker | None = None, limit: int = PAGE_EVENTS
     ) -> list[Delivery]:
-        """What comes next; waits `timeout` seconds for it. Empty when nothing has come.
+        """The next deliveries; waits up to `timeout` seconds for the first. May be empty.
 
-        Returns early when `waker` is woken, and when all that came was filtered out.
+        Returns early when `waker` is woken, and when everything new was filtered out.
         """
-        # Who had all of it waits: where there is more by now, the wait is none.
+        # A reader who has caught up waits first: if there is more by now, that returns at once.
         if not self.caught_up or not self._open or timeout <= 0:
             found = self._take_all(limit)
             if found or not self._open or timeout <= 0:
                 return found
-        with contextlib.suppress(NotFound):  # deleted while it was read: taking notices which
+        with contextlib.suppress(NotFound):  # deleted meanwhile: the next read finds which
             self._log.wait(self._open, timeout, waker)
         return self._take_all(limit)
 
@@ -163,11 +163,11 @@ class Cursor:
             self._open.pop(job)
 
     def _ahead(self, job: str, after: int, page: Page) -> list[Delivery]:
-        """The reader has seen what the log does not have: it goes on with what is there."""
+        """The reader is ahead of the log: it is told of the gap, and goes on at the log's end."""
         return self._gap(job, page, page.last + 1, after, self.snapshot(job))
 
     def _behind(self, job: str, after: int, page: Page) -> list[Delivery]:
-        """What was trimmed is named; the state after it stands for it, then every event comes."""
+        """Events were trimmed: a gap names them, and a snapshot of the state after them follows."""
         snapshot = self._moved_to(job, self._base(job))
         return self._gap(job, page, after + 1, snapshot.position, snapshot)
 

@@ -15,21 +15,21 @@ from streaming.concurrency.waking import Wakeable
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: Seconds that one look lasts at most.
+#: Maximum seconds of one wait in epoll.
 LOOK_S = 1.0
-#: Made once: each event of some streams is a look.
+#: Made once: some streams check at every event.
 _PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 def client_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """The connection behind a request, where the server gives it away."""
+    """The socket of a request, if the server exposes it."""
     found = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     return getattr(found, "_sock", found)
 
 
 def has_hung_up(sock: socket.socket | None) -> bool:
     """Whether the peer has closed its side, as far as the kernel knows."""
-    if sock is None or isinstance(sock, ssl.SSLSocket):  # TLS has no peeking
+    if sock is None or isinstance(sock, ssl.SSLSocket):  # TLS sockets cannot peek
         return False
     try:
         return sock.recv(1, _PEEK) == b""
@@ -40,19 +40,19 @@ def has_hung_up(sock: socket.socket | None) -> bool:
 
 
 class Hangups:
-    """Wakes a stream whose client goes away. On Linux; elsewhere a heartbeat finds out."""
+    """Wakes a stream whose client goes away. Linux only; elsewhere a failing heartbeat shows it."""
 
     def __init__(self) -> None:
         self._lock = native_lock()
         self._wakers: dict[int, Wakeable] = {}
-        # gevent takes epoll out of `select`; this thread is a real one and may block in it.
+        # gevent removes epoll from `select`; this is a real thread and may block in it.
         self._epoll = original("select", "epoll")() if _has_epoll() else None
         self._stopping = False
         self._thread = Thread(self._work, name="hangups")
 
     @property
     def works(self) -> bool:
-        """Whether wakes come at all."""
+        """Whether this platform supports it."""
         return self._epoll is not None
 
     def start(self) -> None:
@@ -60,11 +60,11 @@ class Hangups:
             self._thread.start()
 
     def stop(self) -> None:
-        """Wake nobody any more, and give the descriptor back."""
+        """Stop watching, and close the descriptor."""
         self._stopping = True
         if self._epoll is None:
             return
-        # What is readable at once ends the look that is under way.
+        # A descriptor that is readable at once ends the wait that is under way.
         ours, peer = socket.socketpair()
         with contextlib.suppress(OSError, ValueError), ours, peer:
             self._epoll.register(ours.fileno(), select_flag("EPOLLOUT"))
@@ -79,9 +79,9 @@ class Hangups:
     def watch(
         self, sock: socket.socket | None, waker: Wakeable, *, messages: bool = False
     ) -> int | None:
-        """Wake `waker` when the peer of `sock` hangs up; what `unwatch` wants back.
+        """Wake `waker` when the peer of `sock` hangs up; returns the handle for `unwatch`.
 
-        With `messages`, also once when it sends something: watch again after reading it.
+        With `messages`, also once when it sends something: watch again after reading that.
         """
         if self._epoll is None or self._stopping or sock is None or sock.fileno() < 0:
             return None
@@ -96,12 +96,12 @@ class Hangups:
         return descriptor
 
     def unwatch(self, descriptor: int | None, waker: Wakeable) -> None:
-        """Watch no more. A socket that was closed meanwhile is forgotten by epoll itself."""
+        """Stop watching. epoll itself forgets a socket that was closed meanwhile."""
         if self._epoll is None or descriptor is None:
             return
         with self._lock:
             if self._wakers.get(descriptor) is not waker:
-                return  # the number belongs to another stream's socket by now
+                return  # another stream's socket has this number by now
             del self._wakers[descriptor]
         with contextlib.suppress(OSError, ValueError):  # closed, or stopped
             self._epoll.unregister(descriptor)
@@ -125,5 +125,5 @@ def _has_epoll() -> bool:
 
 
 def select_flag(name: str) -> int:
-    """A constant of epoll; gevent leaves these in place."""
+    """A constant of epoll; gevent does not remove those."""
     return int(getattr(select, name))

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from streaming.events.vocabulary import Json
 from streaming.watching.server_end import ServerEnd
 
-#: Seconds after which a client is asked to come back; spread, so that they do not come together.
+#: Seconds after which clients are asked to reconnect; jittered, so that they spread out.
 RETRY_S = (1.0, 3.0)
 
-#: Why a stream ends whose ticket is over.
+#: Reason for the end of a stream whose ticket has expired.
 TICKET_EXPIRED = "ticket_expired"
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The server ends the stream; the client may come back."""
+    """The server ends the stream; the client may reconnect."""
 
     reason: str
     retry_s: float
@@ -30,7 +30,7 @@ class Closing:
 
 
 def retry_s() -> float:
-    """When to come back, jittered."""
+    """Seconds until the client should reconnect, jittered."""
     return round(random.uniform(*RETRY_S), 3)
 
 
@@ -46,11 +46,11 @@ class Lifetime:
         self.came_at = time.time()
         #: On the server's clock.
         self.ends_at = server.clock() + server.rotate_s * random.uniform(0.9, 1.1)
-        #: It is the server that ends it: the reader has not hung up.
+        #: Whether the server ends it, and not the reader.
         self.sent_away = False
 
     def closing(self) -> Closing | None:
-        """Why the server closes the stream now, if it does."""
+        """Why the server closes the stream now; None if it does not."""
         if self._server.draining:
             self.sent_away = True
             return Closing("drain", retry_s())
@@ -60,12 +60,12 @@ class Lifetime:
         return None
 
     def stay_open(self) -> None:
-        """Be spared the rotation: for clients that do not come back by themselves."""
+        """Exempt the stream from rotation: for clients that do not reconnect by themselves."""
         if self._why != TICKET_EXPIRED:
             self.ends_at = math.inf
 
     def end_by(self, expires_at: float | None) -> None:
-        """End it at an epoch second, when the ticket that let it in is over."""
+        """End it at an epoch second, when its ticket expires."""
         if expires_at is not None:
             ends_at = self._server.clock() + expires_at - time.time()
             if ends_at < self.ends_at:

@@ -47,18 +47,18 @@ class Loan:
         self._traffic = traffic
         self._clock = clock
         self._line = Line(client.send_now, waker)
-        #: When the reader was last given what has moved it, on the clock.
+        #: When the reader was last sent events, on the clock.
         self.moved_at = 0.0
 
     @property
     def position(self) -> int:
-        """How far the reader is in the job's log."""
+        """The reader's position in the job's log."""
         channel = self.channel
         if channel.holds(self._line):
             return channel.position
         return self._cursor.positions.get(channel.job, 0)
 
-    # Between here and the wait, few frames and locals: each waiting reader holds them.
+    # Few frames and locals between here and the wait: every waiting reader holds them.
     def read(self, timeout: float) -> bool:
         """Send what the channel has, or lend it the line; False when the cursor has to decide."""
         channel, line = self.channel, self._line
@@ -80,7 +80,7 @@ class Loan:
             self._take_rest(line)
         elif channel.await_others(after, self._waker):
             self._waker.wait(timeout)
-        else:  # to look again and again would keep the writer from its turn
+        else:  # polling would keep the writer from its turn
             return False
         return True
 
@@ -92,7 +92,7 @@ class Loan:
         self._moved(chunk.end, self._clock() if chunk.data else 0.0)
 
     def _take_rest(self, line: Line) -> None:
-        """Send what the writer's last write has left."""
+        """Send what the writer's last write left unsent."""
         if line.lost:
             self._client.lose()
         began = self._clock()

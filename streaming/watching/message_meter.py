@@ -1,4 +1,4 @@
-"""How many messages a WebSocket's client may send."""
+"""Limits how many messages a WebSocket's client may send."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from streaming.errors import TooMany
 
-#: Who sends so many times more than allowed does not listen to the errors.
+#: A client that exceeds the limit by this factor ignores the errors: it is cut off.
 PATIENCE = 10
 
 
@@ -27,7 +27,7 @@ class MessageMeter:
         self._count = 0
 
     def count(self) -> None:
-        """One more has come; `Flooded` when they are far too many."""
+        """Count a message; `Flooded` when there are far too many."""
         now = self._clock()
         if now - self._since >= 1:
             self._since, self._count = now, 0
@@ -36,7 +36,7 @@ class MessageMeter:
             raise Flooded
 
     def check(self) -> None:
-        """`TooMany` when this second has had its messages."""
+        """`TooMany` when this second's messages are used up."""
         if self._count > self._limit:
             raise TooMany(
                 f"more than {self._limit} messages in a second (STREAMING_MESSAGES_PER_S)",

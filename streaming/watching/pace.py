@@ -1,4 +1,4 @@
-"""How often a reader is given something, and what is left out: by pressure and its own socket."""
+"""How often a reader gets events, and which are left out: by pressure, and by its own socket."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Pace:
         self._pressure = pressure
         self._clock = clock
         self._sent_at = -math.inf
-        #: Whether it was caught up when it was given something last.
+        #: Whether it had caught up at its last delivery.
         self._live = False
-        #: Its socket has been full for too long, and it has not caught up since.
+        #: Whether its socket was full for too long, and it has not caught up since.
         self._slow = False
 
     @property
@@ -36,17 +36,17 @@ class Pace:
 
     @property
     def level(self) -> int:
-        """By which its events are thinned."""
+        """The level by which its events are thinned."""
         return max(self._pressure.level, SKIP_LEVEL if self._slow else 0)
 
     def rest_s(self) -> float:
-        """Seconds until it may be given more; a reader who catches up need not wait."""
+        """Seconds until the next delivery; a reader who is catching up need not wait."""
         if not self._live:
             return 0.0
         return self._sent_at + FRAME_GAP_S[self._pressure.level] - self._clock()
 
     def sent(self, *, began: float, caught_up: bool) -> None:
-        """It was given something: since `began`, as the clock goes."""
+        """Note a delivery that began at `began`, on the clock."""
         self._sent_at = self._clock()
         full = self._live and self._sent_at - began > FULL_S
         self._slow = full or (self._slow and not caught_up)
@@ -54,7 +54,7 @@ class Pace:
 
 
 def thinned(found: list[Delivery], before: Mapping[str, int], level: int) -> list[Delivery]:
-    """The deliveries for a reader who was at `before`, at a level; at 0 as they are."""
+    """The deliveries, thinned for a level, for a reader who was at `before`; unchanged at 0."""
     if level == 0:
         return found
     given: list[Delivery] = []

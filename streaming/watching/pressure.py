@@ -1,7 +1,7 @@
 """How loaded the server is, as a level from 0 to 3, worked out from measured signals. No I/O.
 
 A level is reached when a signal has been above its bound for some seconds without a break, and
-left when all signals have been well below it for as long: so it does not flutter.
+left when all signals have been well below it for as long, so that it does not flutter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HYSTERESIS = 0.8
 #: The highest level.
 TOP = 3
 
-#: For each signal the bounds of levels 1, 2 and 3. Computing alone refuses nobody; nor do open
+#: For each signal the bounds of levels 1, 2 and 3. Busy cores alone refuse nobody; neither do open
 #: streams, which have a limit of their own.
 BOUNDS: Mapping[str, tuple[float, float, float]] = {
     "loop_lag_s": (0.1, 0.4, 1.5),
@@ -34,19 +34,19 @@ FRAME_GAP_S = (0.0, 0.1, 0.5, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What was measured. Shares are of what there is room for, from 0 to 1."""
+    """What was measured. Shares are of the capacity, from 0 to 1."""
 
     #: Seconds by which the event loop (or a thread's turn) is late.
     loop_lag_s: float = 0.0
-    #: Of the job queue.
+    #: Share of the job queue.
     queue: float = 0.0
-    #: Of the open streams.
+    #: Share of the streams.
     streams: float = 0.0
-    #: Of the readers: those who are far behind.
+    #: Share of the readers that are far behind.
     lagging: float = 0.0
     #: Of all cores, used by this process.
     cpu: float = 0.0
-    #: Events that the reader who is furthest behind has still to get; raises no level by itself.
+    #: Lag in events of the slowest reader; raises no level by itself.
     lag: int = 0
 
 
@@ -74,7 +74,7 @@ class Pressure:
         return self.level
 
     def at_top(self) -> bool:
-        """Whether whoever comes anew is turned away."""
+        """Whether new jobs and readers are refused."""
         return self.level >= TOP
 
     def look(self, signals: Signals) -> bool:

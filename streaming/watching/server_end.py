@@ -1,4 +1,4 @@
-"""The server's end of every stream: what all streams of a process get from their server."""
+"""The server's end of every stream: what all streams of a process share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streaming.watching.traffic import Traffic
 
 
 class ServerEnd:
-    """Where the streams' server is: its storage and load, its habits, and whether it leaves."""
+    """What streams need of their server: its storage, load and settings, and whether it drains."""
 
     def __init__(
         self,
@@ -33,17 +33,17 @@ class ServerEnd:
         self.rotate_s = rotate_s
         self.pressure = pressure or Pressure(clock=clock)
         self.traffic = traffic
-        #: Where those who have caught up are sent to; None where each stream sends by itself.
+        #: Sends to readers who have caught up; None where each stream does its own sending.
         self.channels = channels
-        #: Hears of streams that are refused, and of those that have been closed.
+        #: Notified of streams that are refused, and of those that have closed.
         self.observer = observer or Observer()
         self.clock = clock
         self.hangups = Hangups()
-        #: Every stream is to close.
+        #: Whether every stream is to close.
         self.draining = False
 
     def degraded(self) -> tuple[int, str]:
-        """The level by which all readers get less, and why; ("" at 0)."""
+        """The level at which all readers get less, and why ("" at level 0)."""
         if self.storage.fault() is not None:
             return TOP, "storage_away"
         return self.pressure.level, self.pressure.why

@@ -1,4 +1,4 @@
-"""An open stream: what its reader is given and when, heartbeats among it; for every transport."""
+"""An open stream: what its reader gets and when, heartbeats included; for every transport."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from streaming.watching.server_end import ServerEnd
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: Seconds between looks for messages where nothing tells of them.
+#: Seconds between checks for messages where nothing announces them.
 LISTEN_S = 0.05
-#: Seconds between tries to read on while storage is away.
+#: Seconds between attempts to read on while storage is away.
 AWAY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A quiet time has passed."""
+    """The stream was quiet for a while: a heartbeat is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Reader:
 
 
 class Stream:
-    """One reader's open stream. Used by one thread; `close` may come from another, and twice."""
+    """One reader's open stream. Used by one thread; any thread may `close` it, repeatedly."""
 
     __slots__ = (
         "_as_it_is",
@@ -79,7 +79,7 @@ class Stream:
         *,
         on_close: Callable[[Stream], None],
     ) -> None:
-        """`on_close` takes back the slot."""
+        """`on_close` frees the slot."""
         self._server = server
         self._on_close = on_close
         self._clock = clock = server.clock
@@ -89,9 +89,9 @@ class Stream:
         self.request_id = reader.request_id
         self.waker: Waker = make_waker()
         self._client = ClientEnd(reader.environ)
-        #: Whether the server sends what the stream gives, and nothing wraps it.
+        #: Whether the server sends the stream's bytes unchanged, with nothing wrapped around it.
         self._as_it_is = False
-        #: How events are to look on the socket, until that is known.
+        #: The form that events are to have on the socket, until it is known whether they can.
         self._form: Form | None = None
         self.lifetime = Lifetime(server)
         self.lifetime.end_by(reader.expires_at)
@@ -100,11 +100,11 @@ class Stream:
         self._pace = Pace(server.pressure, clock=clock)
         #: Level and reason of the last `stream.degraded`.
         self._told = (0, "")
-        #: Where the writer sends what others get as well; None where it does not.
+        #: The loan to the writer, which sends what others get as well; None where it does not.
         self._loan: Loan | None = None
         self._closed = False
         self._two_way = False
-        #: Goes on when its logs have ended: others may be followed later.
+        #: Whether it stays open when its logs have ended: others may be followed later.
         self.stays = False
         for job in cursor.positions:
             self.enter(job)
@@ -117,23 +117,23 @@ class Stream:
             )
 
     def leave(self, job: str) -> None:
-        """Be no viewer of a job any more."""
+        """Stop counting as a viewer of a job."""
         viewer = self._viewers.pop(job, None)
         if viewer is not None:
             away = self.lifetime.sent_away
             self._server.storage.viewers.leave(job, viewer, sent_away=away)
 
     def position(self, job: str) -> int:
-        """How far the reader is in a job's log."""
+        """The reader's position in a job's log."""
         if self._loan is not None:
             return self._loan.position
         return self.cursor.positions.get(job, 0)
 
     def lend(self, form: Form) -> None:
-        """Have the writer send events to the socket, where there is one, once it is caught up.
+        """Let the writer, if there is one, send events to the socket once the reader has caught up.
 
-        Only for a reader of one job whose events on the socket are to be as `form` says, and
-        that has sent what comes before them.
+        Only for a reader of a single job that takes its events in `form`, after everything that
+        precedes them was sent.
         """
         server = self._server
         channels, job = server.channels, self.cursor.only_job
@@ -154,15 +154,15 @@ class Stream:
             )
 
     def sent_as_it_is(self) -> None:
-        """Nothing stands between the stream and its socket: hooks and middleware let it pass."""
+        """Note that hooks and middleware pass the stream's bytes to the socket unchanged."""
         self._as_it_is = True
         if self._form is not None:
             self.lend(self._form)
 
     def send(self, data: bytes) -> bool:
-        """Send what comes behind the body's first piece straight to the socket, as one more chunk.
+        """Send data after the body's first piece straight to the socket, as one more HTTP chunk.
 
-        False where the server has to: it may make something else of it.
+        False where the server has to send it, which may change it.
         """
         if self._server.channels is None or not (self._as_it_is and self._client.is_plain):
             return False
@@ -171,7 +171,7 @@ class Stream:
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
-        """Where something fails before a response has the stream, nobody else would close it."""
+        """Within the block: close the stream on an error, as no response would do it yet."""
         try:
             yield
         except BaseException:
@@ -179,9 +179,9 @@ class Stream:
             raise
 
     def parts(self) -> Iterator[list[Delivery] | Beat | Closing]:
-        """All that the reader gets, until its logs end, it hangs up, or the server closes it.
+        """Yield all that the reader gets, until its logs end, it hangs up, or the server closes it.
 
-        What the writer or the stream itself has sent straight to the socket is not among it.
+        Except for what the writer, or the stream itself, sends straight to the socket.
         """
         self._quiet_since = self._clock()
         self.watch()
@@ -196,7 +196,7 @@ class Stream:
             until_beat = self._quiet_since + self._server.heartbeat_s - self._clock()
             try:
                 found = self._next(until_beat)
-            except Unavailable:  # `degraded_news` tells of it; the reader stays, and reads on later
+            except Unavailable:  # `degraded_news` reports it; the reader stays, and reads on later
                 self.waker.wait(self.patience(min(until_beat, AWAY_S)))
                 found = []
             began = self._clock()
@@ -213,7 +213,7 @@ class Stream:
             elif self._clock() - self._quiet_since >= self._server.heartbeat_s:
                 yield Beat()
                 self._quiet_since = self._clock()
-        yield from self._what_is_there()  # it may have closed its sending half only
+        yield from self._what_is_there()  # it may have closed only its sending side
 
     def _what_is_there(self) -> Iterator[list[Delivery]]:
         """All that the logs have now, without waiting for more."""
@@ -222,28 +222,28 @@ class Stream:
                 yield found
 
     def _measure_delay(self, first: Delivery) -> None:
-        """Of what was appended since the reader came: what it catches up with is no news."""
+        """Record the delay of an event that was appended since the stream was opened."""
         if first.event is not None:
             self._server.traffic.delayed(self.transport, first.event, self.lifetime.came_at)
 
     def count(self, size: int, events: int) -> None:
-        """So many bytes and events were sent by the stream itself."""
+        """Count bytes and events that the stream itself has sent."""
         self._server.traffic.add(self.transport, "stream", size, events)
 
     def listen(self) -> None:
-        """Tell of whatever wakes it, if only by an empty list: its client sends messages."""
+        """Yield at every wake-up, if only an empty list: for clients that send messages."""
         self._two_way = True
 
     def watch(self) -> None:
-        """Wake when the client hangs up, or sends something."""
+        """Have the stream woken when the client hangs up or sends something."""
         self._client.watch(self._server.hangups, self.waker, messages=self._two_way)
 
-    # Between here and the wait, few frames and locals: each waiting reader holds them.
+    # Few frames and locals between here and the wait: every waiting reader holds them.
     def _next(self, until_beat: float) -> list[Delivery]:
-        """What comes next, unless the writer or the stream itself has sent it already."""
+        """The next deliveries, except for what the writer or the stream has already sent."""
         if (
             self._loan is not None
-            and not self._pace.is_slow  # what it gets then is not what the others get
+            and not self._pace.is_slow  # what it gets then differs from what the others get
             and not self.cursor.ended
             and self._loan.read(self.patience(until_beat))
         ):
@@ -252,9 +252,9 @@ class Stream:
         return self._paced(until_beat)
 
     def _paced(self, until_beat: float) -> list[Delivery]:
-        """What comes next, thinned where it must be; nothing while it has to rest.
+        """The next deliveries, thinned if need be; none while the stream has to rest.
 
-        Where the writer sends, it rests for all readers of a channel.
+        Where the writer sends, the channel rests for all of its readers.
         """
         rest_s = self._pace.rest_s()
         if rest_s > 0 and not self.cursor.ended and self._loan is None:
@@ -267,7 +267,7 @@ class Stream:
         return thinned(self.cursor.read(timeout, self.waker), before, self._pace.level)
 
     def patience(self, seconds: float) -> float:
-        """How long to wait at most, so that the stream's end comes in time."""
+        """How long to wait at most, so that the stream ends in time."""
         if self._two_way and not self._server.hangups.works:
             seconds = min(seconds, LISTEN_S)
         return max(0.001, min(seconds, self.lifetime.ends_at - self._clock()))
@@ -277,15 +277,15 @@ class Stream:
 
     @property
     def taken_at(self) -> float:
-        """When its client was last seen to take what it had to be waited for; on `monotonic`."""
+        """When its client last took data that had been waiting for it; on `monotonic`."""
         return self._client.taken_at
 
     def take_state_as_known(self) -> None:
-        """Tell only of changes from now on: for readers that come again and again."""
+        """Report only changes from now on: for readers that reconnect again and again."""
         self._told = self._server.degraded()
 
     def degraded_news(self) -> Delivery | None:
-        """`stream.degraded` when storage or the load has changed since the last look."""
+        """`stream.degraded` if storage or the load has changed since the last check."""
         level, why = now = self._server.degraded()
         if now == self._told:
             return None
@@ -294,12 +294,12 @@ class Stream:
         return Delivery("", 0, kind="stream.degraded", data=data)
 
     def cut(self) -> None:
-        """End the connection of a client that does not take its end; from any thread."""
+        """Cut the connection of a client that does not take its stream's end; from any thread."""
         self._client.cut()
         self.waker.wake()
 
     def close(self) -> None:
-        """Give back the slot and all else that the stream holds."""
+        """Free the slot, and all else that the stream holds."""
         if self._closed:
             return
         self._closed = True

@@ -15,13 +15,13 @@ from streaming.watching.stream import Reader, Stream
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """There is no stream: `drain`, `overloaded`, `too_many_streams`, or the like."""
+    """Why a stream is refused: `drain`, `overloaded`, `too_many_streams`, or the like."""
 
     why: str
 
 
 class Streams:
-    """The open streams of a process. At the limit new ones are turned away; old ones stay."""
+    """The open streams of a process. At the limit new ones are refused; old ones stay."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class Streams:
         self.server.hangups.start()
 
     def stop(self) -> None:
-        """Watch the clients no longer."""
+        """Stop watching the clients."""
         self.server.hangups.stop()
 
     def open(self, transport: str, cursor: Cursor, reader: Reader) -> Stream | Refusal:
-        """A stream of a request, closed by its owner; why not when there is no room."""
+        """Open a request's stream, which its owner closes; a `Refusal` when there is no room."""
         with self._lock:
             why = self._full(reader.owner)
             if why is None:
@@ -61,7 +61,7 @@ class Streams:
         return stream
 
     def refuse(self, why: str) -> Refusal:
-        """Turn a stream away for a reason of the caller's."""
+        """Refuse a stream for a reason of the caller's."""
         self.server.observer.refused(why)
         return Refusal(why)
 
@@ -92,18 +92,18 @@ class Streams:
         return {name: transports.count(name) for name in sorted(set(transports))}
 
     def fullness(self) -> float:
-        """The share of the slots that are taken."""
+        """The share of the slots that is taken."""
         with self._lock:
             return self._slots / self._limit
 
     def wake(self) -> None:
-        """Have every stream look around: something but its logs has changed."""
+        """Wake every stream: something other than its logs has changed."""
         with self._lock:
             wakers = [stream.waker for stream in self._open]
         wake_all(wakers)
 
     def drain(self) -> None:
-        """Turn away new streams, and have the open ones close."""
+        """Refuse new streams, and have the open ones close."""
         with self._lock:
             self.server.draining = True
         self.wake()
@@ -116,7 +116,7 @@ class Streams:
             stream.cut()
 
     def wait_until_closed(self, timeout_s: float) -> bool:
-        """Whether all streams have closed in time."""
+        """Wait for all streams to close; whether they did in time."""
         until, waker = self.server.clock() + timeout_s, make_waker()
         while self.count() and self.server.clock() < until:
             waker.wait(0.05)

@@ -1,4 +1,4 @@
-"""What streams have sent, and which way it went."""
+"""Counts what streams have sent, and which way it went."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Traffic:
     """Counts bytes and events by transport and way: `writer`, or `stream` for the stream itself."""
 
     def __init__(self, observer: Observer | None = None) -> None:
-        """The observer hears of the oldest event of each write."""
+        """The observer is notified of the oldest event of each write."""
         self.delayed = (observer or Observer()).delivered
         self._lock = native_lock()
         self._sent: dict[tuple[str, str], list[int]] = {}
 
     def add(self, transport: str, way: str, size: int, events: int) -> None:
-        """So many bytes and events more."""
+        """Count bytes and events."""
         with self._lock:
             counts = self._sent.get((transport, way))
             if counts is None:

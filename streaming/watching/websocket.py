@@ -1,8 +1,8 @@
-"""A WebSocket connection: frames out whole, messages in, without a thread of its own.
+"""A WebSocket connection: whole frames out, messages in, without a thread of its own.
 
-flask-sock and simple-websocket do the handshake. Their reader (a thread for each connection) is
-sent home: `send` from two threads, and its result ignored, would tear frames as soon as a peer
-reads slowly (oddity 3). wsproto knows the protocol.
+flask-sock and simple-websocket do the handshake. Their reader, a thread for each connection, is not
+used: two threads that call `send` and ignore its result tear frames as soon as a peer reads slowly
+(oddity 3). wsproto implements the protocol.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from streaming.events.wire import ws_text
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: Seconds that a write may take: a peer that reads nothing for so long is gone.
+#: Seconds that a write may take: a peer that reads nothing for that long is gone.
 SEND_S = 45.0
-#: Bytes that are read in one go.
+#: Bytes read at a time.
 READ_BYTES = 1 << 16
 #: Fragments of a message at most: empty ones have no size.
 PARTS = 10_000
-#: Reads at a time.
+#: Reads in one call of `receive`.
 READS = 4
 #: Seconds for which a closed connection waits for its peer's Close, from when the peer's system
 #: has ours: TCP ends within 2 s of it (oddity 8).
 LINGER_S = 1.5
-#: Seconds between looks whether something of what was sent is still to be taken.
+#: Seconds between checks whether the peer has still to take something that was sent.
 LOOK_S = 0.1
-#: Close code: the message was larger than is taken (RFC 6455, 7.4.1).
+#: Close code: the message was too large (RFC 6455, 7.4.1).
 TOO_LARGE = 1009
 
 
 class Closed(Exception):
-    """Raised when the peer has closed the connection, or the protocol has."""
+    """Raised when the peer has closed the connection, or has broken the protocol."""
 
 
 class Connection:
@@ -65,18 +65,18 @@ class Connection:
         self._protocol = Protocol(ConnectionType.SERVER)
         self._sock = sock
         self._max_message_bytes = max_message_bytes
-        #: `Closed` is raised at the next call.
+        #: Whether the next call raises `Closed`.
         self._ended = False
-        #: A message whose end has not arrived.
+        #: The part of a message whose end has not arrived yet.
         self._parts: list[str | bytes] = []
         self._parts_size = 0
-        #: When the peer was heard last, on the monotonic clock.
+        #: When something last arrived from the peer, on the monotonic clock.
         self._heard_at = time.monotonic()
-        #: Bytes that waited in the kernel at the last look.
+        #: Unsent bytes in the kernel at the last check.
         self._unsent = 0
 
     def send(self, *bodies: bytes) -> int:
-        """Each body as a text frame, in one write; the bytes. `TimeoutError` (an `OSError`) when
+        """Send each body as a text frame, in one write; the bytes. `TimeoutError` (`OSError`) when
         the peer does not take them in `SEND_S`. Nothing follows a Close (RFC 6455, 5.5.1)."""
         if not self._is_open:
             return 0
@@ -94,11 +94,11 @@ class Connection:
         return self._ended
 
     def receive(self) -> list[str | bytes]:
-        """The messages that have arrived, perhaps none; never waits. `Closed` behind the last."""
+        """The messages that have arrived, perhaps none; never waits. `Closed` after the last."""
         if self._ended:
             raise Closed
         messages: list[str | bytes] = []
-        for _ in range(READS):  # no peer has the event loop for itself
+        for _ in range(READS):  # no peer may monopolise the event loop
             try:
                 data = self._sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError):
@@ -114,15 +114,16 @@ class Connection:
         return messages
 
     def close(self, code: int, reason: str) -> None:
-        """Say that the connection is closed, unless it is already."""
-        with contextlib.suppress(OSError, LocalProtocolError):  # closed already, or the peer is
+        """Send a Close, unless the connection is closed already."""
+        with contextlib.suppress(OSError, LocalProtocolError):  # closed already, by either side
             self._write(self._protocol.send(CloseConnection(code, reason[:120])))
 
     def linger(self, *, patient: Callable[[], bool] = lambda: True) -> None:
-        """Wait for the peer's Close for a moment, then end our side of TCP.
+        """Wait a moment for the peer's Close, then end our side of TCP.
 
-        What the kernel has still to send it sends first: while `patient()`, the moment counts from
-        when the peer took some of that. Whatever comes is read away: unread, it would reset TCP.
+        The kernel first sends what it still has: while `patient()`, the moment starts again
+        whenever the peer takes some of that. What arrives is discarded: unread, it would make the
+        kernel reset the connection.
         """
         looks = self._looks(patient)
         with contextlib.suppress(OSError, Closed):
@@ -138,7 +139,7 @@ class Connection:
                     break
 
     def _looks(self, patient: Callable[[], bool]) -> Iterator[float]:
-        """Until when to wait for the peer, look by look; it ends when `linger` is over."""
+        """Yield, check by check, until when to wait for the peer; ends when `linger` is over."""
         began = taken_at = time.monotonic()
         self._unsent = _unsent(self._sock)
         while (now := time.monotonic()) < min(
@@ -149,27 +150,27 @@ class Connection:
                 taken_at = time.monotonic()
 
     def _read_away(self, until: float) -> None:
-        """Take what comes by then."""
+        """Discard what arrives until then."""
         if _wait(self._sock, select.POLLIN, until - time.monotonic()):
             self._ended = False
             self.receive()
 
     def _drop(self, until: float) -> bool:
-        """Read away what comes behind the end by then; False when the peer's side is over."""
+        """Discard what arrives after the end until then; False once the peer has ended its side."""
         while _wait(self._sock, select.POLLIN, until - time.monotonic()):
             if not self._sock.recv(READ_BYTES, socket.MSG_DONTWAIT):
                 return False
         return True
 
     def silent_s(self) -> float:
-        """Seconds since the last sign of life: something received, or something taken of what
-        waits in the kernel. A peer that is busy with a large frame cannot answer pings yet."""
+        """Seconds since the last sign of life: something received, or some of the bytes in the
+        kernel taken. A peer that is busy with a large frame cannot answer pings yet."""
         if self.taking():
             self._heard_at = time.monotonic()
         return time.monotonic() - self._heard_at
 
     def taking(self) -> bool:
-        """Whether the peer has taken some of what waits for it, since the last look."""
+        """Whether the peer has taken some of the unsent bytes since the last check."""
         before, self._unsent = self._unsent, _unsent(self._sock)
         return self._unsent < before
 
@@ -183,7 +184,7 @@ class Connection:
             self._protocol.receive_data(data or None)
             for event in self._protocol.events():
                 self._handle(event, messages)
-        except LocalProtocolError as error:  # something comes behind its end
+        except LocalProtocolError as error:  # something arrives after its end
             raise Closed from error
 
     def _handle(self, event: Event, messages: list[str | bytes]) -> None:
@@ -218,7 +219,7 @@ class Connection:
 
 
 class _Handshake:
-    """The socket as simple-websocket gets it: it may send its 101, and its reader ends at once."""
+    """The socket given to simple-websocket: it may send its 101, and its reader ends at once."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -239,9 +240,9 @@ class _Handshake:
 
 
 def prepare_handshake(environ: WSGIEnvironment) -> None:
-    """Have flask-sock do the handshake, and no more.
+    """Let flask-sock do the handshake, and no more.
 
-    Compression is not agreed on (oddity 12).
+    Compression is not negotiated (oddity 12).
     """
     environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     for name in ("werkzeug.socket", "gunicorn.socket"):
@@ -250,9 +251,9 @@ def prepare_handshake(environ: WSGIEnvironment) -> None:
 
 
 def send_all(sock: socket.socket, data: bytes | memoryview, until: float) -> bool:
-    """Send it whole; `TimeoutError` (an `OSError`) when that lasts beyond `until`.
+    """Send all of it; `TimeoutError` (an `OSError`) when that takes longer than `until`.
 
-    Whether the peer had to take some of it: that is a sign of life.
+    Returns whether the peer had to take some of it meanwhile, which is a sign of life.
     """
     rest, waited = memoryview(data), False
     while rest:
@@ -266,7 +267,7 @@ def send_all(sock: socket.socket, data: bytes | memoryview, until: float) -> boo
 
 
 def _unsent(sock: socket.socket) -> int:
-    """Bytes that the kernel still has to send, where it tells (SIOCOUTQ, Linux)."""
+    """Bytes that the kernel still has to send, where it reports them (SIOCOUTQ, Linux)."""
     try:
         (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
     except (OSError, ValueError):
@@ -275,6 +276,6 @@ def _unsent(sock: socket.socket) -> int:
 
 
 def _wait(sock: socket.socket, events: int, timeout_s: float) -> bool:
-    poll = select.poll()  # gevent's, where it has patched select: other greenlets go on
+    poll = select.poll()  # gevent's where select is patched: other greenlets go on
     poll.register(sock, events)
     return timeout_s > 0 and bool(poll.poll(timeout_s * 1000))

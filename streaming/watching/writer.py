@@ -1,8 +1,8 @@
 """The one writer of a process: sends events straight to the sockets of readers that have caught up.
 
-A stream lends its socket to a channel and waits. There is no queue per reader: those of one job in
-one form share a channel, and the writer gives each its turn. It runs in gevent's event loop and
-never blocks; where there is no such loop, streams write everything themselves.
+A stream lends its socket to a channel and waits. There is no queue per reader: the readers of one
+job in one form share a channel, and the writer serves the channels in turn. It runs in gevent's
+event loop and never blocks; without such a loop, streams write everything themselves.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from streaming.storage.base import EventLog
 from streaming.watching.chunks import Chunks
 from streaming.watching.traffic import Traffic
 
-#: Seconds for which it writes before other greenlets get their turn.
+#: Seconds for which it writes before other greenlets get a turn.
 SLICE_S = 0.005
 
 
 class HasNews(Protocol):
-    """A channel, as the writer knows it."""
+    """What the writer needs of a channel."""
 
     def advance(self) -> None:
-        """Write what is new to those on loan."""
+        """Write what is new to the lines on loan."""
 
 
 class StreamWriter:
-    """The channels' turns, and what they share. Used in the event loop's thread, `ring` aside."""
+    """Serves channels in turn. Used in the event loop's thread only, `ring` aside."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class StreamWriter:
         call_later: Callable[[float, Callable[[], object]], object] = call_later,
         spawn: Callable[[Callable[[], object]], object] = spawn_greenlet,
     ) -> None:
-        """`write_events`: events in one write at most; `level`: the pressure level.
+        """`write_events`: maximum events in one write; `level`: the pressure level.
 
-        The others run calls in the loop.
+        The others schedule calls in the event loop.
         """
         self.traffic = traffic
         self.spawn = spawn
@@ -68,7 +68,7 @@ class StreamWriter:
             self._call_soon(self._run)
 
     def ring_later(self, channel: HasNews, seconds: float) -> None:
-        """The same after some seconds; from the loop's thread."""
+        """Like `ring`, after some seconds; from the loop's thread."""
         self._call_later(seconds, lambda: self.ring(channel))
 
     def _run(self) -> None:
@@ -81,6 +81,6 @@ class StreamWriter:
         if self._news and not self._called:
             self._called = True
             self._call_soon(self._run)
-        if self.wrote is not None:  # of the turn's last: what came before it waited less
+        if self.wrote is not None:  # of the turn's last write: those before it have waited less
             self.traffic.delayed(*self.wrote, 0.0)
             self.wrote = None
