@@ -1,7 +1,7 @@
-"""How this process is served, and what a platform gives and takes.
+"""How this process is served, and what its platform provides.
 
-Processes that nobody asked for, workers with few threads or one, disks that do not last: what works
-is fitted to it, what cannot work is said at once.
+Unexpected additional processes, workers with few threads, disks that do not last: settings are
+adapted where that works, and what cannot work is refused at once.
 """
 
 from __future__ import annotations
@@ -29,40 +29,40 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a computing thread keeps the interpreter from the others. With Python's 5 ms one
-#: task that computes makes each answer take ten times as long as with this (oddity 5).
+#: Seconds for which a computing thread keeps the GIL from others. With Python's default of 5 ms,
+#: one computing task makes every answer take ten times as long as with this (oddity 5).
 SWITCH_S = 0.0005
-#: uWSGI has this in the environ.
+#: uWSGI's name in the WSGI environ.
 _UWSGI = "uwsgi.version"
 #: What `signal.alarm` and `signal.setitimer` end a process with.
 ALARMS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 #: What is in the environ of servers, besides gunicorn, that know how many processes they have.
 _COUNTING = {_UWSGI, "mod_wsgi.version"}
-#: gunicorn's classes whose workers serve each request in a thread, or one request at a time.
+#: gunicorn's worker classes that serve each request in a thread, or one request at a time.
 _THREADED, _SYNC = "gthread", "sync"
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The server that this process belongs to, as far as it can be told."""
+    """What is known of the server that this process belongs to."""
 
     #: Processes that serve the same app.
     several: bool = False
-    #: Requests at once in this process; None where that is not bounded by threads.
+    #: Concurrent requests in this process; None where threads do not bound them.
     threads: int | None = None
 
     @classmethod
     def of_gunicorn(cls, cfg: Config) -> Self:
-        """What gunicorn's settings say."""
+        """According to gunicorn's settings."""
         kind = _class_of(cfg)
         threads = {_THREADED: int(cfg.threads), _SYNC: 1}.get(kind)
         return cls(several=cfg.workers > 1, threads=threads)
 
     @classmethod
     def of_request(cls) -> Self:
-        """What the present request and who called for it tell: for servers without our hooks."""
+        """According to the present request and its callers: for servers without our hooks."""
         environ, owner = request.environ, _serving_object()
-        # Adapters say this of themselves without knowing it: only who counts them is believed.
+        # Adapters set this without knowing: only servers that count processes are believed.
         several = bool(environ.get("wsgi.multiprocess")) and bool(_COUNTING & environ.keys())
         if owner is not None and hasattr(owner, "adj"):  # waitress
             return cls(several=several, threads=int(owner.adj.threads))
@@ -86,7 +86,7 @@ class Serving:
             )
 
     def fit(self, settings: Settings) -> Settings:
-        """The settings with a limit of streams that leaves threads to other requests."""
+        """The settings, with a stream limit that leaves threads for other requests."""
         if self.threads is None or "max_streams" in settings.model_fields_set:
             return settings
         limit = max(1, self.threads - min(THREAD_RESERVE, self.threads // 2))
@@ -116,7 +116,7 @@ def refuse_sync_workers(cfg: Config) -> None:
 
 
 def warn_of_lone_process(settings: Settings) -> None:
-    """Without a shared log there is one web process, whatever the platform asks for."""
+    """Warn that without a shared log there is one web process, whatever the platform asks for."""
     if settings.web_concurrency > settings.web_processes:
         logger.warning(
             "WEB_CONCURRENCY=%d is ignored: several processes need a shared log (%s)",
@@ -126,7 +126,7 @@ def warn_of_lone_process(settings: Settings) -> None:
 
 
 def let_children_be_terminated() -> None:
-    """Give children that tasks fork back the signals' own meaning: `terminate` ends them."""
+    """Reset signal handling in children that tasks fork, so that `terminate` ends them."""
     os.register_at_fork(after_in_child=_reset_signals)
 
 
@@ -171,7 +171,7 @@ def run_exit_functions() -> None:
 
 
 def end_children() -> None:
-    """Kill what tasks have started and left behind, when nothing of this process is needed more."""
+    """Kill the processes that tasks have left behind, once nothing of this process is needed."""
     import psutil  # comes with the extra "server"
 
     for child in psutil.Process().children(recursive=True):
@@ -186,7 +186,7 @@ def _class_of(cfg: Config) -> str:
 
 
 def _serving_object() -> Any:
-    """gunicorn's worker, or waitress' server, that has called for this request."""
+    """gunicorn's worker or waitress' server, found among this request's calling frames."""
     for frame in _callers():
         module = str(frame.f_globals.get("__name__", ""))
         who: object = frame.f_locals.get("self")
@@ -198,9 +198,9 @@ def _serving_object() -> Any:
 
 
 def _cores_of_uwsgi() -> int | None:
-    """How many requests uWSGI takes at once in this process: its threads, or greenlets."""
+    """How many requests uWSGI serves at once in this process: its threads, or greenlets."""
     try:
-        uwsgi = importlib.import_module("uwsgi")  # there within its processes alone
+        uwsgi = importlib.import_module("uwsgi")  # importable only in its processes
     except ImportError:
         return None
     return getattr(uwsgi, "cores", None)
@@ -214,10 +214,10 @@ def _callers() -> Iterator[FrameType]:
 
 
 def _is_real_server(environ: WSGIEnvironment) -> bool:
-    """Not a test's client, which says nothing of a server."""
+    """Whether a real server made the environ, and not a test client."""
     return bool(environ.get("SERVER_SOFTWARE") or _UWSGI in environ)
 
 
 def body_places(settings: Settings) -> int | None:
-    """How many threads slow bodies may hold: a quarter under gthread, where each holds one."""
+    """How many request bodies may arrive slowly at once: under gthread, each holds a thread."""
     return max(4, settings.threads // 4) if settings.worker_class == "gthread" else None

@@ -1,4 +1,4 @@
-"""How a server leaves: streams are told, jobs end or are handed over, the log is closed last."""
+"""How a server shuts down: streams end, jobs finish or are handed over, the log closes last."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from streaming.concurrency.waking import make_waker
 from streaming.server.parts import Parts
 from streaming.server.process import ServingProcess
 
-#: Of the time to leave: how much of it jobs may use to finish, and to be unwound.
+#: Shares of the shutdown time in which jobs may finish, and may be unwound.
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.2
-#: Maximum seconds in which clients take the end of their streams, and in which the streams
-#: of the others then end.
+#: Maximum seconds for clients to take the end of their streams, and for the streams of the others
+#: to end after they were cut.
 CLOSE_S, CUT_S = 1.5, 0.5
-#: Maximum seconds for which a worker that leaves may still be given requests, and that the
-#: last of them has to be answered.
+#: Maximum seconds for which a leaving worker may still be given requests, and for answering the
+#: last of them.
 LISTENER_S, LAST_REQUEST_S = 5.0, 0.2
-#: Seconds between looks whether requests still come.
+#: Seconds between checks whether requests still arrive.
 LOOK_S = 0.05
 
 
@@ -30,21 +30,21 @@ def drain(parts: Parts, process: ServingProcess, *, total_s: float, successors: 
     parts.streams.drain()
     # 2. Jobs finish, or are handed over to their next attempt: they still need the log.
     parts.registry.drain(finish_s=total_s * FINISH_SHARE, unwind_s=total_s * UNWIND_SHARE)
-    # 3. What streams have still to send; whoever does not take it, or goes on sending, is cut.
+    # 3. Streams send what they still have; clients that do not take it, or go on sending, are cut.
     if not parts.streams.wait_until_closed(min(total_s * UNWIND_SHARE, CLOSE_S)):
         parts.streams.cut()
         parts.streams.wait_until_closed(CUT_S)
-    # 4. Requests that the worker still accepts: jobs that they store are the successor's.
+    # 4. Requests that the worker still accepts; the jobs that they store are the successor's.
     if successors or process.succeeded():
         _outlast_listener(process, until=began + LISTENER_S)
-    # Only now: the body of a request that it has just been given is on its way.
+    # Only now: the body of a request that was just accepted may still be arriving.
     parts.deadlines.end_all()
-    # 5. The threads, the log's own last: a successor may open it then.
+    # 5. The threads, the log's last: a successor may open it then.
     parts.stop()
 
 
 def _outlast_listener(process: ServingProcess, *, until: float) -> None:
-    """gunicorn's gevent worker accepts for a second, or more, after it is told to leave."""
+    """gunicorn's gevent worker accepts requests for a second or more after it is told to leave."""
     waker, listened = make_waker(), False
     while process.listening() and time.monotonic() < until:
         listened = True

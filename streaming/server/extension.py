@@ -41,15 +41,15 @@ from streaming.web.routes.transports import transports
 from streaming.web.routes.websocket import websocket
 from streaming.web.services import EXTENSION, Authorize, Who, services
 
-#: What is mounted under the prefix; public, for extensions that are told which blueprints to spare.
+#: What is mounted under the prefix; public, for extensions that can exempt blueprints.
 BLUEPRINTS = (jobs, files, tickets, streams, transports, sse, longpoll, websocket, browser, ops)
 
-#: Members of a request that came after digests of requests were first kept.
+#: Members of a request that were added after digests of requests were first stored.
 LATER = ("title", "origin", "kept", "blobs", "webhook")
 
 
 class Streaming:
-    """Background jobs with live streams, in a Flask app that exists.
+    """Background jobs with live streams, in an existing Flask app.
 
     ::
 
@@ -242,7 +242,7 @@ class Streaming:
             return found.snapshot(row.id)
 
     def _add(self, made: Task) -> None:
-        """Give a task to the apps that have none of its name, or one of another factory call's."""
+        """Add a task to the apps that have none of its name, or one of another factory call."""
         known = self._tasks.get(made.name)
         if known is not None and known is not made and not _same_place(known, made):
             raise InvalidSettings(f"there are two tasks named {made.name!r}")
@@ -276,7 +276,7 @@ def server_of(app: Flask) -> Server:
 
 
 def _same_place(one: Task, other: Task) -> bool:
-    """Whether both come from the same lines of code, which have run twice."""
+    """Whether both were made by the same lines of code, run twice."""
     places = [getattr(each.function, "__code__", each.function) for each in (one, other)]
     return bool(places[0] == places[1])
 

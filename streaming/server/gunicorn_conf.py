@@ -1,4 +1,4 @@
-"""How gunicorn serves the service; `gunicorn.conf.py` takes all of it.
+"""How gunicorn serves the service; `gunicorn.conf.py` imports all of it.
 
 An installed package is served with `gunicorn -c python:streaming.server.gunicorn_conf`. See
 ARCHITECTURE.md, "Shutdown".
@@ -23,7 +23,7 @@ try:
 except InvalidSettings as error:
     sys.exit(f"cannot start: {error}")
 
-# Where web processes add up their metrics. The library looks for it when it is imported.
+# Where web processes combine their metrics. The library reads it when it is imported.
 if settings.web_processes > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="streaming-metrics-")
 
@@ -54,10 +54,10 @@ workers = settings.web_processes
 worker_connections = (settings.max_streams or 0) + 1000
 threads = settings.threads
 timeout = 60
-# Our own drain is over by then; what is left is cut.
+# Our own drain is over by then; what remains is cut.
 graceful_timeout = int(settings.drain_s) + 5
-# Longer than a proxy keeps idle connections (nginx and AWS 60 s, Heroku 90 s): a request on one
-# that is ended here at that very moment would be lost.
+# Longer than proxies keep idle connections (nginx and AWS 60 s, Heroku 90 s): a request on a
+# connection that we close at that very moment would be lost.
 keepalive = 100
 control_socket_disable = True
 if os.path.isdir("/dev/shm"):

@@ -1,4 +1,4 @@
-"""What is used of gunicorn's objects: the library itself has no types."""
+"""The parts of gunicorn's objects that are used: the library has no types."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Worker(Protocol):
     #: False from when it is told to leave.
     alive: bool
     load_wsgi: Callable[[], None]
-    #: Serves a connection until the next request is awaited, and says whether one is: gthread's.
+    #: gthread's: serves a connection until the next request is awaited; whether one is.
     handle: Callable[[Accepted], object]
     #: Called by it with what has come: a request, or the beginning of a connection of many.
     handle_request: Callable[[object, Accepted], object]

@@ -1,4 +1,4 @@
-"""What a server does to have its tasks run in task hosts, or not."""
+"""Makes the runner of a server: in task hosts, or in threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streaming.running.threads import Running, ThreadRunner
 logger = logging.getLogger(__name__)
 
 ROLE = "STREAMING_ROLE"
-#: Hosts at once for single jobs that may have killed the ones before, in a serving process.
+#: Maximum hosts, per serving process, for single jobs that may have killed earlier ones.
 LONE = 2
 
 
@@ -30,7 +30,7 @@ def role() -> str:
     """What this process is to an app: `web`, `host` (it runs tasks for one) or `worker`.
 
     An app is loaded in each of them. What may exist once (a scheduler, a metrics port, a
-    migration) belongs into `web`; what tasks alone use (a model on a GPU) where they run.
+    migration) belongs in `web`; what only tasks use (a model on a GPU) where they run.
     """
     return os.environ.get(ROLE, "web")
 
@@ -40,7 +40,7 @@ def make_local_runner(
 ) -> ThreadRunner:
     """The runner of a server whose jobs no other process takes: in hosts, or in threads.
 
-    `app_uri` is where hosts find the app, as gunicorn takes it; "" where there are none.
+    `app_uri` is the app's import string for hosts, as for gunicorn; "" without hosts.
     """
     count = settings.task_processes
     if count is None:
@@ -87,9 +87,9 @@ def make_worker_runner(
     submits: Runner,
     ended: Callable[[Running], object],
 ) -> HostRunner:
-    """The runner of a worker on Redis, which is told of every attempt that is over.
+    """The runner of a worker on Redis, with a callback for attempts that are over.
 
-    Its jobs are threads of the worker, but for those that may have killed one before; where
+    Jobs run as threads of the worker, except for those that may have killed one before; where
     STREAMING_TASK_PROCESSES asks for hosts, all jobs run there. `submits` queues what tasks in
     hosts submit.
     """
@@ -166,11 +166,11 @@ def _make_host_runner(
 
 
 def look_after_submits(runner: Runner, registry: JobRegistry) -> None:
-    """Have jobs that tasks in hosts submit looked after like all others."""
+    """Look after jobs submitted by tasks in hosts like after all others."""
     if isinstance(runner, HostRunner):
         runner.accepted = registry.supervisor.watch
 
 
 def _answers(dependencies: Dependencies) -> Mapping[str, Callable[..., object]]:
-    """What hosts ask the serving process besides the storage."""
+    """The calls that hosts make to the serving process, besides those of the storage."""
     return {"figures": lambda: dict(dependencies.figures()), "level": lambda: dependencies.level()}

@@ -1,8 +1,8 @@
-"""How long a gevent worker keeps connections that wait for their next request, and how many.
+"""How long a gevent worker keeps idle connections, and how many.
 
-A proxy keeps its connections to us for a minute or more and must be the one who ends them: a
-request on one that we are just ending is lost. gunicorn knows one time for all waits, be it for a
-connection's first request or while the worker leaves.
+A proxy keeps its connections to us for a minute or more, and must be the one to close them: a
+request on a connection that we are just closing is lost. gunicorn has only one time-out for all
+waits, even for a connection's first request, and while the worker leaves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streaming.server.heads import HEAD_S
 #: Seconds after which a worker that leaves ends those that are idle: who sends at that moment is
 #: still answered, and told that it was the last time.
 LEAVE_S = 0.5
-#: Idle connections at most, and at most this share of all: streams and new clients find a place.
+#: Maximum idle connections, and their maximum share of all: streams and new clients need room.
 MOST, SHARE = 500, 0.25
 #: Seconds for which no idle connection is too many: long polls that an event has answered all at
 #: once ask again, and their requests may be there already.
@@ -35,7 +35,7 @@ class _Greenlet(Protocol):
 
 
 class IdleConnections:
-    """Those that have been served and may be again. For the event loop's thread alone."""
+    """Connections that wait for their next request. For the event loop's thread only."""
 
     def __init__(self, *, keep_s: float, most: int, settle_s: float = SETTLE_S) -> None:
         """Each is kept for `keep_s`; the longest idle ones are ended where there are more than
@@ -57,7 +57,7 @@ class IdleConnections:
 
     @contextmanager
     def wait(self) -> Iterator[None]:
-        """Around reading the head of a request: ends it, and the connection, when it is time."""
+        """Around reading the head of a request: ends the wait, and the connection, in time."""
         connection = getcurrent()
         if connection not in self._served:
             self._served.add(connection)
@@ -105,12 +105,12 @@ class IdleConnections:
 
 
 def _over_after(seconds: float) -> Timeout:
-    """Ends a block after so long, without a word."""
+    """Ends a block silently after so many seconds."""
     return Timeout(seconds, False)  # type: ignore[arg-type]
 
 
 def keep_idle_connections(worker: Worker) -> None:
-    """Have a gevent worker keep connections as it is said here, and tell of them as gthread's."""
+    """Have a gevent worker keep idle connections by these rules, and count them like gthread's."""
     most = min(MOST, int(worker.cfg.worker_connections * SHARE))
     idle = IdleConnections(keep_s=worker.cfg.keepalive, most=most)
     worker.timeout_ctx, worker.keepalived_conns = idle.wait, idle

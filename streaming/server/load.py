@@ -18,16 +18,16 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two measurements.
 TICK_S = 0.5
-#: Maximum seconds for which the event loop is waited for.
+#: Maximum seconds to wait for the event loop.
 LOOP_S = 5.0
-#: Jobs, the newest ones, whose viewers are looked at.
+#: How many of the newest jobs are checked for slow viewers.
 LAG_JOBS = 200
-#: Events that make a viewer one who is far behind.
+#: Lag in events from which a viewer counts as far behind.
 FAR_BEHIND = 256
 
 
 class Readings:
-    """What the meter has measured last, for those who were made before it."""
+    """The meter's last measurements, for parts that are made before it."""
 
     def __init__(self) -> None:
         self._figures: dict[str, tuple[float, str]] = {}
@@ -53,7 +53,7 @@ class LoadMeter:
         queue: int,
         readings: Readings,
     ) -> None:
-        """`queue` is the queue's limit; what `monitor` shows goes into `readings`."""
+        """`queue` is the queue's limit; `readings` receives what `monitor` shows."""
         self.pressure = pressure
         self._storage = storage
         self._runner = runner
@@ -61,13 +61,13 @@ class LoadMeter:
         self._queue = queue
         self._readings = readings
         self._cores = os.cpu_count() or 1
-        #: When, and how much time of the processors this process had used by then.
+        #: Time of the last measurement, and the CPU time used by then.
         self._used = (time.monotonic(), time.process_time())
         self._counted = (time.monotonic(), storage.appended())
-        #: When the last look was over.
+        #: When the last measurement was over.
         self._rested_at = time.monotonic()
         self.loop = Periodic(self.look, every_s=TICK_S, at_once=True, name="load-meter")
-        #: Events per second that were appended since the measurement before.
+        #: Events appended per second since the measurement before.
         self.event_rate = 0.0
 
     def figures(self) -> dict[str, tuple[float, str]]:
@@ -87,7 +87,7 @@ class LoadMeter:
         }
 
     def measure(self, late_s: float) -> Signals:
-        """All signals; `late_s`: how late this thread's turn has come."""
+        """All signals; `late_s`: how late this thread was scheduled."""
         lags = self._lags()
         return Signals(
             lag=max(lags, default=0),
@@ -99,7 +99,7 @@ class LoadMeter:
         )
 
     def _busy(self) -> float:
-        """Processors that this process has kept busy since the measurement before."""
+        """How many cores this process has kept busy since the measurement before."""
         before, now = self._used, (time.monotonic(), time.process_time())
         self._used = now
         return (now[1] - before[1]) / max(0.001, now[0] - before[0])

@@ -10,11 +10,11 @@ from pythonjsonlogger.json import JsonFormatter
 from streaming.events.plain import plain_text
 from streaming.web.request_log import RequestFields
 
-#: The form of lines that are text: gunicorn's.
+#: The format of text lines: gunicorn's.
 TEXT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"
 TIME = "%Y-%m-%d %H:%M:%S %z"
 
-#: Characters of one line, with its traceback.
+#: Maximum characters of one line, traceback included.
 LINE = 1 << 20
 _SECRETS = re.compile(
     r"(?P<before>[?&]ticket=|\bbearer\s+|\btkt_|\bstk_[0-9a-f]{8}_)[^\s&\"'\\,]+", re.IGNORECASE
@@ -23,12 +23,12 @@ _JOB = re.compile(r"\bjob_[0-9A-HJKMNP-TV-Z]{26}\b")
 
 
 def redact(text: str) -> str:
-    """The text without the keys and tickets that are in it, such that every encoder takes it."""
+    """The text without keys and tickets, and without what an encoder would refuse."""
     return plain_text(_SECRETS.sub(r"\g<before>***", text), LINE)
 
 
 class TextLines(logging.Formatter):
-    """One line a record, as people read it."""
+    """One line of text per record."""
 
     def __init__(self, form: str = TEXT) -> None:
         super().__init__(form, TIME)
@@ -38,7 +38,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(JsonFormatter):
-    """One object a record, with what it is about: `job`, `owner`, `request_id` and the like."""
+    """One JSON object per record, with its subject: `job`, `owner`, `request_id` and the like."""
 
     def __init__(self) -> None:
         fields = {"asctime": "at", "levelname": "level", "name": "logger", "process": "process"}
@@ -54,7 +54,7 @@ class JsonLines(JsonFormatter):
 
 
 def make_formatter(kind: str, form: str = TEXT) -> logging.Formatter:
-    """`text` in that form, or `json`."""
+    """The formatter for `text` or `json`."""
     return JsonLines() if kind == "json" else TextLines(form)
 
 

@@ -1,4 +1,4 @@
-"""Which protocols of others are mounted, and that none takes a rule which the app has."""
+"""Mounts the protocols of others, and refuses URL rules that the app already has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streaming.web.routes.models import models
 from streaming.web.routes.responses import responses
 from streaming.web.routes.ui import ui
 
-#: By protocol, its blueprints under the prefix and /v1.
+#: By protocol, its blueprints below the prefix and /v1.
 PROTOCOL_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {
     "chat": (models, chat),
     "responses": (models, responses),
@@ -38,10 +38,10 @@ ROOT_ROUTES: Mapping[str, tuple[Blueprint, ...]] = {"mcp": (mcp,), "a2a": (a2a, 
 def names_said(
     config: Mapping[str, Any], settings: Settings | None, default: Iterable[str]
 ) -> tuple[str, ...]:
-    """The protocols that STREAMING_PROTOCOLS names, or those of the app.
+    """The protocols that STREAMING_PROTOCOLS names, or else those of the app.
 
-    Of all settings this one is read when the app is made: routes are fixed then. What it says
-    wrong is told with the others, at the start. Settings that were made already decide over both.
+    The only setting that is read when the app is made, because routes are fixed then; a bad value
+    is reported with the others, at the start. Ready-made settings override both.
     """
     if settings is not None:
         return tuple(default) if settings.protocols is None else settings.protocols

@@ -1,4 +1,4 @@
-"""Observers of everything that happens in a server: the metrics, and the log of requests."""
+"""Observes what happens in a server, for the metrics and the log."""
 
 from __future__ import annotations
 

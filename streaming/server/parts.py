@@ -1,4 +1,4 @@
-"""The parts of one server, built from the bottom up: each gets what it needs when it is made."""
+"""The parts of one server, built from the bottom up, each with what it needs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from streaming.web.metrics import Metrics, telling
 if TYPE_CHECKING:  # loaded where there is a Redis
     from streaming.running.queue import JobQueue
 
-#: Seconds between looks whether storage has gone or come back.
+#: Seconds between checks whether storage has gone away or come back.
 LOOK_S = 0.5
 #: Seconds for which Redis may owe an answer before a request is told that it is away. Workers give
 #: it longer: for them it is better to wait than to leave a job to another attempt.
@@ -48,7 +48,7 @@ SILENCE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What serves one log in this process, for all apps on it."""
+    """Everything that serves one log in this process, for all apps on it."""
 
     storage: Storage
     snapshots: Snapshots
@@ -60,11 +60,11 @@ class Parts:
     deadlines: Deadlines
     metrics: Metrics
     webhooks: Webhooks
-    #: What looks again and again and belongs to none of these.
+    #: Periodic work that belongs to none of the others.
     loops: Sequence[Periodic]
 
     def start(self) -> None:
-        """Run what was left, and look after everything. What has been started stops on an error."""
+        """Start everything, and take up unfinished jobs. An error stops what was started."""
         try:
             self.runner.start()
             self.registry.start()
@@ -77,7 +77,7 @@ class Parts:
             raise
 
     def stop(self) -> None:
-        """End every thread, the log's own last: the others work with it."""
+        """End every thread, the log's last: the others use it."""
         self.webhooks.stop()
         for loop in self.loops:
             loop.stop()
@@ -87,7 +87,7 @@ class Parts:
         self.storage.close()
 
     def dead(self) -> list[str]:
-        """Threads that have ended although nobody has stopped them: only a new process helps."""
+        """Names of threads that have died: only a new process helps."""
         loops = (*self.loops, self.registry.supervisor.loop, self.webhooks.loop)
         dead = [loop.name for loop in loops if loop.dead]
         if self.streams.server.hangups.dead:
@@ -108,7 +108,7 @@ def build(
 ) -> Parts:
     """The parts around an open storage, not yet started.
 
-    `served_elsewhere` hands jobs to the process that serves, where this one only runs tasks.
+    `served_elsewhere` passes jobs to the serving process, where this one only runs tasks.
     """
     metrics, pressure = Metrics(), Pressure()
     observer = ServerObserver(metrics, log_streams=settings.log_requests)
@@ -170,7 +170,7 @@ def make_dependencies(
     observer: Observer | None = None,
     ended: Callable[[str, str, float], object] | None = None,
 ) -> Dependencies:
-    """What attempts of this process work with; `ended`, or the observer, is told of each end."""
+    """What attempts of this process work with; `ended`, or the observer, is called at each end."""
     return Dependencies(
         storage=storage,
         snapshots=snapshots,
@@ -190,7 +190,7 @@ def make_dependencies(
 def make_runner(
     settings: Settings, storage: Storage, dependencies: Dependencies, *, process: ServingProcess
 ) -> Runner:
-    """Who runs the jobs that are submitted here: this process, or workers on Redis."""
+    """The runner of jobs submitted here: in this process, or in workers on Redis."""
     if settings.shared:
         queue = make_queue(settings, silence_s=SILENCE_S)
         return make_shared_runner(settings, storage, queue)
@@ -200,7 +200,7 @@ def make_runner(
 
 
 def make_shared_runner(settings: Settings, storage: Storage, queue: JobQueue) -> Runner:
-    """Has the workers of all run what is submitted here."""
+    """The runner that passes jobs submitted here to the shared workers."""
     from streaming.running.queue import DramatiqRunner
 
     return DramatiqRunner(queue, storage, limit=settings.queue)
@@ -228,7 +228,7 @@ def make_registry(
     overloaded: Callable[[], bool],
     receivers: Receivers,
 ) -> JobRegistry:
-    """The jobs of the log: who submits, finds, cancels and answers them."""
+    """The registry, by which the log's jobs are submitted, found, cancelled and answered."""
     return JobRegistry(
         storage=storage,
         snapshots=snapshots,
@@ -245,7 +245,7 @@ def make_registry(
 def make_retention(
     settings: Settings, storage: Storage, snapshots: Snapshots, registry: JobRegistry
 ) -> Retention:
-    """What removes jobs that are too old, and trims logs that are too long."""
+    """Removes jobs that are too old, and trims logs that are too long."""
     return Retention(
         storage,
         snapshots,
@@ -280,7 +280,7 @@ def make_streams(
 
 
 def storage_watch(storage: Storage, streams: Streams) -> Periodic:
-    """Has the streams tell their clients when storage goes away and when it is back."""
+    """Lets streams report to their clients when storage goes away, and when it is back."""
     away = [False]
 
     def look() -> None:

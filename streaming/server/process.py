@@ -1,18 +1,18 @@
-"""What a server is told of the process that it is in."""
+"""What a server knows of its process."""
 
 from __future__ import annotations
 
 
 class ServingProcess:
-    """One that nobody replaces and that leaves when it likes; server hooks know better."""
+    """A process that is never replaced, and stops at any time; server hooks know more."""
 
-    #: Where task hosts find the app, as gunicorn takes it; "" where there are none.
+    #: Import string of the app for task hosts, as for gunicorn; "" without hosts.
     app_uri = ""
 
     def succeeded(self) -> bool:
-        """Whether another process is about to take over: jobs may be stored for it."""
+        """Whether another process is about to take over, for which jobs may be stored."""
         return False
 
     def listening(self) -> bool:
-        """Whether it is still given requests."""
+        """Whether it still gets requests."""
         return False

@@ -1,4 +1,4 @@
-"""The server of one log in this process: when that is opened, and how it is left."""
+"""The server of one log in this process: how it starts, and how it shuts down."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ START_S, REDIS_S = 30.0, 20.0
 
 
 class Server:
-    """Made for the first app on its log; started in the process that serves, once; then closed."""
+    """Made for the first app on its log; started once, in the serving process; then closed."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Server:
         base_url: str,
         around: Callable[[Storage, str], AbstractContextManager[object]],
     ) -> None:
-        """`around` is entered round the code of a task, with the storage and the job's id."""
+        """`around` is entered around a task's code, with the storage and the job's id."""
         self.settings = settings
         self.tasks = tasks
         self._around = around
@@ -64,12 +64,12 @@ class Server:
         #: Why the last start failed, and when, on `monotonic`: whoever waited for it need not try.
         self._failed: tuple[NotThere, float] | None = None
         self._started = Latch()
-        #: Nothing is begun any more, and everything is over.
+        #: Nothing new is begun; everything has ended.
         self._closing = False
         self._ended = Latch()
-        #: What it is made of, from its start on.
+        #: Its parts, once started.
         self.parts: Parts | None = None
-        #: Until somebody ends the parts, who takes this.
+        #: Free until the parts are being ended, by whoever takes it.
         self._to_end = [True]
         self._services: Services | None = None
         self._process = ServingProcess()
@@ -81,11 +81,11 @@ class Server:
 
     @property
     def ended(self) -> bool:
-        """Whether it was drained or closed: it starts no more."""
+        """Whether it was drained or closed, and cannot start again."""
         return self._ended.is_open or self._closing
 
     def services(self) -> Services:
-        """The parts, started; by the first who asks, where no server hook has done it.
+        """The parts, started by the first call if no server hook has done so.
 
         `Closed` once the server is.
         """
@@ -97,7 +97,7 @@ class Server:
         return self._services
 
     def start(self, *, timeout: float, process: ServingProcess | None = None) -> None:
-        """Open the storage, waiting for a predecessor's drain, and take up the jobs it left.
+        """Open the storage, waiting for a predecessor's drain, and take up its unfinished jobs.
 
         `timeout` is for that, or for Redis to be there; `NotThere` when it is not, and the next
         one who asks tries again. `InvalidSettings` when another server holds the storage, or when
@@ -126,7 +126,7 @@ class Server:
             raise Closed("the server has been closed")
 
     def start_or_wait(self, process: ServingProcess) -> None:
-        """Start now; or, when a predecessor in the same server still drains, as soon as it is gone.
+        """Start now, or as soon as a predecessor in the same server that still drains is gone.
 
         Requests wait meanwhile. `InUse` when another server holds the storage.
         """
@@ -140,16 +140,16 @@ class Server:
                 Thread(self._start_later, name="start").start()
 
     def drain(self) -> None:
-        """The process leaves: end everything within STREAMING_DRAIN_S; once."""
+        """End everything within STREAMING_DRAIN_S, because the process leaves; once."""
         self.close()
 
     def close(self, *, within_s: float | None = None) -> None:
         """End everything within about `within_s` seconds (STREAMING_DRAIN_S).
 
-        Once it has returned, no thread, descriptor or lock of the server is left; what is asked
-        of it raises `Closed`. Again, it does nothing.
+        After that, no thread, descriptor or lock of the server is left, and its methods raise
+        `Closed`. A second call does nothing.
         """
-        # Not under the lock: a start may wait for a predecessor for long.
+        # Not under the lock: a start may wait long for a predecessor.
         begun, self._closing = self._closing, True
         if begun:
             self._ended.wait()
@@ -157,7 +157,7 @@ class Server:
             self._end(within_s=self.settings.drain_s if within_s is None else within_s)
 
     def dead(self) -> list[str]:
-        """Threads that have ended by themselves: this process cannot do its work any more."""
+        """Names of threads that have died: this process cannot do its work any longer."""
         return [] if self.parts is None or self._ended.is_open else self.parts.dead()
 
     def wait_until_ended(self) -> None:
@@ -213,7 +213,7 @@ class Server:
         if parts is not None:
             try:
                 self._to_end.pop()
-            except IndexError:  # a start that was under way does it
+            except IndexError:  # a start that is under way will end them
                 self._ended.wait()
                 return
             drain(parts, self._process, total_s=within_s, successors=self.settings.shared)
@@ -232,12 +232,12 @@ class Server:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def adopt(self, storage: Storage, runner: Runner) -> None:
-        """Serve nothing: `services` work over what another process has, for tasks that run here."""
+        """Serve nothing: `services` use another process's parts, for tasks that run here."""
         self._services = self._serve(self._build(storage, served_elsewhere=runner))
         self._started.open()
 
     def _serve(self, parts: Parts) -> Services:
-        """What requests work with; each app puts its own into it."""
+        """What requests work with; each app adds its own."""
         settings, storage = self.settings, parts.storage
         return Services(
             settings=settings,

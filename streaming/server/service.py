@@ -31,8 +31,8 @@ except ModuleNotFoundError as error:
 #: In the order in which the page offers them, the simplest first.
 TASKS = [generate, report, agent, analyze, chat, files, monitor, train]
 
-#: What the page may load and run: its own files, and what jobs have made. Markup is made by
-#: DOMPurify's policy alone (Trusted Types).
+#: What the page may load and run: its own files, and artifacts of jobs. Only DOMPurify's policy
+#: may create markup (Trusted Types).
 PAGE_POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -51,7 +51,7 @@ PAGE_POLICY = "; ".join(
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The app, not yet started: that happens in the process that serves it."""
+    """The app, not yet started: it starts in the process that serves it."""
     app = Flask(
         "app",
         root_path=str(assets("")),
@@ -66,7 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         open_submit=True,
         protocols=PROTOCOLS,
     )
-    # Where platforms look; under `/v1`, as in every app, they are as well.
+    # Where platforms look for them; they are also under `/v1`, as in every app.
     app.register_blueprint(ops, name="streaming_root")
     answer_with_problems(app)
 

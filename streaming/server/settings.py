@@ -1,6 +1,6 @@
-"""Settings of an app with the extension: `STREAMING_…` names alone, read when its server starts.
+"""Settings of an app with the extension: only `STREAMING_…` names, read when its server starts.
 
-`REDIS_URL`, `PORT` and the like belong to the host app, which may mean something else by them.
+`REDIS_URL`, `PORT` and the like belong to the app, which may use them for something else.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from streaming.config import Settings
 logger = logging.getLogger(__name__)
 
 PREFIX = "STREAMING_"
-#: Names of ours that are no settings of a server: the role of a process, and the client's.
+#: Names of ours that are not settings of a server: the role of a process, and the client's.
 OTHERS = {"STREAMING_ROLE", "STREAMING_URL", "STREAMING_API_KEY"}
 
 
 class _OurNames(EnvSettingsSource):
-    """The environment, as far as its names are ours."""
+    """Those of the environment's names that are ours."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
         if not str(field.validation_alias).startswith(PREFIX):
@@ -72,7 +72,7 @@ def settings_of(app: Flask) -> Settings:
 
 
 def warn_of_names(config: Mapping[str, object], settings: Settings) -> None:
-    """Say which names are misspelt, and whose `REDIS_URL` is not taken for ours."""
+    """Warn of misspelt names, and of a `REDIS_URL` that is taken for the app's own."""
     known = _known()
     for name in sorted(misspelt({*config, *os.environ}, known)):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
@@ -87,7 +87,7 @@ def warn_of_names(config: Mapping[str, object], settings: Settings) -> None:
 
 
 def misspelt(names: Iterable[str], known: Iterable[str]) -> set[str]:
-    """Those of the names that look like settings of ours and are none."""
+    """Names that look like settings of ours and are not."""
     return {name for name in names if name.startswith(PREFIX)} - set(known)
 
 

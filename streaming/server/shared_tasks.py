@@ -21,7 +21,7 @@ class SharingApp(Protocol):
 
     app: Flask
     tasks: TaskRegistry
-    #: Among the apps of the server; the app's jobs remember it.
+    #: Its number among the apps of the server; the app's jobs record it.
     place: int
 
     def inside(self, owner: str, origin: Origin) -> AbstractContextManager[None]:
@@ -33,23 +33,23 @@ class SharedTasks(TaskRegistry):
 
     def __init__(self) -> None:
         super().__init__()
-        #: By place. Those that have left stay: the jobs that they took still run, as them.
+        #: By place. Apps that have left stay: jobs that they accepted still run as theirs.
         self._apps: list[SharingApp] = []
         self._left: list[SharingApp] = []
 
     def attach(self, app: SharingApp) -> int:
-        """Have the app's tasks run here; its place among the apps, which its jobs remember."""
+        """Add an app and its tasks; its place among the apps, which its jobs record."""
         self._apps.append(app)
         return len(self._apps) - 1
 
     def detach(self, app: SharingApp) -> bool:
-        """The app leaves; whether others are still there."""
+        """Remove an app; whether others remain."""
         if app not in self._left:
             self._left.append(app)
         return any(each not in self._left for each in self._apps)
 
     def find(self, name: str) -> Task | None:
-        """The present app's, in a request; else the one that runs as the app that took the job."""
+        """In a request, the present app's task; else one that runs as the app of its job."""
         here = _present()
         if here in self._apps:
             assert here is not None
@@ -67,7 +67,7 @@ class SharedTasks(TaskRegistry):
         return iter(sorted(found.values(), key=lambda task: task.name))
 
     def around(self, storage: Storage, job: str) -> AbstractContextManager[None]:
-        """The context in which an attempt at the job runs: of the app that took it."""
+        """The context for an attempt at the job: that of the app that accepted it."""
         row = storage.index.get(job)
         assert row is not None
         origin = Origin.of(storage.log.records(job))
@@ -77,7 +77,7 @@ class SharedTasks(TaskRegistry):
         )
 
     def _app_of(self, origin: Origin, task: str) -> SharingApp:
-        """The app that took a job; after a restart, the one in its place, or that has the task."""
+        """The app that accepted a job; after a restart, the app in its place, or with the task."""
         able = [each for each in self._apps if each.tasks.find(task) is not None]
         named = [each for each in able if each.app.name == origin.app]
         placed = [each for each in named if each.place == origin.place]

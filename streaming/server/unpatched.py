@@ -13,15 +13,15 @@ from types import ModuleType
 logger = logging.getLogger("streaming.host")
 
 _MONKEY = "gevent.monkey"
-#: What patching is made of; what it patches is said by other names.
+#: The functions that patch; others only report what is patched.
 _PARTS = ("patch_item", "patch_module")
 
 
 def refuse_patching() -> None:
-    """From now on `gevent.monkey.patch_all` and the like do nothing here, and say so once."""
+    """Make `gevent.monkey.patch_all` and the like do nothing here from now on; they warn once."""
     if _MONKEY in sys.modules:
         _disarm(sys.modules[_MONKEY])
-    else:  # it is not imported for this: most apps never do
+    else:  # not imported just for this: most apps never use it
         sys.meta_path.insert(0, _Finder())
 
 

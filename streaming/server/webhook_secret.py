@@ -12,9 +12,9 @@ from streaming.storage import make_storage
 
 
 def secret_of(settings: Settings) -> str:
-    """What receivers are given: `whsec_…` of the setting, or of the log that the settings name.
+    """The secret for receivers, `whsec_…`: the setting's, or that of the settings' log.
 
-    It is made where there is none yet. `InvalidSettings` where it could not last.
+    It is made if there is none yet. `InvalidSettings` where it could not last.
     """
     given = settings.webhook_secret.get_secret_value()
     if given:

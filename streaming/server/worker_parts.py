@@ -1,4 +1,4 @@
-"""What a worker of a deployment on Redis works with."""
+"""The parts of a worker in a deployment on Redis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streaming.server.wrapped import load_served, mounts_behind
 from streaming.storage import make_storage
 from streaming.storage.snapshots import Snapshots
 
-#: Of STREAMING_DRAIN_S: how much of it jobs may use to finish, and to be unwound.
+#: Shares of STREAMING_DRAIN_S in which jobs may finish, and may be unwound.
 FINISH_SHARE, UNWIND_SHARE = 0.5, 0.3
 
 
@@ -48,7 +48,7 @@ class WorkerParts:
         )
 
     def make_runner(self, ended: Callable[[Running], object]) -> ThreadRunner:
-        """What runs the worker's jobs, and tells of each attempt that is over."""
+        """The runner of the worker's jobs, with a callback for attempts that are over."""
         return make_worker_runner(
             self.settings,
             self._dependencies,
@@ -59,12 +59,12 @@ class WorkerParts:
 
     @property
     def finish_s(self) -> float:
-        """How long jobs may take to finish when the process leaves, of STREAMING_DRAIN_S."""
+        """Seconds for jobs to finish when the process leaves."""
         return self.settings.drain_s * FINISH_SHARE
 
     @property
     def unwind_s(self) -> float:
-        """How long they may then take to be unwound."""
+        """Seconds for unwinding them after that."""
         return self.settings.drain_s * UNWIND_SHARE
 
 
@@ -82,17 +82,17 @@ def load_server(app: str) -> Server:
 
 
 def prepare_process() -> threading.Event:
-    """Role, logs and signals of this process; what is set when it is told to leave."""
-    os.environ[ROLE] = "worker"  # before the app is imported, which may ask
+    """Set up role, logs and signals of this process; the event that is set when it is to leave."""
+    os.environ[ROLE] = "worker"  # before the app is imported, which may ask for it
     handler = logging.StreamHandler()
-    # Bad settings are told in a moment; until then lines are text.
+    # Bad settings are reported in a moment; until then, lines are text.
     handler.setFormatter(make_formatter(os.environ.get("STREAMING_LOG_FORMAT", "text")))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_S)
     leaving = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        # A flag only, and the same at every signal: platforms send several.
+        # Only a flag, and the same for every signal: platforms send several.
         signal.signal(number, lambda *_: leaving.set())
     let_children_be_terminated()
     outlive_alarms()

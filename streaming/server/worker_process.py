@@ -1,4 +1,4 @@
-"""The process that runs the jobs of a deployment on Redis, and serves nothing."""
+"""The process that runs jobs of a deployment on Redis, and serves nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class WorkerProcess:
     """A worker with its storage, started and drained once."""
 
     def __init__(self, server: Server, app: str) -> None:
-        """`app` is where the server was found, for processes that are to load it, too."""
+        """`app` is the import string of the app, for processes that load it, too."""
         self._parts = parts = WorkerParts(server, app)
         self._worker = JobWorker(
             parts.queue,
@@ -72,5 +72,5 @@ def main() -> None:
 
 def _end() -> None:
     end_children()
-    # Threads of tasks that do not listen would keep the process: their jobs are handed over.
+    # Threads of tasks that ignore their stop would keep the process: their jobs are handed over.
     os._exit(0)

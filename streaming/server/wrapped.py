@@ -1,4 +1,4 @@
-"""The Flask apps behind whatever a server was given to serve, middleware around them and all."""
+"""Finds the Flask apps behind whatever a server was given to serve, through middleware."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from streaming.server.mount import Mount, mounts, servers_of
 from streaming.server.server import Server
 from streaming.web.services import EXTENSION
 
-#: What is looked at, and how deep below what is served: middleware is a handful of objects.
+#: How many objects are searched, and how deep below what is served: middleware is a handful.
 OBJECTS, DEPTH = 2000, 8
-#: Where an app is looked for when only its module is named.
+#: Names of the app that are tried when only its module is given.
 NAMES = ("app", "application", "create_app", "make_app")
 
 
 def mounts_behind(served: object) -> list[Mount]:
-    """The apps with the extension behind `served`: a Flask app, or what is around one.
+    """The apps with the extension behind `served`: a Flask app, or something around one.
 
-    Where none can be seen (a function around the app may hide it) those of this process.
+    If none is found (a function around the app may hide it), all apps of this process;
     `InvalidSettings` when there are none.
     """
     apps = _apps(served)
@@ -43,9 +43,9 @@ def mounts_behind(served: object) -> list[Mount]:
 
 
 def servers_served(worker: Worker) -> list[Server]:
-    """The servers of the apps that a worker of gunicorn serves, fitted to it; not yet started.
+    """The servers of the apps that a gunicorn worker serves, adapted to it, not yet started.
 
-    `InvalidSettings` where they cannot work there.
+    `InvalidSettings` if they cannot work there.
     """
     found, serving = mounts_behind(worker.wsgi), Serving.of_gunicorn(worker.cfg)
     refuse_sync_workers(worker.cfg)
@@ -56,9 +56,9 @@ def servers_served(worker: Worker) -> list[Server]:
 
 
 def load_served(name: str) -> object:
-    """What `module:app`, `module:factory()`, `module:object.app` or `module` names.
+    """The object that `module:app`, `module:factory()`, `module:object.app` or `module` names.
 
-    `InvalidSettings` when it is not there.
+    `InvalidSettings` when there is none.
     """
     module, _, expression = name.partition(":")
     folder = str(Path.cwd())
@@ -68,7 +68,7 @@ def load_served(name: str) -> object:
         loaded = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the app's own import is at fault
+            raise  # an import of the app is at fault
         raise InvalidSettings(f"STREAMING_APP={name}: there is no module {module!r}") from error
     try:
         found = _evaluate(loaded, expression or _usual_name(loaded))
@@ -80,7 +80,7 @@ def load_served(name: str) -> object:
 
 
 def _apps(served: object) -> list[Flask]:
-    """Breadth first, so that the outermost come first."""
+    """Search breadth first, so that the outermost apps come first."""
     seen: set[int] = set()
     layer, found = [served], []
     for _ in range(DEPTH):
@@ -98,7 +98,7 @@ def _apps(served: object) -> list[Flask]:
 
 
 def _parts(thing: object) -> Iterator[object]:
-    """What a piece of middleware may keep the app in."""
+    """The objects in which a piece of middleware may keep the app."""
     if isinstance(thing, str | bytes | int | float | type(None) | type | type(ast)):
         return
     if isinstance(thing, dict):
@@ -132,7 +132,7 @@ def _usual_name(module: ModuleType) -> str:
 
 
 def _evaluate(module: ModuleType, expression: str) -> object:
-    """Names, their attributes, and a call with plain values: nothing else is run."""
+    """Evaluate names, attributes and one call with plain values, and nothing else."""
 
     def value(node: ast.expr) -> Any:
         if isinstance(node, ast.Name):
@@ -149,6 +149,6 @@ def _evaluate(module: ModuleType, expression: str) -> object:
 
 
 def _is_factory(found: object) -> TypeGuard[Callable[[], object]]:
-    """A function named without its parentheses: what serves takes `environ` and more."""
+    """Whether it is a factory named without parentheses: a WSGI app takes `environ` and more."""
     code = getattr(found, "__code__", None)
     return code is not None and code.co_argcount == len(getattr(found, "__defaults__", None) or ())

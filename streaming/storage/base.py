@@ -29,13 +29,13 @@ class Live(Protocol):
         """The job as it is at present."""
 
     def page(self, after: int, limit: int) -> Page | None:
-        """The page behind `after`; None when it is not in memory. Never blocks."""
+        """The page after position `after`; None when it is not in memory. Never blocks."""
 
     def watch(self, after: int, waker: Wakeable) -> bool:
         """Have `waker` woken by the next change; False when the log is not at `after` any more."""
 
     def unwatch(self, waker: Wakeable) -> None:
-        """Watch no more."""
+        """Stop watching."""
 
 
 class EventLog(ABC):
@@ -55,8 +55,8 @@ class EventLog(ABC):
         """Add events, all or none, with private records beside them; returns after the commit.
 
         Raises `LogClosed`, `Fenced` (`attempt` is older than the log's), `Unexpected` (`expect`),
-        `NotFound`, and `Unavailable` when storage is away: at once, or if `patient` when it has
-        stayed away for the time that appends wait.
+        `NotFound`, and `Unavailable` when storage is away: at once, or with `patient` when it has
+        stayed away for as long as appends wait.
         """
 
     def post(
@@ -88,11 +88,11 @@ class EventLog(ABC):
         timeout: float = 0,
         waker: Waker | None = None,
     ) -> Page:
-        """Events behind `after`; when there are none yet, waits `timeout` seconds for the first.
+        """Events after position `after`; if there are none yet, waits `timeout` seconds for one.
 
-        Replay and wait in one, so a missed wake-up cannot be written at a call site. Returns at
-        once when the log is closed, when `after` is ahead of it or behind its base, and when
-        `waker` (made by the caller's thread) is woken. `NotFound` when there is no such log.
+        Replay and wait in one, so that no caller can miss a wake-up. Returns at once when the log
+        is closed, when `after` is ahead of it or behind its base, and when `waker` (made by the
+        caller's thread) is woken. `NotFound` when there is no such log.
         """
         page = self.page(job, after, limit)
         if page.events or page.closed or page.last < after or timeout <= 0:
@@ -102,7 +102,7 @@ class EventLog(ABC):
 
     @abstractmethod
     def page(self, job: str, after: int, limit: int) -> Page:
-        """What `read` gives without waiting."""
+        """What `read` returns without waiting."""
 
     @abstractmethod
     def live(self, job: str) -> Live:
@@ -111,11 +111,11 @@ class EventLog(ABC):
     def wait(
         self, positions: Mapping[str, int], timeout: float, waker: Waker | None = None
     ) -> None:
-        """Until a log has moved away from its position, is closed or gone, `timeout`, or a wake."""
+        """Wait until a log has left its position, is closed or gone, a `timeout`, or a wake."""
         waker = waker or make_waker()
         until = time.monotonic() + timeout
         watched: list[Live] = []
-        try:  # watch, then look, then sleep: so no wake-up is lost
+        try:  # watch, then check, then sleep: so no wake-up is lost
             for job, after in positions.items():
                 live = self.live(job)
                 if not live.watch(after, waker):
@@ -144,16 +144,16 @@ class JobIndex(ABC):
 
     @abstractmethod
     def submit(self, submission: Submission, *, only_known: bool = False) -> tuple[JobRow, bool]:
-        """Store a new job; or find the one that has its key: `(row, whether it is new)`.
+        """Store a new job, or find the one that has its key: `(row, whether it is new)`.
 
-        Row, first event, key and private records are committed together.
-        `Conflict` when the key belongs to another request. `Unavailable` at once when storage
-        does not take it. With `only_known`, `NotFound` instead of a new job.
+        Row, first event, key and private records are committed together. `Conflict` when the key
+        belongs to another request; `Unavailable`, without patience, when storage is away. With
+        `only_known`, `NotFound` instead of a new job.
         """
 
     @abstractmethod
     def get(self, job: str) -> JobRow | None:
-        """The row, also that of an expired job; None when there is none."""
+        """The row, even of an expired job; None when there is none."""
 
     @abstractmethod
     def list(
@@ -173,11 +173,11 @@ class JobIndex(ABC):
 
     @abstractmethod
     def due(self, now: float) -> Iterable[str]:
-        """Ended jobs and tombstones whose `expires_at` is over, the earliest first."""
+        """Ended jobs and tombstones whose `expires_at` has passed, the earliest first."""
 
     @abstractmethod
     def long(self, events: int) -> Iterable[JobRow]:
-        """Jobs that keep more than so many events."""
+        """Jobs that keep more events than that."""
 
 
 class Storage(ABC):
@@ -188,11 +188,11 @@ class Storage(ABC):
     blobs: Blobs
     viewers: Viewers
     leases: Leases
-    #: None where nothing that was acknowledged is lost.
+    #: None where acknowledged events are never lost.
     mender: Mender | None = None
     #: None where another process makes the calls of webhooks.
     outbox: Outbox | None = None
-    #: Whether what is acknowledged outlasts the process.
+    #: Whether acknowledged events outlast the process.
     durable: bool
 
     @abstractmethod
@@ -201,39 +201,39 @@ class Storage(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish what is under way and let go of it."""
+        """Finish what is under way, and release everything."""
 
     @abstractmethod
     def size(self) -> int:
         """Bytes of all jobs, as their rows count them."""
 
     def turn(self, what: str) -> bool:  # noqa: ARG002 - one process has every turn
-        """Whether this process is the one that does `what` for all, until it is asked again.
+        """Whether this process holds the turn to do `what` for all, until the next call.
 
-        For work that is to be done once but may be done twice: a new holder may begin before
+        For work that should be done once but may be done twice: a new holder may begin before
         the old one has noticed. `Unavailable` when storage is away.
         """
         return True
 
     @abstractmethod
     def secret(self) -> bytes:
-        """Random bytes that all processes on this storage share; made by the first who asks.
+        """Random bytes shared by all processes on this storage; made by the first call.
 
-        They outlast a restart where the storage does.
+        They outlast a restart if the storage does.
         """
 
     @abstractmethod
     def appended(self) -> int:
-        """Events that were appended since it was opened."""
+        """How many events were appended since it was opened."""
 
     @abstractmethod
     def fault(self) -> str | None:
         """What keeps it from storing events at present, or None."""
 
     def fault_now(self, within_s: float) -> str | None:  # noqa: ARG002 - here it is known
-        """`fault`, or that it gives no answer within `within_s`, where it has to be asked."""
+        """`fault`; if the storage has to be asked, also that it gave no answer in `within_s`."""
         return self.fault()
 
     def dead(self) -> list[str]:
-        """Threads of its own that have ended although it is open: only a new process helps."""
+        """Names of its threads that have died although it is open: only a new process helps."""
         return []

@@ -13,7 +13,7 @@ class Folder:
     """What blobs know of a folder."""
 
     name: str
-    #: Epoch seconds of its making.
+    #: Epoch seconds of its creation.
     made_at: float
     #: Bytes in it.
     size: int
@@ -24,7 +24,7 @@ class Blobs(ABC):
 
     @abstractmethod
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store the bytes, replacing what was there; their count. `Unavailable` when it cannot."""
+        """Store the bytes, replacing any others; their count. `Unavailable` when it cannot."""
 
     @abstractmethod
     def open(self, key: str) -> IO[bytes]:

@@ -25,12 +25,12 @@ class FolderBlobs(Blobs):
         self._closed = False
 
     def start(self, *, age_s: float = 0.0) -> None:
-        """Make the folder, and drop what was half written longer ago than `age_s`."""
+        """Make the folder, and delete unfinished files older than `age_s`."""
         make_folder(self._root)
         self.clean(age_s=age_s)
 
     def close(self) -> None:
-        """Take and give nothing more."""
+        """Refuse every later call."""
         self._closed = True
 
     @property
@@ -42,7 +42,7 @@ class FolderBlobs(Blobs):
         path = self._path(key)
         part: str | None = None
         try:
-            # Not those above the root: a folder that has gone does not come back half.
+            # Not those above the root: a folder that was moved away must not come back half.
             for folder in (self._root, path.parent):
                 if not folder.is_dir():
                     folder.mkdir(FOLDER_MODE, exist_ok=True)
@@ -60,7 +60,7 @@ class FolderBlobs(Blobs):
             raise Unavailable(
                 f"cannot store {key}: {error.strerror}", code="storage_away"
             ) from error
-        except BaseException:  # a stop of the task that gives the chunks, too
+        except BaseException:  # also a stop of the task that yields the chunks
             _discard(part)
             raise
         return size
@@ -85,7 +85,7 @@ class FolderBlobs(Blobs):
                 yield Folder(path.name, path.stat().st_mtime, size)
 
     def clean(self, *, age_s: float = 0.0) -> None:
-        """Drop what a process that died has half written, longer ago than `age_s`."""
+        """Delete unfinished files of dead processes, those older than `age_s`."""
         now = time.time()
         for part in self._root.glob(".part-*"):
             with contextlib.suppress(FileNotFoundError):  # finished or dropped by another process

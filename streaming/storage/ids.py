@@ -1,4 +1,4 @@
-"""Ids: opaque, never used again, sorted by the time of their making."""
+"""Ids: opaque, never reused, sorted by creation time."""
 
 from __future__ import annotations
 

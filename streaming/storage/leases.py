@@ -21,37 +21,37 @@ class Pool:
 
 
 class Leases(ABC):
-    """Who holds units of the named pools, over all processes.
+    """Which job holds units of the named pools, over all processes.
 
-    Jobs wait in the order of their ids, which is that of their submission. One that needs several
-    pools gets them together; none is passed over by a later one that needs the same pool. A pool
-    that nobody declared has no limit. What a process holds ends with the process.
+    Jobs wait in the order of their ids, which is that of submission. A job that needs several
+    pools gets them together; a later job that needs the same pool never overtakes it. A pool
+    that was not declared has no limit. What a process holds is released when the process ends.
     """
 
     @abstractmethod
     def request(self, job: str, needs: Mapping[str, int]) -> None:
-        """Wait for so many units of each pool, or get them at once; again it does nothing.
+        """Request units of each pool, to be waited for if they are taken; a repeat does nothing.
 
         `ValueError` when a pool is smaller than that.
         """
 
     @abstractmethod
     def position(self, job: str) -> int:
-        """0 when the job holds what it has requested, else its place among those that wait.
+        """0 when the job holds what it has requested, else its place in the queue.
 
-        `NotFound` when it has requested nothing, or a later attempt has requested elsewhere.
-        `Unavailable` when storage has stayed away for the time that appends wait.
+        `NotFound` when it has requested nothing, or a later attempt elsewhere has.
+        `Unavailable` when storage has stayed away for as long as appends wait.
         """
 
     @abstractmethod
     def wait(self, job: str, position: int, timeout: float, waker: Waker) -> None:
-        """Until the job's position is another one, `timeout` seconds, or a wake."""
+        """Wait until the job's position changes, `timeout` seconds, or a wake."""
 
     @abstractmethod
     def release(self, job: str) -> None:
-        """Give back what the job holds, or wait no more; known or not.
+        """Give back what the job holds, or leave the queue; an unknown job does nothing.
 
-        Storage that is away is told later: it raises nothing.
+        Never raises: storage that is away learns of it later.
         """
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Leases(ABC):
 
 
 class LocalLeases(Leases):
-    """Who holds what, in this process's memory."""
+    """Leases in this process's memory."""
 
     def __init__(self, sizes: Mapping[str, int] | None = None) -> None:
         self._sizes = dict(sizes or {})
@@ -120,7 +120,7 @@ class LocalLeases(Leases):
         return list(self._waiting).index(job) + 1
 
     def _grant(self) -> None:
-        """Give what is free to those who wait, in order; a pool somebody waits for is passed on."""
+        """Grant free units in order; a pool that a job waits for is closed to those after it."""
         wanted: set[str] = set()
         for job, needs in list(self._waiting.items()):
             if wanted.isdisjoint(needs) and all(map(self._fits, needs, needs.values())):

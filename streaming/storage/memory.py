@@ -71,7 +71,7 @@ class MemoryStorage(Storage):
 
 
 class _Jobs:
-    """What log and index share. Entering it, `Closed` aside, holds the lock of all commits."""
+    """What log and index share. Entering it takes the lock of all commits, or raises `Closed`."""
 
     def __init__(self) -> None:
         self.lock = native_lock()
@@ -82,7 +82,7 @@ class _Jobs:
         self.bases: dict[str, bytes] = {}
         #: Calls of webhooks by their ids, and when they are due.
         self.calls: dict[str, tuple[float, Call]] = {}
-        #: Jobs that go on and whose receivers want no more.
+        #: Unfinished jobs whose receivers want no more calls.
         self.refused: set[str] = set()
         self.tails = Tails(self.rows.get, keep=True)
 
@@ -279,7 +279,7 @@ class MemoryBlobs(Blobs):
         self._blobs: dict[str, tuple[bytes, float]] = {}
 
     def close(self) -> None:
-        """Take and give nothing more."""
+        """Refuse every later call."""
         self._closed = True
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:

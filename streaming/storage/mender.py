@@ -1,4 +1,4 @@
-"""Mending of logs that storage has torn: the interface."""
+"""Repair of logs that storage has torn: the interface."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from streaming.events.event import Draft
 
 
 class Mender(ABC):
-    """For storages that may lose what they have acknowledged: so that nobody misses it unaware.
+    """For storages that may lose acknowledged events: no reader misses them unknowingly.
 
-    A torn log goes on behind all that was ever seen of it: every reader is told of the gap.
+    A torn log goes on after the last event that anyone saw, and every reader is told of the gap.
     """
 
     @abstractmethod
@@ -20,8 +20,8 @@ class Mender(ABC):
 
     @abstractmethod
     def mend(self, job: str, base: bytes, *, at: int, seq: int, end: Draft | None) -> None:
-        """Have the log begin behind `seq`; `base` is the fold of what is left.
+        """Let the log begin after `seq`; `base` is the fold of what is left.
 
-        `end` is the terminal event of a log that is closed: it comes behind the base. `at` is the
-        log's present end; when it has moved, nothing happens and the log stays torn.
+        `end` is the terminal event of a closed log, and follows the base. `at` is the log's
+        present end; if that has moved, nothing happens and the log stays torn.
         """

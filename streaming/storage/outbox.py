@@ -1,8 +1,8 @@
-"""Calls of webhooks that are still to be made: written with the events that they tell of.
+"""Webhook calls that are still to be made, stored together with their events.
 
-`calls_of` is what every storage asks in an append's own transaction, so that an event is in the log
-and its call in the outbox, or neither. The outbox knows nothing of HTTP, and nothing of the job: a
-call is made also when its job has been removed.
+Every storage asks `calls_of` within an append's transaction, so that an event is in the log and its
+call in the outbox, or neither. The outbox knows nothing of HTTP, and nothing of the job: a call is
+made even if its job has been removed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from streaming.events.event import Event, dumps
 from streaming.events.vocabulary import STATUS_AFTER, JsonMapping, JsonObject
 from streaming.storage.rows import JobRow
 
-#: The events that a webhook may tell of, and does where it names none.
+#: The events that a webhook may be called for; all of them, unless it names some.
 CALLING = ("job.completed", "job.failed", "job.cancelled", "input.requested")
-#: Bytes of JSON of each member of what is told: receivers take some tens of KiB.
+#: Maximum bytes of JSON for each member of a body: receivers accept some tens of KiB.
 MEMBER_BYTES = 16 << 10
 
 
@@ -26,44 +26,44 @@ MEMBER_BYTES = 16 << 10
 class Call:
     """One event for one receiver, until it has taken it."""
 
-    #: The same at every try: by it a receiver knows what it has had before.
+    #: The same at every try, so that a receiver recognises repeats.
     id: str
     job: str
     url: str
     body: bytes
     #: Epoch seconds of the event.
     made_at: float
-    #: How often it was tried in vain.
+    #: Failed tries so far.
     tries: int = 0
 
 
 class Outbox(ABC):
-    """Calls in the order of their time, over restarts and past the retention of their jobs."""
+    """Calls in order of their due time. They outlast restarts, and the retention of their jobs."""
 
     @abstractmethod
     def due(self, now: float, *, limit: int) -> Sequence[Call]:
-        """Calls whose time has come (epoch seconds), the earliest first."""
+        """Calls that are due at `now` (epoch seconds), the earliest first."""
 
     @abstractmethod
     def put_off(self, call: Call, until: float) -> None:
-        """It is due again at `until` (epoch seconds), with the tries that `call` says.
+        """Make it due again at `until` (epoch seconds), with the tries that `call` says.
 
-        Nothing happens when it is not there any more.
+        Does nothing when the call is gone.
         """
 
     @abstractmethod
     def drop(self, call: Call) -> None:
-        """It was made, or given up. Again it does nothing."""
+        """Remove a call that was made or given up; a repeat does nothing."""
 
     @abstractmethod
     def refuse(self, call: Call) -> None:
-        """Its receiver wants no more of this job: drop all of the job's calls, and take no more."""
+        """Drop all calls of a job whose receiver wants no more, and accept no further ones."""
 
 
 def calls_of(row: JobRow, events: Sequence[Event]) -> list[Call]:
     """The calls that an append asks for; `row` is the job's after it."""
     asked: JsonMapping | None = row.options.get("webhook")
-    if not asked:  # of most jobs
+    if not asked:  # most jobs
         return []
     wanted = asked.get("events") or CALLING
     calls = []
@@ -78,21 +78,21 @@ def calls_of(row: JobRow, events: Sequence[Event]) -> list[Call]:
 
 
 def call_id(event: Event) -> str:
-    """A call's name: of its event alone, so that an event that is appended again has no second."""
+    """A call's id, derived from its event: an event appended again does not get a second call."""
     return f"msg_{event.job}_{event.seq}"
 
 
 def payload_for(row: JobRow, event: Event) -> JsonObject | None:
-    """What a receiver is told of an event, in the form of the protocol that the job came by.
+    """The body for a receiver, in the form of the protocol through which the job was submitted.
 
-    None where that protocol has no word for it.
+    None if that protocol does not know the event.
     """
     form = (row.options.get("webhook") or {}).get("form", "job")
     return _FORMS.get(form, _of_job)(row, event)
 
 
 def _of_job(row: JobRow, event: Event) -> JsonObject:
-    """A job's facts and the event's data in one object; what is large is left out, and named."""
+    """Facts of the job and the event's data in one object; large members are left out and named."""
     facts = {"id": row.id, "seq": event.seq, "task": row.task, "title": row.summary.title}
     facts |= {"status": STATUS_AFTER[event.type], "metadata": row.summary.metadata}
     told = {**event.data, **facts}
@@ -109,7 +109,7 @@ def _of_job(row: JobRow, event: Event) -> JsonObject:
 
 
 def _of_response(row: JobRow, event: Event) -> JsonObject | None:
-    """What OpenAI's webhooks say of a response."""
+    """The body of OpenAI's webhooks for a response."""
     names = {
         "job.completed": "incomplete" if event.data.get("cut") else "completed",
         "job.failed": "failed",

@@ -10,16 +10,16 @@ from streaming.events.snapshot import Snapshot
 from streaming.events.vocabulary import Json, JsonMapping, JsonObject
 from streaming.storage.blobs import Blobs
 
-#: Bytes of a text (an image as a data: URL, most of all) above which it is a blob of its own.
+#: Bytes above which a text (most often an image as a data: URL) becomes a blob of its own.
 PART_BYTES = 64 << 10
-#: Bytes of a member of the input, its large texts left out, above which it is one blob.
+#: Bytes above which a member of the input, not counting its large texts, becomes one blob.
 MEMBER_BYTES = 256 << 10
 #: The one member of an object that stands for a blob.
 REFERENCE = "$blob"
 
 
 def split(value: JsonMapping) -> tuple[JsonObject, dict[str, bytes]]:
-    """An input as it is kept, and the blobs that it refers to, by name."""
+    """The input in its stored form, and the blobs that it refers to, by name."""
     blobs: dict[str, bytes] = {}
     kept: JsonObject = {}
     for name, member in value.items():
@@ -31,7 +31,7 @@ def split(value: JsonMapping) -> tuple[JsonObject, dict[str, bytes]]:
 
 
 def whole_input(blobs: Blobs, state: Snapshot) -> Json:
-    """What was asked of a job, with its blobs put back; `NotFound` when one is gone."""
+    """A job's input with its blobs put back; `NotFound` when one is gone."""
     asked = state.recovery.asked
     names = frozenset(asked.get("blobs") or ())
     return _filled(asked["input"], names, blobs, state.job) if names else asked["input"]

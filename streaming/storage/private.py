@@ -10,7 +10,7 @@ FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing; one that is there stays as it is."""
+    """Make a folder, and missing ones above it; one that exists stays as it is."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -24,7 +24,7 @@ def make_folder(path: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file; of one that is there, what it holds stays and its mode is set."""
+    """Make an empty file; one that exists keeps its content and gets the mode."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         if os.fstat(descriptor).st_mode & 0o777 != FILE_MODE:

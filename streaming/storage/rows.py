@@ -16,7 +16,7 @@ from streaming.events.vocabulary import ENDED, Json, JsonMapping
 PAGE_BYTES = 1 << 20
 
 
-#: Types that change nothing but a row's seq and size.
+#: Types that change nothing in a row but seq and size.
 _PLAIN = frozenset({"text.delta", "text.reset", "reasoning.delta"})
 
 #: For each field of a job's summary (dotted for members), the values that an append accepts.
@@ -62,7 +62,7 @@ class JobRow(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What a read gives: events in order without holes, from the position or from `base` on."""
+    """The result of a read: events in order, without holes, after the position or after `base`."""
 
     events: Sequence[Event]
     base: int
@@ -92,7 +92,7 @@ def first_row(submission: Submission) -> JobRow:
 
 
 def check_digest(known: str, submission: Submission) -> None:
-    """`Conflict` when an idempotency key comes again with another request."""
+    """`Conflict` when an idempotency key is used again for another request."""
     if known != submission.digest:
         raise Conflict(
             f"Idempotency-Key {submission.key!r} belongs to a different request; use a new key",
@@ -124,7 +124,7 @@ def extend(
         seq += 1
         event = Event.of(row.id, seq, draft)
         events.append(event)
-        if draft.type in _PLAIN:  # most events are these
+        if draft.type in _PLAIN:  # most events
             size += len(event.json)
             continue
         size += _weight(event, draft.data)
@@ -144,13 +144,13 @@ def _check(row: JobRow, expect: Expect) -> None:
 
 
 def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
-    """The row after events that another process has appended: what `extend` has made of it there.
+    """The row after events that another process has appended, as `extend` made it there.
 
-    But for `expires_at`, which the log does not say.
+    Except for `expires_at`, which is not in the log.
     """
     summary, size = row.summary, row.size
     for event in events:
-        if event.type in _PLAIN:  # not parsed: most events are these
+        if event.type in _PLAIN:  # most events: no need to parse them
             size += len(event.json)
             continue
         envelope = event.envelope
@@ -160,7 +160,7 @@ def follow(row: JobRow, events: Sequence[Event]) -> JobRow:
 
 
 def _weight(event: Event, data: JsonMapping) -> int:
-    """Bytes by which an event makes its job larger, what it has put into blobs included."""
+    """Bytes that an event adds to its job, blobs included."""
     return len(event.json) + (int(data["size"]) if event.type == "artifact" else 0)
 
 
@@ -174,7 +174,7 @@ def _member(summary: Summary, path: str) -> Json:
 
 def cut_page(events: Sequence[Event], limit: int) -> Sequence[Event]:
     """The first events: `limit` at most, `PAGE_BYTES` at most, one at least."""
-    if len(events) < 2:  # most pages of a job that goes on
+    if len(events) < 2:  # most pages of a running job
         return events
     size = 0
     for count, event in enumerate(events[:limit]):

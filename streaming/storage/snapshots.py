@@ -1,4 +1,4 @@
-"""Up-to-date folds of logs: a base plus the rest, kept as a bounded cache."""
+"""Up-to-date folds of logs, base plus later events, in a bounded cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streaming.storage.rows import JobRow
 
 T = TypeVar("T")
 
-#: Folds kept, and characters of text in them: whichever is reached first drops the oldest.
+#: Maximum folds, and characters of text in them: beyond either, the oldest is dropped.
 CACHED_FOLDS = 512
 
 
@@ -45,7 +45,7 @@ class Snapshots:
         self._index = index
         self._lock = native_lock()
         self._folds: OrderedDict[str, Snapshot] = OrderedDict()
-        #: Characters of text in the folds that are kept.
+        #: Characters of text in all folds.
         self._text = 0
         self._stripes = [Mutex() for _ in range(STRIPES)]
 
@@ -59,7 +59,7 @@ class Snapshots:
         return self._start(job).public()
 
     def state(self, job: str) -> Snapshot:
-        """The job's present state, the caller's own."""
+        """A copy of the job's present state, for the caller to keep."""
         with self._stripes[hash(job) % STRIPES]:
             return self._fold(job).copy()
 
@@ -77,7 +77,7 @@ class Snapshots:
             return self._fold(job).text[:limit]
 
     def look(self, job: str, read: Callable[[Snapshot], T]) -> T:
-        """What `read` takes of the job's present state; it keeps and changes nothing of it."""
+        """The result of `read` on the job's present state; it must not keep or change that."""
         with self._stripes[hash(job) % STRIPES]:
             return read(self._fold(job))
 
@@ -102,7 +102,7 @@ class Snapshots:
 
     def _fold(self, job: str) -> Snapshot:
         state = self._take(job) or self._start(job)
-        # Up to what is there now: a log that grows while it is folded must not hold us.
+        # Only up to its present end: a log that grows while it is folded must not hold us up.
         last: int | None = None
         while last is None or state.seq < last:
             page = self._log.page(job, state.seq, 500)

@@ -1,7 +1,7 @@
-"""The newest events of each log in memory, and those who wait for more.
+"""The newest events of each log in memory, and the readers that wait for more.
 
-Every reader of a process shares one copy. A storage publishes what it has committed; it
-must not know who reads.
+All readers of a process share one copy. A storage publishes what it has committed; it must not
+know who reads.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Tail:
         self._wakers: set[Wakeable] = set()
 
     def publish(self, row: JobRow, events: Sequence[Event]) -> None:
-        """Show what was committed to readers, and wake those who wait.
+        """Show readers what was committed, and wake those who wait.
 
-        A tail that was loaded between a commit and its publishing is ahead of it: it never goes
-        back, or a reader would seem to be ahead of the log.
+        A tail that was loaded between a commit and its publishing is already ahead: it must not
+        go back, or a reader would seem to be ahead of the log.
         """
         wake_all(self.show(row, events))
 
     def show(self, row: JobRow, events: Sequence[Event]) -> Collection[Wakeable]:
-        """`publish`, but for the waking: those who wait, for the caller to wake."""
+        """`publish` without the waking: returns those who wait, for the caller to wake."""
         with self._lock:
             if row.seq >= self.row.seq:
                 self.row = row
@@ -55,10 +55,10 @@ class Tail:
     def follow(
         self, events: Sequence[Event], after: Callable[[JobRow, Sequence[Event]], JobRow]
     ) -> bool:
-        """`publish` for a log that several processes write, told in any order and twice.
+        """`publish` for a log that several processes write: in any order, perhaps repeatedly.
 
-        `after` gives the row behind the events that are new. False when some before them are
-        missing: nothing is shown then.
+        `after` computes the row after the events that are new. False when events before those
+        are missing; nothing is shown then.
         """
         with self._lock:
             fresh = [event for event in events if event.seq > self.row.seq]
@@ -85,7 +85,7 @@ class Tail:
             self._size = sum(len(event.json) for event in self._events)
 
     def page(self, after: int, limit: int) -> Page | None:
-        """The page behind `after`, or None when storage has to be asked for it."""
+        """The page after position `after`, or None when storage has to be asked for it."""
         with self._lock:
             row, events = self.row, self._events
             after = max(after, row.base)
@@ -99,7 +99,7 @@ class Tail:
         return Page(cut_page(found, limit), row.base, row.seq, row.closed)
 
     def wake(self) -> None:
-        """Have all who wait look again."""
+        """Wake all who wait, so that they check again."""
         with self._lock:
             wakers = self._take((), moved=True)
         wake_all(wakers)
@@ -137,7 +137,7 @@ class Tail:
 
 
 class Tails:
-    """The tails of a process: all of the jobs that go on, and the last used of the others."""
+    """The tails of a process: of all unfinished jobs, and the most recently used of the others."""
 
     def __init__(self, load: Callable[[str], JobRow | None], *, keep: bool = False) -> None:
         self._load = load
@@ -145,14 +145,14 @@ class Tails:
         self._lock = native_lock()
         self._live: dict[str, Tail] = {}
         self._closed: OrderedDict[str, Tail] = OrderedDict()
-        #: Events that were shown so far.
+        #: Events shown so far.
         self.published = 0
         #: Removals so far.
         self._drops = 0
         self._ended = False
 
     def find(self, job: str) -> Tail | None:
-        """The tail when it is in memory; `Closed` when the storage is."""
+        """The tail if it is in memory; raises `Closed` when the storage is closed."""
         with self._lock:
             if self._ended:
                 raise Closed()
@@ -163,7 +163,7 @@ class Tails:
             return tail
 
     def get(self, job: str) -> Tail:
-        """The tail, loaded when needed; `NotFound` without such a job."""
+        """The tail, loaded if need be; `NotFound` without such a job."""
         while True:
             tail, drops = self.find(job), self._drops
             if tail is not None:
@@ -176,7 +176,7 @@ class Tails:
                     return self._add(row)
 
     def add(self, row: JobRow) -> Tail:
-        """The tail of a row that storage has; one that is there already stays."""
+        """The tail for a stored row; an existing tail stays as it is."""
         with self._lock:
             return self._add(row)
 
@@ -185,7 +185,7 @@ class Tails:
         wake_all(self.show(row, events))
 
     def show(self, row: JobRow, events: Sequence[Event]) -> Collection[Wakeable]:
-        """`publish`, but for waking those who wait: the caller wakes those of all jobs at once."""
+        """`publish` without the waking: the caller wakes the waiters of all jobs at once."""
         self.published += len(events)
         with self._lock:
             tail = self._live.get(row.id) or self._add(row)
@@ -195,13 +195,13 @@ class Tails:
         return wakers
 
     def settle(self, tail: Tail) -> None:
-        """Keep the tail of a log that is closed only while it is among the last used."""
+        """Keep the tail of a closed log only while it is among the most recently used."""
         with self._lock:
             self._live.pop(tail.row.id, None)
             self._place(tail.row, tail)
 
     def close(self) -> None:
-        """Answer nothing more; who waits is woken, and finds that out."""
+        """Refuse every later call; those who wait are woken, and find that out."""
         with self._lock:
             self._ended = True
             tails = [*self._live.values(), *self._closed.values()]
@@ -209,13 +209,13 @@ class Tails:
             tail.wake()
 
     def rows(self) -> list[JobRow]:
-        """The rows of the jobs in memory: all that go on, and some others."""
+        """The rows of the jobs in memory: of all unfinished ones, and some others."""
         with self._lock:
             tails = [*self._live.values(), *self._closed.values()]
         return [tail.row for tail in tails]
 
     def drop(self, job: str) -> None:
-        """Forget a removed job; who waits for it is woken."""
+        """Forget a removed job, and wake those who wait for it."""
         with self._lock:
             self._drops += 1
             tail = self._live.pop(job, None) or self._closed.pop(job, None)
@@ -223,15 +223,15 @@ class Tails:
             tail.publish(tail.row._replace(expired=True), ())
 
     def forget(self, job: str) -> None:
-        """Keep the tail no longer: nobody tells it of what happens to the log."""
+        """Drop the tail, because changes of the log no longer reach it."""
         with self._lock:
             self._live.pop(job, None)
             self._closed.pop(job, None)
 
     def let_go(self, job: str) -> bool:
-        """Forget the tail of a log that goes on, unless somebody holds it; whether it is gone.
+        """Drop the tail of an unfinished log unless somebody holds it; whether it is gone.
 
-        A reader may hold a tail and not wait at it, while it sends what is long past.
+        A reader may hold a tail without waiting at it, while it sends older events.
         """
         with self._lock:
             tail = self._live.pop(job, None)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from streaming.concurrency.platform import native_lock
 from streaming.events.event import rfc3339
 
-#: Seconds that a reader has to come back when it is the server that has ended its stream.
+#: Seconds for a reader to reconnect after the server has ended its stream.
 SENT_AWAY_S = 60.0
-#: Jobs of which it is remembered when their last viewer left.
+#: For how many jobs the time is remembered at which the last viewer left.
 REMEMBERED = 20_000
 
 
-#: Transport, epoch seconds of its coming, position.
+#: Transport, epoch seconds of its arrival, position.
 _Entry = tuple[str, float, Callable[[], int]]
 
 
@@ -36,18 +36,18 @@ class Viewer:
 class Viewers(ABC):
     """Who watches which job, over all processes."""
 
-    #: Seconds after which the coming of a viewer is known everywhere.
+    #: Seconds until every process knows of a new viewer.
     lag_s = 0.0
 
     @abstractmethod
     def enter(self, job: str, transport: str, position: Callable[[], int]) -> str:
-        """A viewer has come, who is at `position()` whenever that is asked; the id for `leave`."""
+        """Add a viewer, whose position is `position()` at any time; the id for `leave`."""
 
     @abstractmethod
     def leave(self, job: str, viewer: str, *, sent_away: bool = False) -> None:
-        """A viewer has gone; known or not.
+        """Remove a viewer; an unknown one does nothing.
 
-        One that the server has sent away counts as there for `SENT_AWAY_S` more.
+        One that the server has sent away counts as present for `SENT_AWAY_S` more.
         """
 
     @abstractmethod
@@ -60,9 +60,9 @@ class Viewers(ABC):
 
     @abstractmethod
     def absent_s(self, job: str) -> float:
-        """Seconds since the last viewer left: 0 while there is one, infinite when none came.
+        """Seconds since the last viewer left: 0 while there is one, infinite if there never was.
 
-        Of one that was sent away, or whose process died, it counts from `SENT_AWAY_S` later.
+        Counted from `SENT_AWAY_S` later for one that was sent away, or whose process died.
         """
 
 
@@ -80,7 +80,7 @@ class LocalViewers(Viewers):
         viewer = str(next(self._ids))
         with self._lock:
             self._jobs.setdefault(job, {})[viewer] = (transport, time.time(), position)
-            self._left_at.pop(job, None)  # whoever was sent away has come back
+            self._left_at.pop(job, None)  # the one that was sent away is back
         return viewer
 
     def leave(self, job: str, viewer: str, *, sent_away: bool = False) -> None:

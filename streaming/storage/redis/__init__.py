@@ -37,7 +37,7 @@ HALF_WRITTEN_S = 86400.0
 
 
 class RedisStorage(Storage):
-    """Shared by many processes; as durable as the Redis server is set to be."""
+    """Shared by many processes; as durable as the Redis server is configured to be."""
 
     durable = True
 
@@ -56,7 +56,7 @@ class RedisStorage(Storage):
         idle_s: float = IDLE_S,
         silence_s: float | None = None,
     ) -> None:
-        """`blobs`: a folder that all machines share; without one, blobs are in Redis too.
+        """`blobs`: a folder that all machines share; without one, blobs are in Redis, too.
         Seconds: `worker_timeout_s` of silence, and what a process leases is free; `idle_s` without
         a reader here, and a log is followed no longer; `silence_s` of a Redis that owes an answer,
         and it is away for all who wait but patient appends."""

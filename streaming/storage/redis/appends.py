@@ -1,4 +1,4 @@
-"""Appends to jobs in Redis: what callers ask for, and the calls that carry it there."""
+"""Appends to jobs in Redis: what callers ask for, and the commands that carry it there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """What a caller asks for."""
+    """An append, as a caller asks for it."""
 
     job: str
     drafts: Sequence[Draft]
@@ -55,7 +55,7 @@ class Asked(Pending[JobRow]):
 
 @dataclass(slots=True)
 class Call:
-    """The appends of one job that go together, ready to be sent, and sent again."""
+    """The appends of one job that go together, ready to be sent, and resent."""
 
     job: str
     number: int
@@ -93,17 +93,17 @@ class Call:
 
 
 class Assembled(NamedTuple):
-    """What appends make of a row, together."""
+    """The joint result of appends to a row."""
 
     row: JobRow
     events: list[Event]
     records: dict[str, bytes]
-    #: One was refused by a row that may not be the present one: nothing of this counts.
+    #: Whether one was refused on a row that may be outdated: then nothing of this counts.
     moved: bool = False
 
 
 def assemble(known: Known, asked: Sequence[Asked]) -> Assembled:
-    """Make appends on a row; what it refuses is the error of who has asked for it."""
+    """Apply appends to a row; a refusal becomes the error of its caller."""
     row = known.stored.row
     events: list[Event] = []
     records: dict[str, bytes] = {}
@@ -119,7 +119,7 @@ def assemble(known: Known, asked: Sequence[Asked]) -> Assembled:
                 return Assembled(row, events, records, moved=True)
             each.error = refusal
             continue
-        except Exception as error:  # a row of a shape that nobody knows: others must go on
+        except Exception as error:  # a row of unknown shape: other jobs must go on
             logger.exception("an append to job %s cannot be made", each.append.job)
             each.error = error
             continue

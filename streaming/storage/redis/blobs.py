@@ -15,16 +15,16 @@ from streaming.storage.blobs import Blobs, Folder
 from streaming.storage.redis.keys import Keys
 from streaming.storage.redis.link import Link
 
-#: Bytes of a part: what one command carries.
+#: Bytes of a part, which one command carries.
 PART_BYTES = 256 << 10
-#: Seconds that parts outlast their being replaced or deleted, for those who read them.
+#: Seconds for which replaced or deleted parts stay, for those who are reading them.
 LINGER_S = 600
 #: Seconds that the parts of an unfinished blob last.
 UNFINISHED_S = 3600
 
 
 class RedisBlobs(Blobs):
-    """Each folder is a hash of its blobs; each blob's parts are keys, of its version alone."""
+    """Each folder is a hash of its blobs; the parts of each version of a blob are keys."""
 
     def __init__(self, link: Link, keys: Keys, *, limit: int) -> None:
         self._link = link
@@ -46,7 +46,7 @@ class RedisBlobs(Blobs):
                 part_key = self._keys.part(folder, version, parts)
                 self._link.call(("SET", part_key, part, "EX", UNFINISHED_S))
                 parts += 1
-        except BaseException:  # a stop of the task that gives the chunks, too
+        except BaseException:  # also a stop of the task that yields the chunks
             self._discard(folder, version, parts)
             raise
         self._finish(folder, name, {"version": version, "size": size, "parts": parts})
@@ -80,7 +80,7 @@ class RedisBlobs(Blobs):
             yield Folder(name, made_at, sum(meta["size"] for meta in metas))
 
     def _finish(self, folder: str, name: str, meta: JsonObject) -> None:
-        """Let the parts last, then show them in place of what was there."""
+        """Make the parts permanent, then show them in place of the old ones."""
         meta["made_at"] = time.time()
         lasting = [
             ("PERSIST", self._keys.part(folder, meta["version"], number))
@@ -100,7 +100,7 @@ class RedisBlobs(Blobs):
                 self._discard(folder, old["version"], old["parts"])
 
     def _are_there(self, folder: str, meta: JsonObject) -> bool:
-        """Whether all parts are, whatever a repeated command has answered."""
+        """Whether all parts exist, whatever a repeated command has answered."""
         keys = [self._keys.part(folder, meta["version"], n) for n in range(meta["parts"])]
         return all(self._link.call(*[("EXISTS", key) for key in keys]))
 
@@ -150,7 +150,7 @@ class _Parts(io.RawIOBase):
 
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks' bytes, cut anew."""
+    """The chunks' bytes, cut into parts."""
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk

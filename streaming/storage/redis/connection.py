@@ -20,21 +20,21 @@ from streaming.storage.redis.scripts import SCRIPTS
 
 logger = logging.getLogger(__name__)
 
-#: What a command is made of.
+#: An argument of a command.
 Argument: TypeAlias = bytes | str | int | float
 #: A command and its arguments.
 Command: TypeAlias = tuple[Argument, ...]
-#: What Redis answers: bytes, integers, None, lists of these, or the error of this one command.
-#: Whoever has sent the command knows which; for a checker it is anything.
+#: An answer of Redis: bytes, integers, None, lists of these, or the error of this one command.
+#: The sender of the command knows which; a type checker does not.
 Reply: TypeAlias = Any
 
-#: The oldest version that it was tried with.
+#: The oldest version that was tested.
 OLDEST = (7, 0)
-#: The version of what is kept; a server with a newer one is left alone.
+#: The version of the stored data; a server with newer data is left alone.
 FORMAT = 1
 #: Seconds to connect, and to wait for an answer.
 CONNECT_S, ANSWER_S = 3.0, 5.0
-#: What a server answers that is there, but does not take what it is given at present.
+#: Errors of a server that runs, but does not accept commands at present.
 AWAY = ("OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
 
 
@@ -42,7 +42,7 @@ class Server:
     """Makes connections to one Redis server. Each belongs to the thread that uses it."""
 
     def __init__(self, url: str, *, verify: bool = True, prefix: str = "streaming") -> None:
-        """Without `verify`, a certificate that nobody vouches for will do (`rediss://`)."""
+        """Without `verify`, any certificate will do (`rediss://`)."""
         self._url = url
         self._verify = verify
         self.keys = Keys(prefix)
@@ -110,7 +110,7 @@ class Server:
             socket_connect_timeout=connect_s,
             socket_timeout=answer_s,
             socket_keepalive=True,
-            # A retry that nobody knows of would repeat an append.
+            # A hidden retry would repeat an append.
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             redis_connect_func=_greet,
@@ -123,15 +123,15 @@ _sockets: WeakSet[socket.socket] = WeakSet()
 
 
 def _greet(connection: Any) -> None:
-    """A connection is there: remember its socket, and say what the library would."""
-    _sockets.add(connection._sock)  # noqa: SLF001 - the library has no other name for it
+    """Remember the socket of a new connection, then greet the server as the library would."""
+    _sockets.add(connection._sock)  # noqa: SLF001 - there is no public name
     connection.on_connect()
 
 
 def _leave_to_parent() -> None:
-    """In a forked child: let go of connections that are to end with the process that made them.
+    """In a forked child: drop connections, which belong to the process that made them.
 
-    Their numbers stay taken, so that who still has the objects closes nobody else's.
+    Their descriptor numbers stay in use, so that closing the objects closes nothing else.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for each in list(_sockets):
@@ -165,7 +165,7 @@ def run(
     results: list[Reply] = pipeline.execute(raise_on_error=False)
     for each in results:
         if isinstance(each, redis.exceptions.NoScriptError):
-            # Restarted behind a proxy: the scripts come with a new connection.
+            # Restarted behind a proxy: a new connection loads the scripts.
             raise redis.ConnectionError("the server has lost our scripts")
     return results
 
@@ -194,9 +194,9 @@ def check_info(info: Mapping[str, Reply], shown: str) -> None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the same command may do better later."""
+    """Whether the same command may succeed later."""
     if isinstance(error, redis.exceptions.NoScriptError):
-        return True  # it has been restarted; with a new connection come the scripts
+        return True  # it was restarted: a new connection loads the scripts
     if isinstance(error, redis.ResponseError):
         return str(error).startswith(AWAY) or isinstance(
             error, (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError)
@@ -205,12 +205,12 @@ def is_away(error: BaseException) -> bool:
 
 
 def unavailable(error: BaseException) -> Unavailable:
-    """What callers are told."""
+    """The error for callers."""
     return Unavailable(f"Redis cannot be used at present: {explain(error)}", code="storage_away")
 
 
 def as_damage(error: BaseException) -> BaseException:
-    """A key that holds something else than ours as callers get it; any other error as it is."""
+    """A key of another type as `Damaged`; any other error unchanged."""
     if isinstance(error, redis.ResponseError) and str(error).startswith("WRONGTYPE"):
         return Damaged(f"what Redis keeps of a job is not what was stored: {error}")
     return error

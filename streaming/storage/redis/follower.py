@@ -1,8 +1,8 @@
-"""What all processes append, followed on one connection: it feeds the tails of this process.
+"""Follows what all processes append, on one connection, and feeds the tails of this process.
 
-Each append tells its events on its job's channel. A message that was missed shows by a hole in
-the numbers, and is read from the stream; after each (re)connection every followed log is
-compared with what Redis has, so that nothing depends on a message that has come.
+Each append publishes its events on its job's channel. A missed message shows as a hole in the
+numbers, and its events are read from the stream; after each (re)connection every followed log is
+compared with what Redis has, so that nothing depends on the arrival of a message.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from streaming.storage.tail import Tail, Tails
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a log that nobody reads is followed on: a reader may come back.
+#: Seconds for which a log without readers is still followed: a reader may come back.
 IDLE_S = 60.0
-#: Events fetched at once of a log that is behind.
+#: Events fetched at a time from a log whose tail is behind.
 CATCH_UP = 500
-#: What is told of a log that does not go on from what was: removed, cut, mended.
+#: Message for a log that does not continue from before: removed, cut, or mended.
 AGAIN = b"again"
 
 
@@ -38,7 +38,7 @@ class Follower:
     def __init__(
         self, server: Server, link: Link, rows: Rows, *, process: str, idle_s: float = IDLE_S
     ) -> None:
-        """`idle_s`: seconds after which a log that nobody reads is followed no longer."""
+        """`idle_s`: seconds after which a log without readers is no longer followed."""
         self._idle_s = idle_s
         self._keys = server.keys
         self._link = link
@@ -47,14 +47,14 @@ class Follower:
         self._lock = native_lock()
         #: Followed jobs, and when they were last asked for.
         self._used: dict[str, float] = {}
-        #: The newest event seen of each of them: a log that was set back has another in its place.
+        #: The newest event seen of each: a log that was set back has another one in its place.
         self._newest: dict[str, Event] = {}
-        #: Other channels, and what is called when something is told there or may have been missed.
+        #: Other channels, and what to call when a message arrives there or may have been missed.
         self._heard: dict[str, Callable[[], None]] = {}
-        #: Jobs that were listened to before their tail was there: it may be behind.
+        #: Jobs whose channel was subscribed before their tail existed: it may be behind.
         self._early: set[str] = set()
         self.tails = Tails(self._load)
-        #: Jobs whose log has lost events, with the last seq that was known here.
+        #: Jobs whose log has lost events, with the last seq known here.
         self.torn: dict[str, int] = {}
         self._subscription = Subscription(server, self, own_channel=self._own_channel)
 
@@ -73,7 +73,7 @@ class Follower:
         return self._subscription.dead
 
     def hear(self, channel: str, told: Callable[[], None]) -> None:
-        """Before the start: have `told`, which must not block, called with what comes there."""
+        """Before the start: call `told`, which must not block, for each message on a channel."""
         self._heard[channel] = told
         self._subscription.hear(channel)
 
@@ -81,7 +81,7 @@ class Follower:
         self._subscription.start()
 
     def stop(self) -> None:
-        """Follow nothing more, and show nothing."""
+        """Stop following, and publish nothing more."""
         self._wake()
         self._subscription.stop()
         self.tails.close()
@@ -97,11 +97,11 @@ class Follower:
         return tail
 
     def follows(self, job: str) -> bool:
-        """Whether this process is told what is appended to the job's log."""
+        """Whether this process learns of appends to the job's log."""
         return self._keys.channel(job) in self._subscription.subscribed
 
     def offer(self, job: str, events: Sequence[Event]) -> None:
-        """Show events that were appended, wherever."""
+        """Show appended events, whoever appended them."""
         tail = self.tails.find(job)
         if tail is None:
             return
@@ -112,9 +112,9 @@ class Follower:
         self._settle(tail)
 
     def catch_up(self, jobs: Collection[str]) -> None:
-        """Bring tails to where Redis is; who waits is woken. `Unavailable` when it is away.
+        """Bring tails up to date with Redis and wake who waits. `Unavailable` when it is away.
 
-        One that cannot be read stays where it is, and keeps none of the others.
+        An unreadable log stays as it is, and does not hold up the others.
         """
         found = self._rows.look_up(jobs)
         for job, stored in zip(jobs, found, strict=True):
@@ -129,14 +129,14 @@ class Follower:
                 logger.error("job %s cannot be followed: %s", job, error.detail)
 
     def lost(self, job: str, seq: int) -> None:
-        """The log of a job has lost events up to `seq`, which readers may have seen."""
+        """Note that a job's log has lost events up to `seq`, which readers may have seen."""
         with self._lock:
             self.torn[job] = max(seq, self.torn.get(job, 0))
 
     def restart(self, tail: Tail, row: JobRow) -> None:
-        """Have a tail begin anew at a row that does not follow from its own."""
+        """Restart a tail at a row that does not follow from its own."""
         if tail.row.closed:
-            # Closed logs are not followed: whoever asks for it now has it loaded, and followed.
+            # Closed logs are not followed: the next one who asks loads it, and follows it.
             self.tails.forget(row.id)
         else:
             tail.restart(row)
@@ -144,7 +144,7 @@ class Follower:
     # -- loading and catching up
 
     def _load(self, job: str) -> JobRow | None:
-        """For the tails: followed first and read second, so that nothing is missed between."""
+        """Load a row for the tails. Follows it first, so that nothing is missed in between."""
         with self._lock:
             self._used[job] = time.monotonic()
         self._wake()
@@ -159,13 +159,13 @@ class Follower:
         return None if stored is None else stored.row
 
     def bring(self, tail: Tail, stored: StoredRow | None) -> None:
-        """Make a tail what Redis has."""
+        """Bring a tail up to date with Redis."""
         if stored is None or stored.row.expired:
             self.tails.drop(tail.row.id)
             return
         row, known = stored.row, tail.row
         if known.closed or row.seq < known.seq:
-            fresh = self._rows.get(row.id)  # asked after the tail was looked at: it is as new
+            fresh = self._rows.get(row.id)  # read after the tail was: it is at least as new
             if fresh is not None and _is_torn(known, fresh.row):
                 self._tear(tail, fresh.row)
             return
@@ -185,7 +185,7 @@ class Follower:
             self.tails.settle(tail)
 
     def _restart(self, tail: Tail) -> None:
-        """What is there does not go on from the tail: it was trimmed, or is another's meanwhile."""
+        """Handle a log that does not continue the tail: it was trimmed, or rewritten."""
         stored = self._rows.get(tail.row.id)
         if stored is None or stored.row.expired:
             self.tails.drop(tail.row.id)
@@ -203,7 +203,7 @@ class Follower:
         self.restart(tail, row)
 
     def _find_rewritten(self, jobs: Sequence[str]) -> None:
-        """Logs that were set back, and have grown again past what readers here have seen."""
+        """Find logs that were set back, and have grown again past what readers here have seen."""
         newest = [
             (tail, event)
             for job in jobs
@@ -224,10 +224,10 @@ class Follower:
                     self.lost(event.job, seen)
                     self.restart(tail, stored.row)
 
-    # -- what the subscription tells
+    # -- called by the subscription
 
     def connected(self) -> None:
-        """Every log in memory against what Redis has now: messages may have been missed."""
+        """Compare every log in memory with what Redis has: messages may have been missed."""
         with self._lock:
             jobs = [*self._used, *self.tails.closed()]
         for start in range(0, len(jobs), CATCH_UP):
@@ -236,18 +236,18 @@ class Follower:
             self.catch_up(some)
 
     def confirmed(self, channel: str) -> None:
-        """From here on every append to a job is told: what came before is read."""
+        """A job's channel is subscribed: earlier appends have to be read."""
         if channel in self._heard:
             self._heard[channel]()
             return
         job = _job_of(channel)
-        self._early.add(job)  # before the look: who places its tail meanwhile sees it
+        self._early.add(job)  # before the check: whoever places its tail meanwhile sees it
         if self.tails.find(job) is not None:
             self._early.discard(job)
             self.catch_up([job])
 
     def told(self, channel: str, data: bytes) -> None:
-        """News of other parts, or events that were appended."""
+        """A message for another part, or appended events."""
         if channel in self._heard:
             self._heard[channel]()
             return
@@ -259,11 +259,11 @@ class Follower:
             tail = self.tails.find(job)
             if tail is not None and not _is_old(data, tail.row.seq):
                 self.offer(job, [event_of(job, body) for body in data.split(b"\n")])
-        except (Damaged, ValueError) as error:  # what is read next time is the stream
+        except (Damaged, ValueError) as error:  # the stream is read instead, next time
             logger.error("what is told of job %s cannot be read: %s", job, error)
 
     def wanted(self) -> Collection[str]:
-        """The channels of what is followed: not of what has ended or nobody reads."""
+        """The channels of the followed logs: not of ended ones, or of those without readers."""
         now = time.monotonic()
         with self._lock:
             jobs = dict(self._used)
@@ -278,10 +278,10 @@ class Follower:
         return [self._keys.channel(job) for job in jobs]
 
     def _wake(self) -> None:
-        """Have the subscription look which jobs are to be followed."""
+        """Wake the subscription, to check which jobs are to be followed."""
         try:
             self._link.post(("PUBLISH", self._own_channel, b""))
-        except Unavailable:  # shutting down: nobody follows any more
+        except Unavailable:  # shutting down: nothing is followed any longer
             return
 
     def _begin_again(self, job: str) -> None:
@@ -294,12 +294,12 @@ class Follower:
             self.restart(tail, stored.row)
 
     def _is_over(self, job: str, idle: bool) -> bool:
-        """Whether a log is to be followed no longer: ended, gone, or not read for a while."""
+        """Whether to stop following a log: it has ended, is gone, or was not read for a while."""
         tail = self.tails.find(job)
         if tail is not None and tail.row.closed:
             return True
         del tail
-        return idle and self.tails.let_go(job)  # else it may just be loaded
+        return idle and self.tails.let_go(job)  # else it may be loading right now
 
 
 def _job_of(channel: str) -> str:
@@ -307,13 +307,13 @@ def _job_of(channel: str) -> str:
 
 
 def _is_torn(known: JobRow, now: JobRow) -> bool:
-    """Whether a log has lost events: it is shorter, or what was its end is no end any more."""
+    """Whether a log has lost events: it is shorter, or its end is no longer where it was."""
     if known.closed:
         return now.seq != known.seq or not now.closed
     return now.seq < known.seq
 
 
 def _is_old(data: bytes, seq: int) -> bool:
-    """Whether a message's last event is known already: most are this process's own."""
+    """Whether a message's last event is known already: most messages are this process's own."""
     last = data[data.rfind(b"\n") + 1 :]
     return head_of(last).seq <= seq

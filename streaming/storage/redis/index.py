@@ -22,9 +22,9 @@ from streaming.storage.rows import JobRow, Submission, check_digest, extend, fir
 
 #: Seconds that an idempotency key lasts when its job was not stored after all.
 CLAIM_S = 3600
-#: Candidates looked up at once.
+#: Candidates looked up at a time.
 STRIDE = 200
-#: Rows in one answer of `due` and of `long`.
+#: Maximum rows returned by `due` and by `long`.
 DUE, LONG = 1000, 100
 
 
@@ -61,7 +61,7 @@ class RedisIndex(JobIndex):
             return known, False
         if only_known:
             raise NotFound("no job has this key")
-        # Nobody has stored the job that has the key: we do, or whoever else asks at this moment.
+        # The job that has the key was never stored: we store it, or a concurrent caller does.
         return self._create(submission, claimed)
 
     def get(self, job: str) -> JobRow | None:
@@ -129,7 +129,7 @@ class RedisIndex(JobIndex):
         return [row for row in rows if not row.expired][:LONG]
 
     def claim(self, submission: Submission, *, claim: bool) -> str | None:
-        """The job that has the key; with `claim`, the submission's own when none had it."""
+        """The job that has the key; with `claim`, the submission's own job if none had it."""
         assert submission.key is not None
         key = self._keys.claim(submission.owner, submission.key)
         value = json.dumps({"job": submission.id, "digest": submission.digest})
@@ -141,7 +141,7 @@ class RedisIndex(JobIndex):
         return str(known["job"])
 
     def _create(self, submission: Submission, job: str) -> tuple[JobRow, bool]:
-        """Store the job, unless it is there: `(row, whether we have stored it)`."""
+        """Store the job unless it exists: `(row, whether we stored it)`."""
         first = first_row(submission)
         row, events = extend(JobRow(job, first.owner, first.summary), [submission.queued])
         fields: list[Argument] = ["rev", new_rev(), "owner", row.owner, "base", 0]
@@ -193,7 +193,7 @@ class RedisIndex(JobIndex):
 
 
 def _narrowest(owner: str | None, statuses: Collection[str], task: str | None) -> str:
-    """The index with the fewest jobs among which all that are wanted are."""
+    """The smallest index that has all jobs that are wanted."""
     if statuses and not ENDED & set(statuses):
         return names.UNFINISHED
     if owner is None:

@@ -1,4 +1,4 @@
-"""The names of what is kept. A job's keys share a hash tag: one script may use them all."""
+"""The names of all keys. A job's keys share a hash tag, so that one script may use them all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Names under one prefix."""
+    """Key names under one prefix."""
 
     prefix: str
 
@@ -28,7 +28,7 @@ class Keys:
         return f"{self.prefix}:{{{job}}}:viewers"
 
     def channel(self, job: str) -> str:
-        """Where the job's appends are told."""
+        """The channel on which the job's appends are published."""
         return f"{self.prefix}:{{{job}}}"
 
     def process(self, process: str) -> str:
@@ -62,18 +62,18 @@ class Keys:
         return f"{self.prefix}:format"
 
     def turn(self, what: str) -> str:
-        """Held by the one process that does something for all."""
+        """Held by the one process that does some work for all."""
         return f"{self.prefix}:turn:{what}"
 
     @property
     def secret(self) -> str:
-        """What signs tickets."""
+        """The secret that signs tickets."""
         return f"{self.prefix}:secret"
 
     def outbox(self, name: str) -> str:
-        """Of webhooks: `calls`, `times` when they are due, `refused` jobs that get none.
+        """For webhooks: `calls`, the `times` when they are due, and `refused` jobs that get none.
 
-        Of all jobs: calls outlast them.
+        Shared by all jobs: calls outlast them.
         """
         return f"{self.prefix}:outbox:{name}"
 
@@ -84,10 +84,10 @@ class Keys:
 
     @property
     def lease_news(self) -> str:
-        """The channel on which changes of leases are told."""
+        """The channel on which changes of leases are published."""
         return f"{self.prefix}:leases:news"
 
 
 def digest(text: str) -> str:
-    """A name's fixed-length form."""
+    """A fixed-length form of a name."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The rows of jobs as a process's writer has last seen them."""
+"""The rows of jobs as a process's writer last saw them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from streaming.storage.redis.rows import StoredRow
 
-#: Rows that are remembered; of the others, Redis is asked before they are appended to.
+#: Maximum rows remembered; others are fetched from Redis before an append.
 MOST = 5000
 
 
 @dataclass(slots=True)
 class Known:
-    """A job as this writer has last seen it."""
+    """A job as this writer last saw it."""
 
     stored: StoredRow
     #: The number of our last append that Redis has confirmed.
     confirmed: int = 0
-    #: Seen in this round: a refusal needs no second look.
+    #: Whether it was fetched in this round: a refusal need not be checked again.
     fresh: bool = True
 
 
@@ -35,15 +35,15 @@ class KnownRows:
         return self._rows.get(job)
 
     def learn(self, job: str, stored: StoredRow | None, confirmed: bytes) -> None:
-        """What Redis has of a job, and the number of our last append in it."""
+        """Remember what Redis has of a job, and the number of our last append in it."""
         if stored is None or stored.row.expired:
             self._rows.pop(job, None)
             return
         self._rows[job] = Known(stored, int(confirmed))
-        # Never below what one batch needs: those were learned just now.
+        # Never fewer than one batch needs: those were fetched just now.
         while len(self._rows) > MOST:
             self._rows.popitem(last=False)
 
     def forget(self, job: str) -> Known | None:
-        """Ask Redis before the next append; what was known."""
+        """Forget a row, so that Redis is asked before the next append; what was known."""
         return self._rows.pop(job, None)

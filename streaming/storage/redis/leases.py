@@ -1,4 +1,4 @@
-"""Leases over all processes: each states what its jobs have asked for, Redis gives in order."""
+"""Leases over all processes: each states its jobs' requests, and Redis grants them in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streaming.storage.redis.scripts import LEASES
 
 logger = logging.getLogger(__name__)
 
-#: Statements of a process within the time after which it is gone; seconds between two at most.
+#: Statements of a process within its time-out; maximum seconds between two.
 STATEMENTS, STATE_S = 5, 3.0
 #: Seconds between two tries while Redis is away.
 RETRY_S = 0.25
@@ -27,23 +27,23 @@ RETRY_S = 0.25
 
 @dataclass(slots=True)
 class _Asked:
-    """What a job of this process has asked for."""
+    """The request of a job of this process."""
 
     needs: Mapping[str, int]
-    #: Redis has not answered yet: it takes the job over from whichever process had it.
+    #: Whether Redis has not answered yet: it takes the job over from any process that had it.
     fresh: bool = True
-    #: Its place; None when a later request in another process has taken it over.
+    #: Its place in the queue; None when a later request in another process took it over.
     place: int | None = 0
-    #: Once it holds its units it does until it gives them back, whatever Redis forgets.
+    #: Once it holds its units, it keeps them until it gives them back, even if Redis forgets.
     held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What all processes have stated, as Redis has answered."""
+    """What all processes have stated, as Redis last answered."""
 
     places: Mapping[str, int] = field(default_factory=dict)
-    #: The owner of each job, what it needs, and whether it holds that.
+    #: For each job its process, what it needs, and whether it holds that.
     jobs: Mapping[str, tuple[str, Mapping[str, int], bool]] = field(default_factory=dict)
 
     @classmethod
@@ -58,7 +58,7 @@ class _View:
         return cls(dict.fromkeys(jobs, 0) | places, jobs)
 
     def next_place(self, job: str) -> int:
-        """Where a job would come that is not among them yet."""
+        """The place that a job would get that is not among them yet."""
         return 1 + sum(place > 0 and other < job for other, place in self.places.items())
 
 
@@ -109,7 +109,7 @@ class RedisLeases(Leases):
         self.loop.start()
 
     def stop(self) -> None:
-        """Give all back: what a process holds ends with it."""
+        """Give everything back: what a process holds ends with it."""
         self.loop.stop()
         with self._lock:
             known, self._asked = bool(self._asked), {}
@@ -117,7 +117,7 @@ class RedisLeases(Leases):
             self._state_or_later()
 
     def look(self) -> None:
-        """Others have stated something new; never blocks."""
+        """Note that another process has stated something new; never blocks."""
         self.loop.wake()
 
     def request(self, job: str, needs: Mapping[str, int]) -> None:
@@ -133,8 +133,8 @@ class RedisLeases(Leases):
         self._state_or_later()
 
     def position(self, job: str) -> int:
-        """As new as what was told last, for a job of this process; others are asked for."""
-        with self._lock:  # an answer is taken in under it, as a whole
+        """The place of a job of this process, from the last answer; for others, asks Redis."""
+        with self._lock:  # answers are processed under it, as a whole
             asked = self._asked.get(job)
             if asked is not None:
                 return self._place(job, asked)
@@ -148,7 +148,7 @@ class RedisLeases(Leases):
         """Woken by the news on the process's subscription, or by its next statement."""
         with self._lock:
             self._wakers.add(waker)
-        try:  # watch, then look, then sleep: so no wake-up is lost
+        try:  # watch, then check, then sleep: so no wake-up is lost
             if self.position(job) == position:
                 waker.wait(timeout)
         finally:
@@ -162,9 +162,9 @@ class RedisLeases(Leases):
             self._state_or_later()
 
     def pools(self) -> Mapping[str, Pool]:
-        """Of all processes, by this one's sizes. `Unavailable` when Redis is away.
+        """The pools of all processes, with this one's sizes. `Unavailable` when Redis is away.
 
-        More may be taken than there is, for a while: by a process that was thought to be gone.
+        For a while more may be taken than there is, by a process that was believed dead.
         """
         if not self._sizes:
             return {}
@@ -191,7 +191,7 @@ class RedisLeases(Leases):
         return self._view.next_place(job) if asked.fresh else asked.place
 
     def _state_or_later(self) -> None:
-        """State at once; while Redis is away, the thread does it as soon as it is back."""
+        """State now; while Redis is away, the thread does it as soon as it is back."""
         if self._away_since is None:
             try:
                 self.state()
@@ -201,7 +201,7 @@ class RedisLeases(Leases):
         self.look()
 
     def state(self) -> None:
-        """Say what this process's jobs have and want, and take in how all stand."""
+        """State what this process's jobs hold and want, and process the answer."""
         with self._lock:
             self._number += 1
             number, stated = self._number, dict(self._asked)
@@ -227,7 +227,7 @@ class RedisLeases(Leases):
         self._take(number, stated, _View.of(answer))
 
     def _take(self, number: int, stated: Mapping[str, _Asked], view: _View) -> None:
-        """Take an answer in, unless that to a later statement was there before."""
+        """Process an answer, unless one to a later statement came first."""
         with self._lock:
             self._away_since = None
             for asked in stated.values():
@@ -245,7 +245,7 @@ class RedisLeases(Leases):
         wake_all(wakers)
 
     def _state_again(self) -> float:
-        """What this process has, if there is anything to tell; the seconds until the next time."""
+        """State again, if there is anything to state; seconds until the next time."""
         if self._asked or self._wakers or self._away_since is not None:
             try:
                 self.state()

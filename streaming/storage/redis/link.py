@@ -1,6 +1,6 @@
-"""One connection for everything but appends: what gathers meanwhile is the next pipeline.
+"""One connection for everything but appends: what arrives meanwhile is the next pipeline.
 
-Callers may be threads or greenlets; the connection is used by the link's own thread alone.
+Callers may be threads or greenlets; only the link's own thread uses the connection.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class _Request(Pending[list[Reply]]):
     def __init__(self, commands: Sequence[Command], *, tolerant: bool = False) -> None:
         super().__init__()
         self.commands = commands
-        #: Errors of single commands are among the results.
+        #: Whether errors of single commands are returned among the results.
         self.tolerant = tolerant
         #: Nobody waits for it any longer.
         self.left = False
 
     @property
     def size(self) -> int:
-        """Bytes of its arguments, about."""
+        """Approximate bytes of its arguments."""
         return sum(
             len(arg) for command in self.commands for arg in command if isinstance(arg, bytes | str)
         )
@@ -85,12 +85,12 @@ class Link:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer what was asked, then end."""
+        """Run all requests so far, then end."""
         self._inbox.close()
         self._thread.join(timeout=10)
 
     def call(self, *commands: Command, within_s: float | None = None) -> list[Reply]:
-        """Their results, in order. `Unavailable` when Redis is away: some may have been run.
+        """Run commands; their results, in order. `Unavailable` if Redis is away: some may have run.
 
         Every command must bear to be run again: a broken connection is tried once more.
         `within_s`, in place of the link's own `silence_s`: a server that is silent for longer is
@@ -102,14 +102,14 @@ class Link:
         return self._result(_Request(commands), within_s or self._silence.limit_s)
 
     def try_all(self, *commands: Command) -> list[Reply]:
-        """Their results, in order, with an error in the place of each command that has failed."""
+        """Run commands; their results, in order, an error in the place of each that has failed."""
         if not commands:
             return []
         found = self._result(_Request(commands, tolerant=True), self._silence.limit_s)
         return [_as_told(each) if isinstance(each, Exception) else each for each in found]
 
     def post(self, *commands: Command) -> None:
-        """Run commands some time; nobody waits for them, nobody hears when they fail."""
+        """Run commands some time: nobody waits for them, and failures are ignored."""
         self._inbox.give(_Request(commands))
 
     def _result(self, request: _Request, within_s: float | None) -> list[Reply]:
@@ -168,7 +168,7 @@ class Link:
             _answer(request, errors[0] if errors else None)
 
     def _execute_twice(self, batch: list[_Request]) -> deque[Reply]:
-        """Once more on a new connection: the old one may have been broken for long."""
+        """If it fails, once more on a new connection: the old one may have been dead for long."""
         try:
             return self._execute(batch)
         except (redis.RedisError, OSError):
@@ -197,7 +197,7 @@ def _answer(request: _Request, error: BaseException | None) -> None:
 
 
 def _as_told(error: BaseException) -> BaseException:
-    """An error as callers get it, one for each."""
+    """An error as one of ours, a new one for each caller."""
     if isinstance(error, Unavailable):
         return error.again()
     if is_away(error):

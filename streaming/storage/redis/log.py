@@ -19,9 +19,9 @@ from streaming.storage.redis.writer import Writer
 from streaming.storage.rows import Expect, JobRow, Page
 from streaming.storage.tail import Tail
 
-#: Looks at a log that changes under a reader's hands, or under a trim.
+#: Attempts at reading or trimming a log that changes meanwhile.
 TRIES = 5
-#: Events counted at once by a trim.
+#: Events counted at a time by a trim.
 STRIDE = 500
 
 
@@ -82,7 +82,7 @@ class RedisLog(EventLog):
             page = tail.page(after, limit)
             if page is not None and after <= page.last:
                 return page
-            if page is not None:  # ahead of what this process has been told: of Redis, too?
+            if page is not None:  # ahead of what this process knows: also of Redis?
                 self._follower.catch_up([job])
                 return tail.page(after, limit) or self._stored(tail, after, limit) or page
             page = self._stored(tail, after, limit)
@@ -111,7 +111,7 @@ class RedisLog(EventLog):
         return {name.decode(): value for name, value in found.items()}
 
     def _stored(self, tail: Tail, after: int, limit: int) -> Page | None:
-        """The page from Redis, of what is published here; None when it does not fit the tail."""
+        """The page from Redis, up to what is published here; None if it does not fit the tail."""
         row = tail.row
         start = max(after, row.base)
         wanted = min(limit, row.seq - start)
@@ -121,7 +121,7 @@ class RedisLog(EventLog):
         return Page(events, row.base, row.seq, row.closed)
 
     def _look_again(self, tail: Tail) -> None:
-        """Learn what has become of a log that is not as its tail says."""
+        """Find out what happened to a log that does not match its tail."""
         job = tail.row.id
         stored = self._rows.get(job)
         if stored is None or stored.row.expired:
@@ -131,7 +131,7 @@ class RedisLog(EventLog):
         self._follower.catch_up([job])
 
     def _trim(self, stored: StoredRow, before: int, base: bytes) -> bool:
-        """Whether it is done; not when the row's base has moved meanwhile."""
+        """Trim; False when the row's base has moved meanwhile."""
         row = stored.row
         size, after = 0, row.base
         while after < before:

@@ -1,7 +1,7 @@
-"""The indexes over jobs: which ones a row belongs to.
+"""The indexes over jobs: to which of them a row belongs.
 
-They are written behind the rows, which alone are true: an entry is a candidate, looked up
-before it is believed. What a crash leaves undone is repaired by going through all rows.
+They are written after the rows, which alone are authoritative: an entry is a candidate, checked
+against its row before it is used. What a crash leaves undone is repaired by going through all rows.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from streaming.storage.redis.rows import Rows, StoredRow
 from streaming.storage.redis.scripts import TURN
 from streaming.storage.rows import JobRow
 
-#: Jobs looked at in one go by a repair.
+#: Jobs that a repair checks at a time.
 STRIDE = 500
-#: Seconds between two looks whether the indexes are as the rows say.
+#: Seconds between two repairs.
 REPAIR_S = 300.0
-#: Seconds for which a process has the repairs to itself.
+#: Seconds for which no other process repairs.
 TURN_S = 240
-#: Seconds after which an entry without a row is no submission under way.
+#: Seconds after which an entry without a row is not a submission under way.
 SETTLED_S = 60.0
 
 ALL, UNFINISHED, LENGTHS, EXPIRY = "all", "unfinished", "lengths", "expiry"
@@ -41,7 +41,7 @@ def task_name(owner: str, task: str) -> str:
 
 
 def status_name(owner: str, status: str) -> str:
-    """Of ended jobs: what has not ended changes too often."""
+    """The index of ended jobs with a status; unfinished jobs change too often for one."""
     return f"status:{digest(owner)}:{status}"
 
 
@@ -54,7 +54,7 @@ def memberships(row: JobRow) -> dict[str, float]:
         return found
     found |= {owner_name(row.owner): 0, task_name(row.owner, row.task): 0}
     found[status_name(row.owner, row.status) if row.closed else UNFINISHED] = 0
-    # An upper bound, so that it is written anew only when the length has doubled.
+    # An upper bound, rewritten only when the length has doubled.
     found[LENGTHS] = 1 << (row.seq - row.base).bit_length()
     return found
 
@@ -67,7 +67,7 @@ class Memberships:
         self._rows = rows
         self._keys = keys
         self._lock = native_lock()
-        #: Bytes that the common count does not have yet.
+        #: Bytes that are not in the shared count yet.
         self._grown = 0
         self._process = os.urandom(6).hex()
         self.loop = Periodic(self._repair_in_turn, every_s=REPAIR_S, name="redis-repair")
@@ -87,12 +87,12 @@ class Memberships:
         return commands + gone
 
     def grow(self, by: int) -> None:
-        """Count bytes that rows have come to have."""
+        """Count bytes by which rows have grown."""
         with self._lock:
             self._grown += by
 
     def take_grown(self) -> int:
-        """The bytes to be added to the common count; the caller does so, or grows them back."""
+        """Take the bytes to add to the shared count; after a failure, `grow` returns them."""
         with self._lock:
             grown, self._grown = self._grown, 0
         return grown
@@ -108,7 +108,7 @@ class Memberships:
         return int(size)
 
     def _repair_in_turn(self) -> None:
-        """Repair, unless another process has just done so."""
+        """Repair, unless another process has done so recently."""
         [mine] = self._link.call(
             call(TURN, [self._keys.turn("repair")], self._process, TURN_S * 1000)
         )
@@ -116,14 +116,14 @@ class Memberships:
             self.repair()
 
     def repair(self) -> None:
-        """Make the indexes what the rows say, and count the size anew."""
+        """Bring the indexes in line with the rows, and recount the size."""
         before, size = self.size(), 0
         for jobs in self._strides():
             found = self._rows.look_up(jobs)
             size += sum(each.row.size for each in found if isinstance(each, StoredRow))
             commands: list[Command] = []
             for job, stored in zip(jobs, found, strict=True):
-                if isinstance(stored, Damaged):  # it stays, for whoever can mend it
+                if isinstance(stored, Damaged):  # left for someone who can repair it
                     continue
                 if stored is not None:
                     commands += self.changes(None, stored.row)
@@ -131,7 +131,7 @@ class Memberships:
                 elif _made_at(job) < time.time() - SETTLED_S:
                     commands.append(("ZREM", self._keys.jobs(ALL), job))
             self._link.call(*commands)
-        # What was appended meanwhile is in both counts: the difference is what was wrong before.
+        # Appends meanwhile are in both counts: the difference is the old count's error.
         self._link.call(("INCRBY", self._keys.size, size - before))
         self._drop_rowless()
 
@@ -141,7 +141,7 @@ class Memberships:
         return [("ZREM", self._keys.jobs(UNFINISHED), row.id)]
 
     def _drop_rowless(self) -> None:
-        """Entries of the shared indexes whose job is in no list."""
+        """Drop entries of the shared indexes whose job is not in the index of all jobs."""
         for name in (UNFINISHED, LENGTHS, EXPIRY):
             [jobs] = self._link.call(("ZRANGE", self._keys.jobs(name), 0, -1))
             known = self._link.call(*[("ZSCORE", self._keys.jobs(ALL), job) for job in jobs])
@@ -167,7 +167,7 @@ _DIGITS: Mapping[str, int] = {
 
 
 def _made_at(job: str) -> float:
-    """Epoch seconds of a job's making, from its id; 0 for what is no id."""
+    """Epoch seconds of a job's creation, from its id; 0 for anything else."""
     stamp = 0
     for digit in job.rpartition("_")[2][:10]:
         if digit not in _DIGITS:

@@ -1,4 +1,4 @@
-"""Logs that Redis has set back, as a failover to a replica that lagged does."""
+"""Repair of logs that Redis has set back, as a failover to a lagging replica does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streaming.storage.redis.scripts import MEND
 
 
 class RedisMender(Mender):
-    """What the follower and the writer have found torn, until it is mended."""
+    """The logs that follower and writer have found torn, until they are mended."""
 
     def __init__(
         self, link: Link, rows: Rows, keys: Keys, *, follower: Follower, memberships: Memberships
@@ -30,7 +30,7 @@ class RedisMender(Mender):
         torn = dict(self._follower.torn)
         for job, stored in zip(torn, self._rows.get_all(torn), strict=True):
             if stored is None or stored.row.expired or stored.row.base > torn[job]:
-                # Gone, or begun anew behind all that we have seen: another process was first.
+                # Gone, or restarted after all that we have seen: another process was first.
                 self._follower.torn.pop(job, None)
         return dict(self._follower.torn)
 

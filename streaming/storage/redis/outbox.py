@@ -20,7 +20,7 @@ STRIDE = 1000
 def call_parts(
     keys: Keys, row: JobRow, events: Sequence[Event]
 ) -> tuple[list[str], list[Argument]]:
-    """Keys and arguments that an append has besides, where its job has a webhook."""
+    """Additional keys and arguments of an append whose job has a webhook."""
     if not row.options.get("webhook"):
         return [], []
     args: list[Argument] = [row.id, "1" if row.closed else "0"]
@@ -30,7 +30,7 @@ def call_parts(
 
 
 class RedisOutbox(Outbox):
-    """Shared by all processes; the one that has the turn makes the calls."""
+    """Shared by all processes; the one that holds the turn makes the calls."""
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
@@ -69,7 +69,7 @@ class RedisOutbox(Outbox):
 
 
 def encode(call: Call) -> bytes:
-    """What is kept of a call; a later version may say more."""
+    """The stored form of a call; a later version may add members."""
     told = {"job": call.job, "url": call.url, "at": call.made_at, "tries": call.tries}
     return dumps({**told, "body": call.body.decode()})
 

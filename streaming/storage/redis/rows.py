@@ -1,4 +1,4 @@
-"""Rows and events as Redis has them."""
+"""Rows and events in the form that Redis stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row with what only this storage knows of it."""
+    """A row, with what only this storage needs."""
 
     row: JobRow
     #: Names this state of the row.
@@ -37,18 +37,18 @@ class Rows:
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
         self._keys = keys
-        #: Jobs whose rows cannot be read, as was said once.
+        #: Jobs with unreadable rows, each logged once.
         self._unreadable: set[str] = set()
 
     def get(self, job: str) -> StoredRow | None:
-        """The row, None where there is none; `Damaged` when it cannot be read."""
+        """The row, None if there is none; `Damaged` when it cannot be read."""
         [found] = self.look_up([job])
         if isinstance(found, Damaged):
             raise found
         return found
 
     def get_all(self, jobs: Collection[str]) -> list[StoredRow | None]:
-        """The rows in the order of the jobs, None where there is none that can be read."""
+        """The rows in the order of the jobs, None where there is no readable one."""
         rows: list[StoredRow | None] = []
         for job, found in zip(jobs, self.look_up(jobs), strict=True):
             if isinstance(found, Damaged) and job not in self._unreadable:
@@ -58,16 +58,16 @@ class Rows:
         return rows
 
     def look_up(self, jobs: Collection[str]) -> list[StoredRow | Damaged | None]:
-        """The rows in the order of the jobs, None where there is none, or why it cannot be read."""
+        """The rows in the order of the jobs: None where there is none, an error if unreadable."""
         found = self._link.try_all(*[("HGETALL", self._keys.row(job)) for job in jobs])
         return [_readable(job, fields) for job, fields in zip(jobs, found, strict=True)]
 
     def page(self, job: str, after: int, limit: int) -> list[Event]:
-        """The events behind `after`, up to the limits of a page."""
+        """The events after position `after`, up to the limits of a page."""
         return self.pages([(job, after, limit)])[0]
 
     def pages(self, wanted: Sequence[tuple[str, int, int]]) -> list[list[Event]]:
-        """Several pages in one go."""
+        """Several pages in one round trip."""
         found = self._link.call(
             *[
                 call(PAGE, [self._keys.events(job)], f"{after + 1}-0", limit, PAGE_BYTES)
@@ -90,7 +90,7 @@ def _readable(job: str, fields: Reply) -> StoredRow | Damaged | None:
 
 
 def new_rev() -> bytes:
-    """A name that no other state of a row has."""
+    """A unique name for a state of a row."""
     return os.urandom(8).hex().encode()
 
 
@@ -104,7 +104,7 @@ def encode(row: JobRow, *, summary: bool = True) -> list[Argument]:
 
 
 def decode(job: str, fields: Mapping[bytes, bytes] | Sequence[bytes]) -> StoredRow | None:
-    """The row of HGETALL's answer; `Damaged` when it says nothing sensible."""
+    """The row from HGETALL's answer; `Damaged` when it cannot be read."""
     if not isinstance(fields, Mapping):
         fields = dict(zip(fields[::2], fields[1::2], strict=True))
     if b"rev" not in fields:

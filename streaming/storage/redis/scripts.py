@@ -1,8 +1,8 @@
-"""What happens in Redis in one step. Keys of a script are those of one job.
+"""The scripts that run atomically in Redis. The keys of a script are those of one job.
 
-A row's `rev` names its present state: a script changes the row only when it is as its caller
-has seen it. `w:<process>` is the number of the last append that a process has made here: a
-retry whose first try did get through is told so, and a process sees when its append was lost.
+A row's `rev` names its present state: a script changes the row only if it is still as its caller
+saw it. `w:<process>` is the number of the last append of a process: a retry learns from it that its
+first try did get through, and a process sees that an append was lost.
 """
 
 from __future__ import annotations

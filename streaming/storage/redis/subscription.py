@@ -1,4 +1,4 @@
-"""The one connection of a process on which Redis tells it things; made anew when it breaks."""
+"""The one connection on which Redis sends messages to a process; made again when it breaks."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from streaming.storage.redis.connection import Server, disconnect, explain
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks around while nothing comes.
+#: Seconds between two checks while nothing arrives.
 LOOK_S = 0.5
 #: Seconds between tries while Redis is away.
 RETRY_S = 0.25
-#: Seconds of silence after which the connection is tried, and after which it counts as broken.
+#: Seconds of silence after which the connection is tested, and after which it counts as broken.
 PING_S, SILENCE_S = 5.0, 12.0
 
 
 class Listener(Protocol):
-    """Is told, in the subscription's thread."""
+    """Callbacks, in the subscription's thread."""
 
     def connected(self) -> None:
-        """From here on everything is told: what came before has to be looked up."""
+        """Messages arrive from now on: what came before has to be looked up."""
 
     def confirmed(self, channel: str) -> None:
-        """From here on everything on one more channel is told."""
+        """Messages on one more channel arrive from now on."""
 
     def told(self, channel: str, data: bytes) -> None:
-        """Something has come on a channel."""
+        """A message has arrived on a channel."""
 
     def wanted(self) -> Collection[str]:
-        """The channels, besides the fixed ones, that are to be listened to."""
+        """The channels to subscribe to, besides the fixed ones."""
 
 
 class _Message(TypedDict):
@@ -47,7 +47,7 @@ class _Message(TypedDict):
 
 
 class _PubSub(Protocol):
-    """What is used of the library's, which has no types."""
+    """The parts in use of the library's class, which has no types."""
 
     def subscribe(self, *channels: str) -> object: ...
 
@@ -64,13 +64,13 @@ class Subscription:
     """Owns the thread and its connection."""
 
     def __init__(self, server: Server, listener: Listener, *, own_channel: str) -> None:
-        """On `own_channel` this process tells itself to look which channels are wanted."""
+        """On `own_channel` this process wakes itself, to check which channels are wanted."""
         self._server = server
         self._listener = listener
         self._own_channel = own_channel
         self._fixed: set[str] = set()
         self.subscribed: set[str] = set()
-        #: Whether other channels may be wanted.
+        #: Whether the wanted channels may have changed.
         self._changed = False
         self._stopping = Latch()
         #: What keeps it from listening at present.
@@ -87,14 +87,14 @@ class Subscription:
         return self._thread.dead
 
     def hear(self, channel: str) -> None:
-        """Before the start: listen to this one always."""
+        """Before the start: always subscribe to this channel."""
         self._fixed.add(channel)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it; it is woken by a message on its own channel, or looks up within half a second."""
+        """End it: a message on its own channel wakes it, or it notices within half a second."""
         self._stopping.open()
         self._thread.join(timeout=10)
 
@@ -110,12 +110,12 @@ class Subscription:
                 if self.fault is None:
                     logger.error("Redis cannot be followed: %s", explain(error))
                 self.fault = explain(error)
-            except Exception:  # whatever it was, readers depend on this thread
+            except Exception:  # whatever it was: readers depend on this thread
                 logger.exception("following Redis failed; it begins again")
             self._stopping.wait(RETRY_S)
 
     def _listen(self) -> None:
-        """One connection's life."""
+        """Use one connection until it breaks."""
         client = self._server.connect(answer_s=SILENCE_S)
         pubsub: _PubSub = client.pubsub()  # type: ignore[no-untyped-call]
         self.subscribed = set()
@@ -159,7 +159,7 @@ class Subscription:
         self.fault = None
 
     def _subscribe(self, pubsub: _PubSub) -> None:
-        """Listen to what is wanted, and to nothing else."""
+        """Subscribe to the wanted channels, and unsubscribe from all others."""
         wanted = set(self._listener.wanted())
         new, old = wanted - self.subscribed, self.subscribed - wanted
         if new:

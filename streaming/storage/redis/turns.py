@@ -1,4 +1,4 @@
-"""Work that one process does for all: who has the turn keeps it by asking again."""
+"""Turns: work that one process does for all. Its holder keeps a turn by asking again."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streaming.storage.redis.scripts import RELEASE, TURN
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a turn lasts when its holder is gone, and between two askings.
+#: Seconds for which a turn outlasts its holder, and between two requests of it.
 LASTS_S, ASK_S = 6.0, 1.5
 
 
 class Turns:
-    """The turns that this process has, or has asked for."""
+    """The turns that this process holds, or has asked for."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Turns:
         self._keys = keys
         self._process = process
         self._clock = clock
-        #: Each turn asked for: when, and whether it was ours.
+        #: For each turn, when it was last asked for, and whether it was ours.
         self._asked: dict[str, tuple[float, bool]] = {}
 
     def mine(self, what: str) -> bool:

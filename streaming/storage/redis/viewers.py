@@ -1,4 +1,4 @@
-"""Viewers of all processes: each tells of its own at short intervals."""
+"""Viewers of all processes: each process reports its own at short intervals."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from streaming.storage.viewers import SENT_AWAY_S, LocalViewers, Viewer, Viewers
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two tellings of all that watch here, and how far they are.
+#: Seconds between two reports of all viewers here and their positions.
 TELL_S = 3.0
-#: Seconds in which comings and goings gather before they are told.
+#: Seconds for which arrivals and departures are collected before a report.
 GATHER_S = 0.1
-#: Seconds after which a process that tells nothing has no viewers any more.
+#: Seconds without a report after which a process has no viewers any longer.
 SILENT_S = 15.0
-#: Seconds that it is remembered when a job's last viewer left.
+#: Seconds for which the time of a job's last departure is remembered.
 REMEMBERED_S = 86400
-#: Viewers of one job that a process names; the others are counted here alone.
+#: Maximum viewers of one job that a process reports; others are counted here only.
 NAMED = 1000
 
 
 class RedisViewers(Viewers):
-    """This process's viewers in memory; those of the others as they have told.
+    """This process's viewers, from memory; those of the others, from their reports.
 
     A job's hash has a field for each process with viewers, and `left`: when one last said that
     its last viewer had gone. Times are those of the Redis server.
@@ -60,12 +60,12 @@ class RedisViewers(Viewers):
         self._sent_away_s = sent_away_s
         self._local = LocalViewers()
         self._lock = native_lock()
-        #: Jobs whose viewers have changed since they were told; those that have any.
+        #: Jobs whose viewers have changed since the last report; jobs that have any.
         self._changed: set[str] = set()
         self._told: set[str] = set()
-        #: On the monotonic clock: when all are told again.
+        #: On the monotonic clock: when all are reported again.
         self._all_at = 0.0
-        #: Jobs whose viewers were sent away, and until when (epoch seconds) these count as there.
+        #: Jobs whose viewers were sent away, and until when (epoch seconds) these count as present.
         self._sent_away: dict[str, float] = {}
         self.loop = Periodic(self._look, every_s=TELL_S, gather_s=GATHER_S, name="redis-viewers")
 
@@ -73,7 +73,7 @@ class RedisViewers(Viewers):
         self.loop.start()
 
     def stop(self) -> None:
-        """Tell that nobody watches here any more."""
+        """Report that nobody watches here any longer."""
         self.loop.stop()
         try:
             with self._lock:
@@ -102,7 +102,7 @@ class RedisViewers(Viewers):
 
     def of(self, job: str) -> list[Viewer]:
         _, others = self._others(job)
-        # A newer program may tell more of each.
+        # A newer program may report more members.
         return self.here(job) + [Viewer(*each[:4]) for told in others for each in told["viewers"]]
 
     def absent_s(self, job: str) -> float:
@@ -123,7 +123,7 @@ class RedisViewers(Viewers):
         ]
 
     def _others(self, job: str) -> tuple[float, Sequence[JsonObject]]:
-        """The server's time, and what the others have told: the silent ones have none."""
+        """The server's time, and the reports of the others; silent ones have none."""
         (seconds, micros), found = self._link.call(("TIME",), ("HGETALL", self._keys.viewers(job)))
         now = int(seconds) + int(micros) / 1e6
         others = []

@@ -1,8 +1,8 @@
-"""The one thread of a process that appends: what gathers meanwhile goes in the next pipeline.
+"""The one thread of a process that appends: what arrives meanwhile goes in the next pipeline.
 
-The events are made here, on the row as this process has last seen it; Redis takes them only if
-the row is still the same, else they are made again on the row that it has. An append whose
-outcome is not known is sent again as it was: Redis knows it by its number.
+The events are computed here, on the row as this process last saw it; Redis accepts them only if the
+row is still the same, else they are computed again on the present row. An append whose outcome is
+unknown is sent again unchanged: Redis recognises it by its number.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Writer:
         lost: Callable[[str, int], None],
         silence: Silence,
     ) -> None:
-        """`published` is told what was appended, `lost` of jobs whose log has lost appends."""
+        """`published` is called with appended events, `lost` with jobs whose log has lost some."""
         self._keys = server.keys
         self._field = f"w:{process}"
         self._published = published
@@ -84,14 +84,14 @@ class Writer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what was given, then end; later appends are refused."""
+        """Write all appends so far, then end; later ones are refused."""
         self._inbox.close()
         self._thread.join(timeout=10)
 
     def post(self, append: Append, *, patience_s: float) -> Pending[JobRow]:
-        """Have it appended behind those that were given before it; returns at once.
+        """Queue an append behind all earlier ones; returns at once.
 
-        While Redis is away it is tried again for `patience_s` seconds.
+        While Redis is away, it is retried for `patience_s` seconds.
         """
         command = Asked(append, time.monotonic() + patience_s)
         self._inbox.give(command)
@@ -107,7 +107,7 @@ class Writer:
             self._leave()
 
     def _leave(self) -> None:
-        """Whatever the thread ends of, nobody waits for it any longer."""
+        """Answer everybody, however the thread ends."""
         why = f"the thread {self.name} has ended"
         for asked in [*self._in_hand, *self._inbox.abandon(why)]:
             if not asked.done:
@@ -115,7 +115,7 @@ class Writer:
         self._connection.close()
 
     def _serve(self) -> None:
-        #: Appends of which it is not known whether Redis has them.
+        #: Appends whose outcome is unknown.
         unsettled: list[Call] = []
         while (batch := [] if unsettled else self._take()) is not None:
             self._in_hand = [*batch, *(asked for made in unsettled for asked in made.asked)]
@@ -131,7 +131,7 @@ class Writer:
         return self._inbox.take(BATCH, size=lambda each: each.size, most_bytes=BATCH_BYTES)
 
     def _answer_in_hand(self, error: Exception) -> None:
-        """Those under way when something unforeseen has happened: they may be stored or not."""
+        """Answer what was under way when something unforeseen happened: it may be stored or not."""
         left = [asked for asked in self._in_hand if not asked.done]
         self._inbox.remove(lambda asked: any(asked is each for each in left))  # put back
         for asked in left:
@@ -139,7 +139,7 @@ class Writer:
             self._answer(asked, error)
 
     def _round(self, batch: list[Asked], unsettled: list[Call]) -> list[Call]:
-        """Make and send what was asked for; the calls whose outcome is not known."""
+        """Compute and send appends; the calls whose outcome is unknown."""
         calls = unsettled or self._prepare(batch)
         unsettled = self._send(calls)
         if unsettled or self.fault is not None:
@@ -169,7 +169,7 @@ class Writer:
         return [each for each in calls if each is not None]
 
     def _look_up(self, jobs: Sequence[str]) -> dict[str, Damaged]:
-        """Learn the rows of jobs; those that cannot be read."""
+        """Fetch the rows of jobs; those that cannot be read."""
         damaged: dict[str, Damaged] = {}
         if not jobs:
             return damaged
@@ -185,14 +185,14 @@ class Writer:
         return damaged
 
     def _build(self, job: str, commands: list[Asked]) -> Call | None:
-        """One call for the appends of a job; those that the row refuses are answered with it."""
+        """One call for a job's appends; those that its row refuses are answered with it."""
         known = self._known.get(job)
         if known is None:
             for command in commands:
                 self._answer(command, _no_job(job))
             return None
         row, events, records, moved = assemble(known, commands)
-        if moved:  # refused by a row that may have moved: look first
+        if moved:  # refused on a row that may be outdated: check first
             self._known.forget(job)
             self._inbox.put_back(commands)
             return None
@@ -207,7 +207,7 @@ class Writer:
         return made
 
     def _send(self, calls: list[Call]) -> list[Call]:
-        """Send calls; those that have to be sent again."""
+        """Send calls; returns those that must be sent again."""
         if not calls:
             return []
         try:
@@ -262,7 +262,7 @@ class Writer:
             logger.warning("the job indexes are to be repaired: %s", explain(error))
 
     def _refused(self, made: Call, result: list[Reply]) -> None:
-        """The row has moved, or is gone: its appends are made again on what there is."""
+        """The row has changed, or is gone: its appends are computed again on the present one."""
         known = self._known.forget(made.job)
         if result[0] == b"gone":
             for command in made.asked:
@@ -281,10 +281,10 @@ class Writer:
         self._inbox.put_back(again)
 
     def _tell_lost(self, made: Call, known: Known, stored: StoredRow | None) -> list[Asked]:
-        """Redis has gone back behind what it had confirmed: the attempt must not go on."""
+        """Redis has lost what it had confirmed: the attempt must not go on."""
         seen = known.stored.row.seq
         logger.error("the log of job %s has lost appends up to event %d", made.job, seen)
-        if stored is not None and stored.row.base <= seen:  # else it is mended already
+        if stored is not None and stored.row.base <= seen:  # else it was mended already
             self._lost(made.job, seen)
         others = []
         for command in made.asked:
@@ -302,7 +302,7 @@ class Writer:
             self._answer(command, as_damage(error))
 
     def _give_up(self, unsettled: list[Call]) -> list[Call]:
-        """Answer those that wait no longer; the calls in which somebody still waits."""
+        """Answer those whose patience is over; the calls in which somebody still waits."""
         now = time.monotonic()
         why = f"Redis cannot be used at present: {self.fault}"
 
@@ -316,7 +316,7 @@ class Writer:
             if any(map(waits, made.asked)):
                 left.append(made)
                 continue
-            self._known.forget(made.job)  # it may have been taken or not
+            self._known.forget(made.job)  # it may have been stored or not
             for command in made.asked:
                 self._answer(command, Unavailable(why, code="storage_away"))
         return left

@@ -18,7 +18,7 @@ AWAY = (redis.RedisError, OSError, Unavailable)
 
 
 class WriterConnection:
-    """Connects when it is needed, and anew after an error."""
+    """Connects on demand, and again after an error."""
 
     def __init__(self, server: Server, silence: Silence) -> None:
         self._server = server
@@ -38,7 +38,7 @@ class WriterConnection:
             self._silence.end()
 
     def probe(self, command: Command) -> None:
-        """See whether it is back, by a command that nobody waits for."""
+        """Check whether Redis is back, by a command whose result nobody needs."""
         answer: Reply
         try:
             [answer] = self.execute([command])
@@ -50,14 +50,14 @@ class WriterConnection:
             self.back()
 
     def away(self, error: BaseException) -> None:
-        """Redis did not take what it was given: the next command makes a new connection."""
+        """Note a failed command: the next one makes a new connection."""
         self.close()
         if self.fault is None:
             logger.error("Redis cannot be written: %s", explain(error))
         self.fault = explain(error)
 
     def back(self) -> None:
-        """Redis has taken what it was given."""
+        """Note that Redis has accepted a command."""
         if self.fault is not None:
             logger.warning("Redis can be written again")
         self.fault = None

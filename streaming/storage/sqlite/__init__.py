@@ -22,7 +22,7 @@ from streaming.storage.viewers import LocalViewers
 
 
 class SqliteStorage(Storage):
-    """Durable over kill -9 and power cuts; used by one serving process at a time."""
+    """Survives kill -9 and power cuts; used by one serving process at a time."""
 
     durable = True
 

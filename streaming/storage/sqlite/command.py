@@ -1,4 +1,4 @@
-"""What the writing thread is given to do, and how its givers are answered."""
+"""Commands for the writing thread, and the answers to those who gave them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streaming.storage.sqlite.transaction import Transaction
 
 
 class Command(Pending[Any]):
-    """What is run in a transaction, and what comes of it."""
+    """A function to run in a transaction, and its result."""
 
     __slots__ = ("_inbox", "gives_up_at", "job", "run")
 
@@ -24,7 +24,7 @@ class Command(Pending[Any]):
         job: str | None,
         inbox: Inbox[Command],
     ) -> None:
-        # As `Pending` has it: each token is one.
+        # Like `Pending`: there is one per token.
         self.done = False
         self.error = self.value = self.waker = None
         #: None once it has been answered.
@@ -38,17 +38,17 @@ class Command(Pending[Any]):
 
 
 def execute(command: Command, transaction: Transaction) -> None:
-    """Run it; its refusal is kept for whoever gave it, any other error undoes the transaction."""
+    """Run it; a refusal is kept for its caller, any other error undoes the transaction."""
     command.error = None
     assert command.run is not None
     try:
         command.value = command.run(transaction)
-    except StreamingError as error:  # refused: it has written nothing
+    except StreamingError as error:  # refused, so it has written nothing
         command.error = error
 
 
 def impatient_first(batch: Sequence[Command]) -> list[Command]:
-    """Those who wait for an answer at once before those who have time; a job's own in order."""
+    """Commands without patience first, the others after them; those of one job stay in order."""
     now, first, rest = time.monotonic(), [], []
     waiting: set[str | None] = set()
     for command in batch:
@@ -62,7 +62,7 @@ def impatient_first(batch: Sequence[Command]) -> list[Command]:
 
 
 def answer(commands: Sequence[Command]) -> None:
-    """Let those who gave them go on."""
+    """Mark commands as done, and wake their callers."""
     for command in commands:
-        command.run = None  # it may hold the command before it, and that one its own
+        command.run = None  # it may refer to the command before it, and so on
     settle(commands)

@@ -1,4 +1,4 @@
-"""The file as log and index share it: the writer, the tails, and connections for readers."""
+"""The file, shared by log and index: its writer, its tails, and connections for readers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READERS = 8
 
 
 class Database:
-    """Writes go through the writer's transactions; reads through a few connections of their own."""
+    """Writes go through the writer's transactions, reads through a few other connections."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,13 +40,13 @@ class Database:
         for _ in range(READERS):
             self._places.put(None)
         self._closed = False
-        #: Jobs whose rows cannot be read, as was said once.
+        #: Jobs with unreadable rows, each logged once.
         self._unreadable: set[str] = set()
         self.tails = Tails(self.row)
         self.writer = Writer(path, committed=self._publish)
-        #: Numbers of the jobs that go on; the writer's thread alone uses it.
+        #: Numbers of the unfinished jobs; used by the writer's thread only.
         self._numbers: dict[str, int] = {}
-        #: Records of jobs that go on and have got no others since they were submitted.
+        #: Records of unfinished jobs that have got none since their submission.
         self.first_records: dict[str, Mapping[str, bytes]] = {}
         #: Bytes of all jobs; changed by the writer's thread alone.
         self.size = 0
@@ -54,7 +54,7 @@ class Database:
     def open(self) -> None:
         self.size = self.query(lambda c: c.execute("SELECT total(size) FROM jobs").fetchone()[0])
         for row, events, grown in self.query(self.writer.journal.load):
-            self.tails.publish(row, events)  # the file's row lags behind, and no page has these
+            self.tails.publish(row, events)  # the file's row lags behind: no page has these
             self.size += grown
         self.writer.start()
 
@@ -68,7 +68,7 @@ class Database:
             connection.close()
 
     def query(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `read` with a connection of its own, off the event loop.
+        """Run `read` with a separate connection, outside of the event loop.
 
         `Unavailable` when the file cannot be read, `Damaged` when it is broken.
         """
@@ -128,7 +128,7 @@ class Database:
         self.size += by
 
     def newest(self, row: JobRow) -> JobRow:
-        """The row as memory has it: seq and size in the file lag behind while a job goes on."""
+        """The row in memory, if any: in the file, a running job's seq and size lag behind."""
         tail = self.tails.find(row.id)
         return row if tail is None else tail.row
 

@@ -11,11 +11,11 @@ from streaming.errors import Damaged, Unavailable
 
 logger = logging.getLogger(__name__)
 
-#: What SQLite calls a file whose pages do not fit together, and one that is no database.
+#: SQLite's codes for a file with inconsistent pages, and for one that is no database.
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 #: The primary code is in the lowest byte.
 _PRIMARY = 0xFF
-#: What people can do.
+#: What an operator can do.
 REMEDY = (
     "stop the server, then restore the file from a backup, or rescue what can be read "
     "(sqlite3 FILE .recover), or move it away to begin with an empty log"
@@ -31,12 +31,12 @@ def is_damage(error: BaseException) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the same command may do better later: the disk is full, the file is locked, …"""
+    """Whether the same command may succeed later: the disk is full, the file is locked, …"""
     return isinstance(error, sqlite3.OperationalError) and not is_damage(error)
 
 
 def as_told(path: Path, error: BaseException) -> BaseException:
-    """A driver's error as callers get it; any other stays what it is."""
+    """A driver's error as one of ours; any other error unchanged."""
     if is_damage(error):
         return Damaged(f"the event log {path} is damaged ({error}): {REMEDY}")
     if isinstance(error, sqlite3.DatabaseError):
@@ -45,9 +45,9 @@ def as_told(path: Path, error: BaseException) -> BaseException:
 
 
 class Health:
-    """What keeps the file from being written at present. Used by the writer's thread; read by all.
+    """What keeps the file from being written at present. Set by the writer's thread, read by all.
 
-    Damage stays until the server starts anew: what else of the file is broken nobody knows.
+    Damage is remembered until the server restarts: more of the file may be broken.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,10 +55,10 @@ class Health:
         self._wal = path.with_name(path.name + "-wal")
         self._inode: int | None = None
         self._wal_seen = False
-        #: What may be over soon: a full disk, a file that was moved away.
+        #: A fault that may pass: a full disk, a file that was moved away.
         self.passing: str | None = None
         self.damage: str | None = None
-        #: Why the writer's thread has ended by itself.
+        #: Why the writer's thread has died.
         self.end: str | None = None
 
     @property
@@ -66,11 +66,11 @@ class Health:
         return self.end or self.damage or self.passing
 
     def opened(self) -> None:
-        """The file as it is now is the one that is written."""
+        """Remember the file that is there now as the one to write."""
         self._inode = os.stat(self._path).st_ino
 
     def gone(self) -> sqlite3.OperationalError | None:
-        """What is wrong with the file's place: what is written would be lost with the process."""
+        """The fault if the file was moved or replaced: writes would be lost with the process."""
         try:
             if self._inode not in (None, os.stat(self._path).st_ino):
                 return sqlite3.OperationalError("another file is in its place; restart the server")
@@ -85,7 +85,7 @@ class Health:
         return None
 
     def note(self, error: BaseException) -> None:
-        """A write has failed."""
+        """Note a failed write."""
         if is_damage(error):
             self.note_damage(error)
         elif may_pass(error):
@@ -94,13 +94,13 @@ class Health:
             self.passing = f"{self._path}: {error}"
 
     def note_damage(self, error: BaseException) -> None:
-        """A page could not be read or written; from any thread."""
+        """Note a page that could not be read or written; from any thread."""
         if self.damage is None:
             logger.critical("the event log %s is damaged: %s: %s", self._path, error, REMEDY)
         self.damage = f"{self._path} is damaged ({error}): {REMEDY}"
 
     def note_health(self) -> None:
-        """A write has got through."""
+        """Note a successful write."""
         if self.passing is not None:
             logger.warning("the event log can be written again: %s", self._path)
         self.passing = None

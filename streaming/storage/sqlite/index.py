@@ -15,7 +15,7 @@ from streaming.storage.sqlite.transaction import Transaction
 
 
 class SqliteIndex(JobIndex):
-    """One row per job, kept by the transactions of its log."""
+    """One row per job, written in the transactions of its log."""
 
     def __init__(self, database: Database, *, tombstone_s: float) -> None:
         self._database = database
@@ -90,7 +90,7 @@ class SqliteIndex(JobIndex):
             ).fetchone()
             if known is not None:
                 check_digest(known[0], submission)
-                row = transaction.rows.get(known[1])  # of this batch: not yet written whole
+                row = transaction.rows.get(known[1])  # from this batch: not yet written completely
                 return row or self._database.newest(row_of(known[1:])), False
         if only_known:
             raise NotFound("no job has this key")
@@ -126,7 +126,7 @@ class SqliteIndex(JobIndex):
         number = found[0]
         tail = self._database.tails.find(job)
         known = transaction.rows.get(job, tail.row if tail is not None else None)
-        size = found[6] if known is None else known.size  # of a row that cannot be read, too
+        size = found[6] if known is None else known.size  # even of an unreadable row
         for table in ("pages", "bases", "records"):
             connection.execute(f"DELETE FROM {table} WHERE job = ?", (number,))
         if tombstone:

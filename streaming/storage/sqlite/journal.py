@@ -1,8 +1,8 @@
-"""Where events are committed: one row a commit, put into pages by job some dozens at a time.
+"""Where events are committed: one row per commit; later moved into pages by job, dozens at a time.
 
-Events of many jobs come interleaved. Kept by job and seq, each would change a page of the file of
-its own at every commit; appended to the journal they change the last one. Events that are in the
-journal alone are in memory as well: readers never look for them here.
+Events of many jobs arrive interleaved. Stored by job and seq, each job would change a separate page
+of the file at every commit; appended to the journal, all change only its last page. Events that are
+only in the journal are also in memory: readers never look for them here.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from streaming.storage.rows import JobRow, follow
 from streaming.storage.sqlite.health import REMEDY
 from streaming.storage.sqlite.schema import ROW, row_of
 
-#: Events and bytes of a job after which they make a page. A tail keeps more than that.
+#: Events or bytes of a job that make a page. A tail keeps more than that.
 PAGE_EVENTS, LOOSE_BYTES = 64, 1 << 14
-#: Commits after which events make a page however few they are, so many jobs at a commit.
+#: Commits after which any events make a page, and for how many jobs at one commit.
 LOOSE_COMMITS, PAGED_JOBS = 1000, 8
-#: Commits between two looks at what the journal may drop.
+#: Commits between two checks of what the journal may drop.
 DROP_COMMITS = 256
 
 
 class Loose(NamedTuple):
-    """A job's events that are in no page yet."""
+    """A job's events that are not in a page yet."""
 
     number: int
     #: The journal's row that has the first of them.
@@ -35,14 +35,14 @@ class Loose(NamedTuple):
     events: Sequence[Event]
     #: Bytes of these events.
     size: int
-    #: As it is with the last of them.
+    #: The job's row after the last of them.
     row: JobRow
-    #: The row in the file lags behind in more than seq and size.
+    #: Whether the file's row lags behind in more than seq and size.
     lags: bool
 
 
 class Append(NamedTuple):
-    """What one transaction adds to a job: never nothing."""
+    """What one transaction adds to a job; never empty."""
 
     number: int
     row: JobRow
@@ -54,7 +54,7 @@ class Append(NamedTuple):
 
 
 class Journal:
-    """Used by the writer's thread alone. What a transaction has planned holds once committed."""
+    """Used by the writer's thread only. A transaction's plans take effect when it is committed."""
 
     def __init__(self) -> None:
         self._next = 1
@@ -65,8 +65,8 @@ class Journal:
     def load(self, connection: sqlite3.Connection) -> list[tuple[JobRow, Sequence[Event], int]]:
         """Take over what an earlier process left.
 
-        Jobs as they are, their events that are in no page, and how far their size is ahead of
-        the file's.
+        Returns, for each job, its present row, its events that are not in a page, and by how much
+        its size is ahead of the file's.
         """
         found: dict[str, list[tuple[int, Event]]] = {}
         for id, data in connection.execute("SELECT id, data FROM journal ORDER BY id"):
@@ -83,7 +83,7 @@ class Journal:
         return [each for each in loaded if each is not None]
 
     def begin(self) -> None:
-        """A transaction begins; what another had planned and not committed is forgotten."""
+        """Begin a transaction; plans of one that was not committed are forgotten."""
         self._planned = {}
 
     def write(self, connection: sqlite3.Connection, appends: Mapping[str, Append]) -> None:
@@ -106,13 +106,13 @@ class Journal:
             self._drop(connection)
 
     def page(self, connection: sqlite3.Connection, job: str) -> None:
-        """Have all events of a job in pages."""
+        """Move all events of a job into pages."""
         if job in self._loose:
             self._insert(connection, [self._loose[job]])
             self._planned[job] = None
 
     def empty(self, connection: sqlite3.Connection) -> None:
-        """Have the events of all jobs in pages; begins and ends the transaction."""
+        """Move the events of all jobs into pages, in a transaction of its own."""
         if not self._loose:
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -122,12 +122,12 @@ class Journal:
         self._loose.clear()
 
     def forget(self, connection: sqlite3.Connection, job: str) -> None:
-        """A job is removed with all its events."""
+        """Forget a job that is removed with all its events."""
         self._planned[job] = None
         self._drop(connection)
 
     def committed(self) -> None:
-        """The transaction has been committed."""
+        """Put the plans into effect: the transaction has been committed."""
         self._next += 1
         for job, loose in self._planned.items():
             known = self._loose.get(job)
@@ -148,7 +148,7 @@ class Journal:
         return Loose(number, known.since, events, known.size + size, row, lags)
 
     def _old(self, limit: int) -> list[Loose]:
-        """Those that have waited for long; they are planned as paged."""
+        """Events that have waited for long; plans them as paged."""
         found: list[Loose] = []
         for job, loose in self._loose.items():
             if len(found) == limit or loose.since > self._next - LOOSE_COMMITS:
@@ -159,7 +159,7 @@ class Journal:
         return found
 
     def _drop(self, connection: sqlite3.Connection) -> None:
-        """Drop the rows whose events are all in pages."""
+        """Drop the journal's rows whose events are all in pages."""
         kept = (self._planned.get(job, loose) for job, loose in self._loose.items())
         done = min((loose.since for loose in kept if loose is not None), default=self._next)
         connection.execute("DELETE FROM journal WHERE id < ?", (done,))
@@ -206,7 +206,7 @@ class Journal:
 
 
 def write_rows(connection: sqlite3.Connection, rows: Sequence[tuple[int, JobRow]]) -> None:
-    """Write rows of jobs whole, by number."""
+    """Write complete rows of jobs, by number."""
     if not rows:
         return
     connection.executemany(

@@ -17,10 +17,10 @@ RETRY_S = 0.05
 
 
 class FileLock:
-    """Held by the serving process, freed by its end however it ends.
+    """Held by the serving process, and freed when that ends, however it ends.
 
-    The file says which server (the parent of the serving process) holds it. A successor in
-    the same server waits; another server is told.
+    The file says which server (the parent of the serving process) holds it. A successor in the
+    same server waits; another server gets `InUse`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +29,7 @@ class FileLock:
         self._file: IO[str] | None = None
 
     def acquire(self, *, timeout: float) -> None:
-        """Take it. `InUse` when another server has it, or the predecessor stays on."""
+        """Take it. `InUse` when another server has it, or the predecessor does not leave."""
         make_file(self._path)
         file = self._path.open("a+")
         try:

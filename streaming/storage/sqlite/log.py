@@ -50,7 +50,7 @@ class SqliteLog(EventLog):
     ) -> Pending[object]:
         def run(transaction: Transaction) -> JobRow:
             if after is not None:
-                after.check()  # it has failed, or is put off
+                after.check()  # it has failed, or was put aside
             return self._append(transaction, job, drafts, attempt)
 
         return self._database.writer.post(run, patience_s=self._patience_s, job=job)
@@ -60,7 +60,7 @@ class SqliteLog(EventLog):
         page = tail.page(after, limit)
         if page is not None:
             return page
-        # Only what is published: the file may have more already, and the reader's next look, at
+        # Only published events: the file may have more already, and the reader's next look, at
         # the tail, would take its position for one ahead of the log.
         row = tail.row
         start = max(after, row.base)
@@ -71,7 +71,7 @@ class SqliteLog(EventLog):
             raise Damaged(f"the log of job {job} cannot be read behind {start}") from error
         if not events or events[0].seq != start + 1:
             if tail.row.base == row.base and not tail.row.expired:
-                # Trimmed by a commit that is not published yet: it is, when the next one is over.
+                # Trimmed by a commit that is not published yet: the next one comes after that.
                 self._database.writer.call(lambda _: None)
             if tail.row.base != row.base or tail.row.expired:  # trimmed or removed meanwhile
                 return self.page(job, after, limit)
@@ -79,7 +79,7 @@ class SqliteLog(EventLog):
         return self._with_newest(tail, Page(events, row.base, row.seq, row.closed), limit)
 
     def _with_newest(self, tail: Tail, page: Page, limit: int) -> Page:
-        """The page, and behind it what is in no page of the file yet, as far as there is room."""
+        """The page, followed by events that are not in the file's pages yet, if there is room."""
         end, room = page.events[-1].seq, limit - len(page.events)
         newest = tail.page(end, room) if room > 0 else None
         if newest is None or not newest.events or newest.events[0].seq != end + 1:
@@ -101,7 +101,7 @@ class SqliteLog(EventLog):
             dropped = takewhile(lambda event: event.seq <= before, events)
             size = sum(len(event.json) for event in dropped)
             trimmed = row._replace(base=before, size=row.size - size)
-            # A page that has more than these stays whole; `base` tells what counts.
+            # A page that has later events, too, stays whole; `base` says what counts.
             connection.execute("DELETE FROM pages WHERE job = ? AND last <= ?", (number, before))
             connection.execute(
                 "INSERT OR REPLACE INTO bases (job, state) VALUES (?, ?)", (number, base)
@@ -113,7 +113,7 @@ class SqliteLog(EventLog):
 
     def base(self, job: str) -> bytes | None:
         tail = self._database.tails.find(job)
-        if tail is not None and not tail.row.base:  # each new job is asked for it: no look needed
+        if tail is not None and not tail.row.base:  # every new job is asked for it: spare the query
             return None
         found = self._database.query(
             lambda c: c.execute(

@@ -10,7 +10,7 @@ from streaming.storage.sqlite.transaction import Transaction
 
 
 class SqliteOutbox(Outbox):
-    """Read by queries of its own, changed by the writer."""
+    """Read by its own queries, changed by the writer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

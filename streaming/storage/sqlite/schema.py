@@ -15,13 +15,13 @@ from streaming.storage.private import make_file, make_folder
 from streaming.storage.rows import JobRow
 from streaming.storage.sqlite.health import REMEDY, is_damage
 
-#: Marks the file as ours ("SSEL"), so that no other program's database is written into.
+#: Marks the file as ours ("SSEL"), so that we never write into another program's database.
 APPLICATION_ID = 0x5353454C
 
 #: What `row_of` reads.
 ROW = "id, owner, summary, seq, base, size, expires_at, expired"
 
-#: One script per version; a file of version N is brought up by the scripts behind N.
+#: One script per version; a file of version N is migrated by the scripts after the Nth.
 MIGRATIONS = (
     """
     CREATE TABLE jobs (
@@ -110,9 +110,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepare(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Make or bring up the file; `InvalidSettings` names it when it is not usable."""
+    """Make or migrate the file; `InvalidSettings` names it when it is not usable."""
     make_folder(path.parent)
-    make_file(path)  # SQLite gives the files beside it the same mode
+    make_file(path)  # SQLite gives its other files the same mode
     try:
         with contextlib.closing(connect(path)) as connection:
             _migrate(connection, path, migrations)
@@ -148,7 +148,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
 
 
 def row_of(found: Sequence[Any]) -> JobRow:
-    """A row of the table, selected as `ROW`; `Damaged` when it says nothing sensible."""
+    """A row of the table, selected as `ROW`; `Damaged` when it cannot be read."""
     job, owner, text, seq, base, size, expires_at, expired = found
     try:
         summary = Summary.from_json(json.loads(text))

@@ -27,7 +27,7 @@ def _make(path: Path) -> None:
             file.write(os.urandom(SECRET_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # whoever was first has made it
+        with contextlib.suppress(FileExistsError):  # another process has made it first
             os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the commands of one batch write, committed together."""
+"""One transaction: what the commands of a batch write, committed together."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Transaction:
     def put(
         self, number: int, row: JobRow, events: Sequence[Event], *, before: JobRow | None = None
     ) -> None:
-        """Take an append: written with all others of the batch, published after the commit."""
-        # The file is asked for jobs by these. All else that the row says is written with the next
-        # page of the job; until then the journal has the events that it follows from.
+        """Add an append: written with all others of the batch, published after the commit."""
+        # Queries for jobs use these members. The rest of the row is written with the job's next
+        # page; until then it can be computed from the journal's events.
         if before is None or row.status != before.status or row.base != before.base:
             self._stale.add(row.id)
         elif row.summary is not before.summary:

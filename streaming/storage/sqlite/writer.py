@@ -1,7 +1,7 @@
-"""The one thread that writes: it commits at once; what gathers meanwhile is the next batch.
+"""The one thread that writes: it commits at once, and what arrives meanwhile is the next batch.
 
-While the file cannot be written, commands that have patience are put aside, and the others are
-answered at once: nobody waits behind those who wait for room.
+While the file cannot be written, commands with patience are put aside, and the others are answered
+at once: nobody waits behind those who wait for room.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from streaming.storage.sqlite.transaction import Transaction
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-#: Commands in one transaction at most: bounds how long the first of them waits.
+#: Maximum commands in one transaction: bounds how long the first of them waits.
 BATCH = 1000
-#: Minimum seconds from one commit's begin to the next one's, and where nobody waits for one. The
+#: Minimum seconds between the starts of two commits; the second where nobody waits for one. The
 #: first after a pause is not delayed; under load, more events share a commit (oddity 14).
 COMMIT_S, GATHER_S = 0.002, 0.005
 #: Seconds without a command after which the journal is emptied.
 REST_S = 1.0
 #: Seconds between tries while the disk is full or the file cannot be written.
 RETRY_S = 0.25
-#: Seconds for which the commands of a batch that has failed are tried one by one: behind that,
-#: they are taken to fail as the one before them did.
+#: Seconds for which the commands of a failed batch are tried one by one: the rest are taken to
+#: fail like the one before them.
 TRY_S = 0.5
 
 
@@ -50,7 +50,7 @@ class Writer:
         self.journal = Journal()
         self.health = Health(path)
         self._inbox: Inbox[Command] = Inbox()
-        #: Commands that are under way.
+        #: Commands that are being run.
         self._in_hand: Sequence[Command] = ()
         #: Commands that wait until the file can be written, in order; when they are tried next.
         self._aside: list[Command] = []
@@ -68,35 +68,35 @@ class Writer:
         return len(self._inbox)
 
     def dead(self) -> list[str]:
-        """The thread's name, when it has ended by itself."""
+        """The thread's name if it has died."""
         return [self._thread.name] if self._thread.dead else []
 
     def start(self) -> None:
-        """Write the file that is there now, and no other that takes its place."""
+        """Start writing the file that is there now, and no other that may replace it."""
         self.health.opened()
         self._thread.start()
 
     def stop(self) -> None:
-        """Commit what was given, then end; later commands are refused."""
+        """Commit all commands so far, then end; later ones are refused."""
         self._inbox.close()
         self._thread.join(timeout=10)
 
     def call(
         self, run: Callable[[Transaction], T], *, patience_s: float = 0.0, job: str | None = None
     ) -> T:
-        """Run a command and wait for its commit; its `StreamingError` comes back to the caller.
+        """Run a command and wait for its commit; raises its `StreamingError`.
 
-        While the file cannot be written it is tried again for `patience_s` seconds, then it
-        ends in `Unavailable`; at once in `Damaged` when the file is broken.
+        While the file cannot be written, it is retried for `patience_s` seconds, then raises
+        `Unavailable`; a broken file raises `Damaged` at once.
         """
         return self.post(run, patience_s=patience_s, job=job).result()  # type: ignore[no-any-return]
 
     def post(
         self, run: Callable[[Transaction], object], *, patience_s: float, job: str | None = None
     ) -> Command:
-        """Have a command run after those that were given before it; returns at once.
+        """Queue a command behind all earlier ones; returns at once.
 
-        While the file cannot be written, only those of the same job keep their order.
+        While the file cannot be written, only commands of the same job keep their order.
         """
         command = Command(run, time.monotonic() + patience_s, job, self._inbox)
         self._inbox.give(command)
@@ -113,7 +113,7 @@ class Writer:
             self._leave()
 
     def _leave(self) -> None:
-        """Whatever the thread ends of, nobody waits for it any longer."""
+        """Answer everybody, however the thread ends."""
         why = f"the thread that writes {self._path} has ended: restart the server"
         if not self._inbox.closed:
             self.health.end = why
@@ -147,7 +147,7 @@ class Writer:
         self._empty_journal(connection)
 
     def _rest(self, connection: sqlite3.Connection) -> None:
-        """Until something is given; what is to be done when nothing is."""
+        """Wait for a command, and do what is due when none arrives."""
         wait_s = REST_S if self.health.passing is None else RETRY_S
         if self._aside:
             wait_s = max(0.001, self._retry_at - time.monotonic())
@@ -161,7 +161,7 @@ class Writer:
             self._empty_journal(connection)
 
     def _empty_journal(self, connection: sqlite3.Connection) -> None:
-        """Have all events in pages; where that fails, they stay safe where they are."""
+        """Move all events into pages; if that fails, they stay safe in the journal."""
         try:
             self.journal.empty(connection)
         except sqlite3.DatabaseError as error:
@@ -169,7 +169,7 @@ class Writer:
             self.health.note(error)
 
     def _probe(self, connection: sqlite3.Connection) -> None:
-        """See whether there is room again when nobody writes: a few pages, taken back."""
+        """Check, while nobody writes, whether there is room again: write and delete a few pages."""
         try:
             connection.execute("INSERT OR REPLACE INTO bases VALUES (-1, zeroblob(16384))")
             connection.execute("DELETE FROM bases WHERE job = -1")
@@ -179,7 +179,7 @@ class Writer:
             self.health.note_health()
 
     def _execute(self, connection: sqlite3.Connection, batch: list[Command]) -> None:
-        """Run a batch; behind those that were put aside of the same job nothing goes first."""
+        """Run a batch; a command never overtakes one of its job that was put aside."""
         self._in_hand = batch
         if self._aside:
             waiting = {command.job for command in self._aside if command.job is not None}
@@ -193,7 +193,7 @@ class Writer:
         self._in_hand = ()
 
     def _try_again(self, connection: sqlite3.Connection) -> None:
-        """Run what was put aside, as far as it can be."""
+        """Run what was put aside, as far as possible."""
         self._in_hand, self._aside = self._aside, []
         left = self._in_hand
         while left and self._commit(connection, left[:BATCH]) is None:
@@ -205,9 +205,9 @@ class Writer:
     def _one_by_one(
         self, connection: sqlite3.Connection, batch: Sequence[Command]
     ) -> list[Command]:
-        """One bad command must not take the others with it: each by itself; those that failed.
+        """Commit each command separately, so that a bad one spoils no other; those that failed.
 
-        What comes behind one of its job that has to wait must wait as well, or it would overtake.
+        A command whose job has one that must wait has to wait as well, or it would overtake.
         """
         until, last = time.monotonic() + TRY_S, None
         failed: list[Command] = []
@@ -228,22 +228,22 @@ class Writer:
         return failed
 
     def _put_off(self, failed: Sequence[Command]) -> None:
-        """Put those aside that can wait; answer the others."""
+        """Put aside the commands that can wait; answer the others."""
         now, waiting = time.monotonic(), bool(self._aside)
         given_up: list[Command] = []
         for command in failed:
-            passing = command.error is None or may_pass(command.error)  # the others fail again
+            passing = command.error is None or may_pass(command.error)  # others are final
             if passing and command.gives_up_at > now and not self._inbox.closed:
                 self._aside.append(command)
                 continue
             given_up.append(command)
             command.error = as_told(self._path, command.error or Unavailable(self.fault or ""))
-        if self._aside and not waiting:  # what comes meanwhile does not put the next try off
+        if self._aside and not waiting:  # later commands do not delay the next try
             self._retry_at = now + RETRY_S
         answer(given_up)
 
     def _answer_in_hand(self) -> None:
-        """Those under way when something unforeseen has happened."""
+        """Answer the commands that were being run when something unforeseen happened."""
         left, self._in_hand = [each for each in self._in_hand if not each.done], ()
         for command in left:
             command.error = Unavailable(
@@ -254,7 +254,7 @@ class Writer:
     def _commit(
         self, connection: sqlite3.Connection, batch: Sequence[Command]
     ) -> BaseException | None:
-        """One transaction; the error that undid it, if any."""
+        """Run a batch in one transaction; the error that undid it, if any."""
         gone = self.health.gone()
         if gone is not None:
             self.health.note(gone)
@@ -266,23 +266,23 @@ class Writer:
                 execute(command, transaction)
             transaction.flush()
             connection.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - undone whole, whatever it was
+        except BaseException as error:  # noqa: BLE001 - any error undoes it all
             _roll_back(connection)
             self.health.note(error)
             return error
 
         try:
-            self.journal.committed()  # first: it is to know what the file has
+            self.journal.committed()  # first: it must know what the file has
             if connection.total_changes != changes:
                 self.health.note_health()
             self._committed(transaction)
-        finally:  # whatever fails behind the commit, they are in the file
+        finally:  # whatever fails after the commit, they are in the file
             answer(batch)
         return None
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    """Take back what is not committed; SQLite may have done it by itself."""
+    """Undo what is not committed; SQLite may have done so already."""
     with contextlib.suppress(sqlite3.DatabaseError):
         if connection.in_transaction:
             connection.execute("ROLLBACK")
