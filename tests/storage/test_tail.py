@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streaming.concurrency.waking import make_waker
-from streaming.errors import NotFound, Unavailable
+from streaming.errors import Closed, NotFound, Unavailable
 from streaming.events.event import Event
 from streaming.storage.rows import JobRow, first_row, follow
 from streaming.storage.sqlite import SqliteStorage
@@ -277,3 +277,60 @@ def test_a_tail_that_somebody_holds_is_not_let_go() -> None:
     del held
     assert tails.let_go(row.id)
     assert tails.find(row.id) is None
+    assert tails.let_go(row.id)  # there is none any more
+
+
+ENDED = follow(LOG, [Event.of(LOG.id, 1, completed())])
+
+
+@pytest.mark.parametrize("row", [LOG, ENDED], ids=["goes on", "ended"])
+def test_a_tail_that_is_there_stays_the_one_of_its_log(row: JobRow) -> None:
+    tails = Tails({}.get)
+    tail = tails.add(row)
+
+    assert tails.add(row) is tail
+    assert tails.find(row.id) is tail
+    assert tails.get(row.id) is tail
+
+
+def test_of_ended_logs_those_stay_that_were_used_last() -> None:
+    tails = Tails({}.get)
+    first, second, *_ = ended = [ENDED._replace(id=f"job_{n}") for n in range(CLOSED_TAILS)]
+    for row in ended:
+        tails.add(row)
+
+    tails.get(first.id)
+    tails.add(ENDED)
+
+    assert tails.find(second.id) is None
+    assert tails.find(first.id) is not None
+    assert len(tails.closed()) == CLOSED_TAILS
+
+
+def test_who_holds_the_tail_of_a_removed_job_sees_that_it_is_gone_and_is_woken() -> None:
+    tails, waker = Tails({}.get), make_waker()
+    tail = tails.add(LOG)
+    tail.watch(1, waker)
+
+    tails.drop(LOG.id)
+
+    assert tail.row.expired
+    assert waker.wait(0)
+
+
+def test_a_reader_ahead_of_its_log_gets_an_empty_page_and_no_look_into_storage() -> None:
+    page = Tail(LOG, keep=False).page(LOG.seq + 1, 9)
+
+    assert page is not None
+    assert (page.events, page.last) == ((), LOG.seq)
+
+
+def test_closed_tails_refuse_and_wake_who_waits() -> None:
+    tails, waker = Tails({}.get), make_waker()
+    tails.add(LOG).watch(1, waker)
+
+    tails.close()
+
+    assert waker.wait(0)
+    with pytest.raises(Closed):
+        tails.find(LOG.id)
