@@ -13,6 +13,7 @@ from streaming.errors import LogClosed, Unavailable
 from streaming.storage.sqlite import SqliteStorage
 from tests.disk import Disk
 from tests.jobs import completed, delta, ended_job, events_of, new_job, seqs, submission
+from tests.storage.test_sqlite import held_up, waiting_commands
 from tests.threads import TIMEOUT_S, Background, eventually, together
 
 #: More than is free within the file's pages.
@@ -189,6 +190,38 @@ def test_closing_answers_those_who_wait_for_room(disk: Disk, storage: SqliteStor
 
     with pytest.raises(Unavailable):
         append.result()
+
+
+def test_closing_tries_once_more_what_waits_for_room(disk: Disk, storage: SqliteStorage) -> None:
+    job = new_job(storage)
+    disk.fill()
+    append = Background(storage.log.append, job, [delta(LARGE)])
+    eventually(storage.fault)
+
+    disk.make_room()
+    storage.close()
+
+    assert append.result().seq == 2
+
+
+def test_within_a_batch_a_small_append_does_not_overtake_a_large_one_of_its_job(
+    disk: Disk, storage: SqliteStorage
+) -> None:
+    job, other = new_job(storage), new_job(storage)
+    disk.fill()
+    go_on = held_up(storage)
+    appends = []
+    for whose, text in [(job, LARGE), (job, "small"), (other, "small")]:
+        appends.append(Background(storage.log.append, whose, [delta(text)]))
+        eventually(lambda: waiting_commands(storage) == len(appends))
+    go_on.set()
+    large, small, elsewhere = appends
+
+    assert elsewhere.result().seq == 2
+    assert not small.ends_within(0.02)
+    disk.make_room()
+
+    assert (large.result().seq, small.result().seq) == (2, 3)
 
 
 def test_removing_jobs_makes_room_too(disk: Disk, storage: SqliteStorage) -> None:
