@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import ParamSpec, TypeVar
 
 from apispec import APISpec
 from flask import Flask, request
@@ -17,6 +17,7 @@ from streaming.events.vocabulary import JsonObject
 from streaming.running.task import invalid_input
 
 M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
 View = TypeVar("View", bound=Callable[..., object])
 
 #: What every route may answer besides its success.
@@ -31,29 +32,31 @@ _PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One route as the document has it."""
+    """One route, as the document describes it."""
 
     summary: str
-    description: str
+    _: KW_ONLY
     tag: str
-    #: What the one who asks must be allowed, of `principal.SCOPES`.
-    scope: str
+    #: The view's docstring.
+    description: str = ""
+    #: What the caller must be allowed, of `principal.SCOPES`.
+    scope: str = "read"
     #: Whether a ticket for the job is enough.
-    takes_ticket: bool
-    status: int
-    answers: type[BaseModel] | None
-    media_type: str
-    query: tuple[type[BaseModel], ...]
-    headers: type[BaseModel] | None
-    body: type[BaseModel] | None
-    body_type: str
-    needs_body: bool
+    takes_ticket: bool = False
+    status: int = 200
+    answers: type[BaseModel] | None = None
+    media_type: str = "application/json"
+    query: Sequence[type[BaseModel]] = ()
+    headers: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    body_type: str = "application/json"
+    needs_body: bool = True
     #: More statuses that it may answer, with what they mean.
-    more: Mapping[int, str]
+    more: Mapping[int, str] = field(default_factory=dict)
     #: The media type of its errors.
-    problem_type: str
-    #: Its answer may be a stream of events, too.
-    may_stream: bool
+    problem_type: str = "application/problem+json"
+    #: Whether its answer may be a stream of events, too.
+    may_stream: bool = False
 
     @property
     def streams(self) -> bool:
@@ -77,48 +80,22 @@ class Problem(BaseModel):
     errors: list[JsonObject] = Field(default=[], description="field and message of each")
 
 
-def operation(
-    summary: str,
-    *,
-    tag: str,
-    scope: str = "read",
-    takes_ticket: bool = False,
-    status: int = 200,
-    answers: type[BaseModel] | None = None,
-    media_type: str = "application/json",
-    query: Iterable[type[BaseModel]] = (),
-    headers: type[BaseModel] | None = None,
-    body: type[BaseModel] | None = None,
-    body_type: str = "application/json",
-    needs_body: bool = True,
-    more: Mapping[int, str] | None = None,
-    problem_type: str = "application/problem+json",
-    may_stream: bool = False,
-) -> Callable[[View], View]:
-    """Describe a view; its docstring is the description."""
+def _decorator(make: Callable[P, Operation]) -> Callable[P, Callable[[View], View]]:
+    def describe(*args: P.args, **kwargs: P.kwargs) -> Callable[[View], View]:
+        made = make(*args, **kwargs)
 
-    def decorate(view: View) -> View:
-        view.__dict__["streaming_operation"] = Operation(
-            summary=summary,
-            description=inspect.getdoc(view) or "",
-            tag=tag,
-            scope=scope,
-            takes_ticket=takes_ticket,
-            status=status,
-            answers=answers,
-            media_type=media_type,
-            query=tuple(query),
-            headers=headers,
-            body=body,
-            body_type=body_type,
-            needs_body=needs_body,
-            more=more or {},
-            problem_type=problem_type,
-            may_stream=may_stream,
-        )
-        return view
+        def decorate(view: View) -> View:
+            description = inspect.getdoc(view) or ""
+            view.__dict__["streaming_operation"] = replace(made, description=description)
+            return view
 
-    return decorate
+        return decorate
+
+    return describe
+
+
+#: Describes a view, as an `Operation` with these members; its docstring is the description.
+operation = _decorator(Operation)
 
 
 def operation_of(app: Flask, endpoint: str) -> Operation:
