@@ -100,6 +100,7 @@ class ThreadRunner(Runner):
         self._lock = native_lock()
         self._threads = Lane("thread", threads)
         self._greenlets = Lane("greenlet", greenlets)
+        self._lanes = (self._threads, self._greenlets)
         self._attempts: dict[str, Running] = {}
         self._stuck: set[str] = set()
         #: Jobs that wait to run on trial.
@@ -152,7 +153,7 @@ class ThreadRunner(Runner):
 
     def stop(self, job: str, reason: Stop) -> bool:
         with self._lock:
-            for lane in (self._threads, self._greenlets):
+            for lane in self._lanes:
                 if job in lane.waiting:
                     lane.waiting.remove(job)
                     self._trials.discard(job)
@@ -164,7 +165,7 @@ class ThreadRunner(Runner):
 
     def position(self, job: str) -> int | None:
         with self._lock:
-            for lane in (self._threads, self._greenlets):
+            for lane in self._lanes:
                 if job in lane.waiting:
                     return lane.waiting.index(job) + 1
         return None
@@ -172,8 +173,7 @@ class ThreadRunner(Runner):
     def knows(self, job: str) -> bool:
         """Whether the job runs or waits here."""
         with self._lock:
-            lanes = (self._threads, self._greenlets)
-            return job in self._attempts or any(job in lane.waiting for lane in lanes)
+            return job in self._attempts or any(job in lane.waiting for lane in self._lanes)
 
     def jobs(self) -> set[str]:
         """The jobs that run here."""
@@ -183,7 +183,7 @@ class ThreadRunner(Runner):
     def load(self) -> Load:
         with self._lock:
             return Load(
-                running=self._threads.running + self._greenlets.running,
+                running=sum(lane.running for lane in self._lanes),
                 queued=self._waiting(),
                 stuck=len(self._stuck),
                 threads=self._threads.limit,
@@ -192,8 +192,8 @@ class ThreadRunner(Runner):
     def drain(self, *, finish_s: float, unwind_s: float) -> None:
         with self._lock:
             self._draining = True
-            self._threads.waiting.clear()  # they stay queued in the log
-            self._greenlets.waiting.clear()
+            for lane in self._lanes:
+                lane.waiting.clear()  # they stay queued in the log
         if self._wait_for_end(finish_s):
             return
         with self._lock:
@@ -207,8 +207,7 @@ class ThreadRunner(Runner):
 
     def _waiting(self) -> int:
         """Jobs that wait or will: reservations beyond the free places count, too."""
-        lanes = (self._threads, self._greenlets)
-        return sum(max(0, lane.places_taken - lane.limit) for lane in lanes)
+        return sum(max(0, lane.places_taken - lane.limit) for lane in self._lanes)
 
     def _dispatch(self, lane: Lane) -> None:
         """Start waiting jobs while there are free places and threads."""
@@ -299,7 +298,7 @@ class ThreadRunner(Runner):
                 self._look_at(attempt)
             except Exception:  # whatever it was, the other jobs' time-outs must be checked
                 logger.exception("looking at job %s failed", attempt.job)
-        for lane in (self._threads, self._greenlets):  # those for which no thread could be started
+        for lane in self._lanes:  # those for which no thread could be started
             self._dispatch(lane)
 
     def _look_at(self, attempt: Running) -> None:
