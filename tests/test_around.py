@@ -32,7 +32,7 @@ def test_a_task_runs_within_what_is_entered_round_it_in_its_own_thread() -> None
     house = House(made)
     job, dependencies = house.store(made), replace(house.dependencies, around=around)
 
-    Attempt(job, dependencies).run()
+    Attempt(job, dependencies, on_trial=False).run()
 
     assert said == [(what, job, threading.get_ident()) for what in ("enter", "run", "leave")]
 
@@ -63,7 +63,7 @@ def test_what_leaving_it_raises_is_logged_once_and_changes_no_end(
     house = House(made)
     job, dependencies = house.store(made), replace(house.dependencies, around=around)
 
-    Attempt(job, dependencies).run()
+    Attempt(job, dependencies, on_trial=False).run()
 
     end = house.end(job)
     if fails:

@@ -27,8 +27,8 @@ from streaming.storage.snapshots import Snapshots
 from tests.clocks import Clock
 from tests.disk import Disk
 from tests.gate import Gate
-from tests.house import House
-from tests.jobs import delta, started, types
+from tests.house import MAX_EVENT_BYTES, House
+from tests.jobs import completed, delta, started, step, types
 from tests.threads import TIMEOUT_S, Background, eventually
 
 
@@ -281,4 +281,84 @@ def test_an_end_over_the_head_of_a_task_does_not_wait_for_room(tmp_path: Path, h
     with pytest.raises(Unavailable):
         attempt.end()
 
+    disk.storage.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "pending"),
+    [
+        ([], ["one", "two"]),
+        ([started()], ["one", "two"]),
+        ([started(), step("one", "completed")], ["two"]),
+        ([started(), step("one", "failed")], ["one", "two"]),
+    ],
+    ids=["first", "later", "later, behind a step", "later, behind a failure"],
+)
+def test_an_attempt_lists_each_step_that_has_not_completed_once(
+    before: list[Draft], pending: list[str]
+) -> None:
+    two: Task = task("two", steps=["one", "two"])(lambda ctx, input: None)
+    house = House(two)
+    job = house.store(two)
+    house.storage.log.append(job, before)
+
+    house.attempt(job).run()
+
+    shown = house.data(job, "step.updated")
+    assert [each["id"] for each in shown if each["status"] == "pending"] == pending
+
+
+def test_only_an_attempt_on_trial_says_so(held: Task, gate: Gate) -> None:
+    gate.open()
+    house = House(held)
+    for on_trial in (False, True):
+        house.attempt(house.store(held), on_trial).run()
+
+    jobs = sorted(row.id for row in house.storage.index.list())
+    told = [house.data(job, "job.started")[0].get("on_trial", False) for job in jobs]
+    assert told == [False, True]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_text_in_an_end_is_cut_where_an_end_may_carry_no_more(more: int) -> None:
+    room = MAX_EVENT_BYTES // 8
+    house = House()
+    job = house.store(task("gone")(lambda ctx, input: None))
+    house.storage.log.append(job, [started(), delta("x" * (room + more))])
+
+    house.attempt(job).run()
+
+    assert house.end(job).data["partial"] == {"text": "x" * room, "cut": more > 0}
+
+
+def test_there_is_no_attempt_at_a_job_that_is_unknown_or_has_ended(held: Task) -> None:
+    house = House(held)
+    ended = house.store(held)
+    house.storage.log.append(ended, [completed()])
+
+    for job in (ended, "job_unknown"):
+        house.attempt(job).run()
+
+    assert types(house.events(ended)) == ["job.queued", "job.completed"]
+
+
+def test_the_end_of_a_task_waits_for_room(tmp_path: Path, gate: Gate) -> None:
+    @task("says")
+    def says(ctx: JobContext, input: Any) -> str:
+        gate.wait()
+        return "x" * 20_000
+
+    disk = Disk(tmp_path)
+    house = House(says, storage=disk.storage)
+    job = house.store(says)
+    running = Background(house.attempt(job).run)
+    eventually(lambda: gate.inside)
+    disk.fill()
+    gate.open()
+    eventually(disk.storage.fault)
+
+    disk.make_room()
+
+    running.result()
+    assert house.end(job).type == "job.completed"
     disk.storage.close()

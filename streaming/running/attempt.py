@@ -54,7 +54,7 @@ class Attempt:
         job: str,
         dependencies: Dependencies,
         *,
-        on_trial: bool = False,
+        on_trial: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job = job
