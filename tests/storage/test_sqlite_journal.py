@@ -6,15 +6,23 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from streaming.events.event import Draft
+from streaming.events.event import Draft, Event
+from streaming.storage.rows import first_row
 from streaming.storage.sqlite import SqliteStorage
-from streaming.storage.sqlite.journal import DROP_COMMITS, LOOSE_COMMITS, PAGE_EVENTS
+from streaming.storage.sqlite.journal import (
+    DROP_COMMITS,
+    LOOSE_COMMITS,
+    PAGE_EVENTS,
+    Append,
+    Journal,
+)
 from streaming.storage.sqlite.schema import MIGRATIONS, connect, prepare
-from tests.jobs import completed, delta, events_of, new_job, seqs, started
+from tests.jobs import completed, delta, events_of, new_job, seqs, started, submission
 from tests.storage.conftest import make_sqlite
 from tests.threads import TIMEOUT_S, Background, eventually
 
@@ -128,13 +136,27 @@ def test_an_ended_job_is_in_pages_at_once(storage: SqliteStorage) -> None:
         assert file.execute("SELECT last FROM pages").fetchall() == [(3,)]
 
 
-def test_the_journal_is_bounded_by_those_who_say_little(storage: SqliteStorage) -> None:
-    quiet, busy = new_job(storage), new_job(storage)
-    for _ in range(LOOSE_COMMITS + DROP_COMMITS):
-        storage.log.append(busy, [delta()])
+def test_the_journal_is_bounded_by_those_who_say_little(tmp_path: Path) -> None:
+    prepare(tmp_path / "streaming.db")
+    journal, row = Journal(), first_row(submission())
 
-    assert rows_of(storage, "journal") <= LOOSE_COMMITS
-    assert seqs(events_of(storage, quiet)) == [1]
+    with closing(connect(tmp_path / "streaming.db")) as file:
+
+        def commit(number: int, seq: int) -> None:
+            events = [Event.of(row.id, seq, delta())]
+            append = Append(number, row._replace(seq=seq), events, written=False, changed=False)
+            journal.begin()
+            journal.write(file, {f"job_{number}": append})
+            journal.committed()
+
+        file.execute("BEGIN")  # one for all: they are many
+        commit(number=1, seq=1)
+        for seq in range(1, LOOSE_COMMITS + DROP_COMMITS):
+            commit(number=2, seq=seq)
+
+        [rows] = file.execute("SELECT count(*) FROM journal").fetchone()
+        assert rows <= LOOSE_COMMITS
+        assert file.execute("SELECT last FROM pages WHERE job = 1").fetchall() == [(1,)]
 
 
 def test_what_is_trimmed_while_it_is_loose_does_not_come_back(
