@@ -216,8 +216,9 @@ def test_bytes_that_are_not_utf_8_are_found_in_their_cell() -> None:
 
 
 def test_of_more_rows_and_columns_than_are_drawn_the_newest_and_the_first_are() -> None:
-    rows = "".join(f"{row},1\n" for row in range(MAX_FIGURES + 10))
-    found = read_series("p,a\n" + rows, TableOptions())
+    names = ",".join(f"c{number}" for number in range(MAX_COLUMNS))
+    rows = [f"{row}" + ",1" * MAX_COLUMNS for row in range(MAX_FIGURES // MAX_COLUMNS + 10)]
+    found = read_series("\n".join([f"p,{names}", *rows]), TableOptions())
     assert found.table.periods[0] == "10"
     assert found.read_as["left_out"] == [{"what": "older periods", "count": 10, "up_to": "9"}]
 
