@@ -174,7 +174,7 @@ def test_a_task_that_was_stopped_says_nothing_more() -> None:
 def test_what_is_no_event_is_refused_by_the_name_of_its_type(by: str, value: Any) -> None:
     log = SlowLog()
 
-    with pytest.raises(TaskError, match="^metric cannot be told: ") as refused:
+    with pytest.raises(TaskError, match="^metric is not valid: ") as refused:
         getattr(emitter_on(log), by)(make.metric, "loss", value, None)
 
     assert (refused.value.code, log.posts) == ("invalid_output", [])

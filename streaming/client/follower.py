@@ -42,10 +42,10 @@ Envelope = JsonObject
 class Follower:
     """Follows jobs, each from its position, to their ends.
 
-    `next` says what to do. Then tell: of `Open` `opened` (or `nothing`), `take` for each
-    chunk, `closed`; of `Ask`
-    `answered`; of either `failed`. What the server refuses for good is raised, and so is the last
-    error when nobody has answered for `away_s`.
+    `next` says what to do. Its caller then reports what came of it: for `Open`, `opened` (or
+    `nothing`), `take` for each chunk, and `closed`; for `Ask`, `answered`; for either, `failed`.
+    What the server refuses for good is raised, and so is the last error when it has not answered
+    for `away_s`.
     """
 
     def __init__(

@@ -55,14 +55,14 @@ class Emitter:
         try:
             return make(*args, **kwargs)
         except (TypeError, ValueError) as error:
-            raise _untellable(make, error) from error
+            raise _invalid(make, error) from error
 
     def emit(self, make: Callable[P, Draft], *args: P.args, **kwargs: P.kwargs) -> None:
         """Post an event: returns before its commit, but lets the task run only so far ahead."""
         try:
             draft = make(*args, **kwargs)
         except (TypeError, ValueError) as error:
-            raise _untellable(make, error) from error
+            raise _invalid(make, error) from error
         if self._stop.reason is not None:
             self._stop.check()
         self._refuse_forks()
@@ -152,9 +152,9 @@ class Emitter:
         return size
 
 
-def _untellable(make: Callable[..., Draft], error: Exception) -> TaskError:
+def _invalid(make: Callable[..., Draft], error: Exception) -> TaskError:
     kind = getattr(make, "__name__", "event").replace("_", ".", 1)
-    return TaskError(f"{kind} cannot be told: {plain_text(error, 400)}", code="invalid_output")
+    return TaskError(f"{kind} is not valid: {plain_text(error, 400)}", code="invalid_output")
 
 
 class Budget:

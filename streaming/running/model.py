@@ -299,7 +299,7 @@ class BoundModel:
         if ending.cut:
             self.told["cut"] = True
         if ending.cut or ending.note:
-            why = ending.note or "the model's answer was cut: it has as many tokens as it may have"
+            why = ending.note or "the model's answer was cut off at its limit of tokens"
             self._desk.note(why, {"finish_reason": ending.reason, "cut": ending.cut})
         return ending
 

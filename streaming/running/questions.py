@@ -20,7 +20,7 @@ from streaming.running.emitter import Emitter
 from streaming.running.listening import InputWatch
 from streaming.storage.base import EventLog
 
-_NOBODY = "nobody has answered in time"
+_NOBODY = "nobody answered in time"
 #: Seconds to wait when reading only what is in the log already.
 READ_S = 5.0
 #: Seconds of one wait for input.

@@ -322,5 +322,5 @@ class ThreadRunner(Runner):
             with self._lock:
                 self._stuck.discard(attempt.job)  # tried again at the next check
         else:
-            logger.error("the code of job %s does not stop; it has ended without it", attempt.job)
+            logger.error("the code of job %s does not stop; its job was ended", attempt.job)
             self._tell_stuck(attempt.job)
