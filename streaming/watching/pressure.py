@@ -38,13 +38,13 @@ class Signals:
 
     #: Seconds by which the event loop (or a thread's turn) is late.
     loop_lag_s: float = 0.0
-    #: Share of the job queue.
+    #: How full the job queue is.
     queue: float = 0.0
-    #: Share of the streams.
+    #: How many of the streams' slots are taken.
     streams: float = 0.0
-    #: Share of the readers that are far behind.
+    #: How many of the readers are far behind.
     lagging: float = 0.0
-    #: Of all cores, used by this process.
+    #: How much of all cores this process uses.
     cpu: float = 0.0
     #: Lag in events of the slowest reader; raises no level by itself.
     lag: int = 0
