@@ -19,6 +19,9 @@ from streaming.errors import Closed, Fenced, LogRefusal, Unavailable
 from streaming.events.event import Draft, Event
 from streaming.storage.sqlite import SqliteStorage
 from streaming.storage.sqlite.database import READERS
+from streaming.storage.sqlite.schema import prepare
+from streaming.storage.sqlite.transaction import Transaction
+from streaming.storage.sqlite.writer import Writer
 from tests.jobs import delta, ended_job, events_of, new_job, seqs, started, submission
 from tests.storage.conftest import make_sqlite
 from tests.threads import TIMEOUT_S, Background, eventually
@@ -202,6 +205,48 @@ def test_a_command_that_breaks_does_not_take_its_batch_with_it(storage: SqliteSt
         appends[1].result()
     assert sorted(append.result().seq for append in (appends[0], appends[2])) == [2, 3]
     assert seqs(events_of(storage, job)) == [1, 2, 3]
+
+
+def test_when_the_unforeseen_happens_who_is_stored_is_told_so_and_the_others_are_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, commits = tmp_path / "streaming.db", 0
+    begun, go_on = threading.Event(), threading.Event()
+
+    def committed(_: Transaction) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 2:
+            raise ZeroDivisionError
+
+    def hold(_: Transaction) -> None:
+        begun.set()
+        go_on.wait(TIMEOUT_S)
+
+    def store(_: Transaction) -> str:
+        return "stored"
+
+    def break_down(_: Transaction) -> None:
+        raise KeyError("no attempt")
+
+    prepare(path)
+    writer = Writer(path, committed=committed)
+    writer.start()
+    held = writer.post(hold, patience_s=0)
+    assert begun.wait(TIMEOUT_S)
+    batch = [writer.post(run, patience_s=0) for run in (store, break_down, store)]
+    go_on.set()
+
+    held.result()
+    assert batch[0].result() == "stored"
+    for command in batch[1:]:
+        with pytest.raises(Unavailable, match="the server's log says why"):
+            command.result()
+    assert writer.call(store) == "stored"
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [
+        ZeroDivisionError
+    ]
+    writer.stop()
 
 
 def test_a_job_removed_in_the_batch_of_an_append_leaves_no_events(storage: SqliteStorage) -> None:
