@@ -337,7 +337,9 @@ def test_there_is_no_attempt_at_a_job_that_is_unknown_or_has_ended(held: Task) -
     house.storage.log.append(ended, [completed()])
 
     for job in (ended, "job_unknown"):
-        house.attempt(job).run()
+        attempt = house.attempt(job)
+        attempt.run()
+        assert not attempt.left
 
     assert types(house.events(ended)) == ["job.queued", "job.completed"]
 
