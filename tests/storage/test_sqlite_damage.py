@@ -116,6 +116,15 @@ def test_damage_while_it_runs_is_told_and_ends_no_thread(
     assert storage.dead() == []
 
 
+def test_a_job_that_memory_knows_is_listed_whatever_its_row_says(
+    storage: SqliteStorage, tmp_path: Path
+) -> None:
+    job = new_job(storage)
+    set_summary(tmp_path / "streaming.db", job, "{")
+
+    assert [row.id for row in storage.index.list()] == [job]
+
+
 @pytest.mark.parametrize("text", ["no json", "null", "{}", "[1]"])
 def test_a_row_that_says_nothing_hurts_one_job(
     storage: SqliteStorage, tmp_path: Path, text: str
