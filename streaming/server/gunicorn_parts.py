@@ -47,6 +47,10 @@ class Arbiter(Protocol):
 
     def reap_workers(self) -> None: ...
 
+    def wait_for_signals(self, timeout: float) -> list[int]: ...
+
+    def signal(self, sig: int, frame: FrameType | None) -> None: ...
+
 
 class Accepted(Protocol):
     """A connection that a gthread worker serves."""
@@ -61,7 +65,7 @@ class Worker(Protocol):
     """A process that serves."""
 
     pid: int
-    #: The how manieth it is that the master has made.
+    #: Its number in the order in which the master made them.
     age: int
     cfg: Config
     log: Log

@@ -120,12 +120,16 @@ def on_reload(arbiter: Arbiter) -> None:
     def tell_off_once_others_serve() -> None:
         arbiter.manage_workers = told_off
         until = time.monotonic() + LOADING_S
-        while time.monotonic() < until:
+        told: list[int] = []
+        while not told and time.monotonic() < until:
             arbiter.reap_workers()
             new = [each.age for each in arbiter.WORKERS.values() if each.age > oldest]
             if len(new) < arbiter.cfg.workers or all(_serving[age % 256] for age in new):
                 break  # one has died already, or all serve
-            time.sleep(LOOK_S)
+            signals = arbiter.wait_for_signals(LOOK_S)
+            told = [each for each in signals if each != signal.SIGCHLD]
+        for each in told:  # to leave, perhaps: it does so as soon as this is over
+            arbiter.signal(each, None)
         told_off()
 
     arbiter.manage_workers = tell_off_once_others_serve

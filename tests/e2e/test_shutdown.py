@@ -242,3 +242,18 @@ def test_a_reload_of_an_app_that_loads_for_long_keeps_nobody_waiting_for_it(
     asking.result(30)
 
     assert max(took) < loads_for_s - 1
+
+
+@pytest.mark.parametrize("worker_class", ["gevent"], indirect=True)  # the master waits, not they
+def test_a_server_is_told_to_leave_while_its_reload_waits_for_an_app(
+    new_server: NewServer,
+) -> None:
+    server = new_server(STREAMING_TASKS="tests.modules.slow", LOADS_FOR_S=8, STREAMING_DRAIN_S=1)
+    (old,) = server.start().workers()
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: len(server.workers()) == 2, "a new worker loads the app")
+
+    server.process.terminate()
+
+    eventually(lambda: not old.is_running(), "the old worker has left", timeout_s=5)
+    assert server.wait_until_ended() == 0
