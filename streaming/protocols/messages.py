@@ -173,8 +173,8 @@ def usage_of(ended: Ended) -> JsonObject:
     return shown
 
 
-def error_body(shown: JsonMapping) -> JsonObject:
-    """A problem as Anthropic's clients read it, with our `code`."""
+def error_body(shown: JsonMapping, request_id: str | None) -> JsonObject:
+    """A problem as Anthropic's clients read it, with our `code`; the id is `X-Request-ID`."""
     error = {
         "type": _ERRORS.get(shown["status"], _other(shown["status"])),
         "message": shown["detail"],
@@ -182,7 +182,7 @@ def error_body(shown: JsonMapping) -> JsonObject:
     }
     if shown.get("job"):
         error["job"] = shown["job"]
-    return {"type": "error", "error": error}
+    return {"type": "error", "error": error, "request_id": request_id}
 
 
 def _error(error: StreamingError) -> JsonObject:

@@ -205,6 +205,8 @@ def test_a_whole_answer_gives_the_apps_connections_back_while_it_is_waited_for(
     assert (got[0].status_code, got[0].headers["X-Job-Id"]) == (status, only)
     assert got[0].headers["X-Host"] == "yes"
     assert "said" in got[0].text or got[0].json()["error"]["code"] == "in_vain"
+    if protocol == "messages" and status == 500:
+        assert got[0].json()["request_id"] == got[0].headers["X-Request-ID"]
 
 
 @pytest.mark.parametrize(("path", "binding"), [("/a2a", "rpc"), ("/a2a/v1/message:send", "http")])

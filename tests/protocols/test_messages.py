@@ -164,6 +164,7 @@ def test_errors_are_those_of_the_protocol(
     assert answer.json()["type"] == "error"
     assert answer.json()["error"]["type"] == kind
     assert answer.json()["error"]["code"]
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
 
 
 def test_a_cut_stream_goes_on_behind_its_last_event(server: Server) -> None:

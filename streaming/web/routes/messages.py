@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
-from flask import Response, request
+from flask import Response, g, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.errors import BadRequest
-from streaming.events.vocabulary import JsonObject
+from streaming.events.vocabulary import JsonMapping, JsonObject
 from streaming.events.wire import parse_position
 from streaming.protocols.answer import Whole
 from streaming.protocols.messages import PREFIX, MessagesEncoder, completed, error_body
@@ -23,7 +24,12 @@ from streaming.web.operations import operation
 from streaming.web.responses import no_content, wants_sse
 from streaming.web.whole_answers import respond_whole
 
-messages = foreign_blueprint("messages", error_body)
+
+def _error_body(shown: JsonMapping) -> JsonObject:
+    return error_body(shown, g.get("request_id"))
+
+
+messages = foreign_blueprint("messages", _error_body)
 
 _MORE = {
     404: "No such model, or no such answer",
@@ -135,4 +141,9 @@ def _answer(held: Held, *, streams: bool, after: int = 0) -> Response:
         return answers.respond_stream(
             held, lambda restarts: MessagesEncoder(about, after=after, restarts=restarts)
         )
-    return respond_whole(held, Whole(), lambda whole: as_json(completed(about, whole)), error_body)
+    return respond_whole(
+        held,
+        Whole(),
+        lambda whole: as_json(completed(about, whole)),
+        partial(error_body, request_id=g.get("request_id")),
+    )
