@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 
 from streaming.events.event import dumps
 from streaming.events.vocabulary import STATUS_AFTER, TERMINAL, Json, JsonMapping, JsonObject
@@ -60,6 +61,14 @@ class Summary:
     options: JsonMapping = field(default_factory=dict)
     #: What a newer program has kept besides: it gets it back.
     newer: JsonMapping = field(default_factory=dict)
+
+    @property
+    def ran_s(self) -> float:
+        """Seconds from the job's first start to its end; 0 when it was never started."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        began, ended = map(datetime.fromisoformat, (self.started_at, self.finished_at))
+        return (ended - began).total_seconds()
 
     def changed(self, members: Changes) -> Summary:
         """One with other members: `dataclasses.replace`, in an eighth of its time."""

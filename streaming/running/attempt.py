@@ -287,20 +287,12 @@ class Attempt:
     def _append(self, drafts: list[Draft], *, patient: bool = True) -> None:
         row = self._log.append(self.job, drafts, attempt=self._number, patient=patient)
         if row.closed:
-            self._dependencies.ended(row.task, row.status, _running_s(row))
+            self._dependencies.ended(row.task, row.status, row.summary.ran_s)
 
 
 def worker_name() -> str:
     """The name of this process in `job.started`."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _running_s(row: JobRow) -> float:
-    """Seconds from a job's first start to its end; 0 when it was never started."""
-    began, ended = row.summary.started_at, row.summary.finished_at
-    if began is None or ended is None:
-        return 0.0
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
 
 
 def _able(task: Task | None, row: JobRow, state: Snapshot) -> Task:
