@@ -140,10 +140,9 @@ def test_what_a_thread_of_a_task_makes_is_streamed_while_it_is_made(
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.16, abs=0.08)
 
 
+# Under `flask run` tasks are in a plain Python process, which dies of its alarms.
+@pytest.mark.parametrize("place", ["gevent", "gthread", "redis"], indirect=True, scope="module")
 def test_an_alarm_of_a_task_ends_no_process_but_its_own_children(place: Server) -> None:
-    if isinstance(place, FlaskRun):
-        pytest.skip("a plain Python process dies of its alarms")
-
     shown = place.api.finish(place.api.submit("alarmed"), timeout_s=CASE_S)
 
     assert (shown["status"], shown["output"], shown["attempt"]) == ("completed", [-14, 7], 1)
