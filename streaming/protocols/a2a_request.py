@@ -19,6 +19,9 @@ def message_of(params: Json) -> JsonMapping:
     parts = message.get("parts")
     if not isinstance(parts, list) or not parts or not all(isinstance(p, dict) for p in parts):
         raise A2aError("INVALID_PARAMS", "message.parts: a list of at least one part")
+    for at, part in enumerate(parts):
+        if not isinstance(part.get("text", ""), str):
+            raise A2aError("INVALID_PARAMS", f"message.parts.{at}.text: a string")
     return message
 
 
@@ -30,7 +33,7 @@ def parse(params: JsonMapping, *, stream: bool) -> Question:
         raise A2aError("INVALID_PARAMS", f"message.contextId: at most {ID_LENGTH} characters")
     content = [_content(part) for part in message["parts"]]
     plain = all(part["type"] == "text" for part in content)
-    said = "\n".join(str(part["text"]) for part in content) if plain else content
+    said = "\n".join(part["text"] for part in content) if plain else content
     return Question(
         model=_skill(params, message),
         messages=[{"role": "user", "content": said}],
@@ -50,7 +53,7 @@ def _skill(params: JsonMapping, message: JsonMapping) -> str:
 
 def _content(part: JsonMapping) -> JsonObject:
     if "text" in part:
-        return {"type": "text", "text": str(part["text"])}
+        return {"type": "text", "text": part["text"]}
     if "data" in part:
         return {"type": "text", "text": dumps(part["data"]).decode()}
     kind = str(part.get("mediaType") or "")
@@ -73,7 +76,7 @@ def answer_in(message: JsonMapping, schema: Json) -> Json:
     for part in message["parts"]:
         if "data" in part:
             return part["data"]
-    text = "\n".join(str(part.get("text") or "") for part in message["parts"])
+    text = "\n".join(part.get("text", "") for part in message["parts"])
     if isinstance(schema, dict) and schema.get("type") == "object":
         names = list(schema.get("properties") or {})
         if len(names) == 1:

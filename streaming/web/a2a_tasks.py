@@ -70,6 +70,8 @@ def send(params: JsonMapping, *, stream: bool) -> Response | JsonObject:
         raise A2aError("PUSH_NOTIFICATION_NOT_SUPPORTED", "there are no push notifications here")
     if message.get("taskId"):
         row = find(message["taskId"])
+        if message.get("contextId") not in (None, "", encoder(row).task()["contextId"]):
+            raise A2aError("INVALID_PARAMS", f"message.contextId: not that of task {row.id}")
         held = answers.reopen(row, "a2a")
         with held.stream.set_up():
             row = _answer(row, message)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from streaming.errors import StreamingError
 from streaming.events.event import dumps
@@ -52,7 +52,10 @@ def foreign_blueprint(name: str, error_body: ErrorBody = openai_body) -> Bluepri
         return error_response(error, error_body)
 
     def answer_http(error: HTTPException) -> Response:
-        return answer(error_of_http(error))
+        response = answer(error_of_http(error))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.headers["Allow"] = ", ".join(error.valid_methods)
+        return response
 
     def answer_unexpected(error: Exception) -> Response:
         response = unexpected_problem(error)

@@ -8,12 +8,14 @@ from flask import Response, g
 
 from streaming.events.vocabulary import JsonMapping
 from streaming.protocols.mcp import (
+    INVALID_PARAMS,
     LIST_MS,
     META,
     SESSIONS,
     STATELESS,
     TASKS,
     Caller,
+    RpcError,
     declares,
     result,
     server_info,
@@ -78,11 +80,15 @@ def _call_alone(params: JsonMapping) -> Answer:
 def _call_again(params: JsonMapping, caller: Caller) -> Response:
     """A call that had ended with a question, and what its client says to that."""
     row = mcp_calls.find_task({"taskId": params["requestState"]})
+    if row.task != params.get("name"):
+        raise RpcError(INVALID_PARAMS, "requestState is of another tool's call")
     held = answers.reopen(row, "mcp")  # first, so that somebody watches when it goes on
     with held.stream.set_up():  # what was said before the question was told before it
         mcp_calls.take_answers(row, params.get("inputResponses") or {})
         asks = services().registry.find(row.id, row.owner).summary.input_request
         after = 0 if asks is not None and asks == row.summary.input_request else row.seq
+        if row.closed:  # said once more: the result is asked for, and nothing is behind it
+            after = row.seq - 1
         return mcp_calls.respond(held, caller, after=after, closing_cancels=True)
 
 

@@ -295,3 +295,24 @@ def test_what_is_no_request_of_json_rpc_is_told_as_such(
     answer = requests.post(f"{server.url}/a2a", json=message, timeout=10).json()
 
     assert answer["error"]["code"] == code
+
+
+def test_an_answer_in_another_context_is_refused(server: Server) -> None:
+    task = rpc(server, "SendMessage", said("x", "asking")).json()["result"]["task"]
+
+    def answer(context: str) -> Any:
+        more = {"taskId": task["id"], "contextId": context, "parts": [{"text": "red"}]}
+        return rpc(server, "SendMessage", said("", "asking", **more)).json()
+
+    assert answer("another")["error"]["code"] == -32602
+    assert answer(task["contextId"])["result"]["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
+
+
+@pytest.mark.parametrize("text", [None, 5, ["x"], {}])
+def test_text_that_is_none_is_refused(server: Server, text: Any) -> None:
+    parts = [{"text": "x"}, {"text": text}]
+
+    error = rpc(server, "SendMessage", said("", "echo", parts=parts)).json()["error"]
+
+    assert error["code"] == -32602
+    assert error["message"].startswith("message.parts.1.text: ")

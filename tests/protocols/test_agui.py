@@ -144,6 +144,20 @@ def test_what_is_wrong_is_named(server: Server, body: Any, field: str) -> None:
     assert answer.json()["errors"][0]["field"] == field
 
 
+def test_an_answer_that_is_repeated_shows_its_run_again(server: Server) -> None:
+    *_, (_, asked) = events_of(run(server, "x", "asking"))
+    interrupt = asked["outcome"]["interrupts"][0]["id"]
+    answer = {"interruptId": interrupt, "status": "resolved", "payload": {"colour": "red"}}
+    id = unique("run")
+
+    first = list(events_of(run(server, "x", "asking", id=id, resume=[answer])))
+    again = list(events_of(run(server, "x", "asking", id=id, resume=[answer])))
+
+    assert again == first
+    assert text_of([event for _, event in first]) == "red"
+    assert [first[0][1]["type"], first[-1][1]["type"]] == ["RUN_STARTED", "RUN_FINISHED"]
+
+
 def test_an_early_failure_of_the_model_has_its_own_status(server: Server) -> None:
     refused = run(server, unique("x"), "overrun")
 

@@ -141,7 +141,8 @@ def test_what_is_wrong_is_told_as_the_protocol_has_it(server: Server) -> None:
     session = session_of(server)
     assert post(server, "tools/list").status_code == 400
     assert post(server, "tools/list", headers={"Mcp-Session-Id": "x"}).status_code == 404
-    assert requests.get(f"{server.url}/mcp", headers=session, timeout=5).status_code == 405
+    no_stream = requests.get(f"{server.url}/mcp", headers=session, timeout=5)
+    assert (no_stream.status_code, no_stream.headers["Allow"]) == (405, "POST, DELETE")
     unknown = post(server, "resources/list", headers=session).json()
     assert unknown["error"]["code"] == -32601
     foreign = post(server, "tools/list", headers={**session, "Origin": "http://evil.example"})
@@ -220,6 +221,10 @@ def test_a_call_without_tasks_asks_by_ending(server: Server) -> None:
     more = {"inputResponses": answers, "requestState": needed["requestState"]}
     [(_, second)] = messages_of(alone(server, "tools/call", {**said, **more}, can))
     assert second["result"]["content"][0]["text"] == "the colour is green"
+    [(_, repeated)] = messages_of(alone(server, "tools/call", {**said, **more}, can))
+    assert repeated["result"] == second["result"]
+    other = alone(server, "tools/call", {**call("pacing"), **more}, can).json()
+    assert other["error"]["code"] == -32602
 
 
 @pytest.mark.parametrize("script", ["mcp_client.mjs"])
@@ -305,6 +310,17 @@ def test_what_is_no_request_of_json_rpc_is_told_as_such(
     body = {"jsonrpc": "2.0", **message, "params": {"_meta": meta}}
 
     refused = requests.post(f"{server.url}/mcp", json=body, headers=ACCEPT, timeout=10)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == -32600
+
+
+@pytest.mark.parametrize("message", [{}, {"method": 5}, {"method": ["tools/list"]}])
+def test_a_session_tells_what_names_no_method(server: Server, message: dict[str, Any]) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, **message}
+    headers = {**ACCEPT, **session_of(server)}
+
+    refused = requests.post(f"{server.url}/mcp", json=body, headers=headers, timeout=10)
 
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == -32600

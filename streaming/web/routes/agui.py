@@ -94,7 +94,18 @@ def _go_on(asked: Run) -> Response:
         for each in asked.resumes:
             _answer(row, each)
         services().conversations.note("agui", owner(), asked.id, row.id)
-        return _stream(held, asked, after=(row.seq + 1) * STRIDE - 1, answered=True)
+        after = (_asked_at(row, asked.resumes[-1].request) + 1) * STRIDE - 1
+        return _stream(held, asked, after=after, answered=True)
+
+
+def _asked_at(row: JobRow, name: str) -> int:
+    """The seq of a question: what is behind it is the answer's, however late that is repeated."""
+    asked = (
+        event.seq
+        for event in answers.events_of(row.id)
+        if event.type == "input.requested" and event.data["request"] == name
+    )
+    return next(asked, row.seq)
 
 
 def _answer(row: JobRow, given: Resume) -> None:

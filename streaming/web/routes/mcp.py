@@ -190,16 +190,18 @@ def _in_session(message: JsonMapping, method: Json, params: JsonMapping) -> Resp
     id, state = _session()
     if "id" not in message:
         return _accepted()
-    if method is None:
+    if method is None and ("result" in message or "error" in message):
         _take_answer(message)
         return _accepted()
+    if not isinstance(method, str):
+        raise RpcError(INVALID_REQUEST, "a request names its method", status=400)
     if method == "tools/call":
         return _call_in(id, state, params)
     if method == "tools/list":
         return as_json(result(g.mcp_id, {"tools": mcp_calls.listed()}, stateless=False))
     if method == "ping":
         return as_json(result(g.mcp_id, {}, stateless=False))
-    raise RpcError(NO_METHOD, f"there is no method {str(method)[:60]!r}")
+    raise RpcError(NO_METHOD, f"there is no method {method[:60]!r}")
 
 
 def _initialize(params: JsonMapping) -> Response:
