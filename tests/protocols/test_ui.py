@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -94,6 +95,18 @@ def test_a_chat_is_found_again_after_a_crash_and_begins_anew(new_server: NewServ
 def asks_again(server: Server, job: str) -> bool:
     shown = requests.get(f"{server.url}/v1/jobs/{job}", timeout=5).json()
     return bool(shown["status"] == "waiting_for_input" and shown["attempt"] == 2)
+
+
+@pytest.mark.parametrize("name", ["a/b", "é 😀", "50%?#"])
+def test_a_chat_of_any_name_is_found_and_stopped(server: Server, name: str) -> None:
+    chat = unique(name)
+    url = f"{server.url}/v1/ui/chat/{quote(chat, safe='')}"
+    with ask(server, "500", "counting", chat) as response:
+        job = response.headers["X-Job-Id"]
+        with requests.get(f"{url}/stream", stream=True, timeout=5) as again:
+            assert again.headers["X-Job-Id"] == job
+        assert requests.post(f"{url}/stop", timeout=5).json()["job"] == job
+        assert chunks_of(response)[-1]["type"] == "abort"
 
 
 def test_nothing_runs_in_a_chat_that_nobody_began(server: Server) -> None:

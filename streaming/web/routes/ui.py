@@ -49,7 +49,7 @@ def create() -> Response:
         return _answer(Held(stream, asked(question, body, stream)))
 
 
-@ui.get("/ui/chat/<chat>/stream")
+@ui.get("/ui/chat/<path:chat>/stream")
 @operation(
     "Come back to a chat's running answer",
     tag="protocols",
@@ -66,7 +66,7 @@ def resume(chat: str) -> Response:
         return _answer(held)
 
 
-@ui.post("/ui/chat/<chat>/stop")
+@ui.post("/ui/chat/<path:chat>/stop")
 @operation(
     "Stop a chat's running answer",
     tag="protocols",
