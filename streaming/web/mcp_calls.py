@@ -39,8 +39,10 @@ def tools() -> list[Task]:
     return [each for each in found.tasks if not each.hidden and (found.open_submit or each.open)]
 
 
-def listed() -> list[JsonObject]:
-    """Them as tools."""
+def listed(params: JsonMapping) -> list[JsonObject]:
+    """Them as tools, on one page: no cursor is one of ours (MCP, Pagination)."""
+    if params.get("cursor"):
+        raise RpcError(INVALID_PARAMS, "there is no such cursor: all tools are on the first page")
     return [tool_of(task.describe()) for task in tools()]
 
 

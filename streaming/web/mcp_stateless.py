@@ -42,8 +42,8 @@ def _discover(_: JsonMapping) -> Answer:
     }
 
 
-def _list_tools(_: JsonMapping) -> Answer:
-    return {"tools": mcp_calls.listed(), "ttlMs": LIST_MS, "cacheScope": "private"}
+def _list_tools(params: JsonMapping) -> Answer:
+    return {"tools": mcp_calls.listed(params), "ttlMs": LIST_MS, "cacheScope": "private"}
 
 
 def _call_alone(params: JsonMapping) -> Answer:

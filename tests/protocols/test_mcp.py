@@ -160,6 +160,13 @@ def test_what_is_wrong_is_told_as_the_protocol_has_it(server: Server) -> None:
     assert "it broke in the middle" in failed["result"]["content"][0]["text"]
 
 
+def test_a_cursor_that_is_none_of_ours_is_refused(server: Server) -> None:
+    within = post(server, "tools/list", {"cursor": "x"}, headers=session_of(server))
+    alone_ = alone(server, "tools/list", {"cursor": "x"})
+
+    assert [each.json()["error"]["code"] for each in (within, alone_)] == [-32602, -32602]
+
+
 def test_the_revision_without_sessions(server: Server) -> None:
     found = alone(server, "server/discover").json()["result"]
     assert "2026-07-28" in found["supportedVersions"]

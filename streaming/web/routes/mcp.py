@@ -198,7 +198,7 @@ def _in_session(message: JsonMapping, method: Json, params: JsonMapping) -> Resp
     if method == "tools/call":
         return _call_in(id, state, params)
     if method == "tools/list":
-        return as_json(result(g.mcp_id, {"tools": mcp_calls.listed()}, stateless=False))
+        return as_json(result(g.mcp_id, {"tools": mcp_calls.listed(params)}, stateless=False))
     if method == "ping":
         return as_json(result(g.mcp_id, {}, stateless=False))
     raise RpcError(NO_METHOD, f"there is no method {method[:60]!r}")
