@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from streaming.tasks.tables.numbers import figure_of
+from streaming.tasks.tables.numbers import figure_of, is_missing
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.periods import moments_of
 from streaming.tasks.tables.refusal import BadCsv, shown
@@ -20,6 +20,13 @@ DELIMITERS = (",", ";", "\t", "|")
 LOOKED_AT = 2000
 
 _SEP = re.compile(r'\ufeff?"?sep=(.)"?\s*', re.IGNORECASE)
+
+_NOTE = re.compile(
+    r"(?:(?:data )?sources?|notes?|footnotes?|quellen?|hinweise?|anmerkung(?:en)?|fuentes?|"
+    r"fontes?|nota|remarques?|remarks?|last updated?|stand|注|备注|来源|出典|资料来源)\s?[:：]|"
+    r"[*†‡]\s?[^\W\d_]",
+    re.IGNORECASE,
+)
 
 
 class CsvFormat(TypedDict):
@@ -138,17 +145,33 @@ def _filled(cells: Sequence[str]) -> int:
 
 
 def _width(known: _Records) -> int:
-    """Cells of most rows."""
-    counted = Counter(_filled(cells) for _, cells in known)
+    """Cells of most rows that have more than one: those with one may be titles, notes, or lack the
+    rest.
+    """
+    filled = [_filled(cells) for _, cells in known]
+    counted = Counter([width for width in filled if width > 1] or filled)
     most = max(counted.values())
     return max(width for width, count in counted.items() if count == most)
 
 
 def _is_even(known: _Records, options: TableOptions) -> bool:
-    """Whether all rows below some titles have the cells of the header."""
-    header = _header_at(known, options)
-    width = _filled(known[header][1])
-    return width > 1 and all(_filled(cells) <= width <= len(cells) for _, cells in known[header:])
+    """Whether all rows between titles and notes have the cells of the header."""
+    rows = [cells for _, cells in known[_header_at(known, options) :]]
+    width = _filled(rows[0])
+    while is_note(rows[-1], width):
+        rows.pop()
+    return width > 1 and all(_filled(cells) <= width <= len(cells) for cells in rows)
+
+
+def is_note(cells: Sequence[str], width: int) -> bool:
+    """Whether a row is a single cell of text, where a row of the table has more; or calls itself a
+    note, whatever delimiters it has.
+    """
+    if width < 2 or is_missing(cells[0]):
+        return False
+    if _NOTE.match(cells[0]) is not None:
+        return not any(figure_of(cell) is not None for cell in cells[1:-1])
+    return len(cells) == 1 and figure_of(cells[0]) is None and not moments_of(cells[0])
 
 
 def _header_at(known: _Records, options: TableOptions) -> int:

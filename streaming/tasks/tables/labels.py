@@ -21,6 +21,8 @@ _WORDS = {
 }
 _WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE)
 _ORDINAL = re.compile(r"(?<=[0-9])(?:st|nd|rd|th)\b", re.IGNORECASE)
+#: The last quarter, day of a week, month, hour, day of a month, week: 1, or 0, comes next.
+_LAST = (4, 6, 7, 12, 23, 24, 28, 29, 30, 31, 52, 53)
 
 Ranks = list[int]
 
@@ -35,21 +37,38 @@ def ranks_of(cells: Sequence[str]) -> tuple[str, Ranks] | None:
 
 
 def _numbered(cells: Sequence[str]) -> Ranks | None:
-    """By the numbers in them, where all else is the same: from the left, or from the right where
-    only that way the rows are in order.
+    """By the numbers in them, where all else is the same. One that varies says it alone, unless it
+    begins anew. Of several it is open which counts most: from the left or from the right, as the
+    rows are in order.
     """
     texts = [_WORD.sub(_digit, _ORDINAL.sub("", _MARK.sub("", cell))) for cell in cells]
     if len({_NUMBER.sub("#", text).casefold() for text in texts}) != 1:
         return None
-    keys = [tuple(map(int, _NUMBER.findall(text))) for text in texts]
-    if not keys[0]:
+    columns = zip(*(map(int, _NUMBER.findall(text)) for text in texts), strict=True)
+    varying = [numbers for numbers in columns if len(set(numbers)) > 1]
+    if not varying:
         return None
-    ways = [_ranks(keys), _ranks([key[::-1] for key in keys])]
-    if ways[0] != ways[1]:
-        ways = [way for way in ways if way in (sorted(way), sorted(way, reverse=True))]
-        if len(ways) != 1:
-            return None
-    return ways[0]
+    if len(varying) == 1:
+        return None if begins_anew(varying[0]) else _ranks(list(zip(*varying, strict=True)))
+    ways = {tuple(_ranks(list(zip(*way, strict=True)))) for way in (varying, varying[::-1])}
+    if max(map(max, ways)) < 2:
+        return None  # two periods are always in order
+    in_order = [list(way) for way in ways if list(way) in (sorted(way), sorted(way, reverse=True))]
+    return in_order[0] if len(in_order) == 1 else None
+
+
+def begins_anew(numbers: Sequence[float]) -> bool:
+    """Whether they count round, as months do over a new year: 11, 12, 1, or backwards. Then their
+    size is not their order.
+    """
+    met = list(dict.fromkeys(numbers))
+    if min(met) not in (0, 1) or max(met) not in _LAST:
+        return False
+    for way in (met, met[::-1]):
+        falls = [at for at in range(len(way)) if way[at] < way[at - 1]]
+        if len(falls) == 1 and falls[0] != 0:
+            return True
+    return False
 
 
 def _digit(word: re.Match[str]) -> str:

@@ -29,7 +29,7 @@ def _ascii(pattern: str) -> str:
 
 
 _PATTERNS = {
-    "year": rf"(?:FY\s?)?{_Y4}|FY\s?(?P<y2>\d{{2}})",
+    "year": rf"(?:FY\s?)?(?!0){_Y4}|FY\s?(?P<y2>\d{{2}})",
     "fiscal year": rf"(?:FY\s?)?{_Y4}\s?[/–-]\s?(?P<next>\d{{4}}|\d{{2}})",
     "year-month": rf"{_Y4}{_GAP}{_M}",
     "yyyymm": rf"{_FULL}(?P<m>0[1-9]|1[0-2])",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from streaming.tasks.tables.columns import Column
-from streaming.tasks.tables.labels import ranks_of
+from streaming.tasks.tables.labels import begins_anew, ranks_of
 from streaming.tasks.tables.numbers import is_missing, value_of
 from streaming.tasks.tables.options import TableOptions
 from streaming.tasks.tables.refusal import BadCsv, shown
@@ -13,6 +14,14 @@ from streaming.tasks.tables.sheet import Batch
 
 #: The notation of periods that do not tell their order.
 NO_ORDER = "text"
+
+#: Month and year, or day, month and year, perhaps without the zero in front: `12024`, `31122023`,
+#: `1.24`.
+_DATE_CODE = re.compile(
+    "(?:[0-3]?[0-9])?(?:0?[1-9]|[12][0-9]|3[01])(?:19|20)[0-9]{2}|(?:[1-9]|1[0-2])[.,][0-9]{2}"
+)
+#: Digits that no number is written with: `0124`, `01.24`.
+_CODE = re.compile("0[0-9]{3,}|0[0-9]+[.,][0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,10 @@ def order_of(period: Column, rows: Batch, options: TableOptions) -> PeriodOrder:
     if counted is not None:
         notation, ranks = counted
         return PeriodOrder(ranks, notation, _said(ranks), is_known=True)
+    return _as_it_comes(cells)
+
+
+def _as_it_comes(cells: list[str]) -> PeriodOrder:
     places = {cell: at for at, cell in reversed(list(enumerate(cells)))}
     as_it_comes = "as in the file: its periods do not tell their order"
     return PeriodOrder([places[cell] for cell in cells], NO_ORDER, as_it_comes, is_known=False)
@@ -57,7 +70,11 @@ def _by_time(period: Column, rows: Batch, cells: list[str], options: TableOption
     totals = [line in period.totals for line in rows.lines]
     known = [cell for cell, is_total in zip(cells, totals, strict=True) if not is_total]
     if not period.are_dates:
-        ranks, notation = _ranks([value_of(cell, period.mark) for cell in known]), "numbers"
+        values = [value_of(cell, period.mark) for cell in known]
+        if begins_anew(values):
+            return _as_it_comes(cells)
+        ranks, notation = _ranks(values), "numbers"
+        _check_codes(period.name, rows.lines, known, ranks)
     else:
         lines = [line for line, is_total in zip(rows.lines, totals, strict=True) if not is_total]
         found = period.timeline.order(lines, known, period.name, options.date_order)
@@ -66,6 +83,21 @@ def _by_time(period: Column, rows: Batch, cells: list[str], options: TableOption
     left, last = iter(ranks), max(ranks) + 1
     placed = [last + at if is_total else next(left) for at, is_total in enumerate(totals)]
     return PeriodOrder(placed, notation, said, is_known=True)
+
+
+def _check_codes(column: str, lines: list[int], cells: list[str], ranks: list[int]) -> None:
+    """`BadCsv` for what is written in digits and is a date rather than a number: its size is not
+    its order. Rows that go up may be numbers, or months of one year.
+    """
+    is_up = ranks == sorted(ranks)
+    are_dates = all(map(_DATE_CODE.fullmatch, cells))
+    if (
+        (are_dates and any(len(cell) > 6 or cell.startswith("0") for cell in cells))
+        or (are_dates and not is_up)
+        or (not is_up and any(map(_CODE.fullmatch, cells)))
+    ):
+        problem = f"{shown(cells[0])} and the others may be dates whose parts are not told apart"
+        raise BadCsv(f"{problem}; write them as 2024-01 or 2024-01-31", lines[0], column)
 
 
 def _ranks(values: list[float]) -> list[int]:

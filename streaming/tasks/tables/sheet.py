@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from streaming.events.vocabulary import JsonObject
-from streaming.tasks.tables.dialect import Dialect, csv_format, find_dialect
+from streaming.tasks.tables.dialect import Dialect, csv_format, find_dialect, is_note
 from streaming.tasks.tables.encoding import Encoding, find_encoding
-from streaming.tasks.tables.numbers import figure_of, is_missing
 from streaming.tasks.tables.options import TableOptions
-from streaming.tasks.tables.periods import moments_of
 from streaming.tasks.tables.refusal import BadCsv, shown
 
 #: Maximum columns, and characters of a line and of a column's name.
@@ -25,13 +23,6 @@ LINES_TOLD = 256
 BATCH_ROWS, BATCH_CHARACTERS, SAMPLE_ROWS, SAMPLE_CHARACTERS = 20_000, 4 << 20, 2000, 1 << 20
 
 Row = list[str]
-
-_NOTE = re.compile(
-    r"(?:(?:data )?sources?|notes?|footnotes?|quellen?|hinweise?|anmerkung(?:en)?|fuentes?|"
-    r"fontes?|nota|remarques?|remarks?|last updated?|stand|注|备注|来源|出典|资料来源)\s?[:：]|"
-    r"[*†‡]\s?[^\W\d_]",
-    re.IGNORECASE,
-)
 
 
 class Batch(NamedTuple):
@@ -83,7 +74,7 @@ class Sheet:
                 continue
             if len(cells) > width and not any(cells[width:]):
                 del cells[width:]
-            if _is_note(cells, width):
+            if is_note(cells, width):
                 notes.append(line)
                 continue
             if len(cells) != width or notes:
@@ -131,17 +122,6 @@ class Sheet:
 
 def _position(file: TextIO) -> int:
     return file.tell() if isinstance(file, io.StringIO) else file.buffer.tell()
-
-
-def _is_note(cells: Row, width: int) -> bool:
-    """Whether a row is a single cell of text, where a row of the table has more; or calls itself a
-    note, whatever delimiters it has.
-    """
-    if width < 2 or is_missing(cells[0]):
-        return False
-    if _NOTE.match(cells[0]) is not None:
-        return not any(figure_of(cell) is not None for cell in cells[1:-1])
-    return len(cells) == 1 and figure_of(cells[0]) is None and not moments_of(cells[0])
 
 
 def records(lines: Iterator[str], delimiter: str, skipped: int) -> Iterator[tuple[int, Row]]:

@@ -73,6 +73,54 @@ def test_labels_that_count_are_put_in_order_whichever_way_they_come(
     assert backwards.table.columns == {"v": [1.0, 2.0, 3.0]}
 
 
+@pytest.mark.parametrize(
+    "oldest_first",
+    [
+        ["12/99", "01/00", "02/00"],
+        ["12/30", "12/31", "01/01", "01/02"],
+        ["12/31", "01/01"],
+        ["10", "11", "12", "1", "2"],
+        ["Month 11", "Month 12", "Month 1"],
+        ["P3", "P4", "P1"],
+        ["22", "23", "0", "1"],
+    ],
+)
+def test_numbers_that_begin_anew_do_not_tell_their_order(oldest_first: list[str]) -> None:
+    for labels in (oldest_first, oldest_first[::-1]):
+        read = of(labels, [*range(len(labels))])
+
+        assert read.table.periods == labels
+        assert "do not tell their order" in read.read_as["period"]["order"]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["11.23", "12.23", "01.24"],
+        ["11.23", "12.23", "1.24"],
+        ["1123", "1223", "0124"],
+        ["112023", "122023", "012024"],
+        ["112023", "122023", "12024"],
+        ["31122023", "31012024", "29022024"],
+        ["012024", "022024"],
+        ["12302024", "12312024", "1012025"],
+        ["300124", "310124", "010224"],
+    ],
+)
+def test_dates_in_digits_alone_are_not_put_in_order_as_numbers(labels: list[str]) -> None:
+    for each in (labels, labels[::-1]):
+        with pytest.raises(BadCsv, match="is no date|may be dates"):
+            of(each, [*range(len(each))])
+
+
+def test_numbers_in_order_of_text_are_put_in_order_of_size() -> None:
+    for front in ("Month ", ""):
+        labels = [f"{front}{number}" for number in range(1, 13)]
+        read = of(sorted(labels), [*range(12)])
+
+        assert read.table.periods == labels
+
+
 def test_a_report_says_when_its_periods_do_not_tell_their_order() -> None:
     table = of(["north", "south"], [2, 1]).table
 
@@ -179,6 +227,22 @@ def test_notes_below_a_table_may_have_delimiters(tmp_path: Path) -> None:
 
     assert series(text).read_as["left_out"] == [{"what": "notes below", "lines": [4, 5]}]
     assert analysed(tmp_path, text)["columns"][1]["max"] == 2
+
+
+def test_a_table_may_have_titles_above_and_notes_below() -> None:
+    read = series("Sales\n\ny,v,w\n2021,1,5\n2022,2,6\n\nSource: ERP\n* provisional\n")
+
+    assert read.table.columns == {"v": [1, 2], "w": [5, 6]}
+    assert read.read_as["left_out"] == [
+        {"what": "title rows", "lines": [1]},
+        {"what": "notes below", "lines": [7, 8]},
+    ]
+
+
+def test_a_title_is_no_header_where_most_figures_are_missing() -> None:
+    read = series("Report\n\nm,v\n2024-01,1\n2024-02,2\n2024-03,\n2024-04,\n2024-05,\n2024-06,\n")
+
+    assert read.table.columns == {"v": [1, 2, None, None, None, None]}
 
 
 def test_a_table_whose_columns_are_periods_is_refused() -> None:
