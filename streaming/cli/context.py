@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -39,6 +40,20 @@ def _sleep(seconds: float) -> None:
 
 class Interrupted(Exception):
     """Raised for Ctrl-C where there is something to say about how to go on."""
+
+    @classmethod
+    def at(cls, job: str, again: str) -> Interrupted:
+        """Says how to come back to a job, by this command, and how to cancel it."""
+        return cls(f"the job goes on\n  come back: {again}\n  stop it:   streaming cancel {job}")
+
+
+@contextlib.contextmanager
+def coming_back(job: str, again: str) -> Iterator[None]:
+    """Ctrl-C within says how to come back to the job, by this command."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted.at(job, again) from None
 
 
 def with_json(command: C) -> C:

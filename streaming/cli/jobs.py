@@ -10,7 +10,7 @@ import click
 
 from streaming.cli import codes
 from streaming.cli.completion import complete_job
-from streaming.cli.context import Context, Interrupted, with_json
+from streaming.cli.context import Context, coming_back, with_json
 from streaming.cli.inputs import InputReader, as_json, read_text
 from streaming.cli.output import emit, note
 from streaming.client import Client, Job
@@ -73,11 +73,8 @@ def cancel(context: Context, job: str, reason: str | None) -> int:
 @click.pass_obj
 def wait(context: Context, job: str, timeout_s: float | None) -> int:
     """Wait for JOB's end and print its status; the exit code says which."""
-    with context.client() as client:
-        try:
-            found = client.wait(job, timeout_s)
-        except KeyboardInterrupt:
-            raise Interrupted(f"the job goes on; wait again: streaming wait {job}") from None
+    with context.client() as client, coming_back(job, f"streaming wait {job}"):
+        found = client.wait(job, timeout_s)
     _tell(context, found, found["status"])
     return codes.OF_STATUS.get(found["status"], codes.FAILED)
 

@@ -11,7 +11,7 @@ import click
 
 from streaming.cli import codes
 from streaming.cli.completion import complete_job, complete_task
-from streaming.cli.context import Context, with_json
+from streaming.cli.context import Context, coming_back, with_json
 from streaming.cli.output import emit, emit_line, say, short
 from streaming.client import ENDED, Event, Job
 from streaming.client.types import JobsQuery
@@ -111,7 +111,7 @@ def _content_lines(job: Job, shown: JsonMapping) -> Iterable[tuple[str, str]]:
 @click.pass_obj
 def text(context: Context, job: str, follow: bool) -> int:
     """Print JOB's text so far."""
-    with context.client() as client:
+    with context.client() as client, coming_back(job, f"streaming text {job} --follow"):
         found = client.wait(job) if follow else client.job(job)
     if context.json:
         emit({"text": found["text"], "texts": found["texts"], "status": found["status"]})
@@ -129,12 +129,13 @@ def logs(context: Context, job: str, follow: bool) -> int:
     """Print JOB's log lines and how it went: started, asked, failed. --json: each in a line."""
     with context.client() as client:
         events = client.watch(job) if follow else client.export(job)
-        for event in events:
-            line = _log_line(event)
-            if line is not None and context.json:
-                emit_line(event)
-            elif line is not None:
-                say(line)
+        with coming_back(job, f"streaming logs {job} --follow"):
+            for event in events:
+                line = _log_line(event)
+                if line is not None and context.json:
+                    emit_line(event)
+                elif line is not None:
+                    say(line)
     return codes.DONE
 
 

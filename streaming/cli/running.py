@@ -167,11 +167,7 @@ def follow(context: Context, client: Client, job: str, after: int) -> int:
                 view.show(event)
     except KeyboardInterrupt:
         seen = watch.positions[job]
-        raise Interrupted(
-            "the job goes on\n"
-            f"  come back: streaming watch {job} --after {seen}\n"
-            f"  stop it:   streaming cancel {job}"
-        ) from None
+        raise Interrupted.at(job, f"streaming watch {job} --after {seen}") from None
     finally:
         watch.close()
     # A watch that began behind the end had no last event.

@@ -62,6 +62,8 @@ class AsyncHttp:
                 raise ProblemError.of(response.status_code, headers, await _body(response))
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ClientError(f"{self.base_url} is no address of a server: {error}") from error
+        except ValueError as error:
+            raise ClientError(f"this cannot be sent: {error}") from error
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise ServerAway(calls.server_of(self.base_url), _reason(error)) from error
         return response

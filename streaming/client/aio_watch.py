@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Self
 
@@ -46,8 +47,12 @@ class AsyncWatch(Watched, AsyncIterator[Event]):
         await self.close()
 
     async def close(self) -> None:
-        """Stop watching. The job goes on."""
-        await self._events.aclose()
+        """Stop watching. The job goes on. A loop over this watch in another task ends at the next
+        sign of life from the server.
+        """
+        self._follower.leave()
+        with contextlib.suppress(RuntimeError):  # another task is in it
+            await self._events.aclose()
 
     async def text(self) -> str:
         """Watch to the end; the job's whole text."""

@@ -84,6 +84,8 @@ class Follower:
         self._patient = False
         #: Whether the open stream is of no more use, and to be closed.
         self.leaving = False
+        #: Whether nothing more is wanted.
+        self.left = False
 
     @property
     def transport(self) -> Transport:
@@ -96,8 +98,8 @@ class Follower:
         return not self._going_on
 
     def next(self) -> Open | Ask | Pause | None:
-        """What to do now; None when all is over."""
-        if self.over:
+        """What to do now; None when all is over, or it was left."""
+        if self.over or self.left:
             return None
         if self._looks:
             return self._look()
@@ -106,6 +108,10 @@ class Follower:
             return pause
         self.stats.requests += 1
         return self._open() if self.transport == "sse" else self._poll()
+
+    def leave(self) -> None:
+        """Nothing more is wanted: what is open is closed at its next sign of life."""
+        self.left = self.leaving = True
 
     # -- a stream
 
@@ -197,7 +203,8 @@ class Follower:
 
     def _open(self) -> Open:
         self._parser = SseParser()
-        self._opened = self._fruitful = self.leaving = False
+        self._opened = self._fruitful = False
+        self.leaving = self.left
         quiet_s = QUIET_S if not self._patient else 2 * QUIET_S
         if not self._feed:
             [job] = self._going_on

@@ -50,6 +50,8 @@ class Http:
                 raise ProblemError.of(response.status_code, headers, response.content)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise ClientError(f"{self.base_url} is no address of a server: {error}") from error
+        except requests.exceptions.InvalidJSONError as error:
+            raise ClientError(f"this cannot be sent: {error}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise ServerAway(calls.server_of(self.base_url), _reason(error)) from error
         return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Self
 
@@ -46,8 +47,12 @@ class Watch(Watched, Iterator[Event]):
         self.close()
 
     def close(self) -> None:
-        """Stop watching. The job goes on."""
-        self._events.close()
+        """Stop watching. The job goes on. A loop over this watch in another thread ends at the next
+        sign of life from the server.
+        """
+        self._follower.leave()
+        with contextlib.suppress(ValueError):  # another thread is in it
+            self._events.close()
 
     def text(self) -> str:
         """Watch to the end; the job's whole text."""

@@ -62,4 +62,5 @@ class Watched:
         return event
 
     def _ended(self) -> None:
-        self._positions = dict(self._follower.positions)
+        if not self._follower.left:  # which may have events in hand that were not given
+            self._positions = dict(self._follower.positions)

@@ -291,6 +291,30 @@ def test_ctrl_c_says_how_to_come_back(server: Server, api: Api) -> None:
     api.cancel(job)
 
 
+def test_ctrl_c_says_how_to_come_back_to_what_waits(server: Server, api: Api) -> None:
+    job = api.submit("counting")
+    process = subprocess.Popen(
+        [*COMMAND, "logs", job, "--follow"],
+        env=environment(server.url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout is not None
+    assert "attempt 1 started" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+
+    assert process.returncode == codes.INTERRUPTED
+    assert said.splitlines() == [
+        "the job goes on",
+        f"  come back: streaming logs {job} --follow",
+        f"  stop it:   streaming cancel {job}",
+    ]
+    api.cancel(job)
+
+
 def test_who_reads_may_leave(server: Server, api: Api) -> None:
     job = api.run("generator", {"words": ["word "] * 20_000})["id"]
     command = f"{' '.join(COMMAND)} export {job} | head -1"

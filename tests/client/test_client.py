@@ -17,6 +17,7 @@ from bench.clients import CLIENTS, trial
 from streaming.client import (
     AsyncClient,
     Client,
+    ClientError,
     JobCancelled,
     JobFailed,
     ProblemError,
@@ -29,6 +30,7 @@ from streaming.events.vocabulary import CONTROL, TYPES
 from tests.browser.proxy import Proxy
 from tests.e2e.clients import Api
 from tests.e2e.server import Server
+from tests.e2e.waiting import eventually
 from tests.ports import free_port
 
 #: Cuts of each client on each transport; `scripts/bench clients` has a thousand.
@@ -233,6 +235,46 @@ def test_a_watch_that_is_left_closes_its_connection(api: Api, client: Client, pr
         pool.submit(api.cancel, job)
 
     assert proxy.open("/events") == [] or client.wait(job, timeout_s=10)
+
+
+def test_another_thread_may_close_a_watch(api: Api, client: Client) -> None:
+    job = api.submit("counting")
+    with client.watch(job) as watch, ThreadPoolExecutor(1) as pool:
+        next(watch)
+        reading = pool.submit(list, watch)
+        eventually(lambda: watch.positions[job] > 3, "it reads")
+        watch.close()
+        reading.result(timeout=20)
+
+        seen = watch.positions[job]
+    assert client.job(job)["status"] == "running"
+    assert next(client.watch(job, after=seen))["seq"] == seen + 1
+    api.cancel(job)
+
+
+def test_a_watch_that_is_closed_early_knows_what_it_gave(client: Client) -> None:
+    job = client.submit("plain", {"words": ["a", "b", "c", "d"]})["id"]
+    client.wait(job, timeout_s=10)
+    given = []
+    watch = client.watch(job)
+    for event in watch:
+        given.append(event["seq"])
+        watch.close()
+
+    assert given == [1]
+    assert watch.positions == {job: 1}
+
+
+def test_what_is_no_json_is_refused_here(client: Client, server: Server) -> None:
+    with pytest.raises(ClientError, match="cannot be sent"):
+        client.submit("plain", {"words": [float("nan")]})
+
+    async def at_once() -> None:
+        async with AsyncClient(server.url) as there:
+            await there.submit("plain", {"words": [float("nan")]})
+
+    with pytest.raises(ClientError, match="cannot be sent"):
+        asyncio.run(at_once())
 
 
 def test_every_type_of_event_is_described_once() -> None:
