@@ -41,6 +41,8 @@ LOOK_S = 0.1
 LINGER_S = 1.0
 #: Maximum seconds for which workers serve on after a reload, while those that take over load.
 LOADING_S = 20.0
+#: Seconds between two workers that cannot start.
+TURN_S = 1.0
 #: Events are made and dropped by the thousand, hardly ever in cycles: with Python's thresholds
 #: (700, 10, 10) looking for cycles takes a quarter of the time of a busy process (oddity 13).
 GC_THRESHOLDS = 50_000, 20, 10
@@ -105,7 +107,7 @@ def post_fork(_arbiter: Arbiter, worker: Worker) -> None:
     load = worker.load_wsgi
 
     def load_plainly() -> None:
-        with _refused_plainly():
+        with _refused_plainly(worker):
             load()
 
     worker.load_wsgi = load_plainly
@@ -151,7 +153,7 @@ def post_worker_init(worker: Worker) -> None:
         from streaming.server.idle import keep_idle_connections
 
         keep_idle_connections(worker)
-    with _refused_plainly():
+    with _refused_plainly(worker):
         for server in servers_served(worker):
             _log_as(worker, server.settings.log_format)
             _start(worker, server)
@@ -200,14 +202,28 @@ def _start(worker: Worker, server: Server) -> None:
 
 
 @contextmanager
-def _refused_plainly() -> Iterator[None]:
+def _refused_plainly(worker: Worker) -> Iterator[None]:
     """gunicorn prints its own error's message alone; of any other, a traceback."""
     try:
         yield
     except InvalidSettings as error:
+        _await_turn(worker)
         raise AppImportError(f"cannot start: {error}") from error
     except SystemExit as error:  # else the master makes workers for ever, without a word
+        _await_turn(worker)
         raise AppImportError(f"cannot start: the app exits while it loads ({error!r})") from error
+
+
+def _await_turn(worker: Worker) -> None:
+    """Refuse one worker after the other; exit without a word where another has.
+
+    gunicorn halts at the first, and a second that fails meanwhile is a traceback of the master's.
+    """
+    until = time.monotonic() + (worker.age - 1) % worker.cfg.workers * TURN_S
+    while worker.alive and time.monotonic() < until:
+        time.sleep(LOOK_S)
+    if not worker.alive:  # told to leave
+        raise SystemExit(0)
 
 
 def _say_if_taken(log: Log, address: object) -> None:
