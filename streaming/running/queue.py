@@ -244,7 +244,10 @@ class DramatiqRunner(Runner):
 
     def position(self, job: str) -> int | None:
         try:
-            return self._queue.fleet.view(age_s=POSITION_S).waiting.get(job)
+            place = self._queue.fleet.view(age_s=POSITION_S).waiting.get(job)
+            if place is None:  # it may have come to the queue since
+                place = self._queue.fleet.view(age_s=0).waiting.get(job)
+            return place
         except Unavailable:  # without its place, the rest of the job can still be shown
             return None
 
