@@ -109,7 +109,7 @@ def operations() -> dict[str, Operation | None]:
                 ("page", "streaming_ops", "streaming_transports")
             )
             described = getattr(app.view_functions[rule.endpoint], "streaming_operation", None)
-            path = re.sub(r"<(?:\w+:)?([^>]+)>", r"{\1}", rule.rule)
+            path = re.sub(r"<(?:a2a_task:)?([^>]+)>", r"{\1}", rule.rule)
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 found[f"{method} {path}"] = None if open_to_all else described
     return dict(sorted(found.items(), key=lambda each: each[0].split()[::-1]))
