@@ -25,7 +25,6 @@ from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.mender import RedisMender
 from streaming.storage.redis.outbox import RedisOutbox
 from streaming.storage.redis.rows import Rows
-from streaming.storage.redis.silence import Silence
 from streaming.storage.redis.turns import Turns
 from streaming.storage.redis.viewers import RedisViewers
 from streaming.storage.redis.writer import Writer
@@ -67,9 +66,12 @@ class RedisStorage(Storage):
         self.memberships = memberships = Memberships(link, rows, keys)
         self.follower = follower = Follower(server, link, rows, process=process, idle_s=idle_s)
         self._writer = writer = Writer(
-            server, process=process, silence=Silence(silence_s), memberships=memberships,
-            published=follower.offer, lost=follower.lost,
-        )  # fmt: skip
+            server,
+            process=process,
+            memberships=memberships,
+            follower=follower,
+            silence_s=silence_s,
+        )
         self.index = RedisIndex(
             link, rows, keys, memberships=memberships, follower=follower, tombstone_s=tombstone_s
         )

@@ -99,20 +99,20 @@ class Link:
         """
         if not commands:
             return []
-        return self._result(_Request(commands), within_s or self._silence.limit_s)
+        return self._result(_Request(commands), within_s)
 
     def try_all(self, *commands: Command) -> list[Reply]:
         """Run commands; their results, in order, an error in the place of each that has failed."""
         if not commands:
             return []
-        found = self._result(_Request(commands, tolerant=True), self._silence.limit_s)
+        found = self._result(_Request(commands, tolerant=True))
         return [_as_told(each) if isinstance(each, Exception) else each for each in found]
 
     def post(self, *commands: Command) -> None:
         """Run commands some time: nobody waits for them, and failures are ignored."""
         self._inbox.give(_Request(commands))
 
-    def _result(self, request: _Request, within_s: float | None) -> list[Reply]:
+    def _result(self, request: _Request, within_s: float | None = None) -> list[Reply]:
         self._silence.check(within_s)
         self._inbox.give(request)
         try:

@@ -60,9 +60,9 @@ class RedisLog(EventLog):
         asked = Append(job, drafts, attempt, expect, records or {})
         if patient:
             return self._writer.post(asked, patience_s=self._patience_s).result()
-        self._writer.silence.check(self._writer.silence.limit_s)
+        self._writer.silence.check()
         pending = self._writer.post(asked, patience_s=0.0)
-        self._writer.silence.wait(pending, self._writer.silence.limit_s)
+        self._writer.silence.wait(pending)
         return pending.result()
 
     def post(

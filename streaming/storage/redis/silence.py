@@ -20,7 +20,7 @@ class Silence:
 
     def __init__(self, limit_s: float | None = None) -> None:
         """`limit_s`: of silence, after which it is away; None leaves that to the connection."""
-        self.limit_s = limit_s
+        self._limit_s = limit_s
         #: Since when it owes an answer, on `monotonic`; None while it owes none.
         self._since: float | None = None
 
@@ -32,16 +32,18 @@ class Silence:
         """It owes none."""
         self._since = None
 
-    def check(self, limit_s: float | None) -> None:
-        """`Unavailable` where it has been silent for longer."""
+    def check(self, within_s: float | None = None) -> None:
+        """`Unavailable` where it has been silent for longer than `within_s`, or its own limit."""
+        limit_s = within_s or self._limit_s
         if limit_s is not None and self._seconds() >= limit_s:
             why = f"Redis has not answered within {limit_s:g} s"
             raise Unavailable(why, code="storage_away")
 
-    def wait(self, pending: Pending[T], limit_s: float | None) -> None:
+    def wait(self, pending: Pending[T], within_s: float | None = None) -> None:
         """Wait until it is settled; `Unavailable` where the server is silent for so long."""
+        limit_s = within_s or self._limit_s
         while not pending.wait(None if limit_s is None else max(0.0, limit_s - self._seconds())):
-            self.check(limit_s)
+            self.check(within_s)
 
     def _seconds(self) -> float:
         since = self._since

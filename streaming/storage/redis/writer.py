@@ -11,15 +11,15 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from streaming.concurrency.inbox import Inbox
 from streaming.concurrency.pending import Pending, settle
 from streaming.concurrency.threads import Thread
 from streaming.errors import Damaged, Fenced, NotFound, StreamingError, Unavailable
-from streaming.events.event import Event
 from streaming.storage.redis.appends import Append, Asked, Call, assemble
 from streaming.storage.redis.connection import Command, Reply, Server, as_damage, explain, is_away
+from streaming.storage.redis.follower import Follower
 from streaming.storage.redis.known import Known, KnownRows
 from streaming.storage.redis.memberships import Memberships
 from streaming.storage.redis.rows import StoredRow, decode, new_rev
@@ -43,21 +43,19 @@ class Writer:
         server: Server,
         *,
         process: str,
-        published: Callable[[str, Sequence[Event]], None],
         memberships: Memberships,
-        lost: Callable[[str, int], None],
-        silence: Silence,
+        follower: Follower,
+        silence_s: float | None,
     ) -> None:
-        """`published` is called with appended events, `lost` with jobs whose log has lost some."""
+        """`follower` is told what was appended, and which logs have lost some of it."""
         self._keys = server.keys
         self._field = f"w:{process}"
-        self._published = published
         self._memberships = memberships
-        self._lost = lost
+        self._follower = follower
         self._inbox: Inbox[Asked] = Inbox()
         #: Of its connection; the impatient look.
-        self.silence = silence
-        self._connection = WriterConnection(server, silence)
+        self.silence = Silence(silence_s)
+        self._connection = WriterConnection(server, self.silence)
         self._known = KnownRows()
         #: Appends that are under way.
         self._in_hand: list[Asked] = []
@@ -246,7 +244,7 @@ class Writer:
             self.appended += len(made.events)
             with contextlib.suppress(Unavailable):  # the follower catches up when Redis is back
                 if made.events:
-                    self._published(made.job, made.events)
+                    self._follower.offer(made.job, made.events)
             for command in made.asked:
                 self._answer(command, command.error)
 
@@ -285,7 +283,7 @@ class Writer:
         seen = known.stored.row.seq
         logger.error("the log of job %s has lost appends up to event %d", made.job, seen)
         if stored is not None and stored.row.base <= seen:  # else it was mended already
-            self._lost(made.job, seen)
+            self._follower.lost(made.job, seen)
         others = []
         for command in made.asked:
             if command.append.attempt is None:
