@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import httptools
+from urllib3.response import DeflateDecoder, GzipDecoder
 
 from streaming.concurrency.platform import native_lock, original, patched
 from streaming.llm.dialing import Dialer, connect
-from streaming.llm.inflate import Inflate
 from streaming.llm.silence import Arrival, Silence, is_bare
 
 #: Bytes that are read at once, and of a head at most.
@@ -218,7 +218,7 @@ class _Reader:
         self._size = 0
         self._body: list[bytes] = []
         self._coding = ""
-        self._inflate: Inflate | None = None
+        self._decoder: GzipDecoder | DeflateDecoder | None = None
         self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
@@ -249,12 +249,12 @@ class _Reader:
             return b""
         body, self._body = self._body, []
         data = body[0] if len(body) == 1 else b"".join(body)
-        if self._inflate is None:
+        if self._decoder is None:
             if self._coding not in ("", "identity"):
                 raise BadAnswer(f"its body is encoded as {self._coding}, which was not asked for")
             return data
         try:
-            return self._inflate.add(data)
+            return self._decoder.decompress(data)
         except zlib.error as error:
             raise BadAnswer(f"its compressed body is broken ({error})") from error
 
@@ -270,8 +270,10 @@ class _Reader:
             return
         self.status, self.has_head = status, True
         self._coding = self.headers.get("content-encoding", "").strip().lower()
-        if self._coding in ("gzip", "x-gzip", "deflate"):
-            self._inflate = Inflate()
+        if self._coding in ("gzip", "x-gzip"):
+            self._decoder = GzipDecoder()
+        elif self._coding == "deflate":
+            self._decoder = DeflateDecoder()
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)

@@ -10,17 +10,14 @@ import subprocess
 import threading
 import zlib
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
 
 from examples.openai_server import ModelServer
 from streaming.concurrency.stop_signal import StopSignal
 from streaming.errors import TaskError
 from streaming.llm.base import Ending, Piece, Prompt
-from streaming.llm.inflate import Inflate
 from streaming.llm.openai import OpenAIModel
 from streaming.llm.server import Patience
 from tests.llm.conftest import KEY
@@ -94,17 +91,6 @@ def head(*lines: str, status: str = "200 OK") -> bytes:
 def test_a_body_is_read_however_it_is_framed(response: bytes) -> None:
     with answering(response) as (port, _):
         assert ask(f"http://127.0.0.1:{port}/v1")[1:] == ["so", Ending("stop")]
-
-
-@pytest.mark.parametrize("wbits", [31, 15, -15])
-@given(cuts=st.lists(st.integers(0, 120), max_size=5))
-def test_a_compressed_body_is_the_same_wherever_it_is_cut(wbits: int, cuts: list[int]) -> None:
-    members = [zlib.compress(half, wbits=wbits) for half in (ANSWER[:40], ANSWER[40:])]
-    body = b"".join(members) if wbits == 31 else zlib.compress(ANSWER, wbits=wbits)
-    at = sorted({0, *cuts, len(body)})
-    inflate = Inflate()
-
-    assert b"".join(inflate.add(body[i:j]) for i, j in pairwise(at)) == ANSWER
 
 
 @pytest.mark.parametrize("response", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent"])
