@@ -265,10 +265,10 @@ def test_a_wait_has_its_time(cli: Run, api: Api) -> None:
     api.cancel(job)
 
 
-def test_ctrl_c_says_how_to_come_back(server: Server, api: Api) -> None:
-    job = api.submit("counting")
+def interrupted(server: Server, *command: str, at: str) -> str:
+    """What a command says at Ctrl-C, which comes when its output has come to `at`."""
     process = subprocess.Popen(
-        [*COMMAND, "watch", job],
+        [*COMMAND, *command],
         env=environment(server.url),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -277,12 +277,23 @@ def test_ctrl_c_says_how_to_come_back(server: Server, api: Api) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
-    assert process.stdout.read(4) == "0 1 "
+    shown = ""
+    while not shown.endswith(at):
+        more = process.stdout.read(1)
+        assert more, f"ended after {shown!r}"
+        shown += more
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
+    assert process.returncode == codes.INTERRUPTED
+    return said
+
+
+def test_ctrl_c_says_how_to_come_back(server: Server, api: Api) -> None:
+    job = api.submit("counting")
+
+    said = interrupted(server, "watch", job, at="0 1 ")
 
     goes_on, come_back, stop = said.splitlines()[-3:]
-    assert process.returncode == codes.INTERRUPTED
     assert goes_on == "the job goes on"
     assert come_back.startswith(f"  come back: streaming watch {job} --after ")
     assert stop == f"  stop it:   streaming cancel {job}"
@@ -293,20 +304,9 @@ def test_ctrl_c_says_how_to_come_back(server: Server, api: Api) -> None:
 
 def test_ctrl_c_says_how_to_come_back_to_what_waits(server: Server, api: Api) -> None:
     job = api.submit("counting")
-    process = subprocess.Popen(
-        [*COMMAND, "logs", job, "--follow"],
-        env=environment(server.url),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert process.stdout is not None
-    assert "attempt 1 started" in process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
 
-    assert process.returncode == codes.INTERRUPTED
+    said = interrupted(server, "logs", job, "--follow", at="attempt 1 started")
+
     assert said.splitlines() == [
         "the job goes on",
         f"  come back: streaming logs {job} --follow",

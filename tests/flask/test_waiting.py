@@ -119,6 +119,20 @@ def ask(method: str, url: str, **options: Any) -> tuple[threading.Thread, list[r
     return thread, got
 
 
+def answered_late(
+    app: Flask, pool: Pool, gate: threading.Event, url: str, **options: Any
+) -> tuple[str, requests.Response]:
+    """The job that a POST starts, and its answer, for which it holds no connection of the app's."""
+    thread, got = ask("POST", url, **options)
+    only = first_job(app)
+    watched(app, only)
+    pool.wait_until_free()
+    assert not got
+    gate.set()
+    thread.join(LIMIT_S)
+    return only, got[0]
+
+
 def test_a_long_poll_gives_the_apps_connections_back_while_it_waits(
     app: Flask, pool: Pool, gate: threading.Event
 ) -> None:
@@ -141,20 +155,13 @@ def test_a_long_poll_gives_the_apps_connections_back_while_it_waits(
 def test_prefer_wait_gives_the_apps_connections_back_while_it_waits(
     app: Flask, pool: Pool, gate: threading.Event
 ) -> None:
+    wanted = {"json": {"task": "wait"}, "headers": {"Prefer": "wait=20"}}
     with serving(app) as (url, _):
-        thread, got = ask(
-            "POST", f"{url}/v1/jobs", json={"task": "wait"}, headers={"Prefer": "wait=20"}
-        )
-        only = first_job(app)
-        watched(app, only)
-        pool.wait_until_free()
-        assert not got
-        gate.set()
-        thread.join(LIMIT_S)
+        only, answer = answered_late(app, pool, gate, f"{url}/v1/jobs", **wanted)
 
-    assert (got[0].status_code, got[0].json()["output"]) == (200, {"context": True})
-    assert got[0].headers["Location"] == f"/v1/jobs/{only}"
-    assert got[0].headers["Preference-Applied"] == "wait=20"
+    assert (answer.status_code, answer.json()["output"]) == (200, {"context": True})
+    assert answer.headers["Location"] == f"/v1/jobs/{only}"
+    assert answer.headers["Preference-Applied"] == "wait=20"
 
 
 def test_a_wait_whose_time_is_over_says_how_far_the_job_is(app: Flask) -> None:
@@ -194,19 +201,13 @@ def test_a_whole_answer_gives_the_apps_connections_back_while_it_is_waited_for(
 ) -> None:
     path, body = question(protocol, said)
     with serving(app) as (url, _):
-        thread, got = ask("POST", url + path, json=body)
-        only = first_job(app)
-        watched(app, only)
-        pool.wait_until_free()
-        assert not got
-        gate.set()
-        thread.join(LIMIT_S)
+        only, answer = answered_late(app, pool, gate, url + path, json=body)
 
-    assert (got[0].status_code, got[0].headers["X-Job-Id"]) == (status, only)
-    assert got[0].headers["X-Host"] == "yes"
-    assert "said" in got[0].text or got[0].json()["error"]["code"] == "in_vain"
+    assert (answer.status_code, answer.headers["X-Job-Id"]) == (status, only)
+    assert answer.headers["X-Host"] == "yes"
+    assert "said" in answer.text or answer.json()["error"]["code"] == "in_vain"
     if protocol == "messages" and status == 500:
-        assert got[0].json()["request_id"] == got[0].headers["X-Request-ID"]
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
 
 
 @pytest.mark.parametrize(("path", "binding"), [("/a2a", "rpc"), ("/a2a/v1/message:send", "http")])
@@ -214,19 +215,13 @@ def test_who_waits_for_a_task_of_a2a_holds_none_of_the_apps_connections(
     app: Flask, pool: Pool, gate: threading.Event, path: str, binding: str
 ) -> None:
     with serving(app) as (url, _):
-        thread, got = ask("POST", url + path, json=message(binding, "x"))
-        only = first_job(app)
-        watched(app, only)
-        pool.wait_until_free()
-        assert not got
-        gate.set()
-        thread.join(LIMIT_S)
+        only, answer = answered_late(app, pool, gate, url + path, json=message(binding, "x"))
 
-    told = got[0].json()
+    told = answer.json()
     task = (told["result"] if binding == "rpc" else told)["task"]
     assert (task["id"], task["status"]["state"]) == (only, "TASK_STATE_COMPLETED")
     assert told.get("id") == ("a" if binding == "rpc" else None)
-    assert got[0].headers["X-Job-Id"] == only
+    assert answer.headers["X-Job-Id"] == only
 
 
 class OwnResponse(Response):
